@@ -1,0 +1,83 @@
+//! What a policy decides and what a step returns (QT-Opt's action and state, DESIGN section 5).
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GripperCommand {
+    /// Leave the fingers' target as it is.
+    #[default]
+    Keep,
+    Close,
+    Open,
+}
+
+/// One decision. Translation is a displacement of the gripper in the world frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Action {
+    /// Displacement in metres, each component clamped by the cell to its largest step.
+    pub translation_m: [f32; 3],
+    /// Rotation about the vertical, radians; networks see it as (sin, cos).
+    pub rotation_rad: f32,
+    pub gripper: GripperCommand,
+    /// End the episode: the arm lifts and the grasp is judged.
+    pub terminate: bool,
+}
+
+impl Action {
+    /// Numbers that encode one action for a network: translation (3), sin, cos, close, open, terminate.
+    pub const ENCODED_LEN: usize = 8;
+
+    /// `[x, y, z, sin, cos, close, open, terminate]`, translation in metres.
+    pub fn encode(&self) -> [f32; Self::ENCODED_LEN] {
+        let (sin, cos) = self.rotation_rad.sin_cos();
+        let [x, y, z] = self.translation_m;
+        let flag = |on: bool| if on { 1.0 } else { 0.0 };
+        [
+            x,
+            y,
+            z,
+            sin,
+            cos,
+            flag(self.gripper == GripperCommand::Close),
+            flag(self.gripper == GripperCommand::Open),
+            flag(self.terminate),
+        ]
+    }
+}
+
+/// What the robot knows about its gripper without looking.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GripperState {
+    /// Commanded closed (QT-Opt's binary aperture).
+    pub closed: bool,
+    /// Height of the finger tips above the bin floor, metres.
+    pub height_m: f32,
+    /// Measured distance between the pads, metres.
+    pub aperture_m: f32,
+}
+
+/// The outcome of one environment's step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// 1 for a successful grasp, 0 for a failed one, -0.05 for every other step.
+    pub reward: f32,
+    /// The episode ended by the policy's `terminate` or at the last allowed step (both are judged).
+    pub terminated: bool,
+    /// The episode was cut off without a judgement (a fault in the simulation).
+    pub truncated: bool,
+    /// Indices (within the episode) of the objects held clear of the bin when judged.
+    pub grasped: Vec<usize>,
+    /// Physics time since the episode's start, in environment steps.
+    pub tick: u64,
+}
+
+impl Step {
+    pub fn done(&self) -> bool {
+        self.terminated || self.truncated
+    }
+
+    pub fn success(&self) -> bool {
+        !self.grasped.is_empty()
+    }
+}

@@ -1,0 +1,4 @@
+//! bingrasp: a robot grasping from a bin, rendered in several visual domains at once, and the learners that cross
+//! the gap between them. See ARCHITECTURE.md for the map.
+
+pub mod contract;
