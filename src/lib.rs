@@ -2,3 +2,4 @@
 //! the gap between them. See ARCHITECTURE.md for the map.
 
 pub mod contract;
+pub mod run;
