@@ -1,5 +1,7 @@
 //! bingrasp: a robot grasping from a bin, rendered in several visual domains at once, and the learners that cross
 //! the gap between them. See ARCHITECTURE.md for the map.
 
+pub mod appearance;
 pub mod contract;
+pub mod render;
 pub mod run;

@@ -1,0 +1,253 @@
+//! Shader variants and pipelines of the tiled renderer.
+
+use super::gpu::Gpu;
+use super::meshes::Vertex;
+use std::mem::size_of;
+
+pub const COLOUR_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
+pub const IDENTITY_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::R32Uint;
+pub const DEPTH_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Depth32Float;
+/// Samples a pixel when edges are smoothed: every adapter that wgpu admits offers four.
+pub const SAMPLES: u32 = 4;
+
+const SHADER: &str = include_str!("tiled.wgsl");
+
+/// Which switches of the shader text are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// Clip against the tile with clip distances; otherwise fragments outside are discarded.
+    pub clip_distances: bool,
+    /// The user's texture images are sampled.
+    pub images: bool,
+    /// Shadow samples a light.
+    pub shadow_taps: u32,
+    /// Multisampled colours with identity in a pass of its own; otherwise everything in one pass.
+    pub smooth_edges: bool,
+}
+
+/// The shader's text with its switches resolved.
+pub fn shader_text(variant: Variant) -> String {
+    let on = |switch: &str| match switch {
+        "clip" => variant.clip_distances,
+        "discard" => !variant.clip_distances,
+        "images" => variant.images,
+        _ => false,
+    };
+    let mut text = String::with_capacity(SHADER.len());
+    for line in SHADER.lines() {
+        match line.strip_prefix("//#") {
+            Some(rest) => {
+                let (switch, code) = rest.split_once(' ').unwrap_or((rest, ""));
+                if on(switch) {
+                    text.push_str(code);
+                    text.push('\n');
+                }
+            }
+            None => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
+pub struct Pipelines {
+    pub scene_layout: wgpu::BindGroupLayout,
+    pub shade_layout: wgpu::BindGroupLayout,
+    pub shadow: [wgpu::RenderPipeline; 2],
+    pub colour: wgpu::RenderPipeline,
+    /// Only with smooth edges.
+    pub identity: Option<wgpu::RenderPipeline>,
+}
+
+impl Pipelines {
+    pub fn new(gpu: &Gpu, variant: Variant) -> Self {
+        let device = &gpu.device;
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some("tiled"),
+            source: wgpu::ShaderSource::Wgsl(shader_text(variant).into()),
+        });
+        let storage = |binding| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::VERTEX_FRAGMENT,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Storage { read_only: true },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        let scene_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("scene"),
+            entries: &[
+                storage(0),
+                storage(1),
+                storage(2),
+                wgpu::BindGroupLayoutEntry {
+                    ty: wgpu::BindingType::Buffer {
+                        ty: wgpu::BufferBindingType::Uniform,
+                        has_dynamic_offset: false,
+                        min_binding_size: None,
+                    },
+                    ..storage(3)
+                },
+            ],
+        });
+        let fragment = |binding, ty| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::FRAGMENT,
+            ty,
+            count: None,
+        };
+        let texture = |sample_type, view_dimension| wgpu::BindingType::Texture {
+            sample_type,
+            view_dimension,
+            multisampled: false,
+        };
+        let shadow_texture = texture(wgpu::TextureSampleType::Depth, wgpu::TextureViewDimension::D2);
+        let shade_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("shade"),
+            entries: &[
+                fragment(0, shadow_texture),
+                fragment(1, shadow_texture),
+                fragment(2, wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Comparison)),
+                fragment(
+                    3,
+                    texture(wgpu::TextureSampleType::Float { filterable: true }, wgpu::TextureViewDimension::D2Array),
+                ),
+                fragment(4, wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering)),
+            ],
+        });
+        let shadow_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some("shadow"),
+            bind_group_layouts: &[Some(&scene_layout)],
+            immediate_size: 0,
+        });
+        let colour_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some("colour"),
+            bind_group_layouts: &[Some(&scene_layout), Some(&shade_layout)],
+            immediate_size: 0,
+        });
+        let build = Build { gpu, module: &module, variant };
+        let shadow =
+            ["vertex_shadow_source", "vertex_shadow_canonical"].map(|entry| build.shadow(&shadow_layout, entry));
+        let (colours, samples): (&[wgpu::TextureFormat], u32) = if variant.smooth_edges {
+            (&[COLOUR_FORMAT, COLOUR_FORMAT], SAMPLES)
+        } else {
+            (&[COLOUR_FORMAT, COLOUR_FORMAT, IDENTITY_FORMAT], 1)
+        };
+        let entry = if variant.smooth_edges { "fragment_colours" } else { "fragment_everything" };
+        let colour = build.shaded(&colour_layout, entry, colours, samples);
+        let identity =
+            variant.smooth_edges.then(|| build.shaded(&shadow_layout, "fragment_identity", &[IDENTITY_FORMAT], 1));
+        Self { scene_layout, shade_layout, shadow, colour, identity }
+    }
+}
+
+struct Build<'a> {
+    gpu: &'a Gpu,
+    module: &'a wgpu::ShaderModule,
+    variant: Variant,
+}
+
+const ATTRIBUTES: [wgpu::VertexAttribute; 2] = wgpu::vertex_attr_array![0 => Float32x3, 1 => Float32x3];
+
+impl Build<'_> {
+    fn vertex<'b>(&'b self, entry: &'b str, buffers: &'b [wgpu::VertexBufferLayout<'b>]) -> wgpu::VertexState<'b> {
+        wgpu::VertexState {
+            module: self.module,
+            entry_point: Some(entry),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            buffers,
+        }
+    }
+
+    fn shadow(&self, layout: &wgpu::PipelineLayout, entry: &str) -> wgpu::RenderPipeline {
+        let buffers = [vertex_layout()];
+        let fragment = wgpu::FragmentState {
+            module: self.module,
+            entry_point: Some("fragment_shadow"),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            targets: &[],
+        };
+        self.gpu.device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+            label: Some(entry),
+            layout: Some(layout),
+            vertex: self.vertex(entry, &buffers),
+            primitive: primitive(),
+            depth_stencil: Some(wgpu::DepthStencilState {
+                format: DEPTH_FORMAT,
+                depth_write_enabled: Some(true),
+                depth_compare: Some(wgpu::CompareFunction::LessEqual),
+                stencil: wgpu::StencilState::default(),
+                bias: wgpu::DepthBiasState { constant: 0, slope_scale: 1.5, clamp: 0.0 },
+            }),
+            multisample: wgpu::MultisampleState::default(),
+            fragment: (!self.variant.clip_distances).then_some(fragment),
+            multiview_mask: None,
+            cache: None,
+        })
+    }
+
+    fn shaded(
+        &self,
+        layout: &wgpu::PipelineLayout,
+        entry: &str,
+        formats: &[wgpu::TextureFormat],
+        samples: u32,
+    ) -> wgpu::RenderPipeline {
+        let buffers = [vertex_layout()];
+        let targets: Vec<_> = formats.iter().map(|&format| Some(format.into())).collect();
+        let taps = [("SHADOW_TAPS", f64::from(self.variant.shadow_taps))];
+        let constants: &[(&str, f64)] = if entry == "fragment_identity" { &[] } else { &taps };
+        self.gpu.device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
+            label: Some(entry),
+            layout: Some(layout),
+            vertex: self.vertex("vertex_colour", &buffers),
+            primitive: primitive(),
+            depth_stencil: Some(wgpu::DepthStencilState {
+                format: DEPTH_FORMAT,
+                depth_write_enabled: Some(true),
+                depth_compare: Some(wgpu::CompareFunction::GreaterEqual),
+                stencil: wgpu::StencilState::default(),
+                bias: wgpu::DepthBiasState::default(),
+            }),
+            multisample: wgpu::MultisampleState { count: samples, ..Default::default() },
+            fragment: Some(wgpu::FragmentState {
+                module: self.module,
+                entry_point: Some(entry),
+                compilation_options: wgpu::PipelineCompilationOptions { constants, ..Default::default() },
+                targets: &targets,
+            }),
+            multiview_mask: None,
+            cache: None,
+        })
+    }
+}
+
+fn vertex_layout() -> wgpu::VertexBufferLayout<'static> {
+    wgpu::VertexBufferLayout {
+        array_stride: size_of::<Vertex>() as u64,
+        step_mode: wgpu::VertexStepMode::Vertex,
+        attributes: &ATTRIBUTES,
+    }
+}
+
+fn primitive() -> wgpu::PrimitiveState {
+    wgpu::PrimitiveState { cull_mode: Some(wgpu::Face::Back), ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn switches_keep_or_drop_their_lines() {
+        let variant = Variant { clip_distances: true, images: false, shadow_taps: 4, smooth_edges: true };
+        let text = shader_text(variant);
+        assert!(text.contains("enable clip_distances;") && !text.contains("discard;") && !text.contains("//#"));
+        let text = shader_text(Variant { clip_distances: false, images: true, ..variant });
+        assert!(!text.contains("enable clip_distances;") && text.contains("discard;") && text.contains("level"));
+    }
+}
