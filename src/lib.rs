@@ -3,5 +3,6 @@
 
 pub mod appearance;
 pub mod contract;
+pub mod objects;
 pub mod render;
 pub mod run;

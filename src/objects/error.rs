@@ -1,0 +1,59 @@
+//! What can go wrong with objects: every error names the file, the place in it and the cure.
+
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ObjectError {
+    #[error("{path}: no such folder; give a folder that holds .urdf, .obj, .stl, .gltf or .glb files")]
+    Missing { path: PathBuf },
+    #[error("{path}: is not a folder; give the folder that holds the object files")]
+    NotAFolder { path: PathBuf },
+    #[error("{path}: holds no .urdf, .obj, .stl, .gltf or .glb file, in it or below it; put the object files there")]
+    Empty { path: PathBuf },
+    #[error("{path}: cannot be read ({source}); check that the file exists and its permissions")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path}: cannot be written ({source}); check the permissions and the free space")]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("{path}: already exists and is not empty; name a new folder or empty this one")]
+    OutputNotEmpty { path: PathBuf },
+    #[error("{path}: {bytes} bytes are more than the {limit} that one object file may have; reduce the mesh")]
+    FileTooLarge { path: PathBuf, bytes: u64, limit: u64 },
+    #[error("{path}: more than {limit} {what}; reduce the mesh (a few thousand triangles are plenty)")]
+    TooMany { path: PathBuf, what: &'static str, limit: usize },
+    /// Malformed text or XML; `line` and `column` count from 1.
+    #[error("{path}:{line}:{column}: {what}")]
+    Syntax { path: PathBuf, line: u32, column: u32, what: String },
+    /// Malformed data without lines (binary files), `place` says where.
+    #[error("{path}: {place}: {what}")]
+    Format { path: PathBuf, place: String, what: String },
+    #[error(
+        "{path}: {place}: a coordinate is not a finite number (NaN or infinite); export the mesh again or remove the file"
+    )]
+    NotFinite { path: PathBuf, place: String },
+    #[error("{path}: {place}: index {index} is out of range, there are {count} {what}; export the mesh again")]
+    IndexOutOfRange { path: PathBuf, place: String, index: i64, count: usize, what: &'static str },
+    #[error("{path}: refers to '{reference}', which lies outside the object's folder; copy the file beside this one")]
+    OutsideFolder { path: PathBuf, reference: String },
+    #[error("{path}: {place}: {what} is not supported; {cure}")]
+    Unsupported { path: PathBuf, place: String, what: String, cure: &'static str },
+    #[error(
+        "{path}: the object is {largest_m} m across, more than {limit_m} m; if the file is in other units, set the scale \
+         (0.001 for millimetres, which makes it {} m)", largest_m * 0.001
+    )]
+    TooBig { path: PathBuf, largest_m: f32, limit_m: f32 },
+    #[error(
+        "{path}: the object is {largest_m} m across, less than {limit_m} m; if the file is in other units, set the scale \
+         (1000 makes it {} m)", largest_m * 1000.0
+    )]
+    TooSmall { path: PathBuf, largest_m: f32, limit_m: f32 },
+    #[error("object '{name}': {what}; give it at least one closed, solid part")]
+    Degenerate { name: String, what: String },
+    #[error("object '{name}': {what} must be {range}, not {value}")]
+    OutOfRange { name: String, what: &'static str, range: &'static str, value: f32 },
+    #[error("object generator: {what}")]
+    Generator { what: String },
+    #[error("object catalogue, line {line}: {what}")]
+    Catalogue { line: usize, what: String },
+}
+
+pub type Result<T> = std::result::Result<T, ObjectError>;

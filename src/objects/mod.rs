@@ -1,0 +1,19 @@
+//! The things to grasp: procedural prism objects, the catalogue of 1,000 that the program carries, and import and
+//! export of OBJ, URDF and glTF. In: seeds or files. Out: [`ObjectModel`]s that `sim` collides and `render` draws.
+
+pub mod catalogue;
+pub mod error;
+pub mod generate;
+pub mod geometry;
+pub mod grasp;
+pub mod mass;
+pub mod model;
+pub mod set;
+
+pub use catalogue::Catalogue;
+pub use error::ObjectError;
+pub use generate::{GenerateConfig, generate};
+pub use grasp::{Jaws, StablePose, TopDownGrasp};
+pub use mass::Inertia;
+pub use model::{Aabb, ConvexPart, MAX_HULL_POINTS, Mass, ObjectModel, Physics};
+pub use set::{ObjectSet, Split};

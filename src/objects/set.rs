@@ -1,0 +1,110 @@
+//! A set of objects and its split into training and test. In: the built-in catalogue or a folder. Out: shared
+//! [`ObjectModel`]s.
+
+use super::catalogue;
+use super::error::ObjectError;
+use super::model::ObjectModel;
+use serde::{Deserialize, Serialize};
+use std::sync::{Arc, LazyLock};
+
+/// Which objects of a set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Split {
+    #[default]
+    Train,
+    Test,
+    All,
+}
+
+/// Sets smaller than this are not divided.
+const SMALLEST_DIVIDED: usize = 10;
+
+/// Objects in a fixed order.
+#[derive(Clone, Debug, Default)]
+pub struct ObjectSet {
+    objects: Vec<Arc<ObjectModel>>,
+    failures: Vec<Arc<ObjectError>>,
+}
+
+impl ObjectSet {
+    pub fn new(objects: Vec<Arc<ObjectModel>>) -> Self {
+        Self { objects, failures: Vec::new() }
+    }
+
+    /// The 1,000 procedural objects that the program carries: 900 for training, 100 (ids ending in 0) for test.
+    pub fn builtin() -> Self {
+        static BUILTIN: LazyLock<ObjectSet> = LazyLock::new(catalogue::builtin);
+        BUILTIN.clone()
+    }
+
+    /// The objects of one side. Where every name ends in a digit, test objects are those ending in 0, else every tenth.
+    /// A set of fewer than ten objects is too small to hold any out: each side is the whole set.
+    pub fn split(&self, split: Split) -> Vec<Arc<ObjectModel>> {
+        if split == Split::All || self.objects.len() < SMALLEST_DIVIDED {
+            return self.objects.clone();
+        }
+        let last = |object: &ObjectModel| object.name.bytes().last().filter(u8::is_ascii_digit);
+        let numbered = self.objects.iter().all(|object| last(object).is_some());
+        let is_test = |position: usize, object: &ObjectModel| {
+            if numbered { last(object) == Some(b'0') } else { position % 10 == 0 }
+        };
+        let chosen =
+            self.objects.iter().enumerate().filter(|(i, object)| is_test(*i, object) == (split == Split::Test));
+        chosen.map(|(_, object)| Arc::clone(object)).collect()
+    }
+
+    pub fn objects(&self) -> &[Arc<ObjectModel>] {
+        &self.objects
+    }
+
+    /// What could not be loaded, in the order of the paths.
+    pub fn failures(&self) -> &[Arc<ObjectError>] {
+        &self.failures
+    }
+
+    pub fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty()
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Arc<ObjectModel>> {
+        self.objects.iter().find(|object| object.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Pose;
+    use crate::objects::model::{ConvexPart, Physics};
+    use glam::Vec3;
+
+    fn named(names: &[&str]) -> ObjectSet {
+        let part = ConvexPart::Box { half_extents: Vec3::splat(0.02), body_from_part: Pose::IDENTITY };
+        let object = |name: &&str| ObjectModel::new(name, vec![part.clone()], None, Physics::default());
+        ObjectSet::new(names.iter().map(|name| Arc::new(object(name).expect("solid"))).collect())
+    }
+
+    #[test]
+    fn builtin_is_900_and_100() {
+        let set = ObjectSet::builtin();
+        let (train, test) = (set.split(Split::Train), set.split(Split::Test));
+        assert_eq!((set.len(), train.len(), test.len()), (1000, 900, 100));
+        assert!(test.iter().all(|object| object.name.ends_with('0')));
+        assert!(train.iter().all(|object| !object.name.ends_with('0')));
+    }
+
+    #[test]
+    fn names_without_numbers_give_every_tenth() {
+        let set = named(&["mug", "b", "c", "d", "e", "f", "g", "h", "i", "j0", "pan", "l"]);
+        let test: Vec<_> = set.split(Split::Test).iter().map(|object| object.name.clone()).collect();
+        assert_eq!(test, ["mug", "pan"]);
+        assert_eq!(set.split(Split::Train).len(), 10);
+        let few = named(&["mug0", "cup1"]);
+        assert_eq!((few.split(Split::Train).len(), few.split(Split::Test).len()), (2, 2));
+    }
+}
