@@ -6,3 +6,5 @@ pub mod contract;
 pub mod objects;
 pub mod render;
 pub mod run;
+pub mod scene;
+pub mod sim;

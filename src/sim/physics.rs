@@ -1,0 +1,205 @@
+//! One Rapier world: the bin, the fence around it, the objects. In: a cell and object models. Out: bodies that move
+//! when ticked, and what can be asked about them.
+//!
+//! A world is built anew for every episode, so that nothing of an episode's past (handles, trees, warm starts) can
+//! reach the next one.
+
+use super::config::SimConfig;
+use crate::contract::Pose;
+use crate::objects::{ConvexPart, ObjectModel};
+use crate::scene::{BinDescription, CellDescription};
+use glam::Vec3;
+use rapier3d::prelude::{
+    CoefficientCombineRule, Collider, ColliderBuilder, Group, InteractionGroups, InteractionTestMode, MassProperties,
+    PhysicsWorld, Pose3, RigidBodyBuilder, RigidBodyHandle, SharedShape,
+};
+
+/// How far the solid behind a visible wall or floor reaches: nothing gets through that.
+const BACKING: f32 = 0.2;
+/// The invisible fence that keeps objects (and only them) over their bin.
+const FENCE_HEIGHT: f32 = 1.0;
+
+const CELL: Group = Group::GROUP_1;
+const GRIPPER: Group = Group::GROUP_2;
+const OBJECT: Group = Group::GROUP_3;
+const FENCE: Group = Group::GROUP_4;
+
+pub(super) fn cell_groups() -> InteractionGroups {
+    groups(CELL, GRIPPER.union(OBJECT))
+}
+
+pub(super) fn gripper_groups() -> InteractionGroups {
+    groups(GRIPPER, CELL.union(OBJECT))
+}
+
+fn object_groups() -> InteractionGroups {
+    groups(OBJECT, Group::ALL)
+}
+
+fn fence_groups() -> InteractionGroups {
+    groups(FENCE, OBJECT)
+}
+
+const fn groups(of: Group, with: Group) -> InteractionGroups {
+    InteractionGroups::new(of, with, InteractionTestMode::And)
+}
+
+pub(super) fn to_rapier(pose: Pose) -> Pose3 {
+    Pose3::from_parts(pose.translation, pose.rotation)
+}
+
+pub(super) fn from_rapier(pose: &Pose3) -> Pose {
+    Pose::new(pose.translation, pose.rotation)
+}
+
+/// A graspable body and what is needed to judge where it is.
+pub(super) struct ObjectBody {
+    pub handle: RigidBodyHandle,
+    /// Corners of the collision shape in the body's frame.
+    pub corners: Vec<Vec3>,
+    pub radius: f32,
+}
+
+pub(super) struct Physics {
+    pub world: PhysicsWorld,
+    pub objects: Vec<ObjectBody>,
+    /// Ticks since the world was built.
+    pub ticks: u64,
+}
+
+impl Physics {
+    /// The cell's fixed solids, with each bin's divider at its offset along y (where it has one).
+    pub fn new(cell: &CellDescription, config: &SimConfig, divider_offsets: &[f32]) -> Self {
+        let mut world = PhysicsWorld::new();
+        world.gravity = Vec3::new(0.0, 0.0, -9.81);
+        world.integration_parameters = config.integration_parameters();
+        let ground = world.insert_body(RigidBodyBuilder::fixed());
+        let friction = cell.surfaces.bin_friction;
+        for (bin, &offset) in cell.bins.iter().zip(divider_offsets) {
+            for (half, centre) in tray_solids(bin) {
+                let collider = solid(SharedShape::cuboid(half.x, half.y, half.z), friction)
+                    .translation(centre)
+                    .collision_groups(cell_groups());
+                world.insert_collider(collider, Some(ground));
+            }
+            for (half, centre) in fence_solids(bin) {
+                let collider = solid(SharedShape::cuboid(half.x, half.y, half.z), 0.0)
+                    .translation(centre)
+                    .collision_groups(fence_groups());
+                world.insert_collider(collider, Some(ground));
+            }
+            if let Some(divider) = bin.divider {
+                let half = 0.5 * Vec3::new(bin.inner_size.x, divider.thickness, divider.height);
+                let collider = solid(SharedShape::cuboid(half.x, half.y, half.z), friction)
+                    .translation(bin.position + Vec3::new(0.0, offset, half.z))
+                    .collision_groups(cell_groups());
+                world.insert_collider(collider, Some(ground));
+            }
+        }
+        Self { world, objects: Vec::new(), ticks: 0 }
+    }
+
+    /// Puts an object at a pose, at rest.
+    pub fn insert_object(&mut self, model: &ObjectModel, pose: Pose) {
+        let properties = MassProperties::with_principal_inertia_frame(
+            Vec3::ZERO,
+            model.mass_kg,
+            model.inertia.principal_kg_m2,
+            model.inertia.body_from_principal,
+        );
+        let body = RigidBodyBuilder::dynamic()
+            .pose(to_rapier(pose))
+            .additional_mass_properties(properties)
+            // A trace of drag stops round things from rolling for ever.
+            .angular_damping(0.5)
+            .build();
+        let handle = self.world.insert_body(body);
+        if let Some(body) = self.world.bodies.get_mut(handle) {
+            body.activation_mut().time_until_sleep = 0.1;
+        }
+        for part in &model.parts {
+            if let Some(collider) = part_collider(part, model) {
+                self.world.insert_collider(collider, Some(handle));
+            }
+        }
+        let corners = model.corners();
+        let radius = corners.iter().map(|corner| corner.length()).fold(0.0, f32::max);
+        self.objects.push(ObjectBody { handle, corners, radius });
+    }
+
+    pub fn object_pose(&self, index: usize) -> Pose {
+        from_rapier(self.world.bodies[self.objects[index].handle].position())
+    }
+
+    /// Puts an object elsewhere, at rest.
+    pub fn move_object(&mut self, index: usize, pose: Pose) {
+        if let Some(body) = self.world.bodies.get_mut(self.objects[index].handle) {
+            body.set_position(to_rapier(pose), true);
+            body.set_linvel(Vec3::ZERO, true);
+            body.set_angvel(Vec3::ZERO, true);
+        }
+    }
+
+    /// Lowest point of an object's collision shape, world z.
+    pub fn lowest_point(&self, index: usize) -> f32 {
+        let pose = self.object_pose(index);
+        self.objects[index].corners.iter().map(|&c| pose.transform_point(c).z).fold(f32::INFINITY, f32::min)
+    }
+
+    /// Whether every object sleeps or moves slower than 5 mm/s, its farthest point included.
+    pub fn at_rest(&self) -> bool {
+        self.objects.iter().all(|object| {
+            let body = &self.world.bodies[object.handle];
+            body.is_sleeping() || body.linvel().length() + body.angvel().length() * object.radius < 0.005
+        })
+    }
+
+    pub fn tick(&mut self) {
+        self.world.step();
+        self.ticks += 1;
+    }
+}
+
+fn solid(shape: SharedShape, friction: f32) -> ColliderBuilder {
+    ColliderBuilder::new(shape).friction(friction).friction_combine_rule(CoefficientCombineRule::Multiply).density(0.0)
+}
+
+fn part_collider(part: &ConvexPart, model: &ObjectModel) -> Option<Collider> {
+    let builder = match part {
+        ConvexPart::Box { half_extents, body_from_part } => {
+            solid(SharedShape::cuboid(half_extents.x, half_extents.y, half_extents.z), model.friction)
+                .position(to_rapier(*body_from_part))
+        }
+        ConvexPart::Hull { points } => solid(SharedShape::convex_hull(points)?, model.friction),
+    };
+    Some(builder.restitution(model.restitution).collision_groups(object_groups()).build())
+}
+
+/// (half extents, centre) of a bin's floor and walls, thickened away from the inside.
+fn tray_solids(bin: &BinDescription) -> [(Vec3, Vec3); 5] {
+    let half = bin.half_size();
+    let outer = half + BACKING;
+    let height = 0.5 * bin.wall_height;
+    let wall = |sign: f32, along_x: bool| {
+        let (extents, offset) = if along_x {
+            (Vec3::new(0.5 * BACKING, outer.y, height), Vec3::new(sign * (half.x + 0.5 * BACKING), 0.0, height))
+        } else {
+            (Vec3::new(half.x, 0.5 * BACKING, height), Vec3::new(0.0, sign * (half.y + 0.5 * BACKING), height))
+        };
+        (extents, bin.position + offset)
+    };
+    let floor = (Vec3::new(outer.x, outer.y, 0.5 * BACKING), bin.position - Vec3::Z * (0.5 * BACKING));
+    [floor, wall(-1.0, true), wall(1.0, true), wall(-1.0, false), wall(1.0, false)]
+}
+
+/// (half extents, centre) of the fence above the rim, and a lid.
+fn fence_solids(bin: &BinDescription) -> [(Vec3, Vec3); 5] {
+    let mut solids = tray_solids(bin);
+    let half_height = 0.5 * FENCE_HEIGHT;
+    for (half, centre) in &mut solids[1..] {
+        half.z = half_height;
+        centre.z = bin.rim_z() + half_height;
+    }
+    solids[0].1.z = bin.rim_z() + FENCE_HEIGHT + 0.5 * BACKING;
+    solids
+}

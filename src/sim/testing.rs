@@ -1,0 +1,57 @@
+//! Objects and worlds for this room's tests.
+
+use super::{GraspWorld, SimConfig};
+use crate::contract::{Action, GripperCommand, Pose, Rng, Seed};
+use crate::objects::{ConvexPart, ObjectModel, Physics};
+use crate::scene::CellDescription;
+use glam::Vec3;
+use std::sync::Arc;
+
+/// A box of full size `size` metres, 0.1 kg.
+pub fn cuboid(size: Vec3, friction: f32) -> Arc<ObjectModel> {
+    let part = ConvexPart::Box { half_extents: 0.5 * size, body_from_part: Pose::IDENTITY };
+    let physics = Physics { friction, ..Physics::default() };
+    Arc::new(ObjectModel::new("box", vec![part], None, physics).expect("a box is solid"))
+}
+
+/// Three prisms merged at random, in the size of the catalogue's.
+pub fn prisms(rng: &mut Rng) -> Arc<ObjectModel> {
+    let mut parts = Vec::new();
+    for i in 0..3 {
+        let half = 0.5 * Vec3::new(rng.range(0.02, 0.035), rng.range(0.02, 0.045), rng.range(0.03, 0.07));
+        let offset = if i == 0 { Vec3::ZERO } else { rng.direction() * 0.015 };
+        let rotation = if i == 0 { glam::Quat::IDENTITY } else { rng.rotation() };
+        parts.push(ConvexPart::Box { half_extents: half, body_from_part: Pose::new(offset, rotation) });
+    }
+    Arc::new(ObjectModel::new("prisms", parts, None, Physics::default()).expect("prisms are solid"))
+}
+
+pub fn five_prisms(seed: u64) -> Vec<Arc<ObjectModel>> {
+    let mut rng = Seed(seed).rng();
+    (0..5).map(|_| prisms(&mut rng)).collect()
+}
+
+/// A world with `objects` dropped into a bin without divider.
+pub fn open_bin(objects: &[Arc<ObjectModel>], seed: u64) -> GraspWorld {
+    let mut cell = CellDescription::iiwa_bin();
+    cell.bins[0].divider = None;
+    let mut world = GraspWorld::new(Arc::new(cell), &SimConfig::default());
+    world.reset(objects, Seed(seed));
+    world
+}
+
+pub fn action(translation_m: Vec3, rotation_rad: f32, gripper: GripperCommand) -> Action {
+    Action { translation_m: translation_m.to_array(), rotation_rad, gripper, terminate: false }
+}
+
+/// Steps until the gripper stands at `place` with `yaw`.
+pub fn go_to(world: &mut GraspWorld, place: Vec3, yaw: f32) {
+    for _ in 0..15 {
+        let here = world.gripper_pose().translation;
+        let turn = yaw - world.gripper_yaw();
+        if here.distance(place) < 1e-3 && turn.abs() < 0.01 {
+            return;
+        }
+        world.step(&action(place - here, turn, GripperCommand::Keep));
+    }
+}
