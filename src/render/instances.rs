@@ -7,54 +7,97 @@ use crate::contract::{Camera, Class, Pose, Shape, Surface, VisualPart};
 use bytemuck::{Pod, Zeroable};
 use glam::{Mat3, Mat4, Vec3, Vec4};
 
+/// One instance as the vertex stage reads it; positions are relative to the bin's centre.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub struct InstanceRecord {
     pub rows: [[f32; 4]; 3],
-    pub ids: u32,
-    pub material: u32,
-    pub canonical: u32,
-    pub offset: f32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-pub struct EnvironmentRecord {
-    pub clip_from_world: [[f32; 4]; 4],
-    pub light_clip_from_world: [[[f32; 4]; 4]; 2],
+    pub camera_clip_from_part: [[f32; 4]; 4],
+    pub light_clip_from_part: [[f32; 4]; 4],
     pub tile: [f32; 4],
-    pub shadow_tile: [f32; 4],
-    pub camera_position: [f32; 4],
-    pub camera_forward: [f32; 4],
-    pub light_position: [[f32; 4]; 2],
-    pub light_colour: [[f32; 4]; 2],
-    pub sky: [[f32; 4]; 2],
-    pub ground: [[f32; 4]; 2],
+    /// Instance id, class and environment; material; canonical colour; bits of the texture offset.
+    pub ids: [u32; 4],
 }
 
+/// Thirty-two bytes that the shader unpacks: see `Packed` in `tiled.wgsl`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
-pub struct MaterialRecord {
-    pub colour_a: [f32; 4],
-    pub colour_b: [f32; 4],
-    pub wave: [f32; 4],
-    pub mix: [f32; 4],
-    pub axis_u: [f32; 4],
-    pub axis_v: [f32; 4],
+pub struct PackedRecord(pub [u32; 8]);
+
+/// What is the same for every environment.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub struct GlobalsRecord {
+    pub canonical_clip_from_bin: [[f32; 4]; 4],
+    pub canonical_light: [f32; 4],
+    pub canonical_colour: [f32; 4],
+    pub canonical_sky: [f32; 4],
+    pub canonical_ground: [f32; 4],
+    pub shadow_atlas: [f32; 4],
+    pub canonical_radius: [f32; 4],
 }
 
-impl From<&Material> for MaterialRecord {
-    fn from(m: &Material) -> Self {
-        // A wave of frequency 0 is sin(0) = 0 everywhere: the mean of both colours. A plain colour has both equal.
-        Self {
-            colour_a: m.colour_a.extend(m.roughness).to_array(),
-            colour_b: m.colour_b.extend(m.metallic).to_array(),
-            wave: [m.wave_u, m.wave_v, m.warp, m.sharpness],
-            mix: [m.check, m.cloud, m.cloud_frequency, m.grain],
-            axis_u: m.axis_u.extend(m.image.map_or(-1.0, |layer| layer as f32)).to_array(),
-            axis_v: m.axis_v.extend(m.image_scale).to_array(),
-        }
+/// IEEE half precision, rounded to nearest even; overflow becomes the largest finite value.
+fn half(value: f32) -> u32 {
+    let value = value.clamp(-65504.0, 65504.0);
+    let bits = value.to_bits();
+    let sign = (bits >> 16) & 0x8000;
+    let magnitude = value.abs();
+    if magnitude < 6.103_515_6e-5 {
+        // Subnormal: units of 2^-24.
+        return sign | (magnitude * 16_777_216.0).round_ties_even() as u32;
     }
+    let exponent = ((bits >> 23) & 0xff) + 15 - 127;
+    let mantissa = bits & 0x7f_ffff;
+    let rounded =
+        ((exponent << 10) | (mantissa >> 13)) + u32::from((mantissa & 0x1fff) + ((mantissa >> 13) & 1) > 0x1000);
+    sign | rounded
+}
+
+fn halves(low: f32, high: f32) -> u32 {
+    half(low) | half(high) << 16
+}
+
+/// Four numbers in [0, 1] as bytes.
+fn bytes(values: [f32; 4]) -> u32 {
+    values.iter().rev().fold(0, |packed, v| packed << 8 | (v.clamp(0.0, 1.0) * 255.0).round() as u32)
+}
+
+fn root_colour(colour: Vec3, w: f32) -> u32 {
+    bytes([colour.x.max(0.0).sqrt(), colour.y.max(0.0).sqrt(), colour.z.max(0.0).sqrt(), w])
+}
+
+fn pack_material(m: &Material) -> PackedRecord {
+    let (u, v) = (m.axis_u * m.wave_u, m.axis_v * m.wave_v);
+    // A wave of frequency 0 is flat: half of each colour. A plain colour has both equal.
+    let (check, first) = match m.image {
+        Some(layer) => (-1.0 - layer as f32, m.image_scale),
+        None => (m.check, u.x),
+    };
+    PackedRecord([
+        root_colour(m.colour_a, m.roughness),
+        root_colour(m.colour_b, m.metallic),
+        halves(check, m.cloud),
+        halves(m.cloud_frequency, m.grain),
+        halves(first, u.y),
+        halves(u.z, m.warp),
+        halves(v.x, v.y),
+        halves(v.z, m.sharpness),
+    ])
+}
+
+fn pack_light(light: &Light, radius_texels: f32, camera: Vec3, pixel_angle: f32) -> PackedRecord {
+    let (p, c) = (light.position, light.colour);
+    PackedRecord([
+        halves(p.x, p.y),
+        halves(p.z, radius_texels),
+        halves(c.x, c.y),
+        halves(c.z, pixel_angle),
+        root_colour(light.sky * 0.5, light.exposure * 0.5),
+        root_colour(light.ground * 0.5, 0.0),
+        halves(camera.x, camera.y),
+        halves(camera.z, 0.0),
+    ])
 }
 
 /// Which mesh an instance draws; the order is the order of drawing (near and small things first, so that the depth test
@@ -73,8 +116,8 @@ pub enum DrawKind {
 #[derive(Default)]
 pub struct TileRecords {
     pub instances: Vec<(DrawKind, InstanceRecord, Visibility)>,
-    pub materials: Vec<MaterialRecord>,
-    pub environment: Option<EnvironmentRecord>,
+    pub materials: Vec<PackedRecord>,
+    pub light: Option<PackedRecord>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +154,9 @@ pub fn jittered(camera: &Camera, jitter: &Jitter) -> Camera {
     Camera { world_from_camera: camera.world_from_camera * jitter.camera, ..*camera }
 }
 
-fn light_matrix(position: Vec3, target: Vec3, radius: f32) -> Mat4 {
+/// Looks from a light (metres from the bin's centre) at the ball in which shadows fall.
+fn light_matrix(position: Vec3, radius: f32) -> Mat4 {
+    let target = Vec3::Z * 0.05;
     let distance = position.distance(target).max(radius * 1.2);
     let up = if (position - target).normalize_or_zero().z.abs() > 0.99 { Vec3::Y } else { Vec3::Z };
     let view = Mat4::look_at_rh(position, target, up);
@@ -119,48 +164,55 @@ fn light_matrix(position: Vec3, target: Vec3, radius: f32) -> Mat4 {
     Mat4::perspective_rh(2.0 * half_angle, 1.0, (distance - radius).max(0.05), distance + radius) * view
 }
 
+/// The canonical light and the shadow atlas, for cells whose shadows fall within `shadow_radius_m`.
+pub fn globals(grid: Grid, shadow_radius_m: f32) -> GlobalsRecord {
+    let light = Light::CANONICAL;
+    let atlas = [grid.columns, grid.rows].map(|n| (n as u32 * grid.shadow_size) as f32);
+    GlobalsRecord {
+        canonical_clip_from_bin: light_matrix(light.position, shadow_radius_m).to_cols_array_2d(),
+        canonical_light: light.position.extend(0.0).to_array(),
+        canonical_colour: light.colour.extend(0.0).to_array(),
+        canonical_sky: light.sky.extend(0.0).to_array(),
+        canonical_ground: light.ground.extend(0.0).to_array(),
+        shadow_atlas: [atlas[0], atlas[1], 1.0 / atlas[0], 1.0 / atlas[1]],
+        canonical_radius: [filter_radius(&light, grid, shadow_radius_m), 0.0, 0.0, 0.0],
+    }
+}
+
+/// Radius of the shadow filter in texels; never so small that the map's steps show.
+fn filter_radius(light: &Light, grid: Grid, shadow_radius_m: f32) -> f32 {
+    (light.softness_m * grid.shadow_size as f32 / (2.0 * shadow_radius_m)).max(0.6)
+}
+
 /// Everything that the tile at `index` contributes.
 pub fn tile_records(view: &SceneView<'_>, index: usize, grid: Grid) -> TileRecords {
     let look = view.look;
+    let centre = view.anchors.bin_centre;
+    let shadow_radius = view.anchors.shadow_radius_m;
     let camera = jittered(&view.camera, &look.jitter);
-    let target = view.anchors.bin_centre + Vec3::Z * 0.05;
-    let lights = [look.light, Light::CANONICAL];
-    let positions = lights.map(|light| view.anchors.bin_centre + light.position);
-    let matrices = positions.map(|p| light_matrix(p, target, view.anchors.shadow_radius_m));
-    let texels_per_m = grid.shadow_size as f32 / (2.0 * view.anchors.shadow_radius_m);
+    let bin_from_camera =
+        Pose { translation: camera.world_from_camera.translation - centre, ..camera.world_from_camera };
+    let camera_clip = clip_from_camera(&camera, NEAR_M) * bin_from_camera.inverse().to_mat4();
+    let light_clip = light_matrix(look.light.position, shadow_radius);
+    let radius_texels = filter_radius(&look.light, grid, shadow_radius);
     let pixel_angle = 1.0 / camera.intrinsics.fy;
-    let forward = camera.world_from_camera.transform_vector(Vec3::Z);
-    let pair = |f: &dyn Fn(usize) -> [f32; 4]| [f(0), f(1)];
-    let clip_from_world = clip_from_camera(&camera, NEAR_M) * camera.world_from_camera.inverse().to_mat4();
-    let environment = EnvironmentRecord {
-        clip_from_world: clip_from_world.to_cols_array_2d(),
-        light_clip_from_world: matrices.map(|m| m.to_cols_array_2d()),
-        tile: tile_transform(index, grid.columns, grid.rows),
-        shadow_tile: tile_transform(index, grid.columns, grid.rows),
-        camera_position: camera.world_from_camera.translation.extend(pixel_angle).to_array(),
-        camera_forward: forward.extend(0.0).to_array(),
-        light_position: pair(&|i| {
-            let radius = (lights[i].softness_m * texels_per_m).max(0.7);
-            positions[i].extend(radius).to_array()
-        }),
-        light_colour: pair(&|i| lights[i].colour.extend(0.0).to_array()),
-        sky: pair(&|i| lights[i].sky.extend(lights[i].exposure).to_array()),
-        ground: pair(&|i| lights[i].ground.extend(0.0).to_array()),
-    };
-    let mut records = TileRecords { environment: Some(environment), ..TileRecords::default() };
-    let frustum = Frustum::new(clip_from_world);
-    let cones = matrices.map(Frustum::new);
+    let light = pack_light(&look.light, radius_texels, bin_from_camera.translation, pixel_angle);
+    let mut records = TileRecords { light: Some(light), ..TileRecords::default() };
+    let tile = tile_transform(index, grid.columns, grid.rows);
+    let frustum = Frustum::new(camera_clip);
+    let cones = [light_clip, light_matrix(Light::CANONICAL.position, shadow_radius)].map(Frustum::new);
     let mut slots: Vec<(Surface, u32)> = Vec::new();
     for (number, part) in view.parts.iter().enumerate() {
         if part.surface == Surface::Cable && !look.cables {
             continue;
         }
         let (pose, scale) = placed(part, view);
+        let translation = pose.translation - centre;
         let radius = bounding_radius(part, scale);
         let ground = matches!(part.surface, Surface::Floor | Surface::Backdrop);
         let visibility = Visibility {
-            camera: frustum.touches(pose.translation, radius),
-            shadow: !ground && cones.iter().any(|c| c.touches(pose.translation, radius)),
+            camera: frustum.touches(translation, radius),
+            shadow: !ground && cones.iter().any(|c| c.touches(translation, radius)),
         };
         if !visibility.camera && !visibility.shadow {
             continue;
@@ -169,19 +221,29 @@ pub fn tile_records(view: &SceneView<'_>, index: usize, grid: Grid) -> TileRecor
             Some(&(_, slot)) => slot,
             None => {
                 let slot = records.materials.len() as u32;
-                records.materials.push(look.surfaces.of(part.surface).into());
+                records.materials.push(pack_material(look.surfaces.of(part.surface)));
                 slots.push((part.surface, slot));
                 slot
             }
         };
-        let m = Mat3::from_quat(pose.rotation) * Mat3::from_diagonal(scale);
-        let t = pose.translation;
+        let linear = Mat3::from_quat(pose.rotation) * Mat3::from_diagonal(scale);
+        let bin_from_part = Mat4::from_cols(
+            linear.x_axis.extend(0.0),
+            linear.y_axis.extend(0.0),
+            linear.z_axis.extend(0.0),
+            translation.extend(1.0),
+        );
         let record = InstanceRecord {
-            rows: std::array::from_fn(|r| [m.col(0)[r], m.col(1)[r], m.col(2)[r], t[r]]),
-            ids: index as u32 | u32::from(part.instance) << 16 | (part.class as u32) << 24,
-            material,
-            canonical: pack_canonical(canonical_colour(part.surface)),
-            offset: texture_offset(part.surface, number),
+            rows: std::array::from_fn(|r| bin_from_part.row(r).to_array()),
+            camera_clip_from_part: (camera_clip * bin_from_part).to_cols_array_2d(),
+            light_clip_from_part: (light_clip * bin_from_part).to_cols_array_2d(),
+            tile,
+            ids: [
+                u32::from(part.instance) | (part.class as u32) << 8 | (index as u32) << 16,
+                material,
+                pack_canonical(canonical_colour(part.surface)),
+                texture_offset(part.surface, number).to_bits(),
+            ],
         };
         let kind = match &part.shape {
             Shape::Mesh(data) => DrawKind::Mesh(data.clone()),
@@ -288,6 +350,17 @@ mod tests {
         let x = (clip.x / clip.w * 0.5 + 0.5) * 472.0;
         let y = (0.5 - clip.y / clip.w * 0.5) * 472.0;
         assert!((x - pixel.x).abs() < 1e-2 && (y - pixel.y).abs() < 1e-2, "{x} {y} {pixel}");
+    }
+
+    #[test]
+    fn halves_match_known_bit_patterns() {
+        for (value, bits) in [(1.0, 0x3c00), (-2.0, 0xc000), (65504.0, 0x7bff), (0.1, 0x2e66), (6.0e-8, 1), (0.0, 0)] {
+            assert_eq!(half(value), bits, "{value}");
+        }
+        assert_eq!(half(1.0e9), 0x7bff);
+        // 2049 lies between 2048 and 2050: ties go to the even mantissa.
+        assert_eq!((half(2049.0), half(2051.0)), (half(2048.0), half(2052.0)));
+        assert_eq!(bytes([0.0, 1.0, 0.5, 0.2]), 0x3380_ff00);
     }
 
     #[test]

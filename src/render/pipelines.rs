@@ -1,6 +1,7 @@
 //! Shader variants and pipelines of the tiled renderer.
 
 use super::gpu::Gpu;
+use super::instances::InstanceRecord;
 use super::meshes::Vertex;
 use std::mem::size_of;
 
@@ -81,17 +82,16 @@ impl Pipelines {
         let scene_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("scene"),
             entries: &[
-                storage(0),
-                storage(1),
-                storage(2),
                 wgpu::BindGroupLayoutEntry {
                     ty: wgpu::BindingType::Buffer {
                         ty: wgpu::BufferBindingType::Uniform,
                         has_dynamic_offset: false,
                         min_binding_size: None,
                     },
-                    ..storage(3)
+                    ..storage(0)
                 },
+                storage(1),
+                storage(2),
             ],
         });
         let fragment = |binding, ty| wgpu::BindGroupLayoutEntry {
@@ -151,7 +151,11 @@ struct Build<'a> {
     variant: Variant,
 }
 
-const ATTRIBUTES: [wgpu::VertexAttribute; 2] = wgpu::vertex_attr_array![0 => Float32x3, 1 => Float32x3];
+const VERTEX_ATTRIBUTES: [wgpu::VertexAttribute; 2] = wgpu::vertex_attr_array![0 => Float32x3, 1 => Float32x3];
+const INSTANCE_ATTRIBUTES: [wgpu::VertexAttribute; 13] = wgpu::vertex_attr_array![
+    2 => Float32x4, 3 => Float32x4, 4 => Float32x4, 5 => Float32x4, 6 => Float32x4, 7 => Float32x4, 8 => Float32x4,
+    9 => Float32x4, 10 => Float32x4, 11 => Float32x4, 12 => Float32x4, 13 => Float32x4, 14 => Uint32x4
+];
 
 impl Build<'_> {
     fn vertex<'b>(&'b self, entry: &'b str, buffers: &'b [wgpu::VertexBufferLayout<'b>]) -> wgpu::VertexState<'b> {
@@ -164,7 +168,7 @@ impl Build<'_> {
     }
 
     fn shadow(&self, layout: &wgpu::PipelineLayout, entry: &str) -> wgpu::RenderPipeline {
-        let buffers = [vertex_layout()];
+        let buffers = vertex_layouts();
         let fragment = wgpu::FragmentState {
             module: self.module,
             entry_point: Some("fragment_shadow"),
@@ -197,14 +201,19 @@ impl Build<'_> {
         formats: &[wgpu::TextureFormat],
         samples: u32,
     ) -> wgpu::RenderPipeline {
-        let buffers = [vertex_layout()];
+        let buffers = vertex_layouts();
         let targets: Vec<_> = formats.iter().map(|&format| Some(format.into())).collect();
-        let taps = [("SHADOW_TAPS", f64::from(self.variant.shadow_taps))];
-        let constants: &[(&str, f64)] = if entry == "fragment_identity" { &[] } else { &taps };
+        let taps = [
+            ("SHADOW_TAPS", f64::from(self.variant.shadow_taps)),
+            ("CANONICAL_TAPS", f64::from(self.variant.shadow_taps.div_ceil(2))),
+        ];
+        let plain = entry == "fragment_identity";
+        let constants: &[(&str, f64)] = if plain { &[] } else { &taps };
+        let vertex = if plain { "vertex_identity" } else { "vertex_colour" };
         self.gpu.device.create_render_pipeline(&wgpu::RenderPipelineDescriptor {
             label: Some(entry),
             layout: Some(layout),
-            vertex: self.vertex("vertex_colour", &buffers),
+            vertex: self.vertex(vertex, &buffers),
             primitive: primitive(),
             depth_stencil: Some(wgpu::DepthStencilState {
                 format: DEPTH_FORMAT,
@@ -226,12 +235,19 @@ impl Build<'_> {
     }
 }
 
-fn vertex_layout() -> wgpu::VertexBufferLayout<'static> {
-    wgpu::VertexBufferLayout {
-        array_stride: size_of::<Vertex>() as u64,
-        step_mode: wgpu::VertexStepMode::Vertex,
-        attributes: &ATTRIBUTES,
-    }
+fn vertex_layouts() -> [wgpu::VertexBufferLayout<'static>; 2] {
+    [
+        wgpu::VertexBufferLayout {
+            array_stride: size_of::<Vertex>() as u64,
+            step_mode: wgpu::VertexStepMode::Vertex,
+            attributes: &VERTEX_ATTRIBUTES,
+        },
+        wgpu::VertexBufferLayout {
+            array_stride: size_of::<InstanceRecord>() as u64,
+            step_mode: wgpu::VertexStepMode::Instance,
+            attributes: &INSTANCE_ATTRIBUTES,
+        },
+    ]
 }
 
 fn primitive() -> wgpu::PrimitiveState {

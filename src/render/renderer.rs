@@ -2,13 +2,13 @@
 
 use super::gpu::{Gpu, RenderError};
 use super::instances::{
-    DrawKind, Grid, InstanceRecord, MaterialRecord, TileRecords, Visibility, jittered, tile_records,
+    DrawKind, Grid, InstanceRecord, PackedRecord, TileRecords, Visibility, globals, jittered, tile_records,
 };
 use super::meshes::Mesh;
 use super::pipelines::{Pipelines, Variant};
 use super::readback;
 use super::scene_view::SceneView;
-use super::targets::{Geometry, StorageBuffer, Targets};
+use super::targets::{Geometry, GrowingBuffer, Targets};
 use crate::appearance::ImageSet;
 use crate::appearance::effects::{self, FrameImages};
 use crate::contract::{Class, Domain, FrameBatch, Seed};
@@ -48,9 +48,9 @@ pub struct TiledRenderer {
     config: RenderConfig,
     pipelines: Pipelines,
     globals: wgpu::Buffer,
-    environments: StorageBuffer,
-    instances: StorageBuffer,
-    materials: StorageBuffer,
+    instances: GrowingBuffer,
+    materials: GrowingBuffer,
+    lights: GrowingBuffer,
     geometry: Geometry,
     images: wgpu::TextureView,
     image_count: usize,
@@ -87,7 +87,7 @@ impl TiledRenderer {
         let pipelines = Pipelines::new(gpu, variant);
         let globals = gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("globals"),
-            size: 32,
+            size: size_of::<super::instances::GlobalsRecord>() as u64,
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
@@ -103,9 +103,9 @@ impl TiledRenderer {
         let renderer = Self {
             images: super::targets::image_array(gpu, images),
             image_count: images.len(),
-            environments: StorageBuffer::new("environments"),
-            instances: StorageBuffer::new("instances"),
-            materials: StorageBuffer::new("materials"),
+            instances: GrowingBuffer::new("instances", wgpu::BufferUsages::VERTEX),
+            materials: GrowingBuffer::new("materials", wgpu::BufferUsages::STORAGE),
+            lights: GrowingBuffer::new("lights", wgpu::BufferUsages::STORAGE),
             gpu: gpu.clone(),
             config,
             pipelines,
@@ -140,6 +140,9 @@ impl TiledRenderer {
         let tiles: Vec<TileRecords> =
             views.par_iter().enumerate().map(|(index, view)| tile_records(view, index, grid)).collect();
         let draws = self.upload(&tiles, grid);
+        // The canonical light is one for all: cells that are captured together share their size.
+        let shadow_radius = views.iter().map(|view| view.anchors.shadow_radius_m).fold(0.0, f32::max);
+        self.gpu.queue.write_buffer(&self.globals, 0, bytemuck::bytes_of(&globals(grid, shadow_radius)));
         let Some(targets) = &self.targets else {
             return Err(RenderError::Lost("no targets".to_owned()));
         };
@@ -175,10 +178,6 @@ impl TiledRenderer {
         let grid = Grid { columns, rows, shadow_size };
         if self.targets.as_ref().is_none_or(|targets| targets.grid != grid) {
             let targets = Targets::new(&self.gpu, &self.pipelines, grid, &self.config, &self.images);
-            let sizes = [targets.width as f32, targets.height as f32];
-            let shadow = [(grid.columns as u32 * shadow_size) as f32, (grid.rows as u32 * shadow_size) as f32];
-            let globals = [sizes[0], sizes[1], shadow[0], shadow[1], 0.0, 0.0, 0.0, 0.0];
-            self.gpu.queue.write_buffer(&self.globals, 0, bytemuck::cast_slice(&globals));
             self.targets = Some(targets);
         }
         Ok(grid)
@@ -187,8 +186,8 @@ impl TiledRenderer {
     /// Sorts the instances of all tiles by mesh and visibility and sends them to the device.
     fn upload(&mut self, tiles: &[TileRecords], grid: Grid) -> Vec<Draw> {
         debug_assert!(tiles.len() <= grid.columns * grid.rows);
-        let environments: Vec<_> = tiles.iter().filter_map(|tile| tile.environment).collect();
-        let mut materials: Vec<MaterialRecord> = Vec::new();
+        let lights: Vec<_> = tiles.iter().filter_map(|tile| tile.light).collect();
+        let mut materials: Vec<PackedRecord> = Vec::new();
         // One bucket a mesh, in drawing order; within it: camera only, both, shadow only, so that each pass draws one run.
         let mut buckets: BTreeMap<(u8, usize), [Vec<InstanceRecord>; 3]> = BTreeMap::new();
         for tile in tiles {
@@ -207,8 +206,9 @@ impl TiledRenderer {
                     Visibility { camera: true, shadow: true } => 1,
                     Visibility { camera: false, .. } => 2,
                 };
-                let material = record.material + first_material;
-                buckets.entry(key).or_default()[run].push(InstanceRecord { material, ..*record });
+                let mut record = *record;
+                record.ids[1] += first_material;
+                buckets.entry(key).or_default()[run].push(record);
             }
         }
         let mut instances: Vec<InstanceRecord> = Vec::new();
@@ -221,7 +221,7 @@ impl TiledRenderer {
             instances.extend(camera_only.into_iter().chain(both).chain(shadow_only));
             draws.push(Draw { mesh, camera: start..camera_end, shadow: shadow_start..end });
         }
-        self.environments.write(&self.gpu, bytemuck::cast_slice(&environments));
+        self.lights.write(&self.gpu, bytemuck::cast_slice(&lights));
         self.instances.write(&self.gpu, bytemuck::cast_slice(&instances));
         self.materials.write(&self.gpu, bytemuck::cast_slice(&materials));
         draws
@@ -232,10 +232,9 @@ impl TiledRenderer {
             label: Some("scene"),
             layout: &self.pipelines.scene_layout,
             entries: &[
-                wgpu::BindGroupEntry { binding: 0, resource: self.environments.binding() },
-                wgpu::BindGroupEntry { binding: 1, resource: self.instances.binding() },
-                wgpu::BindGroupEntry { binding: 2, resource: self.materials.binding() },
-                wgpu::BindGroupEntry { binding: 3, resource: self.globals.as_entire_binding() },
+                wgpu::BindGroupEntry { binding: 0, resource: self.globals.as_entire_binding() },
+                wgpu::BindGroupEntry { binding: 1, resource: self.materials.get().as_entire_binding() },
+                wgpu::BindGroupEntry { binding: 2, resource: self.lights.get().as_entire_binding() },
             ],
         });
         for light in 0..2 {
@@ -259,6 +258,7 @@ impl TiledRenderer {
     }
 
     fn draw(&self, pass: &mut wgpu::RenderPass<'_>, draws: &[Draw], run: impl Fn(&Draw) -> std::ops::Range<u32>) {
+        pass.set_vertex_buffer(1, self.instances.get().slice(..));
         for draw in draws {
             let run = run(draw);
             if !run.is_empty() {

@@ -12,15 +12,16 @@ use std::ops::Range;
 use std::sync::Arc;
 use wgpu::util::DeviceExt;
 
-/// A storage buffer that grows to what is written into it.
-pub struct StorageBuffer {
+/// A buffer that grows to what is written into it.
+pub struct GrowingBuffer {
     label: &'static str,
+    usage: wgpu::BufferUsages,
     buffer: Option<wgpu::Buffer>,
 }
 
-impl StorageBuffer {
-    pub fn new(label: &'static str) -> Self {
-        Self { label, buffer: None }
+impl GrowingBuffer {
+    pub fn new(label: &'static str, usage: wgpu::BufferUsages) -> Self {
+        Self { label, usage, buffer: None }
     }
 
     pub fn write(&mut self, gpu: &Gpu, bytes: &[u8]) {
@@ -30,7 +31,7 @@ impl StorageBuffer {
             None => gpu.device.create_buffer(&wgpu::BufferDescriptor {
                 label: Some(self.label),
                 size: needed.next_multiple_of(4096) * 3 / 2,
-                usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST,
+                usage: self.usage | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
             }),
         };
@@ -39,8 +40,8 @@ impl StorageBuffer {
     }
 
     /// Panics before the first `write`, which every capture does first.
-    pub fn binding(&self) -> wgpu::BindingResource<'_> {
-        self.buffer.as_ref().expect("written before it is bound").as_entire_binding()
+    pub fn get(&self) -> &wgpu::Buffer {
+        self.buffer.as_ref().expect("written before it is bound")
     }
 }
 
