@@ -3,6 +3,8 @@
 
 pub mod appearance;
 pub mod contract;
+pub mod data;
+pub mod draw;
 pub mod objects;
 pub mod render;
 pub mod run;

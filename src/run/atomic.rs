@@ -216,7 +216,7 @@ pub fn remove_leftovers(folder: &Path) -> Result<usize, FileError> {
 }
 
 /// `.<name>.<pid>-<n>.tmp`
-fn is_temporary_name(name: &str) -> bool {
+pub(crate) fn is_temporary_name(name: &str) -> bool {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     name.strip_prefix('.')
         .and_then(|rest| rest.strip_suffix(".tmp"))

@@ -2,3 +2,4 @@
 //! TensorBoard events, reports and the answer to Ctrl-C.
 
 pub mod atomic;
+pub mod lock;

@@ -1,0 +1,9 @@
+//! Datasets on disk: written fast and resumably, read at random or in order, checked.
+
+pub mod error;
+pub mod paired;
+pub mod png;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use error::DataError;

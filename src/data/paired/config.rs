@@ -1,0 +1,393 @@
+//! What a paired dataset is made from, and `dataset.toml`, which says so beside the data.
+
+use crate::contract::{Camera, Domain, Seed};
+use crate::data::{DataError, png::MAX_SIDE};
+use crate::run::atomic::{read_capped, write_atomic};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+pub const CONFIG_NAME: &str = "dataset.toml";
+/// Version of the layout on disk. A reader refuses newer ones.
+pub const FORMAT_VERSION: u32 = 1;
+const MAX_CONFIG_BYTES: u64 = 4 << 20;
+/// More pairs than any disk holds: a guard against a mistyped number.
+const MAX_COUNT: u64 = 1_000_000_000_000;
+
+/// How pairs lie on disk; see the module's documentation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    #[default]
+    Folder,
+    WebDataset,
+    Pix2Pix,
+}
+
+impl Format {
+    pub const ALL: [Self; 3] = [Self::Folder, Self::WebDataset, Self::Pix2Pix];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Folder => "folder",
+            Self::WebDataset => "webdataset",
+            Self::Pix2Pix => "pix2pix",
+        }
+    }
+}
+
+impl std::fmt::Display for Format {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl std::str::FromStr for Format {
+    type Err = DataError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|format| format.name() == text).ok_or_else(|| {
+            DataError::Input(format!("unknown dataset format '{text}'; the formats are folder, webdataset, pix2pix"))
+        })
+    }
+}
+
+/// Which split the pairs are; names the folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Split {
+    #[default]
+    Train,
+    Validation,
+    Test,
+}
+
+impl Split {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// Part `index` of `of` equal parts, `0 <= index < of`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    pub index: u64,
+    pub of: u64,
+}
+
+impl std::str::FromStr for Shard {
+    type Err = DataError;
+
+    /// `0/8` to `7/8`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = || {
+            let (index, of) = text.split_once('/')?;
+            let shard = Self { index: index.trim().parse().ok()?, of: of.trim().parse().ok()? };
+            (shard.index < shard.of).then_some(shard)
+        };
+        parse().ok_or_else(|| {
+            DataError::Input(format!("'{text}' is not a shard; write i/n with i from 0 to n - 1, as 0/8"))
+        })
+    }
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.index, self.of)
+    }
+}
+
+/// Where the objects came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectSource {
+    /// Name or path of the catalogue.
+    pub catalogue: String,
+    /// Its part: `train`, `test` or `all`.
+    pub split: String,
+    pub per_episode: u32,
+}
+
+/// Everything that decides the bytes of a dataset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetConfig {
+    #[serde(with = "super::record::seed_number")]
+    pub seed: Seed,
+    pub domain: Domain,
+    /// Pairs of the whole dataset, all shards together.
+    pub count: u64,
+    pub width: u32,
+    pub height: u32,
+    pub format: Format,
+    pub split: Split,
+    /// Also write instance ids (`.../instances`).
+    pub instances: bool,
+    /// Pairs that are generated together. Borders between shards fall on multiples of it, so that no two processes
+    /// simulate the same block.
+    pub block: u64,
+    /// Pairs in one tar of the WebDataset format; borders between shards fall on multiples of it.
+    pub pairs_per_tar: u64,
+    /// `None` is the whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
+    /// The nominal camera; each frame's own is in its record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<Camera>,
+    #[serde(default)]
+    pub objects: ObjectSource,
+    /// The other settings of the generator (scene, appearance, policy), resolved, as they are.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    pub generator: toml::Table,
+}
+
+impl DatasetConfig {
+    pub fn new(seed: Seed, domain: Domain, count: u64, (width, height): (u32, u32)) -> Self {
+        Self {
+            seed,
+            domain,
+            count,
+            width,
+            height,
+            format: Format::Folder,
+            split: Split::Train,
+            instances: true,
+            block: 1,
+            pairs_per_tar: 1000,
+            shard: None,
+            camera: None,
+            objects: ObjectSource::default(),
+            generator: toml::Table::new(),
+        }
+    }
+
+    /// Errors in a sentence that says what is allowed.
+    pub fn validate(&self) -> Result<(), DataError> {
+        let side_ok = |n: u32| (1..=MAX_SIDE).contains(&n);
+        // A pix2pix picture is two images wide.
+        let widest = if self.format == Format::Pix2Pix { self.width.saturating_mul(2) } else { self.width };
+        let problem = if self.count == 0 || self.count > MAX_COUNT {
+            format!("count is {}; it must be 1 to {MAX_COUNT}", self.count)
+        } else if !side_ok(widest) || !side_ok(self.height) {
+            format!("the image size {}x{} is not within 1x1 to {MAX_SIDE}x{MAX_SIDE}", widest, self.height)
+        } else if self.block == 0 || self.block > MAX_COUNT {
+            format!("block is {}; it must be 1 to {MAX_COUNT}", self.block)
+        } else if self.pairs_per_tar == 0 || self.pairs_per_tar > 1_000_000 {
+            format!("pairs_per_tar is {}; it must be 1 to 1000000", self.pairs_per_tar)
+        } else if let Some(shard) = self.shard.filter(|s| s.index >= s.of) {
+            format!("shard {shard} does not exist; the first of n is 0/n and the last n-1/n")
+        } else {
+            return Ok(());
+        };
+        Err(DataError::Input(problem))
+    }
+
+    /// The indices that belong to `self.shard`; together, the shards cover `0..count` exactly once.
+    pub fn range(&self) -> Range<u64> {
+        let Some(Shard { index, of }) = self.shard else {
+            return 0..self.count;
+        };
+        let unit = if self.format == Format::WebDataset { self.pairs_per_tar } else { self.block };
+        let units = self.count.div_ceil(unit);
+        let border = |i: u64| {
+            let whole = u128::from(units) * u128::from(i) / u128::from(of);
+            u64::try_from(whole * u128::from(unit)).unwrap_or(u64::MAX).min(self.count)
+        };
+        border(index)..border(index + 1)
+    }
+
+    /// Digits of the index in file names.
+    pub fn digits(&self) -> usize {
+        (self.count.saturating_sub(1)).checked_ilog10().map_or(1, |d| d as usize + 1).max(6)
+    }
+
+    pub fn pixels(&self) -> usize {
+        self.width as usize * self.height as usize
+    }
+}
+
+/// `dataset.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub format_version: u32,
+    /// Name and version of the program that generates it: another version may draw other pixels.
+    pub program: String,
+    /// All pairs of this shard are there and checked in `checksums.txt`.
+    pub complete: bool,
+    /// SHA-256 of `checksums.txt`, once complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksums_sha256: Option<String>,
+    pub dataset: DatasetConfig,
+}
+
+const HEADER: &str = "\
+# A paired dataset: every simulated moment in a source domain and in the canonical one, with class ids, instance ids
+# and depth, aligned pixel for pixel. File checksums are in checksums.txt (check with `sha256sum -c checksums.txt`).
+
+";
+
+impl Manifest {
+    pub fn new(dataset: DatasetConfig) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            program: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
+            complete: false,
+            checksums_sha256: None,
+            dataset,
+        }
+    }
+
+    pub fn path(folder: &Path) -> PathBuf {
+        folder.join(CONFIG_NAME)
+    }
+
+    pub fn read(folder: &Path) -> Result<Self, DataError> {
+        let path = Self::path(folder);
+        let bytes = match read_capped(&path, MAX_CONFIG_BYTES) {
+            Err(error) if error.is_not_found() => return Err(DataError::NoDataset(folder.into())),
+            bytes => bytes?,
+        };
+        let fail = |message: String| DataError::Config { path: path.clone(), message };
+        let text = String::from_utf8(bytes).map_err(|_| fail("is not UTF-8 text".into()))?;
+
+        // The version first, so that a newer file is not blamed for keys that are merely unknown here.
+        #[derive(Deserialize)]
+        struct Version {
+            format_version: u32,
+        }
+        let plain = |e: toml::de::Error| fail(e.to_string().trim_end().replace('\n', "\n  "));
+        let version = toml::from_str::<Version>(&text).map_err(plain)?.format_version;
+        if version > FORMAT_VERSION {
+            let message = format!(
+                "is of version {version}, and this program reads up to {FORMAT_VERSION}; use a newer release of it"
+            );
+            return Err(fail(message));
+        }
+        let manifest: Self = toml::from_str(&text).map_err(plain)?;
+        manifest.dataset.validate().map_err(|e| fail(e.to_string()))?;
+        Ok(manifest)
+    }
+
+    pub fn write(&self, folder: &Path) -> Result<(), DataError> {
+        let path = Self::path(folder);
+        let text =
+            toml::to_string(self).map_err(|e| DataError::Config { path: path.clone(), message: e.to_string() })?;
+        Ok(write_atomic(&path, (HEADER.to_owned() + &text).as_bytes())?)
+    }
+
+    /// The settings in which `self` (on disk) and `other` (wanted) differ, as `seed is 1 there and 2 here`.
+    pub fn difference(&self, other: &Self) -> Option<String> {
+        let table = |m: &Self| {
+            let mut m = m.clone();
+            (m.complete, m.checksums_sha256) = (false, None);
+            toml::Value::try_from(m).unwrap_or(toml::Value::Boolean(false))
+        };
+        let mut found = Vec::new();
+        compare("", Some(&table(self)), Some(&table(other)), &mut found);
+        let more = found.len().saturating_sub(4);
+        found.truncate(4);
+        let mut text = found.join(", ");
+        if more > 0 {
+            text += &format!(" and {more} more");
+        }
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+fn compare(name: &str, there: Option<&toml::Value>, here: Option<&toml::Value>, found: &mut Vec<String>) {
+    if let (Some(toml::Value::Table(a)), Some(toml::Value::Table(b))) = (there, here) {
+        let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+        for key in keys {
+            let name = if name.is_empty() || name == "dataset" { key.clone() } else { format!("{name}.{key}") };
+            compare(&name, a.get(key), b.get(key), found);
+        }
+    } else if there != here {
+        let show = |value: Option<&toml::Value>| value.map_or("not set".into(), ToString::to_string);
+        found.push(format!("{name} is {} there and {} here", show(there), show(here)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(count: u64) -> DatasetConfig {
+        DatasetConfig::new(Seed(3), Domain::RandomizedMild, count, (64, 48))
+    }
+
+    #[test]
+    fn shards_tile_the_indices() {
+        for (count, block, of) in [(10, 1, 3), (1000, 64, 7), (5, 64, 4), (1000, 1, 1), (3, 1, 8)] {
+            for format in Format::ALL {
+                let whole = DatasetConfig { block, format, pairs_per_tar: 30, ..config(count) };
+                let mut next = 0;
+                for index in 0..of {
+                    let range = DatasetConfig { shard: Some(Shard { index, of }), ..whole.clone() }.range();
+                    assert_eq!(range.start, next);
+                    let unit = if format == Format::WebDataset { 30 } else { block };
+                    assert!(range.start % unit == 0 || range.start == count);
+                    next = range.end;
+                }
+                assert_eq!(next, count);
+            }
+        }
+    }
+
+    #[test]
+    fn text_round_trip_even_with_seeds_beyond_toml() {
+        let folder = tempfile::tempdir().unwrap();
+        for seed in [0, 42, u64::MAX] {
+            let mut dataset = DatasetConfig { seed: Seed(seed), shard: "1/4".parse().ok(), ..config(9) };
+            dataset.camera = Some(crate::data::testing::camera(64, 48));
+            dataset.generator.insert("policy".into(), "scripted".into());
+            let manifest = Manifest::new(dataset);
+            manifest.write(folder.path()).unwrap();
+            assert_eq!(Manifest::read(folder.path()).unwrap(), manifest);
+        }
+    }
+
+    #[test]
+    fn bad_files_are_refused_with_the_place() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(Manifest::read(folder.path()), Err(DataError::NoDataset(_))));
+        Manifest::new(config(9)).write(folder.path()).unwrap();
+        let path = Manifest::path(folder.path());
+        let good = std::fs::read_to_string(&path).unwrap();
+        for (from, to, expected) in [
+            ("format_version = 1", "format_version = 2", "newer release"),
+            ("count = 9", "count = 9\ncuont = 8", "unknown field `cuont`"),
+            ("count = 9", "count = 0", "count is 0"),
+            ("width = 64", "width = 100000", "not within"),
+            ("domain = \"randomized-mild\"", "domain = \"mars\"", "unknown variant `mars`"),
+        ] {
+            assert!(good.contains(from), "{good}");
+            std::fs::write(&path, good.replace(from, to)).unwrap();
+            let error = Manifest::read(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains("dataset.toml"), "{error}");
+        }
+    }
+
+    #[test]
+    fn differences_are_named() {
+        let a = Manifest::new(config(9));
+        let mut b = a.clone();
+        b.complete = true;
+        assert_eq!(a.difference(&b), None);
+        b.dataset.seed = Seed(4);
+        b.dataset.objects.per_episode = 7;
+        let text = a.difference(&b).unwrap();
+        assert_eq!(text, "objects.per_episode is 0 there and 7 here, seed is 3 there and 4 here");
+    }
+
+    #[test]
+    fn digits_grow_with_the_count() {
+        assert_eq!(config(1).digits(), 6);
+        assert_eq!(config(1_000_000).digits(), 6);
+        assert_eq!(config(1_000_001).digits(), 7);
+    }
+}

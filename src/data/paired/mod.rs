@@ -1,0 +1,30 @@
+//! Paired datasets on disk: every moment in a source domain and in the canonical one, with class ids, instance ids and
+//! depth, aligned pixel for pixel.
+//!
+//! | format | files |
+//! |---|---|
+//! | `folder` | `train/{randomized,canonical,segmentation,depth,instances}/000000.png`, `train/metadata.jsonl` with `randomized_file_name`, ... (opens as image columns in Hugging Face `datasets`) |
+//! | `webdataset` | `shard-000000.tar` with `000000.randomized.png`, ..., `000000.json` |
+//! | `pix2pix` | `train/000000.png`, randomized on the left and canonical on the right (pytorch-CycleGAN-and-pix2pix's aligned dataset), the other images and `metadata.jsonl` beside `train` |
+//!
+//! and in each `dataset.toml` (settings) and `checksums.txt` (for `sha256sum -c`). Randomized and canonical are 8-bit
+//! RGB; segmentation and instances are 8-bit palette images whose indices are the ids; depth is 16-bit grey in
+//! millimetres with 0 for "nothing hit".
+
+pub mod config;
+mod encode;
+mod folder;
+pub mod layout;
+pub mod reader;
+pub mod record;
+mod tars;
+#[cfg(test)]
+mod tests;
+pub mod writer;
+
+pub use config::{DatasetConfig, Format, Manifest, ObjectSource, Shard, Split};
+pub use encode::depth_to_mm;
+pub use layout::{Channel, Layout};
+pub use reader::{Pair, PairReader, to_frames};
+pub use record::{ObjectState, PairMeta, PairRecord, Phase};
+pub use writer::{CommitEvery, PairWriter};

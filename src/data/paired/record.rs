@@ -1,0 +1,165 @@
+//! What is known of each pair beside its pixels: enough to render the frame again.
+
+use crate::contract::{Action, Camera, Domain, FrameBatch, GripperState, Pose, Seed};
+use serde::{Deserialize, Serialize};
+
+/// What the gripper is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// On the way, no pad touches an object.
+    #[default]
+    Approaching,
+    /// A pad touches an object that is not held.
+    Touching,
+    /// An object is held between the pads.
+    Holding,
+    /// The objects lie still and the arm is out of the way (the start of an episode).
+    Settled,
+}
+
+impl Phase {
+    pub const ALL: [Self; 4] = [Self::Approaching, Self::Touching, Self::Holding, Self::Settled];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Approaching => "approaching",
+            Self::Touching => "touching",
+            Self::Holding => "holding",
+            Self::Settled => "settled",
+        }
+    }
+}
+
+/// One object of the episode.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ObjectState {
+    /// Its name in the catalogue.
+    pub name: String,
+    /// Its value in the instance image.
+    pub instance: u8,
+    pub world_from_object: Pose,
+}
+
+/// What the generator tells of one frame. The rest of [`PairMeta`] comes from the frames themselves.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PairRecord {
+    /// The seed of the episode: with the dataset's settings it gives the objects, the divider and the start.
+    pub episode_seed: u64,
+    pub episode: u64,
+    pub environment: u32,
+    /// The action that led to this state; `None` at the start of an episode.
+    pub action: Option<Action>,
+    pub gripper: GripperState,
+    pub phase: Phase,
+    pub objects: Vec<ObjectState>,
+    /// Arm joints, radians.
+    pub joints_rad: Vec<f32>,
+    /// The pose of every body as the renderer was given it, in its order. With the parts of the episode, the look seed,
+    /// the domain and the camera it draws the frame again.
+    pub bodies: Vec<Pose>,
+}
+
+/// One line of `metadata.jsonl` (without the file names), or one `.json` of a tar. 64-bit seeds are decimal text,
+/// because readers in other languages take JSON numbers for 64-bit signed integers or for floats.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PairMeta {
+    /// Number within the whole dataset; names the files.
+    pub index: u64,
+    #[serde(with = "seed_text")]
+    pub episode_seed: u64,
+    pub episode: u64,
+    pub environment: u32,
+    /// Environment steps since the episode's start.
+    pub tick: u64,
+    #[serde(with = "seed_text")]
+    pub look_seed: u64,
+    pub domain: Domain,
+    pub phase: Phase,
+    pub camera: Camera,
+    pub action: Option<Action>,
+    pub gripper: GripperState,
+    pub joints_rad: Vec<f32>,
+    pub objects: Vec<ObjectState>,
+    pub bodies: Vec<Pose>,
+}
+
+impl PairMeta {
+    /// The line of frame `i` of a batch.
+    pub fn new(index: u64, frames: &FrameBatch, i: usize, record: &PairRecord) -> Self {
+        let record = record.clone();
+        Self {
+            index,
+            episode_seed: record.episode_seed,
+            episode: record.episode,
+            environment: record.environment,
+            tick: frames.ticks[i],
+            look_seed: frames.look_seeds[i],
+            domain: frames.source,
+            phase: record.phase,
+            camera: frames.cameras[i],
+            action: record.action,
+            gripper: record.gripper,
+            joints_rad: record.joints_rad,
+            objects: record.objects,
+            bodies: record.bodies,
+        }
+    }
+
+    /// JSON has no infinities: a state that holds one cannot be written.
+    pub fn is_finite(&self) -> bool {
+        let intrinsics = &self.camera.intrinsics;
+        let action =
+            self.action.map_or(true, |a| a.rotation_rad.is_finite() && a.translation_m.iter().all(|v| v.is_finite()));
+        action
+            && self.camera.world_from_camera.is_finite()
+            && [intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy].iter().all(|v| v.is_finite())
+            && self.gripper.height_m.is_finite()
+            && self.gripper.aperture_m.is_finite()
+            && self.joints_rad.iter().all(|v| v.is_finite())
+            && self.objects.iter().all(|o| o.world_from_object.is_finite())
+            && self.bodies.iter().all(|b| b.is_finite())
+    }
+}
+
+/// A 64-bit number as decimal text.
+pub mod seed_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(|_| D::Error::custom(format!("'{text}' is not a 64-bit seed")))
+    }
+}
+
+/// A seed as a number, or as text where it is beyond TOML's signed integers.
+pub mod seed_number {
+    use super::Seed;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(seed: &Seed, serializer: S) -> Result<S::Ok, S::Error> {
+        match i64::try_from(seed.0) {
+            Ok(number) => serializer.serialize_i64(number),
+            Err(_) => serializer.collect_str(&seed.0),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Seed, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(u64),
+            Text(String),
+        }
+        match Either::deserialize(deserializer)? {
+            Either::Number(number) => Ok(Seed(number)),
+            Either::Text(text) => {
+                text.parse().map(Seed).map_err(|_| D::Error::custom(format!("'{text}' is not a 64-bit seed")))
+            }
+        }
+    }
+}

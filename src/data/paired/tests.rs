@@ -1,0 +1,255 @@
+//! Datasets written, broken off, gone on with, split and put together again.
+
+use super::*;
+use crate::contract::{Domain, Seed};
+use crate::data::{DataError, testing};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub const SEED: Seed = Seed(11);
+pub const SIZE: (usize, usize) = (24, 16);
+
+pub fn config(format: Format, count: u64) -> DatasetConfig {
+    let mut config = DatasetConfig::new(SEED, Domain::RandomizedMedium, count, (SIZE.0 as u32, SIZE.1 as u32));
+    (config.format, config.block, config.pairs_per_tar) = (format, 3, 4);
+    config
+}
+
+/// Every file below a folder, by its relative name.
+pub fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// Writes pairs `from..to` in batches of three, block by block as a generator does.
+pub fn write(writer: &mut PairWriter, to: u64) {
+    let mut first = writer.next_index() / 3 * 3;
+    while first < to {
+        let count = (to - first).min(3) as usize;
+        let frames = testing::frames(SEED, first, count, SIZE);
+        writer.write(first, &frames, &testing::records(SEED, first, count)).unwrap();
+        first += count as u64;
+    }
+}
+
+/// A whole dataset.
+pub fn dataset(root: &Path, config: &DatasetConfig) {
+    let mut writer = PairWriter::create(root, config).unwrap();
+    write(&mut writer, config.range().end);
+    writer.finish().unwrap();
+}
+
+fn every_two() -> CommitEvery {
+    CommitEvery { pairs: 2, bytes: usize::MAX }
+}
+
+#[test]
+fn the_files_of_each_format() {
+    for (format, expected) in [
+        (
+            Format::Folder,
+            "checksums.txt dataset.toml train/canonical/000000.png train/canonical/000001.png train/depth/000000.png \
+             train/depth/000001.png train/instances/000000.png train/instances/000001.png train/metadata.jsonl \
+             train/randomized/000000.png train/randomized/000001.png train/segmentation/000000.png \
+             train/segmentation/000001.png",
+        ),
+        (Format::WebDataset, "checksums.txt dataset.toml shard-000000.tar"),
+        (
+            Format::Pix2Pix,
+            "checksums.txt dataset.toml depth/000000.png depth/000001.png instances/000000.png instances/000001.png \
+             metadata.jsonl segmentation/000000.png segmentation/000001.png train/000000.png train/000001.png",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        dataset(folder.path(), &config(format, 2));
+        let names: Vec<String> = files(folder.path()).into_keys().collect();
+        assert_eq!(names.join(" "), expected);
+        assert!(Manifest::read(folder.path()).unwrap().complete);
+    }
+}
+
+#[test]
+fn resumed_anywhere_equals_uninterrupted() {
+    for format in Format::ALL {
+        let whole = tempfile::tempdir().unwrap();
+        dataset(whole.path(), &config(format, 11));
+        let whole = files(whole.path());
+        for stop in [0, 1, 2, 4, 5, 8, 10, 11] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut writer = PairWriter::create_with(folder.path(), &config(format, 11), every_two()).unwrap();
+            write(&mut writer, stop);
+            drop(writer);
+            // What a crash leaves: files that no line names, torn lines, temporary files.
+            let metadata = Layout::new(&config(format, 11)).metadata();
+            if format != Format::WebDataset {
+                use std::io::Write;
+                let path = folder.path().join(metadata);
+                let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+                file.write_all(b"{\"randomized_file_name\":\"rando").unwrap();
+            }
+            std::fs::write(folder.path().join(".shard-000000.tar.99-1.tmp"), b"half").unwrap();
+
+            let mut writer = PairWriter::resume(folder.path(), &config(format, 11)).unwrap();
+            let kept = writer.next_index();
+            assert!(kept <= stop && stop - kept < 4 && writer.remaining() == 11 - kept, "{format} {stop} {kept}");
+            write(&mut writer, 11);
+            writer.finish().unwrap();
+            assert!(files(folder.path()) == whole, "{format}, stopped at {stop}");
+        }
+    }
+}
+
+#[test]
+fn resuming_a_complete_dataset_changes_nothing() {
+    for format in Format::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        dataset(folder.path(), &config(format, 5));
+        let before = files(folder.path());
+        let writer = PairWriter::resume(folder.path(), &config(format, 5)).unwrap();
+        assert_eq!(writer.remaining(), 0);
+        writer.finish().unwrap();
+        assert!(files(folder.path()) == before, "{format}");
+    }
+}
+
+#[test]
+fn the_number_of_threads_and_the_batches_do_not_matter() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    dataset(a.path(), &config(Format::Folder, 9));
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        let mut writer = PairWriter::create_with(b.path(), &config(Format::Folder, 9), every_two()).unwrap();
+        writer.write(0, &testing::frames(SEED, 0, 9, SIZE), &testing::records(SEED, 0, 9)).unwrap();
+        writer.finish().unwrap();
+    });
+    assert!(files(a.path()) == files(b.path()));
+}
+
+#[test]
+fn wrong_use_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let wanted = config(Format::Folder, 4);
+    dataset(folder.path(), &wanted);
+    let text = |r: Result<PairWriter, DataError>| r.err().unwrap().to_string();
+    assert!(text(PairWriter::create(folder.path(), &wanted)).contains("--resume"));
+    let other = DatasetConfig { seed: Seed(12), ..wanted.clone() };
+    let error = text(PairWriter::resume(folder.path(), &other));
+    assert!(error.contains("seed is 11 there and 12 here"), "{error}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = PairWriter::create(folder.path(), &wanted).unwrap();
+    assert!(text(PairWriter::resume(folder.path(), &wanted)).contains("in use by process"));
+    let (frames, records) = (testing::frames(SEED, 0, 2, SIZE), testing::records(SEED, 0, 2));
+    let fail = |r: Result<(), DataError>| r.unwrap_err().to_string();
+    assert!(fail(writer.write(1, &frames, &records)).contains("pair 0 is missing"));
+    assert!(fail(writer.write(0, &frames, &records[..1])).contains("1 records instead of 2"));
+    let wide = testing::frames(SEED, 0, 2, (25, 16));
+    assert!(fail(writer.write(0, &wide, &records)).contains("25x16 do not fit a dataset of 24x16"));
+    let mut odd = frames.clone();
+    odd.segmentation[5] = 77;
+    assert!(fail(writer.write(0, &odd, &records)).contains("class id 77"));
+    let mut infinite = records.clone();
+    infinite[1].joints_rad[3] = f32::NAN;
+    assert!(fail(writer.write(0, &frames, &infinite)).contains("not finite"));
+    writer.write(0, &frames, &records).unwrap();
+    assert!(fail(writer.finish()).contains("2 comes next"));
+}
+
+#[test]
+fn what_was_written_is_read_back() {
+    let (frames, records) = (testing::frames(SEED, 0, 7, SIZE), testing::records(SEED, 0, 7));
+    for format in Format::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        dataset(folder.path(), &config(format, 7));
+        let reader = PairReader::open(folder.path()).unwrap();
+        assert_eq!(reader.len(), 7);
+        for (i, pair) in reader.iter(3).enumerate() {
+            let pair = pair.unwrap();
+            assert_eq!(pair.meta, PairMeta::new(i as u64, &frames, i, &records[i]), "{format}");
+            assert_eq!(pair.randomized, frames.source_image(i));
+            assert_eq!(pair.canonical, frames.canonical_image(i));
+            assert_eq!(pair.segmentation, frames.segmentation_image(i));
+            assert_eq!(pair.instances.as_deref(), Some(frames.instance_image(i)));
+            let off =
+                pair.depth_mm.iter().zip(frames.depth_image(i)).map(|(&mm, m)| (f32::from(mm) / 1000.0 - m).abs());
+            assert!(off.fold(0.0, f32::max) <= 0.000_501);
+        }
+        let two: Vec<Pair> = reader.read_many(&[6, 2]).into_iter().collect::<Result<_, _>>().unwrap();
+        let batch = to_frames(&two).unwrap();
+        assert_eq!(batch.ticks, [6, 2]);
+        assert_eq!(batch.source_image(1), frames.source_image(2));
+        assert!(reader.read(7).unwrap_err().to_string().contains("has 7"));
+    }
+}
+
+#[test]
+fn an_unfinished_dataset_can_be_read() {
+    for (format, expected) in [(Format::Folder, 6), (Format::WebDataset, 4), (Format::Pix2Pix, 6)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = PairWriter::create_with(folder.path(), &config(format, 11), every_two()).unwrap();
+        write(&mut writer, 7);
+        drop(writer);
+        let reader = PairReader::open(folder.path()).unwrap();
+        assert_eq!(reader.len(), expected, "{format}");
+        assert!(reader.iter(4).all(|pair| pair.is_ok()));
+    }
+}
+
+#[test]
+fn damage_spoils_one_pair_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), &config(Format::Folder, 5));
+    let at = |name: &str| folder.path().join("train").join(name);
+    let cut = std::fs::read(at("canonical/000001.png")).unwrap();
+    std::fs::write(at("canonical/000001.png"), &cut[..cut.len() / 2]).unwrap();
+    std::fs::remove_file(at("depth/000002.png")).unwrap();
+    std::fs::copy(at("randomized/000000.png"), at("segmentation/000003.png")).unwrap();
+    let lines = std::fs::read_to_string(at("metadata.jsonl")).unwrap();
+    std::fs::write(at("metadata.jsonl"), lines.replace("\"index\":4", "\"index\":four")).unwrap();
+
+    let reader = PairReader::open(folder.path()).unwrap();
+    let error = |i: usize| reader.read(i).unwrap_err().to_string();
+    assert!(reader.read(0).is_ok());
+    assert!(error(1).contains("canonical/000001.png"), "{}", error(1));
+    assert!(error(2).contains("depth/000002.png") && error(2).contains("cannot open"), "{}", error(2));
+    assert!(error(3).contains("segmentation/000003.png") && error(3).contains("Indexed"), "{}", error(3));
+    assert!(error(4).contains("metadata.jsonl") && error(4).contains("line 5"), "{}", error(4));
+}
+
+#[test]
+fn a_damaged_tar_keeps_its_other_pairs() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), &config(Format::WebDataset, 8));
+    let path = folder.path().join("shard-000001.tar");
+    let bytes = std::fs::read(&path).unwrap();
+    let name = b"000006.depth.png";
+    let header = bytes.windows(name.len()).position(|w| w == name).unwrap();
+    for (bad, expected) in [
+        (bytes[..header + 100].to_vec(), "000006.depth.png is missing"),
+        ([&bytes[..header + 540], &[0x55; 8][..], &bytes[header + 548..]].concat(), "000006.depth.png"),
+        ([&bytes[..header + 140], b"garbage!", &bytes[header + 148..]].concat(), "000006.depth.png is missing"),
+    ] {
+        std::fs::write(&path, &bad).unwrap();
+        let reader = PairReader::open(folder.path()).unwrap();
+        assert!((0..6).all(|i| reader.read(i).is_ok()));
+        let error = reader.read(6).unwrap_err().to_string();
+        assert!(error.contains("shard-000001.tar") && error.contains(expected), "{error}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    let reader = PairReader::open(folder.path()).unwrap();
+    assert_eq!(reader.len(), 8);
+    assert!(reader.read(3).is_ok());
+    assert!(reader.read(4).unwrap_err().to_string().contains("shard-000001.tar"));
+}
