@@ -5,6 +5,7 @@ pub mod appearance;
 pub mod contract;
 pub mod data;
 pub mod draw;
+pub mod env;
 pub mod objects;
 pub mod render;
 pub mod run;

@@ -302,7 +302,7 @@ fn apply_effects(frames: &mut FrameBatch, views: &[SceneView<'_>]) {
                 arm_motion_px: moved.to_array(),
                 arm_class: Class::Arm as u8,
             };
-            effects::apply(&view.look.effects, &mut images, Seed(view.look_seed));
+            effects::apply(&view.look.effects, &mut images, Seed(view.look_seed).derive("sensor", view.tick));
         });
 }
 

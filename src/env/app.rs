@@ -1,0 +1,225 @@
+//! The headless Bevy app: one entity an environment, stepped in parallel, then captured.
+
+use super::config::{Crop, EnvConfig, EnvError};
+use crate::appearance::Look;
+use crate::contract::{Action, Camera, Domain, FrameBatch, Seed, Step};
+use crate::objects::ObjectModel;
+use crate::render::{Anchors, Gpu, RenderConfig, SceneView, TiledRenderer};
+use crate::scene::CameraDescription;
+use crate::sim::GraspWorld;
+use bevy::ecs::batching::BatchingStrategy;
+use bevy::prelude::*;
+use glam::Vec3;
+use std::sync::Arc;
+
+/// What an environment is to do in the next update.
+#[derive(Component, Default)]
+pub enum Command {
+    #[default]
+    Idle,
+    Reset {
+        objects: Vec<Arc<ObjectModel>>,
+        seed: Seed,
+    },
+    NextAttempt {
+        returned: Vec<usize>,
+        seed: Seed,
+    },
+    Act(Action),
+}
+
+/// Bookkeeping of one environment beside its physics.
+#[derive(Component, Clone, Debug)]
+pub struct Episode {
+    pub environment: usize,
+    /// Episodes begun.
+    pub number: u64,
+    /// Seed of the current episode's looks.
+    pub seed: Seed,
+    pub last_step: Step,
+    gripper_before: Vec3,
+    gripper_now: Vec3,
+}
+
+impl Episode {
+    pub fn new(environment: usize) -> Self {
+        Self {
+            environment,
+            number: 0,
+            seed: Seed(0),
+            last_step: Step::default(),
+            gripper_before: Vec3::ZERO,
+            gripper_now: Vec3::ZERO,
+        }
+    }
+}
+
+/// Entities in the order of their environment numbers.
+#[derive(Resource, Default)]
+pub struct Environments(pub Vec<Entity>);
+
+/// Renders after the physics of an update, when there is something to render.
+#[derive(Resource)]
+pub struct Camerawork {
+    pub renderer: TiledRenderer,
+    pub sources: Vec<Domain>,
+    pub cameras: Vec<CameraDescription>,
+    pub crop: Crop,
+    pub size: u32,
+    /// The next update captures.
+    pub wanted: bool,
+    pub captured: Result<Vec<FrameBatch>, EnvError>,
+}
+
+/// Order of an update.
+#[derive(SystemSet, Clone, Debug, PartialEq, Eq, Hash)]
+pub enum EnvSystems {
+    /// Physics of every environment, in parallel.
+    Advance,
+    /// One picture batch for each camera and domain.
+    Capture,
+}
+
+/// Builds the app: environments without pictures when `gpu` is none.
+pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
+    let mut app = App::new();
+    app.add_plugins(TaskPoolPlugin::default());
+    app.configure_sets(Update, (EnvSystems::Advance, EnvSystems::Capture).chain());
+    app.add_systems(Update, advance.in_set(EnvSystems::Advance));
+    let entities = (0..config.environments)
+        .map(|environment| {
+            let world = GraspWorld::new(config.cell.clone(), &config.sim);
+            app.world_mut().spawn((world, Command::Idle, Episode::new(environment))).id()
+        })
+        .collect();
+    app.insert_resource(Environments(entities));
+    if let Some(gpu) = gpu {
+        let render = RenderConfig { smooth_edges: config.smooth_edges, ..RenderConfig::new(config.size, config.size) };
+        let cameras = config
+            .cameras
+            .iter()
+            .filter_map(|name| config.cell.cameras.iter().find(|camera| camera.name == *name).cloned())
+            .collect();
+        app.insert_resource(Camerawork {
+            renderer: TiledRenderer::new(gpu, render, &config.textures)?,
+            sources: config.sources.clone(),
+            cameras,
+            crop: config.crop,
+            size: config.size,
+            wanted: false,
+            captured: Ok(Vec::new()),
+        });
+        app.add_systems(Update, capture.in_set(EnvSystems::Capture));
+    }
+    app.finish();
+    app.cleanup();
+    Ok(app)
+}
+
+fn advance(mut environments: Query<(&mut GraspWorld, &mut Command, &mut Episode)>) {
+    // One environment a task: resets and steps differ in length.
+    environments.par_iter_mut().batching_strategy(BatchingStrategy::fixed(1)).for_each(
+        |(mut world, mut command, mut episode)| {
+            match std::mem::take(&mut *command) {
+                Command::Idle => return,
+                Command::Reset { objects, seed } => {
+                    world.reset(&objects, seed);
+                    episode.begin(&world, seed);
+                }
+                Command::NextAttempt { returned, seed } => {
+                    world.next_attempt(&returned, seed);
+                    episode.begin(&world, seed);
+                }
+                Command::Act(action) => {
+                    episode.last_step = world.step(&action);
+                    episode.gripper_before = episode.gripper_now;
+                }
+            }
+            episode.gripper_now = world.gripper_pose().translation;
+        },
+    );
+}
+
+impl Episode {
+    fn begin(&mut self, world: &GraspWorld, seed: Seed) {
+        self.number += 1;
+        self.seed = seed;
+        self.last_step = Step::default();
+        self.gripper_before = world.gripper_pose().translation;
+    }
+}
+
+/// The seed of the look of `episode` at `tick`: heavy randomization draws a new one every step, the others every episode.
+pub fn look_seed(source: Domain, episode: Seed, tick: u64) -> Seed {
+    let every_step = source == Domain::RandomizedHeavy;
+    episode.derive("look", if every_step { tick } else { 0 })
+}
+
+/// What the renderer needs to know of a cell besides its parts.
+pub fn anchors_of(world: &GraspWorld) -> Anchors {
+    let bins = &world.cell().bins;
+    let bin_centre = bins.iter().map(|bin| bin.position).sum::<Vec3>() / bins.len().max(1) as f32;
+    let reach = bins
+        .iter()
+        .map(|bin| (bin.position - bin_centre).length() + bin.half_size().length() + bin.wall_thickness)
+        .fold(0.1, f32::max);
+    Anchors { bin_centre, shadow_radius_m: reach * 1.2 + 0.06 }
+}
+
+fn capture(mut work: ResMut<Camerawork>, order: Res<Environments>, environments: Query<(&GraspWorld, &Episode)>) {
+    if !std::mem::take(&mut work.wanted) {
+        return;
+    }
+    let scenes: Vec<(&GraspWorld, &Episode)> = order.0.iter().filter_map(|&e| environments.get(e).ok()).collect();
+    let Camerawork { renderer, sources, cameras, crop, size, captured, .. } = &mut *work;
+    let mut batches = Vec::with_capacity(cameras.len() * sources.len());
+    for description in cameras.iter() {
+        for &source in sources.iter() {
+            match capture_one(renderer, source, &scenes, description, (*crop, *size)) {
+                Ok(batch) => batches.push(batch),
+                Err(error) => {
+                    *captured = Err(error);
+                    return;
+                }
+            }
+        }
+    }
+    *captured = Ok(batches);
+}
+
+fn capture_one(
+    renderer: &mut TiledRenderer,
+    source: Domain,
+    scenes: &[(&GraspWorld, &Episode)],
+    description: &CameraDescription,
+    (crop, size): (Crop, u32),
+) -> Result<FrameBatch, EnvError> {
+    let images = renderer.image_count();
+    let prepared: Vec<(Camera, Look, Seed)> = scenes
+        .iter()
+        .map(|(world, episode)| {
+            let window = match crop {
+                Crop::Centre => description.centre_crop(size),
+                Crop::Random => description.random_crop(size, &mut episode.seed.derive("crop", world.tick()).rng()),
+            };
+            let seed = look_seed(source, episode.seed, world.tick());
+            let camera = description.camera(window, world.gripper_pose());
+            (camera, Look::sample(source, seed, images), seed)
+        })
+        .collect();
+    let views: Vec<SceneView<'_>> = scenes
+        .iter()
+        .zip(&prepared)
+        .map(|((world, episode), (camera, look, seed))| SceneView {
+            parts: world.parts(),
+            world_from_body: world.body_poses(),
+            camera: *camera,
+            look,
+            anchors: anchors_of(world),
+            tick: world.tick(),
+            look_seed: seed.0,
+            arm_motion_m: episode.gripper_now - episode.gripper_before,
+        })
+        .collect();
+    Ok(renderer.capture(source, &views)?)
+}

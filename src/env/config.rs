@@ -1,0 +1,93 @@
+//! What a vectorized environment is built from.
+
+use crate::appearance::ImageSet;
+use crate::contract::{Domain, Seed};
+use crate::objects::ObjectModel;
+use crate::render::RenderError;
+use crate::scene::{CellDescription, CellError};
+use crate::sim::SimConfig;
+use std::sync::Arc;
+
+/// Which window of the camera's picture is delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Crop {
+    /// Always the middle: evaluation.
+    #[default]
+    Centre,
+    /// Drawn anew for every frame: training.
+    Random,
+}
+
+/// Everything that decides what a [`super::GraspEnv`] does. The same configuration gives the same episodes and pixels.
+#[derive(Clone)]
+pub struct EnvConfig {
+    pub cell: Arc<CellDescription>,
+    pub sim: SimConfig,
+    pub environments: usize,
+    /// Edge of the square pictures, pixels.
+    pub size: u32,
+    /// Source domains to render; each delivers its own pair with the canonical domain. May be empty: no pictures.
+    pub sources: Vec<Domain>,
+    /// Names of the cell's cameras to render from.
+    pub cameras: Vec<String>,
+    pub crop: Crop,
+    /// Episodes draw their objects from these.
+    pub objects: Vec<Arc<ObjectModel>>,
+    /// The user's texture images for the randomized domains.
+    pub textures: Arc<ImageSet>,
+    pub seed: Seed,
+    /// Smooth edges; see [`crate::render::RenderConfig::smooth_edges`].
+    pub smooth_edges: bool,
+}
+
+impl EnvConfig {
+    /// Robot 1's cell with the over-the-shoulder camera in one source domain.
+    pub fn new(objects: Vec<Arc<ObjectModel>>, source: Domain, environments: usize, size: u32, seed: Seed) -> Self {
+        Self {
+            cell: Arc::new(CellDescription::iiwa_bin()),
+            sim: SimConfig::default(),
+            environments,
+            size,
+            sources: vec![source],
+            cameras: vec!["over-the-shoulder".to_owned()],
+            crop: Crop::Centre,
+            objects,
+            textures: Arc::default(),
+            seed,
+            smooth_edges: true,
+        }
+    }
+
+    /// # Errors
+    /// The first impossible value, and what is possible.
+    pub fn validate(&self) -> Result<(), EnvError> {
+        self.cell.validate()?;
+        let limit = |what, value: usize, low: usize, high: usize| {
+            if (low..=high).contains(&value) { Ok(()) } else { Err(EnvError::OutOfRange { what, value, low, high }) }
+        };
+        limit("environments", self.environments, 1, 4096)?;
+        limit("the picture size", self.size as usize, 16, 2048)?;
+        limit("the number of objects", self.objects.len(), self.cell.objects.per_episode.max(1), usize::MAX)?;
+        for name in &self.cameras {
+            if !self.cell.cameras.iter().any(|camera| camera.name == *name) {
+                let known: Vec<&str> = self.cell.cameras.iter().map(|camera| camera.name.as_str()).collect();
+                return Err(EnvError::UnknownCamera { name: name.clone(), known: known.join(", ") });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum EnvError {
+    #[error("{what} must be from {low} to {high}, not {value}")]
+    OutOfRange { what: &'static str, value: usize, low: usize, high: usize },
+    #[error("the cell has no camera '{name}'; it has {known}")]
+    UnknownCamera { name: String, known: String },
+    #[error("{got} actions for {expected} environments; pass one for each")]
+    Actions { got: usize, expected: usize },
+    #[error(transparent)]
+    Cell(#[from] CellError),
+    #[error(transparent)]
+    Render(#[from] RenderError),
+}
