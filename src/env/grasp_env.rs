@@ -147,21 +147,48 @@ impl GraspEnv {
     }
 
     fn step_as_wanted(&mut self, actions: &[Action], capture: bool) -> Result<StepBatch, EnvError> {
+        let actions: Vec<_> = actions.iter().copied().map(Some).collect();
+        self.step_some(&actions, capture)
+    }
+
+    /// As [`Self::step`], but environments with no action stand still; with or without pictures.
+    ///
+    /// # Errors
+    /// A wrong number of actions; the graphics device fails.
+    pub fn step_some(&mut self, actions: &[Option<Action>], capture: bool) -> Result<StepBatch, EnvError> {
         if actions.len() != self.len() {
             return Err(EnvError::Actions { got: actions.len(), expected: self.len() });
         }
         for (index, action) in actions.iter().enumerate() {
-            self.command(index, Command::Act(*action));
+            if let Some(action) = action {
+                self.command(index, Command::Act(*action));
+            }
         }
         let observation = self.update(capture)?;
         let steps = (0..self.len()).map(|index| self.episode(index).last_step.clone()).collect();
         Ok(StepBatch { observation, steps })
     }
 
+    /// Starts episodes in the given environments, each from its own seed, with objects drawn by that seed.
+    ///
+    /// # Errors
+    /// The graphics device fails.
+    pub fn reset_seeded(&mut self, resets: &[(usize, Seed)]) -> Result<(), EnvError> {
+        self.begin_seeded(resets);
+        self.update(false).map(|_| ())
+    }
+
     fn begin_episodes(&mut self, indices: &[usize]) {
-        for &index in indices {
+        let seed = |index: usize| {
             let number = self.episode(index).number;
-            let seed = self.config.seed.derive("environment", index as u64).derive("episode", number);
+            self.config.seed.derive("environment", index as u64).derive("episode", number)
+        };
+        let resets: Vec<(usize, Seed)> = indices.iter().map(|&index| (index, seed(index))).collect();
+        self.begin_seeded(&resets);
+    }
+
+    fn begin_seeded(&mut self, resets: &[(usize, Seed)]) {
+        for &(index, seed) in resets {
             let mut rng = seed.derive("objects", 0).rng();
             let mut pool = self.config.objects.clone();
             let count = self.config.cell.objects.per_episode.min(pool.len());

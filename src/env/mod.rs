@@ -7,8 +7,10 @@ mod app;
 mod config;
 mod grasp_env;
 mod observation;
+mod rollout;
 
 pub use app::{Episode, anchors_of, look_seed};
 pub use config::{Crop, EnvConfig, EnvError};
 pub use grasp_env::GraspEnv;
 pub use observation::{Observation, StepBatch};
+pub use rollout::{Rollout, Transition};

@@ -161,7 +161,7 @@ fn light_matrix(position: Vec3, radius: f32) -> Mat4 {
     let up = if (position - target).normalize_or_zero().z.abs() > 0.99 { Vec3::Y } else { Vec3::Z };
     let view = Mat4::look_at_rh(position, target, up);
     let half_angle = (radius / distance).asin();
-    Mat4::perspective_rh(2.0 * half_angle, 1.0, (distance - radius).max(0.05), distance + radius) * view
+    Mat4::perspective_rh(2.0 * half_angle, 1.0, 0.3 * distance, distance + radius) * view
 }
 
 /// The canonical light and the shadow atlas, for cells whose shadows fall within `shadow_radius_m`.

@@ -1,0 +1,246 @@
+//! `bingrasp bench`: figures of this machine, with the adapter and thread count beside them.
+
+use super::{common, output};
+use crate::contract::{Domain, Seed};
+use crate::env::{EnvConfig, GraspEnv, Rollout};
+use crate::objects::{ObjectSet, Split};
+use crate::scene::CellDescription;
+use crate::sim::policy::PolicyKind;
+use crate::sim::{SimConfig, soak};
+use serde::Serialize;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Paired frames a second: source, canonical, ids and depth, with shadows in both
+    ///
+    /// Example: bingrasp bench capture --size 64 --envs 64 --json
+    Capture(CaptureArgs),
+    /// Whole scripted grasp attempts a second, with a paired capture at every step
+    ///
+    /// Example: bingrasp bench episodes --size 64 --json
+    Episodes(EpisodeArgs),
+    /// Environment steps under random and scripted actions, watched for impossible states
+    ///
+    /// Example: bingrasp bench soak --steps 100000 --json
+    Soak(SoakArgs),
+}
+
+#[derive(clap::Args)]
+struct CaptureArgs {
+    /// Edge of the pictures in pixels
+    #[arg(long, default_value_t = 64)]
+    size: u32,
+    /// Environments in one batch; the default fits the size
+    #[arg(long)]
+    envs: Option<usize>,
+    /// Source domain
+    #[arg(long, default_value_t = Domain::RandomizedHeavy)]
+    source: Domain,
+    /// Leave edges jagged
+    #[arg(long)]
+    no_smooth: bool,
+    /// How long to measure
+    #[arg(long, default_value_t = 4.0)]
+    seconds: f64,
+    #[command(flatten)]
+    seed: common::SeedArg,
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+struct EpisodeArgs {
+    /// Edge of the pictures in pixels
+    #[arg(long, default_value_t = 64)]
+    size: u32,
+    /// Environments in one batch; the default fits the size
+    #[arg(long)]
+    envs: Option<usize>,
+    /// How long to measure
+    #[arg(long, default_value_t = 8.0)]
+    seconds: f64,
+    #[command(flatten)]
+    seed: common::SeedArg,
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+struct SoakArgs {
+    /// Environment steps
+    #[arg(long, default_value_t = 100_000)]
+    steps: u64,
+    #[command(flatten)]
+    seed: common::SeedArg,
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct CaptureReport {
+    pairs_per_s: f64,
+    size: u32,
+    envs: usize,
+    source: Domain,
+    batch_ms: f64,
+    first_frame_s: f64,
+    peak_memory_gib: f64,
+    adapter: String,
+    threads: usize,
+    seed: u64,
+}
+
+#[derive(Serialize)]
+struct EpisodeReport {
+    attempts_per_s: f64,
+    pairs_per_s: f64,
+    physics_share: f64,
+    success: f64,
+    size: u32,
+    envs: usize,
+    attempts: u64,
+    peak_memory_gib: f64,
+    adapter: String,
+    threads: usize,
+    seed: u64,
+}
+
+pub fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
+    match &args.what {
+        What::Capture(args) => capture(args, started)?,
+        What::Episodes(args) => episodes(args)?,
+        What::Soak(args) => return soak_bench(args),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn environment(source: Domain, envs: usize, size: u32, seed: Seed, smooth: bool) -> anyhow::Result<GraspEnv> {
+    let objects = ObjectSet::builtin().split(Split::Train);
+    let config = EnvConfig { smooth_edges: smooth, ..EnvConfig::new(objects, source, envs, size, seed) };
+    Ok(GraspEnv::new(config)?)
+}
+
+fn adapter(env: &GraspEnv) -> String {
+    env.adapter().map(|a| a.name.clone()).unwrap_or_default()
+}
+
+fn capture(args: &CaptureArgs, started: Instant) -> anyhow::Result<()> {
+    let envs = args.envs.unwrap_or_else(|| common::environments_for(args.size));
+    let mut env = environment(args.source, envs, args.size, args.seed.get(), !args.no_smooth)?;
+    env.observe()?;
+    let first_frame_s = started.elapsed().as_secs_f64();
+    // Scenes as they are in the middle of attempts.
+    let mut rollout = Rollout::begin(&mut env, PolicyKind::Scripted, args.seed.get())?;
+    for _ in 0..4 {
+        rollout.step(&mut env, false)?;
+    }
+    env.observe()?;
+    let mut times = Vec::new();
+    let begun = Instant::now();
+    while times.len() < 3 || begun.elapsed().as_secs_f64() < args.seconds {
+        let start = Instant::now();
+        let observation = env.observe()?;
+        times.push(start.elapsed().as_secs_f64());
+        debug_assert_eq!(observation.frames[0].count, envs);
+    }
+    let batch = output::median(&times);
+    let report = CaptureReport {
+        pairs_per_s: envs as f64 / batch,
+        size: args.size,
+        envs,
+        source: args.source,
+        batch_ms: batch * 1e3,
+        first_frame_s,
+        peak_memory_gib: output::peak_memory_gib(),
+        adapter: adapter(&env),
+        threads: rayon::current_num_threads(),
+        seed: args.seed.seed,
+    };
+    if args.json {
+        return output::json(&report);
+    }
+    output::line(&format!(
+        "{:.0} pairs/s at {2}x{2} ({1} environments, {3:.1} ms a batch) on {4}, {5} threads",
+        report.pairs_per_s, envs, args.size, report.batch_ms, report.adapter, report.threads
+    ))?;
+    output::line(&format!("first frame after {first_frame_s:.2} s, {:.2} GiB at the peak", report.peak_memory_gib))
+}
+
+fn episodes(args: &EpisodeArgs) -> anyhow::Result<()> {
+    let envs = args.envs.unwrap_or_else(|| common::environments_for(args.size));
+    let mut env = environment(Domain::RandomizedHeavy, envs, args.size, args.seed.get(), true)?;
+    let mut rollout = Rollout::begin(&mut env, PolicyKind::Scripted, args.seed.get())?;
+    env.observe()?;
+    let (mut attempts, mut successes, mut pairs, mut rounds) = (0_u64, 0_u64, 0_u64, 0_u64);
+    let begun = Instant::now();
+    // At least one whole round of attempts, so that starts and ends are in balance.
+    while rounds < 16 || begun.elapsed().as_secs_f64() < args.seconds {
+        let (observation, transitions) = rollout.step(&mut env, true)?;
+        pairs += observation.frames[0].count as u64;
+        rounds += 1;
+        for transition in transitions.iter().filter(|t| t.step.done()) {
+            attempts += 1;
+            successes += u64::from(transition.step.success());
+        }
+    }
+    let elapsed = begun.elapsed().as_secs_f64();
+    // The same again without pictures: what physics alone takes.
+    let blind = Instant::now();
+    let blind_rounds = rounds.min(16);
+    for _ in 0..blind_rounds {
+        rollout.step(&mut env, false)?;
+    }
+    let physics_per_round = blind.elapsed().as_secs_f64() / blind_rounds as f64;
+    let report = EpisodeReport {
+        attempts_per_s: attempts as f64 / elapsed,
+        pairs_per_s: pairs as f64 / elapsed,
+        physics_share: (physics_per_round * rounds as f64 / elapsed).min(1.0),
+        success: successes as f64 / attempts.max(1) as f64,
+        size: args.size,
+        envs,
+        attempts,
+        peak_memory_gib: output::peak_memory_gib(),
+        adapter: adapter(&env),
+        threads: rayon::current_num_threads(),
+        seed: args.seed.seed,
+    };
+    if args.json {
+        return output::json(&report);
+    }
+    output::line(&format!(
+        "{:.1} attempts/s, {:.0} pairs/s at {3}x{3} ({2} environments; physics takes {4:.0}% of the time)",
+        report.attempts_per_s,
+        report.pairs_per_s,
+        envs,
+        args.size,
+        report.physics_share * 100.0
+    ))
+}
+
+fn soak_bench(args: &SoakArgs) -> anyhow::Result<ExitCode> {
+    let cell = Arc::new(CellDescription::iiwa_bin());
+    let objects = ObjectSet::builtin().split(Split::Train);
+    let report = soak(&cell, &SimConfig::default(), &objects, args.steps, args.seed.get());
+    let sound = report.nan == 0 && report.escaped == 0 && report.sunk == 0;
+    if args.json {
+        output::json(&report)?;
+    } else {
+        output::line(&format!(
+            "{} steps: {} not finite, {} escaped, {} sunk more than 3 mm",
+            report.steps, report.nan, report.escaped, report.sunk
+        ))?;
+    }
+    Ok(ExitCode::from(u8::from(!sound)))
+}

@@ -1,0 +1,70 @@
+//! The command line: one file a command. Words are parsed and checked first, then acted upon.
+//!
+//! Exit codes: 0 success, 1 failure, 2 wrong usage.
+
+mod bench;
+mod common;
+mod dataset;
+mod demo;
+mod doctor;
+mod eval;
+mod output;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Simulates a robot grasping from a bin, renders it in several visual domains at once, and trains sim-to-real learners
+/// on the frames.
+#[derive(Parser)]
+#[command(name = "bingrasp", version, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the main job from start to finish in a few minutes: simulate, write a paired dataset, check it, draw it
+    Demo(demo::Args),
+    /// Write, check or draw a paired randomized/canonical dataset
+    Dataset(dataset::Args),
+    /// Measure policies by a fixed protocol
+    Eval(eval::Args),
+    /// Measure the speed and soundness of this machine's simulator and renderer
+    Bench(bench::Args),
+    /// Say what this machine offers, and what is missing
+    Doctor(doctor::Args),
+}
+
+/// Wrong usage that only shows after parsing: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub String);
+
+/// Runs the program on the process's arguments.
+pub fn main() -> ExitCode {
+    let started = Instant::now();
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Dataset(args) => dataset::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Bench(args) => bench::run(&args, started),
+        Command::Doctor(args) => doctor::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            // A reader that has seen enough (`| head`) is no failure.
+            let broken_pipe = error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe);
+            if broken_pipe {
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}
