@@ -1,3 +1,12 @@
 //! Pictures for people: text, colours, contact sheets and curves. In: numbers and images. Out: PNG and SVG files.
 
+pub mod canvas;
+pub mod chart;
+pub mod font;
 pub mod palette;
+pub mod sheet;
+
+pub use canvas::{Align, Canvas, DrawError, Rect};
+pub use chart::{Chart, Series, plot_curves};
+pub use font::{TextStyle, Typeface};
+pub use sheet::{ContactSheet, Picture, depth_range};

@@ -17,6 +17,7 @@ mod folder;
 pub mod layout;
 pub mod reader;
 pub mod record;
+pub mod sheet;
 mod tars;
 #[cfg(test)]
 mod tests;
@@ -27,4 +28,5 @@ pub use encode::depth_to_mm;
 pub use layout::{Channel, Layout};
 pub use reader::{Pair, PairReader, to_frames};
 pub use record::{ObjectState, PairMeta, PairRecord, Phase};
+pub use sheet::{sheet, sheet_of};
 pub use writer::{CommitEvery, PairWriter};
