@@ -97,8 +97,7 @@ impl Rollout {
         }
         let actions: Vec<Option<Action>> = (0..env.len())
             .map(|index| {
-                (!starting[index])
-                    .then(|| self.policies[index].act(env.world(index), &mut self.generators[index]))
+                (!starting[index]).then(|| self.policies[index].act(env.world(index), &mut self.generators[index]))
             })
             .collect();
         let outcome = env.step_some(&actions, capture)?;

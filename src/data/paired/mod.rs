@@ -11,10 +11,13 @@
 //! RGB; segmentation and instances are 8-bit palette images whose indices are the ids; depth is 16-bit grey in
 //! millimetres with 0 for "nothing hit".
 
+mod align;
+pub mod check;
 pub mod config;
 mod encode;
 mod folder;
 pub mod layout;
+pub mod merge;
 pub mod reader;
 pub mod record;
 pub mod sheet;
@@ -23,9 +26,12 @@ mod tars;
 mod tests;
 pub mod writer;
 
+pub use align::Shift;
+pub use check::{CheckReport, check};
 pub use config::{DatasetConfig, Format, Manifest, ObjectSource, Shard, Split};
 pub use encode::depth_to_mm;
 pub use layout::{Channel, Layout};
+pub use merge::merge;
 pub use reader::{Pair, PairReader, to_frames};
 pub use record::{ObjectState, PairMeta, PairRecord, Phase};
 pub use sheet::{sheet, sheet_of};

@@ -253,3 +253,125 @@ fn a_damaged_tar_keeps_its_other_pairs() {
     assert!(reader.read(3).is_ok());
     assert!(reader.read(4).unwrap_err().to_string().contains("shard-000001.tar"));
 }
+
+#[test]
+fn shards_merge_into_the_unsharded_dataset() {
+    for format in Format::ALL {
+        let whole = tempfile::tempdir().unwrap();
+        dataset(whole.path(), &config(format, 11));
+        let folder = tempfile::tempdir().unwrap();
+        let mut parts = Vec::new();
+        for index in [3, 1, 0, 2] {
+            let part = folder.path().join(format!("part{index}"));
+            dataset(&part, &DatasetConfig { shard: Some(Shard { index, of: 4 }), ..config(format, 11) });
+            parts.push(part);
+        }
+        let out = folder.path().join("merged");
+        merge(&parts, &out, &|_, _| {}).unwrap();
+        assert!(files(&out) == files(whole.path()), "{format}");
+
+        let text = |parts: &[std::path::PathBuf]| {
+            merge(parts, &folder.path().join("other"), &|_, _| {}).unwrap_err().to_string()
+        };
+        assert!(text(&[]).contains("no shards"));
+        assert!(text(&parts[1..]).contains("in none of the shards"), "{}", text(&parts[1..]));
+        let twice = [parts.clone(), parts[2..3].to_vec()].concat();
+        if PairReader::open(&parts[2]).unwrap().len() > 0 {
+            assert!(text(&twice).contains("in two shards"), "{}", text(&twice));
+        }
+        let manifest = std::fs::read_to_string(parts[1].join("dataset.toml")).unwrap();
+        std::fs::write(parts[1].join("dataset.toml"), manifest.replace("seed = 11", "seed = 12")).unwrap();
+        assert!(text(&parts).contains("seed is 11 there and 12 here"), "{}", text(&parts));
+    }
+}
+
+#[test]
+fn a_good_dataset_passes_its_check() {
+    let frames = testing::frames(SEED, 0, 9, SIZE);
+    for format in Format::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        dataset(folder.path(), &config(format, 9));
+        let calls = std::sync::atomic::AtomicU64::new(0);
+        let report = check(folder.path(), &|done, total| {
+            assert!(done <= total);
+            calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        })
+        .unwrap();
+        assert!(report.is_ok(), "{:?}", report.problems);
+        assert_eq!((report.pairs_readable, report.pairs_expected), (9, 9));
+        let files =
+            if format == Format::WebDataset { 3 } else { 1 + 9 * if format == Format::Pix2Pix { 4 } else { 5 } };
+        assert_eq!(report.files_checked, files);
+        assert_eq!(calls.into_inner(), files + 9);
+        let objects = frames.segmentation.iter().filter(|&&id| id == 1).count() as u64;
+        assert_eq!(report.classes[1].pixels, objects);
+        assert_eq!(report.phases.values().sum::<u64>(), 9);
+        assert_eq!(report.alignment.canonical, Some(Shift::default()));
+        let nearest = frames.depth_m.iter().copied().filter(|&d| d > 0.0).fold(f32::INFINITY, f32::min);
+        assert!((report.depth.nearest_m - f64::from(nearest)).abs() < 0.001);
+    }
+}
+
+#[test]
+fn the_check_names_every_kind_of_damage() {
+    let problems = |spoil: &dyn Fn(&Path)| {
+        let folder = tempfile::tempdir().unwrap();
+        dataset(folder.path(), &config(Format::Folder, 4));
+        spoil(folder.path());
+        let report = check(folder.path(), &|_, _| {}).unwrap();
+        assert!(!report.is_ok());
+        report.problems.join("\n")
+    };
+    let train = |root: &Path, name: &str| root.join("train").join(name);
+    let text = problems(&|root| {
+        // Still a fine picture of the right size, but of another pair.
+        std::fs::copy(train(root, "canonical/000001.png"), train(root, "canonical/000002.png")).unwrap();
+    });
+    assert!(text.contains("canonical/000002.png") && text.contains("has changed"), "{text}");
+    let text = problems(&|root| std::fs::remove_file(train(root, "depth/000003.png")).unwrap());
+    assert!(text.contains("depth/000003.png"), "{text}");
+    let text = problems(&|root| {
+        let path = root.join("checksums.txt");
+        let list = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, list.replace("  train/depth/000000.png", "  ../../etc/passwd")).unwrap();
+    });
+    assert!(text.contains("line 4") && text.contains("not the one in dataset.toml"), "{text}");
+    let text = problems(&|root| {
+        let path = Manifest::path(root);
+        let toml = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, toml.replace("complete = true", "complete = false")).unwrap();
+    });
+    assert!(text.contains("not complete"), "{text}");
+}
+
+#[test]
+fn the_check_sees_images_that_do_not_belong_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = PairWriter::create(folder.path(), &config(Format::Folder, 6)).unwrap();
+    let mut frames = testing::frames(SEED, 0, 6, SIZE);
+    // Canonical images one pixel to the right, and a hole in the depth of the first object pixels.
+    let row = SIZE.0 * 3;
+    frames.canonical_rgb =
+        frames.canonical_rgb.chunks_exact(row).flat_map(|r| [&r[..3], &r[..row - 3]].concat()).collect();
+    let objects: Vec<usize> = (0..frames.segmentation.len()).filter(|&i| frames.segmentation[i] == 1).collect();
+    objects[..8].iter().for_each(|&i| frames.depth_m[i] = 0.0);
+    frames.instances[objects[8]] = 0;
+    writer.write(0, &frames, &testing::records(SEED, 0, 6)).unwrap();
+    writer.finish().unwrap();
+    let problems = check(folder.path(), &|_, _| {}).unwrap().problems.join("\n");
+    for expected in ["canonical images lie (1, 0) pixels", "have no depth", "background in one of class and instance"] {
+        assert!(problems.contains(expected), "{problems}");
+    }
+}
+
+#[test]
+fn a_sheet_passes_over_damaged_pairs() {
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), &config(Format::Folder, 4));
+    std::fs::write(folder.path().join("train/depth/000002.png"), b"no picture").unwrap();
+    let reader = PairReader::open(folder.path()).unwrap();
+    let canvas = sheet(&reader, 10, Seed(1)).unwrap().draw();
+    // Three rows of 16 pixels enlarged eleven times.
+    assert!(canvas.height > 3 * 176 && canvas.height < 4 * 176 + 200, "{}", canvas.height);
+    assert_eq!(canvas, sheet(&reader, 10, Seed(1)).unwrap().draw());
+}

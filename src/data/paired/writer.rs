@@ -212,7 +212,7 @@ impl PairWriter {
 }
 
 /// Whether the folder is missing or holds nothing but a lock and torn temporary files.
-fn is_vacant(folder: &Path) -> Result<bool, DataError> {
+pub(super) fn is_vacant(folder: &Path) -> Result<bool, DataError> {
     let entries = match std::fs::read_dir(folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(true),
         entries => entries.map_err(|e| FileError::io("list", folder, e))?,
