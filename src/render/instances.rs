@@ -15,7 +15,7 @@ pub struct InstanceRecord {
     pub camera_clip_from_part: [[f32; 4]; 4],
     pub light_clip_from_part: [[f32; 4]; 4],
     pub tile: [f32; 4],
-    /// Instance id, class and environment; material; canonical colour; bits of the texture offset.
+    /// Instance id, shape, part number and environment; material; canonical colour; bits of the texture offset.
     pub ids: [u32; 4],
 }
 
@@ -113,11 +113,12 @@ pub enum DrawKind {
 }
 
 /// The records of one environment.
-#[derive(Default)]
 pub struct TileRecords {
     pub instances: Vec<(DrawKind, InstanceRecord, Visibility)>,
     pub materials: Vec<PackedRecord>,
-    pub light: Option<PackedRecord>,
+    pub light: PackedRecord,
+    /// Segmentation class of every instance id.
+    pub class_of_instance: [u8; 256],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +166,7 @@ fn light_matrix(position: Vec3, radius: f32) -> Mat4 {
 }
 
 /// The canonical light and the shadow atlas, for cells whose shadows fall within `shadow_radius_m`.
-pub fn globals(grid: Grid, shadow_radius_m: f32) -> GlobalsRecord {
+pub fn globals(grid: Grid, taps: u32, shadow_radius_m: f32) -> GlobalsRecord {
     let light = Light::CANONICAL;
     let atlas = [grid.columns, grid.rows].map(|n| (n as u32 * grid.shadow_size) as f32);
     GlobalsRecord {
@@ -175,17 +176,19 @@ pub fn globals(grid: Grid, shadow_radius_m: f32) -> GlobalsRecord {
         canonical_sky: light.sky.extend(0.0).to_array(),
         canonical_ground: light.ground.extend(0.0).to_array(),
         shadow_atlas: [atlas[0], atlas[1], 1.0 / atlas[0], 1.0 / atlas[1]],
-        canonical_radius: [filter_radius(&light, grid, shadow_radius_m), 0.0, 0.0, 0.0],
+        canonical_radius: [filter_radius(&light, grid, taps.div_ceil(2), shadow_radius_m), 0.0, 0.0, 0.0],
     }
 }
 
-/// Radius of the shadow filter in texels; never so small that the map's steps show.
-fn filter_radius(light: &Light, grid: Grid, shadow_radius_m: f32) -> f32 {
-    (light.softness_m * grid.shadow_size as f32 / (2.0 * shadow_radius_m)).max(0.6)
+/// Radius of the shadow filter in texels: never so small that the map's steps show, never so large that its samples
+/// stand apart as so many shadows.
+fn filter_radius(light: &Light, grid: Grid, taps: u32, shadow_radius_m: f32) -> f32 {
+    let texels = light.softness_m * grid.shadow_size as f32 / (2.0 * shadow_radius_m);
+    texels.clamp(0.6, 0.5 + 0.8 * (taps as f32).sqrt())
 }
 
 /// Everything that the tile at `index` contributes.
-pub fn tile_records(view: &SceneView<'_>, index: usize, grid: Grid) -> TileRecords {
+pub fn tile_records(view: &SceneView<'_>, index: usize, grid: Grid, taps: u32) -> TileRecords {
     let look = view.look;
     let centre = view.anchors.bin_centre;
     let shadow_radius = view.anchors.shadow_radius_m;
@@ -194,10 +197,15 @@ pub fn tile_records(view: &SceneView<'_>, index: usize, grid: Grid) -> TileRecor
         Pose { translation: camera.world_from_camera.translation - centre, ..camera.world_from_camera };
     let camera_clip = clip_from_camera(&camera, NEAR_M) * bin_from_camera.inverse().to_mat4();
     let light_clip = light_matrix(look.light.position, shadow_radius);
-    let radius_texels = filter_radius(&look.light, grid, shadow_radius);
+    let radius_texels = filter_radius(&look.light, grid, taps, shadow_radius);
     let pixel_angle = 1.0 / camera.intrinsics.fy;
     let light = pack_light(&look.light, radius_texels, bin_from_camera.translation, pixel_angle);
-    let mut records = TileRecords { light: Some(light), ..TileRecords::default() };
+    let mut records = TileRecords {
+        instances: Vec::with_capacity(view.parts.len()),
+        materials: Vec::new(),
+        light,
+        class_of_instance: [0; 256],
+    };
     let tile = tile_transform(index, grid.columns, grid.rows);
     let frustum = Frustum::new(camera_clip);
     let cones = [light_clip, light_matrix(Light::CANONICAL.position, shadow_radius)].map(Frustum::new);
@@ -233,13 +241,19 @@ pub fn tile_records(view: &SceneView<'_>, index: usize, grid: Grid) -> TileRecor
             linear.z_axis.extend(0.0),
             translation.extend(1.0),
         );
+        let shape = match part.shape {
+            Shape::Box => 0,
+            Shape::Cylinder => 1,
+            Shape::Sphere | Shape::Mesh(_) => 2,
+        };
+        records.class_of_instance[usize::from(part.instance)] = part.class as u8;
         let record = InstanceRecord {
             rows: std::array::from_fn(|r| bin_from_part.row(r).to_array()),
             camera_clip_from_part: (camera_clip * bin_from_part).to_cols_array_2d(),
             light_clip_from_part: (light_clip * bin_from_part).to_cols_array_2d(),
             tile,
             ids: [
-                u32::from(part.instance) | (part.class as u32) << 8 | (index as u32) << 16,
+                u32::from(part.instance) | shape << 8 | (number as u32 & 31) << 10 | (index as u32) << 16,
                 material,
                 pack_canonical(canonical_colour(part.surface)),
                 texture_offset(part.surface, number).to_bits(),

@@ -10,6 +10,7 @@ mod pipelines;
 mod readback;
 mod renderer;
 mod scene_view;
+mod smooth;
 mod targets;
 
 pub use gpu::{AdapterDescription, Gpu, RenderError};

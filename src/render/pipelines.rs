@@ -23,7 +23,7 @@ pub struct Variant {
     /// Shadow samples a light.
     pub shadow_taps: u32,
     /// Multisampled colours with identity in a pass of its own; otherwise everything in one pass.
-    pub smooth_edges: bool,
+    pub multisample: bool,
 }
 
 /// The shader's text with its switches resolved.
@@ -58,7 +58,7 @@ pub struct Pipelines {
     pub shade_layout: wgpu::BindGroupLayout,
     pub shadow: [wgpu::RenderPipeline; 2],
     pub colour: wgpu::RenderPipeline,
-    /// Only with smooth edges.
+    /// Only with multisampled colours.
     pub identity: Option<wgpu::RenderPipeline>,
 }
 
@@ -132,15 +132,15 @@ impl Pipelines {
         let build = Build { gpu, module: &module, variant };
         let shadow =
             ["vertex_shadow_source", "vertex_shadow_canonical"].map(|entry| build.shadow(&shadow_layout, entry));
-        let (colours, samples): (&[wgpu::TextureFormat], u32) = if variant.smooth_edges {
+        let (colours, samples): (&[wgpu::TextureFormat], u32) = if variant.multisample {
             (&[COLOUR_FORMAT, COLOUR_FORMAT], SAMPLES)
         } else {
             (&[COLOUR_FORMAT, COLOUR_FORMAT, IDENTITY_FORMAT], 1)
         };
-        let entry = if variant.smooth_edges { "fragment_colours" } else { "fragment_everything" };
+        let entry = if variant.multisample { "fragment_colours" } else { "fragment_everything" };
         let colour = build.shaded(&colour_layout, entry, colours, samples);
         let identity =
-            variant.smooth_edges.then(|| build.shaded(&shadow_layout, "fragment_identity", &[IDENTITY_FORMAT], 1));
+            variant.multisample.then(|| build.shaded(&shadow_layout, "fragment_identity", &[IDENTITY_FORMAT], 1));
         Self { scene_layout, shade_layout, shadow, colour, identity }
     }
 }
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn switches_keep_or_drop_their_lines() {
-        let variant = Variant { clip_distances: true, images: false, shadow_taps: 4, smooth_edges: true };
+        let variant = Variant { clip_distances: true, images: false, shadow_taps: 4, multisample: true };
         let text = shader_text(variant);
         assert!(text.contains("enable clip_distances;") && !text.contains("discard;") && !text.contains("//#"));
         let text = shader_text(Variant { clip_distances: false, images: true, ..variant });

@@ -1,9 +1,8 @@
 //! From the atlas in device memory to contiguous batches on the host.
 
 use super::gpu::{Gpu, RenderError};
-use super::instances::Grid;
-use super::renderer::RenderConfig;
-use super::targets::{Readback, Targets};
+use super::smooth;
+use super::targets::Targets;
 use crate::contract::{Domain, FrameBatch};
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -16,16 +15,17 @@ const PENDING: u8 = 0;
 const MAPPED: u8 = 1;
 const FAILED: u8 = 2;
 
-/// Waits for the submitted work and copies `count` tiles out of the atlas.
+/// Waits for the submitted work and copies one tile for each table of `classes` (segmentation class by instance id) out
+/// of the atlas; `smooth_edges` blends them morphologically on the way.
 ///
 /// # Errors
 /// The device is lost, fails to map, or stays silent for a minute.
 pub fn read(
     gpu: &Gpu,
     targets: &Targets,
-    grid: Grid,
-    (source, count): (Domain, usize),
-    config: &RenderConfig,
+    source: Domain,
+    classes: &[&[u8; 256]],
+    smooth_edges: bool,
 ) -> Result<FrameBatch, RenderError> {
     let states: Vec<Arc<AtomicU8>> = targets.readbacks.iter().map(|readback| start_mapping(&readback.buffer)).collect();
     let finished = gpu.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(TIME_OUT) });
@@ -38,47 +38,63 @@ pub fn read(
     if states.iter().any(|state| state.load(Ordering::Acquire) != MAPPED) {
         return Err(RenderError::Lost("a picture could not be mapped".to_owned()));
     }
-    let (width, height) = (config.width as usize, config.height as usize);
-    let pixels = width * height;
-    let tile = Tile { grid, width, height };
-    let source_rgb = unpack_colour(&targets.readbacks[0], tile, count);
-    let canonical_rgb = unpack_colour(&targets.readbacks[1], tile, count);
-    let mut segmentation = vec![0_u8; count * pixels];
-    let mut instances = vec![0_u8; count * pixels];
-    let mut depth_m = vec![0.0_f32; count * pixels];
-    {
-        let view = targets.readbacks[2].buffer.slice(..).get_mapped_range();
-        let stride = targets.readbacks[2].bytes_per_row as usize;
-        segmentation
-            .par_chunks_mut(width)
-            .zip(instances.par_chunks_mut(width))
-            .zip(depth_m.par_chunks_mut(width))
-            .with_min_len(64)
-            .enumerate()
-            .for_each(|(line, ((classes, ids), depths))| {
-                let row = tile.row(&view, stride, line);
-                for (i, texel) in row.chunks_exact(4).enumerate() {
-                    ids[i] = texel[0];
-                    classes[i] = texel[1];
-                    depths[i] = f32::from(u16::from_le_bytes([texel[2], texel[3]])) * 1e-4;
-                }
-            });
-    }
-    targets.readbacks.iter().for_each(|readback| readback.buffer.unmap());
-    Ok(FrameBatch {
+    let (width, height) = targets.tile;
+    let (count, pixels) = (classes.len(), width * height);
+    let mut frames = FrameBatch {
         source,
         count,
         height,
         width,
-        source_rgb,
-        canonical_rgb,
-        segmentation,
-        instances,
-        depth_m,
+        source_rgb: vec![0; count * pixels * 3],
+        canonical_rgb: vec![0; count * pixels * 3],
+        segmentation: vec![0; count * pixels],
+        instances: vec![0; count * pixels],
+        depth_m: vec![0.0; count * pixels],
         cameras: Vec::new(),
         ticks: Vec::new(),
         look_seeds: Vec::new(),
-    })
+    };
+    {
+        let views = [0, 1, 2].map(|i| targets.readbacks[i].buffer.slice(..).get_mapped_range());
+        let [source_view, canonical_view, identity_view] = [0, 1, 2].map(|i| Atlas {
+            bytes: &views[i],
+            stride: targets.readbacks[i].bytes_per_row as usize,
+            columns: targets.grid.columns,
+            tile: targets.tile,
+        });
+        frames
+            .source_rgb
+            .par_chunks_mut(pixels * 3)
+            .zip(frames.canonical_rgb.par_chunks_mut(pixels * 3))
+            .zip(frames.segmentation.par_chunks_mut(pixels))
+            .zip(frames.instances.par_chunks_mut(pixels))
+            .zip(frames.depth_m.par_chunks_mut(pixels))
+            .zip(classes)
+            .enumerate()
+            .for_each(|(tile, (((((source, canonical), segmentation), instances), depth), classes))| {
+                source_view.unpack_colour(tile, source);
+                canonical_view.unpack_colour(tile, canonical);
+                let mut faces = vec![0_u16; if smooth_edges { pixels } else { 0 }];
+                for y in 0..height {
+                    let line = y * width..(y + 1) * width;
+                    for (i, texel) in line.clone().zip(identity_view.row(tile, y).chunks_exact(4)) {
+                        instances[i] = texel[0];
+                        segmentation[i] = classes[usize::from(texel[0])];
+                        depth[i] = f32::from(u16::from_le_bytes([texel[2], texel[3]])) * 1e-4;
+                    }
+                    if smooth_edges {
+                        for (face, texel) in faces[line].iter_mut().zip(identity_view.row(tile, y).chunks_exact(4)) {
+                            *face = u16::from_le_bytes([texel[0], texel[1]]);
+                        }
+                    }
+                }
+                if smooth_edges {
+                    smooth::smooth(&mut smooth::Tile { width, height, faces: &faces, pictures: [source, canonical] });
+                }
+            });
+    }
+    targets.readbacks.iter().for_each(|readback| readback.buffer.unmap());
+    Ok(frames)
 }
 
 fn start_mapping(buffer: &wgpu::Buffer) -> Arc<AtomicU8> {
@@ -90,32 +106,28 @@ fn start_mapping(buffer: &wgpu::Buffer) -> Arc<AtomicU8> {
     state
 }
 
-#[derive(Clone, Copy)]
-struct Tile {
-    grid: Grid,
-    width: usize,
-    height: usize,
+/// A mapped picture of all tiles, four bytes a pixel.
+struct Atlas<'v> {
+    bytes: &'v [u8],
+    stride: usize,
+    columns: usize,
+    tile: (usize, usize),
 }
 
-impl Tile {
-    /// Bytes of picture line `line`, counted through all tiles one after the other.
-    fn row<'v>(&self, bytes: &'v [u8], stride: usize, line: usize) -> &'v [u8] {
-        let (tile, y) = (line / self.height, line % self.height);
-        let (column, row) = (tile % self.grid.columns, tile / self.grid.columns);
-        let start = (row * self.height + y) * stride + column * self.width * 4;
-        &bytes[start..start + self.width * 4]
+impl<'v> Atlas<'v> {
+    /// Bytes of line `y` of a tile.
+    fn row(&self, tile: usize, y: usize) -> &'v [u8] {
+        let (width, height) = self.tile;
+        let (column, row) = (tile % self.columns, tile / self.columns);
+        let start = (row * height + y) * self.stride + column * width * 4;
+        &self.bytes[start..start + width * 4]
     }
-}
 
-fn unpack_colour(readback: &Readback, tile: Tile, count: usize) -> Vec<u8> {
-    let view = readback.buffer.slice(..).get_mapped_range();
-    let stride = readback.bytes_per_row as usize;
-    let mut rgb = vec![0_u8; count * tile.width * tile.height * 3];
-    rgb.par_chunks_mut(tile.width * 3).with_min_len(64).enumerate().for_each(|(line, out)| {
-        let row = tile.row(&view, stride, line);
-        for (to, from) in out.chunks_exact_mut(3).zip(row.chunks_exact(4)) {
-            to.copy_from_slice(&from[..3]);
+    fn unpack_colour(&self, tile: usize, rgb: &mut [u8]) {
+        for (y, line) in rgb.chunks_exact_mut(self.tile.0 * 3).enumerate() {
+            for (to, from) in line.chunks_exact_mut(3).zip(self.row(tile, y).chunks_exact(4)) {
+                to.copy_from_slice(&from[..3]);
+            }
         }
-    });
-    rgb
+    }
 }

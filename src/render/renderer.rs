@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub struct RenderConfig {
     pub width: u32,
     pub height: u32,
-    /// Smooth edges by four samples a pixel. Off: one pass writes every target, a little faster, with jagged edges.
+    /// Smooth edges: four samples a pixel on a GPU, morphologically on a software adapter. Off: jagged, a little faster.
     pub smooth_edges: bool,
     /// Shadow samples a light and pixel.
     pub shadow_taps: u32,
@@ -36,7 +36,8 @@ impl RenderConfig {
 
     fn resolved_shadow_size(&self) -> u32 {
         match self.shadow_size {
-            0 => (self.height.max(self.width) * 3 / 2).clamp(96, 512),
+            // Coarse on purpose: shadows have soft edges, and few samples must overlap in the filter.
+            0 => (self.height.max(self.width) * 3 / 2).clamp(96, 224),
             size => size,
         }
     }
@@ -47,6 +48,7 @@ pub struct TiledRenderer {
     gpu: Gpu,
     config: RenderConfig,
     pipelines: Pipelines,
+    multisample: bool,
     globals: wgpu::Buffer,
     instances: GrowingBuffer,
     materials: GrowingBuffer,
@@ -82,7 +84,7 @@ impl TiledRenderer {
             clip_distances: gpu.device.features().contains(wgpu::Features::CLIP_DISTANCES),
             images: !images.is_empty(),
             shadow_taps: config.shadow_taps.clamp(1, 12),
-            smooth_edges: config.smooth_edges,
+            multisample: config.smooth_edges && !gpu.description.software,
         };
         let pipelines = Pipelines::new(gpu, variant);
         let globals = gpu.device.create_buffer(&wgpu::BufferDescriptor {
@@ -107,6 +109,7 @@ impl TiledRenderer {
             materials: GrowingBuffer::new("materials", wgpu::BufferUsages::STORAGE),
             lights: GrowingBuffer::new("lights", wgpu::BufferUsages::STORAGE),
             gpu: gpu.clone(),
+            multisample: variant.multisample,
             config,
             pipelines,
             globals,
@@ -137,12 +140,17 @@ impl TiledRenderer {
     pub fn capture(&mut self, source: Domain, views: &[SceneView<'_>]) -> Result<FrameBatch, RenderError> {
         self.gpu.check()?;
         let grid = self.prepare(views.len())?;
+        let taps = self.config.shadow_taps;
         let tiles: Vec<TileRecords> =
-            views.par_iter().enumerate().map(|(index, view)| tile_records(view, index, grid)).collect();
+            views.par_iter().enumerate().map(|(index, view)| tile_records(view, index, grid, taps)).collect();
         let draws = self.upload(&tiles, grid);
         // The canonical light is one for all: cells that are captured together share their size.
         let shadow_radius = views.iter().map(|view| view.anchors.shadow_radius_m).fold(0.0, f32::max);
-        self.gpu.queue.write_buffer(&self.globals, 0, bytemuck::bytes_of(&globals(grid, shadow_radius)));
+        self.gpu.queue.write_buffer(
+            &self.globals,
+            0,
+            bytemuck::bytes_of(&globals(grid, self.config.shadow_taps, shadow_radius)),
+        );
         let Some(targets) = &self.targets else {
             return Err(RenderError::Lost("no targets".to_owned()));
         };
@@ -150,7 +158,9 @@ impl TiledRenderer {
         self.encode(&mut encoder, targets, &draws);
         targets.encode_copies(&mut encoder);
         self.gpu.queue.submit([encoder.finish()]);
-        let mut frames = readback::read(&self.gpu, targets, grid, (source, views.len()), &self.config)?;
+        let classes: Vec<&[u8; 256]> = tiles.iter().map(|tile| &tile.class_of_instance).collect();
+        let smooth = self.config.smooth_edges && !self.multisample;
+        let mut frames = readback::read(&self.gpu, targets, source, &classes, smooth)?;
         frames.cameras = views.iter().map(|view| jittered(&view.camera, &view.look.jitter)).collect();
         frames.ticks = views.iter().map(|view| view.tick).collect();
         frames.look_seeds = views.iter().map(|view| view.look_seed).collect();
@@ -177,7 +187,8 @@ impl TiledRenderer {
         }
         let grid = Grid { columns, rows, shadow_size };
         if self.targets.as_ref().is_none_or(|targets| targets.grid != grid) {
-            let targets = Targets::new(&self.gpu, &self.pipelines, grid, &self.config, &self.images);
+            let targets =
+                Targets::new(&self.gpu, &self.pipelines, grid, (&self.config, self.multisample), &self.images);
             self.targets = Some(targets);
         }
         Ok(grid)
@@ -186,7 +197,7 @@ impl TiledRenderer {
     /// Sorts the instances of all tiles by mesh and visibility and sends them to the device.
     fn upload(&mut self, tiles: &[TileRecords], grid: Grid) -> Vec<Draw> {
         debug_assert!(tiles.len() <= grid.columns * grid.rows);
-        let lights: Vec<_> = tiles.iter().filter_map(|tile| tile.light).collect();
+        let lights: Vec<_> = tiles.iter().map(|tile| tile.light).collect();
         let mut materials: Vec<PackedRecord> = Vec::new();
         // One bucket a mesh, in drawing order; within it: camera only, both, shadow only, so that each pass draws one run.
         let mut buckets: BTreeMap<(u8, usize), [Vec<InstanceRecord>; 3]> = BTreeMap::new();

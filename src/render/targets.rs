@@ -110,6 +110,8 @@ pub struct Readback {
 /// Everything that has the size of the atlas.
 pub struct Targets {
     pub grid: Grid,
+    /// Width and height of a tile in pixels.
+    pub tile: (usize, usize),
     pub width: u32,
     pub height: u32,
     /// Source colour, canonical colour, identity.
@@ -128,7 +130,7 @@ impl Targets {
         gpu: &Gpu,
         pipelines: &Pipelines,
         grid: Grid,
-        config: &RenderConfig,
+        (config, multisample): (&RenderConfig, bool),
         images: &wgpu::TextureView,
     ) -> Self {
         let (width, height) = (grid.columns as u32 * config.width, grid.rows as u32 * config.height);
@@ -163,12 +165,11 @@ impl Targets {
             },
         );
         let views = [0, 1, 2].map(|i| view(&readbacks[i].texture));
-        let smooth = config.smooth_edges.then(|| {
+        let smooth = multisample.then(|| {
             ["smooth source", "smooth canonical"].map(|l| view(&texture(l, size, COLOUR_FORMAT, SAMPLES, plain)))
         });
         let depth = view(&texture("depth", size, DEPTH_FORMAT, 1, plain));
-        let smooth_depth =
-            config.smooth_edges.then(|| view(&texture("smooth depth", size, DEPTH_FORMAT, SAMPLES, plain)));
+        let smooth_depth = multisample.then(|| view(&texture("smooth depth", size, DEPTH_FORMAT, SAMPLES, plain)));
         let shadow_size = (grid.columns as u32 * grid.shadow_size, grid.rows as u32 * grid.shadow_size);
         let shadows = ["source shadow", "canonical shadow"]
             .map(|label| view(&texture(label, shadow_size, DEPTH_FORMAT, 1, wgpu::TextureUsages::TEXTURE_BINDING)));
@@ -198,7 +199,8 @@ impl Targets {
                 entry(4, wgpu::BindingResource::Sampler(&repeat)),
             ],
         });
-        Self { grid, width, height, readbacks, views, smooth, depth, smooth_depth, shadows, shade_group }
+        let tile = (config.width as usize, config.height as usize);
+        Self { grid, tile, width, height, readbacks, views, smooth, depth, smooth_depth, shadows, shade_group }
     }
 
     pub fn begin_shadow<'e>(&self, encoder: &'e mut wgpu::CommandEncoder, light: usize) -> wgpu::RenderPass<'e> {

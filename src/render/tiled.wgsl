@@ -55,7 +55,8 @@ struct VertexIn {
     @location(12) light3: vec4<f32>,
     // Scale (xy) and offset (zw) from a tile's clip space to the atlas's.
     @location(13) tile: vec4<f32>,
-    // x: instance | class << 8 | environment << 16; y: material; z: canonical colour; w: bits of the texture offset.
+    // x: instance | shape << 8 | part << 10 | environment << 16; y: material; z: canonical colour; w: bits of the
+    // texture offset. Shape: 0 box, 1 cylinder, 2 smooth all over.
     @location(14) ids: vec4<u32>,
 }
 
@@ -122,6 +123,15 @@ fn light_clip(in: VertexIn) -> vec4<f32> {
     return in.light0 * in.position.x + in.light1 * in.position.y + in.light2 * in.position.z + in.light3;
 }
 
+// instance | face << 8: which flat face of which part this is, for the smoothing of edges.
+fn face_of(ids: u32, n: vec3<f32>) -> u32 {
+    let shape = (ids >> 8u) & 3u;
+    let side = u32(dot(n, vec3<f32>(1.0, 2.0, 3.0)) + 3.5);
+    let cap = select(0u, select(1u, 2u, n.z < 0.0), abs(n.z) > 0.9);
+    let face = select(select(0u, cap, shape == 1u), side, shape == 0u);
+    return (ids & 0xffu) | ((((ids >> 10u) & 31u) << 3u | face) << 8u);
+}
+
 fn halves(low: u32, high: u32) -> vec4<f32> {
     return vec4<f32>(unpack2x16float(low), unpack2x16float(high));
 }
@@ -150,7 +160,7 @@ fn vertex_colour(in: VertexIn) -> ColourVertex {
     out.light_low = light.low;
     out.light_high = light.high;
     out.tile = in.tile;
-    out.ids = vec2<u32>(in.ids.x, in.ids.z);
+    out.ids = vec2<u32>(face_of(in.ids.x, in.normal), in.ids.z);
     return out;
 }
 
@@ -161,7 +171,7 @@ fn vertex_identity(in: VertexIn) -> PlainVertex {
     out.clip = to_tile(clip, in.tile);
 //#clip     out.inside = distances(clip);
 //#discard     out.tile_clip = clip.xyw;
-    out.ids = in.ids.x;
+    out.ids = face_of(in.ids.x, in.normal);
     return out;
 }
 
@@ -381,7 +391,7 @@ fn shade(in: Fragment) -> Shaded {
     return out;
 }
 
-// instance | class << 8 | depth in tenths of a millimetre << 16. The fragment's w is 1 / depth.
+// instance | face << 8 | depth in tenths of a millimetre << 16. The fragment's w is 1 / depth.
 fn identity(ids: u32, inverse_depth: f32) -> u32 {
     let tenths = u32(clamp(10000.0 / inverse_depth + 0.5, 0.0, 65535.0));
     return (ids & 0xffffu) | (tenths << 16u);

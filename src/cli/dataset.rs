@@ -1,0 +1,285 @@
+//! `bingrasp dataset`: writes, checks and draws paired datasets.
+
+use super::{Usage, common, output};
+use crate::collect::{Ended, block_size, collect_pairs};
+use crate::contract::{Class, Domain};
+use crate::data::paired::{DatasetConfig, Format, ObjectSource, PairReader, PairWriter, Shard, Split, check};
+use crate::draw::{ContactSheet, Picture, depth_range, palette};
+use crate::env::{Crop, EnvConfig, GraspEnv};
+use crate::run::interrupt;
+use crate::sim::policy::PolicyKind;
+use anyhow::Context;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Plays a policy in many bins at once and writes every moment as a pair: a source domain and the canonical domain,
+/// with segmentation, instance ids and depth, aligned pixel for pixel.
+///
+/// Example: bingrasp dataset --out pairs --count 4000 --size 64 --source randomized-heavy
+#[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    generate: GenerateArgs,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// Verify counts, checksums, sizes and alignment, and print how many pixels each class has
+    ///
+    /// Example: bingrasp dataset check pairs --json
+    Check {
+        dir: PathBuf,
+        /// One JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Draw a contact sheet: randomized | canonical | segmentation | depth
+    ///
+    /// Example: bingrasp dataset sheet pairs --out sheet.png --rows 8
+    Sheet {
+        dir: PathBuf,
+        /// Where to write the PNG; the default is sheet.png in the dataset's folder
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Pairs to show, spread over the dataset
+        #[arg(long, default_value_t = 6)]
+        rows: usize,
+    },
+}
+
+#[derive(clap::Args)]
+pub struct GenerateArgs {
+    /// Folder of the dataset; it must be missing or empty, or continue with --resume
+    #[arg(long, value_name = "DIR", required = true)]
+    out: Option<PathBuf>,
+    /// Pairs of the whole dataset
+    #[arg(long, default_value_t = 1000)]
+    count: u64,
+    /// Edge of the square pictures in pixels, 16 to 2048
+    #[arg(long, default_value_t = 64)]
+    size: u32,
+    /// Source domain: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
+    #[arg(long, default_value_t = Domain::RandomizedHeavy)]
+    source: Domain,
+    /// Part of the data: train and validation use the training objects, test the test objects
+    #[arg(long, default_value = "train", value_parser = parse_split)]
+    split: Split,
+    /// Who moves the arm: scripted, oracle, random
+    #[arg(long, default_value_t = PolicyKind::Scripted)]
+    policy: PolicyKind,
+    /// folder (PNG files and metadata.jsonl), webdataset (tar shards) or pix2pix ({A,B} pictures)
+    #[arg(long, default_value_t = Format::Folder)]
+    format: Format,
+    /// Write only part i of n, counted from 0: 0/8 to 7/8
+    #[arg(long, value_name = "i/n")]
+    shard: Option<Shard>,
+    /// Go on with an interrupted run
+    #[arg(long)]
+    resume: bool,
+    /// Objects in place of those of the split: train, test, all, or a folder of OBJ, URDF or glTF files
+    #[arg(long, value_name = "SET|DIR")]
+    objects: Option<String>,
+    #[command(flatten)]
+    textures: common::TextureArgs,
+    /// Camera of the cell: over-the-shoulder or wrist
+    #[arg(long, default_value = "over-the-shoulder")]
+    camera: String,
+    /// Environments in one batch; the default fits the size
+    #[arg(long)]
+    envs: Option<usize>,
+    #[command(flatten)]
+    seed: common::SeedArg,
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_split(text: &str) -> Result<Split, String> {
+    [Split::Train, Split::Validation, Split::Test]
+        .into_iter()
+        .find(|split| split.name() == text)
+        .ok_or_else(|| "the splits are train, validation, test".to_owned())
+}
+
+#[derive(Serialize)]
+struct Report {
+    out: PathBuf,
+    pairs: u64,
+    pairs_per_s: f64,
+    seconds: f64,
+    complete: bool,
+    size: u32,
+    source: Domain,
+    format: &'static str,
+    adapter: String,
+    threads: usize,
+    seed: u64,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.verb {
+        Some(Verb::Check { dir, json }) => check_dataset(dir, *json),
+        Some(Verb::Sheet { dir, out, rows }) => {
+            let out = out.clone().unwrap_or_else(|| dir.join("sheet.png"));
+            sheet(dir, &out, *rows)?;
+            output::line(&out.display().to_string())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None => generate(&args.generate),
+    }
+}
+
+/// The settings of a dataset that `demo` and `dataset` share.
+pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
+    let set = args.objects.as_deref().unwrap_or(if args.split == Split::Test { "test" } else { "train" });
+    let objects = common::load_objects(set)?;
+    let envs = args.envs.unwrap_or_else(|| common::environments_for(args.size));
+    let env = EnvConfig {
+        cameras: vec![args.camera.clone()],
+        crop: Crop::Random,
+        textures: args.textures.load()?,
+        ..EnvConfig::new(objects, args.source, envs, args.size, args.seed.get())
+    };
+    env.validate().map_err(|error| Usage(error.to_string()))?;
+    // Splits of one seed share nothing.
+    let seed = args.seed.get().derive(args.split.name(), 0);
+    let mut config = DatasetConfig::new(seed, args.source, args.count, (args.size, args.size));
+    config.format = args.format;
+    config.split = args.split;
+    config.shard = args.shard;
+    config.block = block_size(envs);
+    config.objects = ObjectSource {
+        catalogue: "built-in".to_owned(),
+        split: set.to_owned(),
+        per_episode: env.cell.objects.per_episode as u32,
+    };
+    config.generator = toml::Table::from_iter([
+        ("policy".to_owned(), args.policy.name().into()),
+        ("camera".to_owned(), args.camera.clone().into()),
+        ("environments".to_owned(), (envs as i64).into()),
+        ("textures".to_owned(), args.textures.textures.as_ref().map_or("", |_| "folder").into()),
+    ]);
+    config.validate().map_err(|error| Usage(error.to_string()))?;
+    Ok((env, config))
+}
+
+fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
+    let out = args.out.as_ref().ok_or_else(|| Usage("pass --out DIR".to_owned()))?;
+    let (env_config, config) = plan(args)?;
+    interrupt::install();
+    let writer = if args.resume { PairWriter::resume(out, &config)? } else { PairWriter::create(out, &config)? };
+    let todo = writer.remaining();
+    let mut env = GraspEnv::new(env_config)?;
+    let adapter = env.adapter().map(|a| a.name.clone()).unwrap_or_default();
+    let bar = output::progress(todo, "pairs");
+    let start = Instant::now();
+    let mut pairs = 0;
+    let ended = collect_pairs(&mut env, args.policy, writer, &mut |written| {
+        pairs = written;
+        bar.set_position(written);
+        !interrupt::requested()
+    })
+    .with_context(|| format!("writing {}; go on with the same command and --resume", out.display()))?;
+    bar.finish_and_clear();
+    let seconds = start.elapsed().as_secs_f64();
+    let complete = ended == Ended::Complete;
+    let report = Report {
+        out: out.clone(),
+        pairs,
+        pairs_per_s: if seconds > 0.0 { pairs as f64 / seconds } else { 0.0 },
+        seconds,
+        complete,
+        size: args.size,
+        source: args.source,
+        format: args.format.name(),
+        adapter,
+        threads: rayon::current_num_threads(),
+        seed: args.seed.seed,
+    };
+    if args.json {
+        output::json(&report)?;
+    } else {
+        output::line(&format!(
+            "{} pairs in {:.1} s ({:.0} pairs/s) in {}",
+            report.pairs,
+            seconds,
+            report.pairs_per_s,
+            out.display()
+        ))?;
+    }
+    if complete {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("interrupted: everything written so far is kept; go on with the same command and --resume");
+    Ok(ExitCode::from(130))
+}
+
+fn check_dataset(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let report = check(dir)?;
+    if json {
+        output::json(&report)?;
+    } else {
+        output::line(&format!(
+            "{}: {} of {} pairs, {} problems",
+            dir.display(),
+            report.pairs,
+            report.expected,
+            report.problems.len()
+        ))?;
+        for class in Class::ALL {
+            let share = report.class_share[class as usize] * 100.0;
+            output::line(&format!("  {:<11} {share:5.1}% of the pixels", class.name()))?;
+        }
+        for problem in &report.problems {
+            output::line(&format!("  {problem}"))?;
+        }
+    }
+    Ok(ExitCode::from(u8::from(!report.is_sound())))
+}
+
+/// A contact sheet of `rows` pairs, spread over the dataset.
+pub fn sheet(dir: &Path, out: &Path, rows: usize) -> anyhow::Result<()> {
+    let reader = PairReader::open(dir)?;
+    anyhow::ensure!(!reader.is_empty(), "{} holds no pair yet", dir.display());
+    let rows = rows.clamp(1, reader.len());
+    let positions: Vec<usize> = (0..rows).map(|i| i * (reader.len() - 1) / (rows - 1).max(1)).collect();
+    let pairs = positions.iter().map(|&position| reader.read(position)).collect::<Result<Vec<_>, _>>()?;
+    let metres = |mm: &u16| f32::from(*mm) * 1e-3;
+    let (near, far) = depth_range(pairs.iter().flat_map(|pair| pair.depth_mm.iter().map(metres)));
+    let config = reader.config();
+    let mut sheet = ContactSheet::new(
+        format!("Paired dataset: {} to canonical", config.domain),
+        format!(
+            "{} pairs of {}x{} pixels, {} objects, seed {}",
+            reader.len(),
+            config.width,
+            config.height,
+            config.objects.split,
+            config.seed
+        ),
+    )
+    .columns(&[config.domain.name(), "canonical", "segmentation", "depth"])
+    .class_legend()
+    .depth_legend(near, far);
+    for pair in &pairs {
+        let (w, h) = (pair.width, pair.height);
+        let depth: Vec<f32> = pair.depth_mm.iter().map(metres).collect();
+        let caption = format!("{:06}  {}, step {}", pair.meta.index, pair.meta.phase.name(), pair.meta.tick);
+        sheet.row(
+            caption,
+            vec![
+                Picture::exact(w, h, pair.randomized.clone()),
+                Picture::exact(w, h, pair.canonical.clone()),
+                Picture::exact(w, h, palette::colour_classes(&pair.segmentation)),
+                Picture::exact(w, h, palette::colour_depth(&depth, near, far)),
+            ],
+        );
+    }
+    sheet.save(out)?;
+    Ok(())
+}
