@@ -2,9 +2,11 @@
 //! [`ObjectModel`]s.
 
 use super::catalogue;
-use super::error::ObjectError;
+use super::error::{ObjectError, Result};
+use super::import::{ImportOptions, import_dir};
 use super::model::ObjectModel;
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 /// Which objects of a set.
@@ -38,6 +40,27 @@ impl ObjectSet {
         BUILTIN.clone()
     }
 
+    /// Every object in and below a folder, sorted by path (see [`import_dir`]). Files that cannot be used are listed in
+    /// [`Self::failures`].
+    ///
+    /// # Errors
+    /// When the folder is missing or holds no object file, or when not one of them could be read.
+    pub fn load_dir(path: &Path) -> Result<Self> {
+        Self::load_dir_with(path, &ImportOptions::default())
+    }
+
+    /// [`Self::load_dir`] with a scale, limits or physics of one's own.
+    pub fn load_dir_with(path: &Path, options: &ImportOptions) -> Result<Self> {
+        let mut report = import_dir(path, options)?;
+        if report.objects.is_empty() && !report.failures.is_empty() {
+            return Err(report.failures.swap_remove(0));
+        }
+        Ok(Self {
+            objects: report.objects.into_iter().map(|imported| Arc::new(imported.model)).collect(),
+            failures: report.failures.into_iter().map(Arc::new).collect(),
+        })
+    }
+
     /// The objects of one side. Where every name ends in a digit, test objects are those ending in 0, else every tenth.
     /// A set of fewer than ten objects is too small to hold any out: each side is the whole set.
     pub fn split(&self, split: Split) -> Vec<Arc<ObjectModel>> {
@@ -49,8 +72,7 @@ impl ObjectSet {
         let is_test = |position: usize, object: &ObjectModel| {
             if numbered { last(object) == Some(b'0') } else { position % 10 == 0 }
         };
-        let chosen =
-            self.objects.iter().enumerate().filter(|(i, object)| is_test(*i, object) == (split == Split::Test));
+        let chosen = self.objects.iter().enumerate().filter(|(i, object)| is_test(*i, object) == (split == Split::Test));
         chosen.map(|(_, object)| Arc::clone(object)).collect()
     }
 

@@ -1,0 +1,391 @@
+//! URDF: one rigid object, as a link or as links that fixed joints hold together. In: XML and the meshes that it refers
+//! to. Out: collision and drawn pieces in the root link's frame, mass, friction (`contact/lateral_friction`, as in
+//! PyBullet) and colour.
+
+use super::obj::{color_of, shortened};
+use super::{ImportOptions, Limits, MeshFile, ObjectError, Piece, RawMass, RawMesh, RawObject, Result, read_capped};
+use super::{read_mesh, resolve};
+use crate::contract::Pose;
+use crate::objects::geometry::{Polyhedron, fibonacci_directions};
+use crate::objects::mass::Inertia;
+use crate::objects::model::ConvexPart;
+use glam::{DMat3, DVec3, EulerRot, Quat, Vec3};
+use roxmltree::{Document, Node};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Corners around a cylinder.
+const CYLINDER_SIDES: usize = 32;
+/// Corners of a ball.
+const BALL_POINTS: usize = 90;
+/// Links that one object may have.
+const MAX_LINKS: usize = 256;
+
+/// The mesh files that a URDF names.
+pub(super) fn references(path: &Path, limits: &Limits) -> Result<Vec<String>> {
+    let text = read_text(path, limits)?;
+    let document = parse(path, &text)?;
+    let meshes = document.descendants().filter(|node| node.has_tag_name("mesh"));
+    Ok(meshes.filter_map(|node| node.attribute("filename").map(str::to_owned)).collect())
+}
+
+pub(super) fn read(path: &Path, root: &Path, options: &ImportOptions) -> Result<RawObject> {
+    let text = read_text(path, &options.limits)?;
+    let document = parse(path, &text)?;
+    let mut reader = Reader { path, root, options, document: &document, meshes: Vec::new() };
+    let robot = document.root_element();
+    if !robot.has_tag_name("robot") {
+        return Err(reader.syntax(robot, format!("the root element is <{}>, not <robot>", robot.tag_name().name())));
+    }
+    reader.object(robot)
+}
+
+fn read_text(path: &Path, limits: &Limits) -> Result<String> {
+    let bytes = read_capped(path, limits.urdf_bytes)?;
+    String::from_utf8(bytes).map_err(|error| ObjectError::Format {
+        path: path.to_owned(),
+        place: format!("byte {}", error.utf8_error().valid_up_to()),
+        what: "the text is not UTF-8; save the file as UTF-8".into(),
+    })
+}
+
+fn parse<'a>(path: &Path, text: &'a str) -> Result<Document<'a>> {
+    Document::parse(text).map_err(|error| {
+        let at = error.pos();
+        let what = format!("malformed XML: {error}");
+        ObjectError::Syntax { path: path.to_owned(), line: at.row, column: at.col, what }
+    })
+}
+
+struct Reader<'a, 'input> {
+    path: &'a Path,
+    root: &'a Path,
+    options: &'a ImportOptions,
+    document: &'a Document<'input>,
+    /// Meshes read so far: drawing and collision often share one.
+    meshes: Vec<(PathBuf, Arc<MeshFile>)>,
+}
+
+/// One link's mass, in the root link's frame.
+struct LinkMass {
+    mass_kg: f64,
+    center: DVec3,
+    tensor: Option<DMat3>,
+}
+
+impl<'a, 'input> Reader<'a, 'input> {
+    fn syntax(&self, node: Node, what: String) -> ObjectError {
+        let at = self.document.text_pos_at(node.range().start);
+        ObjectError::Syntax { path: self.path.to_owned(), line: at.row, column: at.col, what }
+    }
+
+    fn object(&mut self, robot: Node<'a, 'input>) -> Result<RawObject> {
+        let mut object = RawObject::default();
+        let mut masses = Vec::new();
+        let links = self.links(robot)?;
+        for (link, root_from_link) in &links {
+            self.link(robot, *link, *root_from_link, &mut object, &mut masses)?;
+        }
+        if object.collision.is_empty() {
+            object.collision = object.visual.clone();
+            object.same = true;
+            object.warnings.push("it has no <collision>; what is drawn collides".into());
+        }
+        if object.collision.is_empty() {
+            return Err(self.syntax(robot, "no <link> has a <collision> or <visual> with a <geometry>".into()));
+        }
+        object.same |= object.visual.is_empty() || same_pieces(&object.collision, &object.visual);
+        object.mass = combined(&masses);
+        Ok(object)
+    }
+
+    /// All links with their poses in the root link's frame.
+    fn links(&self, robot: Node<'a, 'input>) -> Result<Vec<(Node<'a, 'input>, Pose)>> {
+        let links: Vec<Node> = children(robot, "link").collect();
+        if links.len() > MAX_LINKS {
+            return Err(ObjectError::TooMany { path: self.path.to_owned(), what: "links", limit: MAX_LINKS });
+        }
+        let mut joints = Vec::new();
+        for joint in children(robot, "joint") {
+            let kind = joint.attribute("type").unwrap_or("fixed");
+            if kind != "fixed" {
+                let at = self.document.text_pos_at(joint.range().start);
+                return Err(ObjectError::Unsupported {
+                    path: self.path.to_owned(),
+                    place: format!("line {}", at.row),
+                    what: format!("a joint of type '{}'", shortened(kind)),
+                    cure: "an object is one rigid body: make its joints fixed",
+                });
+            }
+            let end = |tag| child(joint, tag).and_then(|node| node.attribute("link"));
+            let (Some(parent), Some(child)) = (end("parent"), end("child")) else {
+                return Err(self.syntax(joint, "a joint needs <parent link=...> and <child link=...>".into()));
+            };
+            joints.push((parent, child, self.origin(joint)?));
+        }
+        let name = |link: &Node<'a, 'input>| link.attribute("name").unwrap_or("");
+        let is_child = |link: &Node<'a, 'input>| joints.iter().any(|(_, child, _)| *child == name(link));
+        let mut placed: Vec<(Node, Pose)> =
+            links.iter().filter(|link| !is_child(link)).map(|link| (*link, Pose::IDENTITY)).collect();
+        if placed.len() > 1 {
+            return Err(self.syntax(placed[1].0, "this link hangs on no joint; hold the object together by fixed joints".into()));
+        }
+        let mut next = 0;
+        while next < placed.len() {
+            let (link, pose) = placed[next];
+            for (_, child, origin) in joints.iter().filter(|(parent, _, _)| *parent == name(&link)) {
+                let Some(found) = links.iter().find(|link| name(link) == *child) else {
+                    return Err(self.syntax(link, format!("a joint names the link '{}', which is not there", shortened(child))));
+                };
+                if placed.iter().any(|(known, _)| known == found) {
+                    return Err(self.syntax(*found, "two joints hold this link, or the joints form a circle".into()));
+                }
+                placed.push((*found, pose * *origin));
+            }
+            next += 1;
+        }
+        if placed.len() < links.len() || links.is_empty() {
+            return Err(self.syntax(robot, "there is no root link: the joints form a circle or there are no links".into()));
+        }
+        Ok(placed)
+    }
+
+    fn link(
+        &mut self,
+        robot: Node<'a, 'input>,
+        link: Node<'a, 'input>,
+        root_from_link: Pose,
+        object: &mut RawObject,
+        masses: &mut Vec<LinkMass>,
+    ) -> Result<()> {
+        for (tag, drawn) in [("collision", false), ("visual", true)] {
+            for element in children(link, tag) {
+                let pose = root_from_link * self.origin(element)?;
+                let Some(geometry) = child(element, "geometry") else {
+                    return Err(self.syntax(element, format!("<{tag}> has no <geometry>")));
+                };
+                let piece = self.geometry(geometry, pose, object)?;
+                if drawn {
+                    object.color = object.color.or(self.color(robot, element)?);
+                    object.visual.push(piece);
+                } else {
+                    object.collision.push(piece);
+                }
+            }
+        }
+        if let Some(contact) = child(link, "contact") {
+            let value = |tag| child(contact, tag).map(|node| self.number(node, "value")).transpose();
+            object.friction = object.friction.or(value("lateral_friction")?);
+            object.restitution = object.restitution.or(value("restitution")?);
+        }
+        if let Some(inertial) = child(link, "inertial") {
+            masses.extend(self.inertial(inertial, root_from_link)?);
+        }
+        Ok(())
+    }
+
+    fn inertial(&self, inertial: Node, root_from_link: Pose) -> Result<Option<LinkMass>> {
+        let Some(mass) = child(inertial, "mass") else { return Ok(None) };
+        let mass_kg = self.number(mass, "value")?;
+        if mass_kg < 0.0 {
+            return Err(self.syntax(mass, format!("the mass is {mass_kg} kg; it must be above 0")));
+        }
+        // Zero mass means a fixed body in URDF's users' practice; for an object it means that nobody knew.
+        if mass_kg == 0.0 {
+            return Ok(None);
+        }
+        let pose = root_from_link * self.origin(inertial)?;
+        let tensor = match child(inertial, "inertia") {
+            None => None,
+            Some(node) => {
+                let [xx, xy, xz, yy, yz, zz] = ["ixx", "ixy", "ixz", "iyy", "iyz", "izz"]
+                    .map(|key| if node.has_attribute(key) { self.number(node, key).map(f64::from) } else { Ok(0.0) });
+                let (xx, xy, xz, yy, yz, zz) = (xx?, xy?, xz?, yy?, yz?, zz?);
+                let local = DMat3::from_cols(DVec3::new(xx, xy, xz), DVec3::new(xy, yy, yz), DVec3::new(xz, yz, zz));
+                let turn = DMat3::from_quat(pose.rotation.as_dquat().normalize());
+                Some(turn * local * turn.transpose())
+            }
+        };
+        Ok(Some(LinkMass { mass_kg: f64::from(mass_kg), center: pose.translation.as_dvec3(), tensor }))
+    }
+
+    fn geometry(&mut self, geometry: Node, pose: Pose, object: &mut RawObject) -> Result<Piece> {
+        let Some(shape) = geometry.children().find(Node::is_element) else {
+            return Err(self.syntax(geometry, "<geometry> is empty".into()));
+        };
+        match shape.tag_name().name() {
+            "mesh" => self.mesh(shape, pose, object),
+            "box" => {
+                let size = self.vector(shape, "size")?.ok_or_else(|| self.syntax(shape, "<box> needs a size".into()))?;
+                self.positive(shape, &size.to_array())?;
+                Ok(Piece::Part(ConvexPart::Box { half_extents: size * 0.5, body_from_part: pose }))
+            }
+            "cylinder" => {
+                let (radius, length) = (self.number(shape, "radius")?, self.number(shape, "length")?);
+                self.positive(shape, &[radius, length])?;
+                self.hull(shape, cylinder(radius, length), pose)
+            }
+            "sphere" => {
+                let radius = self.number(shape, "radius")?;
+                self.positive(shape, &[radius])?;
+                self.hull(shape, ball(radius), pose)
+            }
+            other => {
+                let at = self.document.text_pos_at(shape.range().start);
+                Err(ObjectError::Unsupported {
+                    path: self.path.to_owned(),
+                    place: format!("line {}", at.row),
+                    what: format!("the geometry <{}>", shortened(other)),
+                    cure: "use mesh, box, cylinder or sphere",
+                })
+            }
+        }
+    }
+
+    fn hull(&self, node: Node, points: Vec<Vec3>, pose: Pose) -> Result<Piece> {
+        let points: Vec<Vec3> = points.into_iter().map(|point| pose.transform_point(point)).collect();
+        let part = ConvexPart::from_points(&points).ok_or_else(|| self.syntax(node, "the shape is too thin".into()))?;
+        Ok(Piece::Part(part))
+    }
+
+    fn mesh(&mut self, node: Node, pose: Pose, object: &mut RawObject) -> Result<Piece> {
+        let Some(reference) = node.attribute("filename") else {
+            return Err(self.syntax(node, "<mesh> needs a filename".into()));
+        };
+        let scale = self.vector(node, "scale")?.unwrap_or(Vec3::ONE);
+        if scale.abs().min_element() <= 0.0 {
+            return Err(self.syntax(node, "the mesh's scale must not be 0".into()));
+        }
+        let path = resolve(self.path, reference, self.root)?;
+        let known = self.meshes.iter().find(|(known, _)| *known == path).map(|(_, file)| Arc::clone(file));
+        let file = match known {
+            Some(file) => file,
+            None => {
+                let file = Arc::new(read_mesh(&path, self.root, &self.options.limits)?);
+                object.warnings.extend(file.warnings.iter().cloned());
+                object.color = object.color.or(file.mesh.color);
+                self.meshes.push((path, Arc::clone(&file)));
+                file
+            }
+        };
+        let mut mesh = file.mesh.mapped(|point| pose.transform_point(point * scale));
+        if scale.x * scale.y * scale.z < 0.0 {
+            mesh = mesh.flipped();
+        }
+        Ok(Piece::Mesh(Arc::new(mesh)))
+    }
+
+    /// The colour of a `<visual>`: its own, or that of the robot's material of the same name.
+    fn color(&self, robot: Node, visual: Node) -> Result<Option<[u8; 3]>> {
+        let Some(material) = child(visual, "material") else { return Ok(None) };
+        let shared = || {
+            children(robot, "material")
+                .find(|other| other.attribute("name").is_some() && other.attribute("name") == material.attribute("name"))
+                .and_then(|other| child(other, "color"))
+        };
+        match child(material, "color").or_else(shared) {
+            Some(color) => Ok(color_of(&self.numbers(color, "rgba")?)),
+            None => Ok(None),
+        }
+    }
+
+    fn origin(&self, node: Node) -> Result<Pose> {
+        let Some(origin) = child(node, "origin") else { return Ok(Pose::IDENTITY) };
+        let translation = self.vector(origin, "xyz")?.unwrap_or(Vec3::ZERO);
+        let angles = self.vector(origin, "rpy")?.unwrap_or(Vec3::ZERO);
+        // Fixed axes: roll about x, then pitch about y, then yaw about z.
+        Ok(Pose::new(translation, Quat::from_euler(EulerRot::ZYX, angles.z, angles.y, angles.x).normalize()))
+    }
+
+    fn vector(&self, node: Node, key: &str) -> Result<Option<Vec3>> {
+        if !node.has_attribute(key) {
+            return Ok(None);
+        }
+        let values = self.numbers(node, key)?;
+        let [x, y, z] = values[..] else {
+            return Err(self.syntax(node, format!("{key} has {} numbers, not 3", values.len())));
+        };
+        Ok(Some(Vec3::new(x, y, z)))
+    }
+
+    fn number(&self, node: Node, key: &str) -> Result<f32> {
+        let values = self.numbers(node, key)?;
+        let [value] = values[..] else {
+            return Err(self.syntax(node, format!("<{}> needs one number as {key}", node.tag_name().name())));
+        };
+        Ok(value)
+    }
+
+    fn numbers(&self, node: Node, key: &str) -> Result<Vec<f32>> {
+        let text = node.attribute(key).unwrap_or("");
+        text.split_ascii_whitespace()
+            .map(|token| match token.parse::<f32>() {
+                Ok(value) if value.is_finite() => Ok(value),
+                _ => Err(self.syntax(node, format!("{key}: '{}' is not a finite number", shortened(token)))),
+            })
+            .collect()
+    }
+
+    fn positive(&self, node: Node, values: &[f32]) -> Result<()> {
+        if values.iter().all(|value| *value > 0.0) {
+            return Ok(());
+        }
+        Err(self.syntax(node, format!("<{}>: every size must be above 0", node.tag_name().name())))
+    }
+}
+
+fn children<'a, 'input>(node: Node<'a, 'input>, tag: &'static str) -> impl Iterator<Item = Node<'a, 'input>> {
+    node.children().filter(move |child| child.has_tag_name(tag))
+}
+
+fn child<'a, 'input>(node: Node<'a, 'input>, tag: &'static str) -> Option<Node<'a, 'input>> {
+    children(node, tag).next()
+}
+
+fn same_pieces(collision: &[Piece], visual: &[Piece]) -> bool {
+    let same = |pair: (&Piece, &Piece)| match pair {
+        (Piece::Mesh(a), Piece::Mesh(b)) => a.positions == b.positions && a.groups == b.groups,
+        (Piece::Part(a), Piece::Part(b)) => a == b,
+        _ => false,
+    };
+    collision.len() == visual.len() && collision.iter().zip(visual).all(same)
+}
+
+/// One mass out of the links' (parallel axes); the inertia only where every link has one.
+fn combined(masses: &[LinkMass]) -> Option<RawMass> {
+    let mass: f64 = masses.iter().map(|link| link.mass_kg).sum();
+    if masses.is_empty() {
+        return None;
+    }
+    let center = masses.iter().map(|link| link.center * link.mass_kg).sum::<DVec3>() / mass;
+    let tensor = masses.iter().try_fold(DMat3::ZERO, |sum, link| {
+        let arm = link.center - center;
+        let outer = DMat3::from_cols(arm * arm.x, arm * arm.y, arm * arm.z);
+        let shifted = (DMat3::from_diagonal(DVec3::splat(arm.length_squared())) - outer) * link.mass_kg;
+        link.tensor.map(|tensor| sum + tensor + shifted)
+    });
+    Some(RawMass {
+        mass_kg: mass as f32,
+        center: Some(center.as_vec3()),
+        inertia: tensor.map(|tensor| Inertia::from_tensor(&tensor)),
+    })
+}
+
+fn cylinder(radius: f32, length: f32) -> Vec<Vec3> {
+    // Corners a little outside the circle, so that the prism has the cylinder's volume.
+    let step = std::f64::consts::TAU / CYLINDER_SIDES as f64;
+    let outer = f64::from(radius) * (step / step.sin()).sqrt();
+    (0..CYLINDER_SIDES)
+        .flat_map(|i| {
+            let (sin, cos) = (step * i as f64).sin_cos();
+            [-0.5, 0.5].map(|end| Vec3::new((outer * cos) as f32, (outer * sin) as f32, length * end))
+        })
+        .collect()
+}
+
+fn ball(radius: f32) -> Vec<Vec3> {
+    let unit: Vec<Vec3> = fibonacci_directions(BALL_POINTS).map(|direction| direction.as_vec3()).collect();
+    let volume = Polyhedron::hull(&unit).map_or(1.0, |hull| hull.volume());
+    let grow = (4.0 / 3.0 * std::f64::consts::PI / volume).cbrt() as f32;
+    unit.into_iter().map(|direction| direction * (radius * grow)).collect()
+}
