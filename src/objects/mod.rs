@@ -3,6 +3,7 @@
 
 pub mod catalogue;
 pub mod error;
+pub mod export;
 pub mod generate;
 pub mod geometry;
 pub mod grasp;
@@ -10,12 +11,15 @@ pub mod import;
 pub mod mass;
 pub mod model;
 pub mod set;
+pub mod statistics;
 
 pub use catalogue::Catalogue;
 pub use error::ObjectError;
+pub use export::{ExportFormat, export_objects};
 pub use generate::{GenerateConfig, generate};
 pub use grasp::{Jaws, StablePose, TopDownGrasp};
 pub use import::{ImportOptions, ImportReport, Imported, import_dir, import_file};
 pub use mass::Inertia;
 pub use model::{Aabb, ConvexPart, MAX_HULL_POINTS, Mass, ObjectModel, Physics};
 pub use set::{ObjectSet, Split};
+pub use statistics::Statistics;

@@ -22,6 +22,9 @@ pub(in crate::objects) struct Extras {
     pub principal_inertia_kg_m2: [f32; 3],
     /// Principal axes in the body's frame, x, y, z, w.
     pub body_from_principal: [f32; 4],
+    /// The scene that holds the convex parts, where they are not what is drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collision_scene: Option<usize>,
 }
 
 /// glTF's y up to z up.
@@ -36,42 +39,40 @@ pub(in crate::objects) fn y_up(point: Vec3) -> Vec3 {
 
 pub(super) fn read(path: &Path, root: &Path, limits: &Limits) -> Result<MeshFile> {
     let bytes = read_capped(path, limits.file_bytes)?;
-    let mut reader = Reader { path, limits, buffers: Vec::new(), mesh: RawMesh::default(), triangles: 0, visited: Vec::new() };
+    let mut reader = Reader { path, limits, buffers: Vec::new(), mesh: RawMesh::default(), visited: Vec::new() };
+    // The crate subtracts the header from the announced length.
+    let announced = bytes.get(8..12).and_then(|four| four.try_into().ok()).map_or(0, u32::from_le_bytes);
+    if bytes.starts_with(b"glTF") && announced < 20 {
+        return Err(reader.format("header", "the file is cut off".into()));
+    }
     let file = gltf::Gltf::from_slice(&bytes).map_err(|error| reader.format("header", error.to_string()))?;
     reader.load_buffers(&file, root)?;
-    reader.visited = vec![false; file.nodes().count()];
-    let scene = file.default_scene().or_else(|| file.scenes().next());
-    match scene {
-        Some(scene) => {
-            for node in scene.nodes() {
-                reader.node(&node, Mat4::IDENTITY, 0)?;
-            }
-        }
-        // No scene: a library of meshes, each drawn once where it is.
-        None => {
-            for mesh in file.meshes() {
-                reader.primitives(&mesh, Mat4::IDENTITY)?;
-            }
-        }
-    }
-    let mut found = MeshFile { mesh: reader.mesh, ..MeshFile::default() };
+    let mut found = MeshFile::default();
     match extras(&bytes) {
         Ok(None) => {}
         Ok(Some(extras)) => {
+            if let Some(scene) = extras.collision_scene.and_then(|index| file.scenes().nth(index)) {
+                found.collision = Some(reader.scene(&file, Some(scene))?);
+            }
             found.friction = Some(extras.friction);
             found.restitution = Some(extras.restitution);
-            found.mass = Some(RawMass {
-                mass_kg: extras.mass_kg,
-                center: Some(Vec3::from_array(extras.center_of_mass_m)),
-                inertia: Some(Inertia {
-                    principal_kg_m2: Vec3::from_array(extras.principal_inertia_kg_m2),
-                    body_from_principal: Quat::from_array(extras.body_from_principal).normalize(),
-                }),
-            });
+            found.mass = Some(extras.mass());
         }
         Err(what) => found.warnings.push(format!("asset.extras.bingrasp is ignored: {what}")),
     }
+    found.mesh = reader.scene(&file, file.default_scene().or_else(|| file.scenes().next()))?;
     Ok(found)
+}
+
+impl Extras {
+    fn mass(&self) -> RawMass {
+        let inertia = Inertia {
+            principal_kg_m2: Vec3::from_array(self.principal_inertia_kg_m2),
+            body_from_principal: Quat::from_array(self.body_from_principal).normalize(),
+        };
+        let center = Vec3::from_array(self.center_of_mass_m);
+        RawMass { mass_kg: self.mass_kg, center: Some(center), inertia: Some(inertia) }
+    }
 }
 
 /// `asset.extras.bingrasp`, if it is there. The gltf crate drops extras, so the JSON is looked at once more.
@@ -104,13 +105,22 @@ struct Reader<'a> {
     limits: &'a Limits,
     buffers: Vec<Vec<u8>>,
     mesh: RawMesh,
-    triangles: usize,
     visited: Vec<bool>,
 }
 
 impl Reader<'_> {
     fn format(&self, place: &str, what: String) -> ObjectError {
         ObjectError::Format { path: self.path.to_owned(), place: place.to_owned(), what }
+    }
+
+    /// What a scene draws; without one, every mesh once where it is.
+    fn scene(&mut self, file: &gltf::Gltf, scene: Option<gltf::Scene>) -> Result<RawMesh> {
+        self.visited = vec![false; file.nodes().count()];
+        match scene {
+            Some(scene) => scene.nodes().try_for_each(|node| self.node(&node, Mat4::IDENTITY, 0))?,
+            None => file.meshes().try_for_each(|mesh| self.primitives(&mesh, Mat4::IDENTITY))?,
+        }
+        Ok(std::mem::take(&mut self.mesh))
     }
 
     fn load_buffers(&mut self, file: &gltf::Gltf, root: &Path) -> Result<()> {
@@ -187,8 +197,8 @@ impl Reader<'_> {
         if let Some(indices) = primitive.indices() {
             self.check_accessor(&indices, place, Dimensions::Scalar, &[DataType::U8, DataType::U16, DataType::U32])?;
         }
-        self.triangles += primitive.indices().map_or(positions.count(), |indices| indices.count()) / 3;
-        if self.triangles > self.limits.triangles {
+        let triangles = primitive.indices().map_or(positions.count(), |indices| indices.count()) / 3;
+        if self.mesh.triangle_count() + triangles > self.limits.triangles {
             let (what, limit) = ("triangles", self.limits.triangles);
             return Err(ObjectError::TooMany { path: self.path.to_owned(), what, limit });
         }

@@ -5,7 +5,7 @@
 //! [`Limits`] is read, and no file outside the folder.
 
 mod decompose;
-mod gltf;
+pub(super) mod gltf;
 mod mesh;
 mod obj;
 mod stl;
@@ -161,6 +161,8 @@ fn import_named(path: &Path, name: &str, root: &Path, options: &ImportOptions) -
 #[derive(Clone, Debug, Default)]
 struct MeshFile {
     mesh: RawMesh,
+    /// Convex parts, where the file keeps them apart from what is drawn.
+    collision: Option<RawMesh>,
     mass: Option<RawMass>,
     friction: Option<f32>,
     restitution: Option<f32>,
@@ -194,15 +196,18 @@ fn read_mesh(path: &Path, root: &Path, limits: &Limits) -> Result<MeshFile> {
 
 fn from_mesh(file: MeshFile) -> RawObject {
     let color = file.mesh.color;
+    let drawn = Piece::Mesh(std::sync::Arc::new(file.mesh));
+    let same = file.collision.is_none();
+    let collision = file.collision.map_or_else(|| drawn.clone(), |mesh| Piece::Mesh(std::sync::Arc::new(mesh)));
     RawObject {
-        collision: vec![Piece::Mesh(std::sync::Arc::new(file.mesh))],
-        same: true,
+        collision: vec![collision],
+        visual: vec![drawn],
+        same,
         mass: file.mass,
         friction: file.friction,
         restitution: file.restitution,
         color,
         warnings: file.warnings,
-        ..RawObject::default()
     }
 }
 

@@ -3,7 +3,7 @@
 //! PyBullet) and colour.
 
 use super::obj::{color_of, shortened};
-use super::{ImportOptions, Limits, MeshFile, ObjectError, Piece, RawMass, RawMesh, RawObject, Result, read_capped};
+use super::{ImportOptions, Limits, MeshFile, ObjectError, Piece, RawMass, RawObject, Result, read_capped};
 use super::{read_mesh, resolve};
 use crate::contract::Pose;
 use crate::objects::geometry::{Polyhedron, fibonacci_directions};
