@@ -1,5 +1,7 @@
-//! `bingrasp objects <verb>`: makes, lists, exports, imports and measures objects.
+//! `bingrasp objects <verb>`: makes, lists, exports, imports and measures objects. In: words. Out: files in a new folder,
+//! tables or one JSON object on standard output, remarks on standard error.
 
+use super::{Usage, output};
 use crate::contract::Seed;
 use crate::objects::catalogue::Catalogue;
 use crate::objects::export::{ExportFormat, check_output, export_objects, write_folder};
@@ -7,87 +9,87 @@ use crate::objects::generate::GenerateConfig;
 use crate::objects::import::{ImportOptions, Imported, import_dir};
 use crate::objects::statistics::{Statistics, page};
 use crate::objects::{ObjectModel, ObjectSet, Split};
-use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand, ValueEnum};
+use anyhow::{Result, bail};
+use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
-/// The things to grasp: make new ones, look at a set, bring your own, take ours elsewhere.
-#[derive(Debug, Args)]
-pub struct ObjectsArgs {
+/// The things to grasp: make new ones, look at a set, bring your own, take ours elsewhere
+#[derive(Debug, clap::Args)]
+pub struct Args {
     #[command(subcommand)]
-    pub verb: Verb,
+    verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Verb {
-    /// Make new procedural objects.
+enum Verb {
+    /// Make new procedural objects
     #[command(after_help = "Example: bingrasp objects generate --count 100 --seed 7 --out my_objects")]
     Generate(GenerateArgs),
-    /// Names, sizes and masses of a set, one object a line.
+    /// Names, sizes and masses of a set, one object a line
     #[command(after_help = "Example: bingrasp objects list --split test")]
     List(ListArgs),
-    /// Write a set as URDF (PyBullet's layout) or glTF.
+    /// Write a set as URDF (PyBullet's layout) or glTF
     #[command(after_help = "Example: bingrasp objects export --out urdfs --format urdf --split test")]
     Export(ExportArgs),
-    /// Read a folder of URDF, OBJ, STL, glTF and GLB files and tell what became of each.
+    /// Read a folder of URDF, OBJ, STL, glTF and GLB files and tell what became of each
     #[command(after_help = "Example: bingrasp objects import my_meshes --scale 0.001")]
     Import(ImportArgs),
-    /// A set in figures, beside PyBullet's.
+    /// A set in figures, beside PyBullet's
     #[command(after_help = "Example: bingrasp objects stats --objects my_meshes --json")]
     Stats(StatsArgs),
 }
 
-#[derive(Debug, Args)]
-pub struct GenerateArgs {
-    /// How many.
+#[derive(Debug, clap::Args)]
+struct GenerateArgs {
+    /// How many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub count: u32,
-    /// The same seed makes the same objects.
+    count: u32,
+    /// The same seed makes the same objects
     #[arg(long, default_value_t = 0)]
-    pub seed: u64,
-    /// A new or empty folder.
+    seed: u64,
+    /// A new or empty folder
     #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    out: PathBuf,
     #[arg(long, value_enum, default_value_t)]
-    pub format: GenerateFormat,
-    /// Fewest and most prisms in an object.
+    format: GenerateFormat,
+    /// Fewest and most prisms in an object
     #[arg(long, num_args = 2, value_names = ["FEWEST", "MOST"], default_values_t = [2, 5])]
-    pub prisms: Vec<u32>,
-    /// Jaw opening, in metres, that must do for every object however it lies.
+    prisms: Vec<u32>,
+    /// Jaw opening, in metres, that must do for every object however it lies
     #[arg(long, value_name = "METRES", default_value_t = GenerateConfig::default().grasp_width_m)]
-    pub grasp_width: f64,
-    /// Mass of every object.
+    grasp_width: f64,
+    /// Mass of every object
     #[arg(long, value_name = "KG", default_value_t = GenerateConfig::default().mass_kg)]
-    pub mass: f64,
-    /// Figures on standard output as one JSON object.
+    mass: f64,
+    /// Figures on standard output as one JSON object
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum GenerateFormat {
-    /// NNN/NNN.urdf with NNN/NNN.obj, as PyBullet has them.
+enum GenerateFormat {
+    /// NNN/NNN.urdf with NNN/NNN.obj, as PyBullet has them
     #[default]
     Urdf,
-    /// NNN.glb.
+    /// NNN.glb
     Gltf,
-    /// One text file, as in procedural_objects/.
+    /// One text file, as in procedural_objects/
     Catalogue,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum FormatArg {
-    /// NNN/NNN.urdf with NNN/NNN.obj, as PyBullet has them.
+enum FormatArg {
+    /// NNN/NNN.urdf with NNN/NNN.obj, as PyBullet has them
     #[default]
     Urdf,
-    /// NNN.glb.
+    /// NNN.glb
     Gltf,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum SplitArg {
+enum SplitArg {
     Train,
     Test,
     #[default]
@@ -95,71 +97,71 @@ pub enum SplitArg {
 }
 
 /// Which set, and how its files are read.
-#[derive(Debug, Args)]
-pub struct SetArgs {
-    /// A folder of URDF, OBJ, STL, glTF or GLB files; without it the 1,000 built-in objects.
+#[derive(Debug, clap::Args)]
+struct SetArgs {
+    /// A folder of URDF, OBJ, STL, glTF or GLB files; without it the 1,000 built-in objects
     #[arg(long, value_name = "DIR")]
-    pub objects: Option<PathBuf>,
-    /// Multiplies every length in the folder's files; 0.001 for millimetres.
+    objects: Option<PathBuf>,
+    /// Multiplies every length in the folder's files; 0.001 for millimetres
     #[arg(long, default_value_t = 1.0)]
-    pub scale: f32,
+    scale: f32,
 }
 
-#[derive(Debug, Args)]
-pub struct ListArgs {
+#[derive(Debug, clap::Args)]
+struct ListArgs {
     #[command(flatten)]
-    pub set: SetArgs,
+    set: SetArgs,
     #[arg(long, value_enum, default_value_t)]
-    pub split: SplitArg,
-    /// One JSON object on standard output.
+    split: SplitArg,
+    /// One JSON object on standard output
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
-#[derive(Debug, Args)]
-pub struct ExportArgs {
+#[derive(Debug, clap::Args)]
+struct ExportArgs {
     #[command(flatten)]
-    pub set: SetArgs,
+    set: SetArgs,
     #[arg(long, value_enum, default_value_t)]
-    pub split: SplitArg,
-    /// A new or empty folder.
+    split: SplitArg,
+    /// A new or empty folder
     #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    out: PathBuf,
     #[arg(long, value_enum, default_value_t)]
-    pub format: FormatArg,
-    /// Figures on standard output as one JSON object.
+    format: FormatArg,
+    /// Figures on standard output as one JSON object
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
-#[derive(Debug, Args)]
-pub struct ImportArgs {
-    /// The folder; everything below it is read.
-    pub dir: PathBuf,
-    /// Multiplies every length; 0.001 for files in millimetres.
+#[derive(Debug, clap::Args)]
+struct ImportArgs {
+    /// The folder; everything below it is read
+    dir: PathBuf,
+    /// Multiplies every length; 0.001 for files in millimetres
     #[arg(long, default_value_t = 1.0)]
-    pub scale: f32,
-    /// For files that give no mass, kg/m^3.
+    scale: f32,
+    /// For files that give no mass, kg/m^3
     #[arg(long, default_value_t = ImportOptions::default().density)]
-    pub density: f32,
-    /// For files that give no friction.
+    density: f32,
+    /// For files that give no friction
     #[arg(long, default_value_t = ImportOptions::default().friction)]
-    pub friction: f32,
-    /// One JSON object on standard output.
+    friction: f32,
+    /// One JSON object on standard output
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
-#[derive(Debug, Args)]
-pub struct StatsArgs {
+#[derive(Debug, clap::Args)]
+struct StatsArgs {
     #[command(flatten)]
-    pub set: SetArgs,
-    /// One JSON object on standard output.
+    set: SetArgs,
+    /// One JSON object on standard output
     #[arg(long, conflicts_with = "markdown")]
-    pub json: bool,
-    /// The page procedural_objects/STATISTICS.md.
+    json: bool,
+    /// The page procedural_objects/STATISTICS.md
     #[arg(long)]
-    pub markdown: bool,
+    markdown: bool,
 }
 
 impl From<SplitArg> for Split {
@@ -173,19 +175,26 @@ impl From<SplitArg> for Split {
 }
 
 /// Runs one verb. Figures go to standard output, remarks to standard error.
-pub fn run(args: ObjectsArgs) -> Result<()> {
-    match args.verb {
-        Verb::Generate(args) => generate(&args),
-        Verb::List(args) => list(&args),
-        Verb::Export(args) => export(&args),
-        Verb::Import(args) => import(&args),
-        Verb::Stats(args) => stats(&args),
-    }
+///
+/// # Errors
+/// A folder that is missing, empty, unreadable or, for output, in use; a configuration that no object satisfies; a file
+/// that `import` cannot use (after the others are reported).
+pub fn run(args: &Args) -> Result<ExitCode> {
+    match &args.verb {
+        Verb::Generate(args) => generate(args),
+        Verb::List(args) => list(args),
+        Verb::Export(args) => export(args),
+        Verb::Import(args) => import(args),
+        Verb::Stats(args) => stats(args),
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn generate(args: &GenerateArgs) -> Result<()> {
     check_output(&args.out)?;
-    let &[fewest, most] = args.prisms.as_slice() else { bail!("--prisms takes two numbers, the fewest and the most") };
+    let &[fewest, most] = args.prisms.as_slice() else {
+        return Err(Usage("--prisms takes two numbers, the fewest and the most".to_owned()).into());
+    };
     let config = GenerateConfig {
         prisms: [fewest, most],
         grasp_width_m: args.grasp_width,
@@ -209,10 +218,10 @@ fn list(args: &ListArgs) -> Result<()> {
     let objects = set.split(args.split.into());
     if args.json {
         let rows: Vec<Value> = objects.iter().map(|object| figures(object)).collect();
-        return say(&json!({"count": rows.len(), "objects": rows, "failures": failures(&set)}).to_string());
+        return output::json(&json!({"count": rows.len(), "objects": rows, "failures": failures(&set)}));
     }
-    say(&header())?;
-    objects.iter().try_for_each(|object| say(&line(object)))
+    output::line(&header())?;
+    objects.iter().try_for_each(|object| output::line(&line(object)))
 }
 
 fn export(args: &ExportArgs) -> Result<()> {
@@ -233,12 +242,12 @@ fn import(args: &ImportArgs) -> Result<()> {
     if args.json {
         let objects: Vec<Value> = report.objects.iter().map(imported_figures).collect();
         let failures: Vec<String> = report.failures.iter().map(ToString::to_string).collect();
-        say(&json!({"count": objects.len(), "objects": objects, "failures": failures}).to_string())?;
+        output::json(&json!({"count": objects.len(), "objects": objects, "failures": failures}))?;
     } else {
-        say(&header())?;
+        output::line(&header())?;
         for imported in &report.objects {
-            say(&line(&imported.model))?;
-            imported.warnings.iter().try_for_each(|warning| say(&format!("    note: {warning}")))?;
+            output::line(&line(&imported.model))?;
+            imported.warnings.iter().try_for_each(|warning| output::line(&format!("    note: {warning}")))?;
         }
         report.failures.iter().for_each(|failure| eprintln!("failed: {failure}"));
     }
@@ -253,18 +262,18 @@ fn stats(args: &StatsArgs) -> Result<()> {
     let set = load(&args.set)?;
     let ours = Statistics::of(set.objects(), set.failures().len());
     if args.json {
-        return say(&serde_json::to_string(&ours)?);
+        return output::json(&ours);
     }
     let text = page(&ours, &Statistics::pybullet()?);
     if args.markdown {
-        return say(text.trim_end());
+        return output::line(text.trim_end());
     }
     // On a terminal the tables are what is wanted.
     text.lines().filter(|line| line.starts_with('|') && !line.starts_with("|--")).try_for_each(|row| {
         let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
         let name = cells.first().copied().unwrap_or_default();
         let rest: String = cells.iter().skip(1).map(|cell| format!("{cell:>12}")).collect();
-        say(&format!("{name:<22}{rest}"))
+        output::line(&format!("{name:<22}{rest}"))
     })
 }
 
@@ -301,7 +310,10 @@ fn imported_figures(imported: &Imported) -> Value {
 }
 
 fn header() -> String {
-    format!("{:<24}{:>6}{:>10}{:>10}{:>22}{:>10}{:>10}", "object", "parts", "kg", "friction", "extents cm", "width cm", "cm^3")
+    format!(
+        "{:<24}{:>6}{:>10}{:>10}{:>22}{:>10}{:>10}",
+        "object", "parts", "kg", "friction", "extents cm", "width cm", "cm^3"
+    )
 }
 
 fn line(object: &ObjectModel) -> String {
@@ -324,15 +336,7 @@ fn tell_written(count: usize, out: &Path, as_json: bool, more: &Value) -> Result
         if let (Some(value), Some(more)) = (value.as_object_mut(), more.as_object()) {
             value.extend(more.clone());
         }
-        return say(&value.to_string());
+        return output::json(&value);
     }
-    say(&format!("{count} objects in {}", out.display()))
-}
-
-/// One line on standard output; a closed pipe is the reader's way of saying that it has enough.
-fn say(line: &str) -> Result<()> {
-    match writeln!(std::io::stdout().lock(), "{line}") {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        other => other.context("standard output cannot be written"),
-    }
+    output::line(&format!("{count} objects in {}", out.display()))
 }

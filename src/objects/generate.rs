@@ -55,9 +55,9 @@ impl Default for GenerateConfig {
     fn default() -> Self {
         Self {
             prisms: [2, 5],
-            thickness_m: [0.02, 0.041],
-            length_m: [0.065, 0.12],
-            flat: 0.55,
+            thickness_m: [0.019, 0.033],
+            length_m: [0.057, 0.106],
+            flat: 0.5,
             max_extent_m: 0.15,
             min_new_volume: 0.35,
             grasp_width_m: 0.06,
@@ -163,9 +163,14 @@ fn part_of(prism: &[i32; 10]) -> ConvexPart {
 /// When the configuration contradicts itself, or no object that satisfies it is found.
 pub fn recipe(seed: Seed, name: &str, config: &GenerateConfig) -> Result<Recipe> {
     config.check()?;
+    // Chosen once, so that objects of many prisms, which fail more often, are as frequent as those of few.
+    let mut rng = seed.derive("procedural-object-kind", 0).rng();
+    let [fewest, most] = config.prisms;
+    let count = fewest as usize + rng.below((most - fewest) as usize + 1);
+    let flat = rng.f64() < config.flat;
     for attempt in 0..MAX_TRIES {
         let mut rng = seed.derive("procedural-object", attempt).rng();
-        let Some(mut candidate) = draw(&mut rng, name, config) else { continue };
+        let Some(mut candidate) = draw(&mut rng, name, count, flat, config) else { continue };
         candidate.center();
         if is_graspable(&candidate, config) {
             return Ok(candidate);
@@ -185,11 +190,8 @@ pub fn generate(seed: Seed, config: &GenerateConfig) -> Result<ObjectModel> {
 }
 
 /// Merges prisms, or gives up where one adds too little or the whole grows too large.
-fn draw(rng: &mut Rng, name: &str, config: &GenerateConfig) -> Option<Recipe> {
-    let [fewest, most] = config.prisms;
-    let count = fewest as usize + rng.below((most - fewest) as usize + 1);
+fn draw(rng: &mut Rng, name: &str, count: usize, flat: bool, config: &GenerateConfig) -> Option<Recipe> {
     let mut recipe = Recipe { name: name.to_owned(), prisms: Vec::new(), color: [0; 3] };
-    let flat = rng.f64() < config.flat;
     let mut volume = 0.0;
     for _ in 0..count {
         recipe.prisms.push(draw_prism(rng, &recipe.prisms, flat, config));

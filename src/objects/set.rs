@@ -72,7 +72,8 @@ impl ObjectSet {
         let is_test = |position: usize, object: &ObjectModel| {
             if numbered { last(object) == Some(b'0') } else { position % 10 == 0 }
         };
-        let chosen = self.objects.iter().enumerate().filter(|(i, object)| is_test(*i, object) == (split == Split::Test));
+        let chosen =
+            self.objects.iter().enumerate().filter(|(i, object)| is_test(*i, object) == (split == Split::Test));
         chosen.map(|(_, object)| Arc::clone(object)).collect()
     }
 

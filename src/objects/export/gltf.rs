@@ -97,9 +97,8 @@ impl Writer {
 
     /// Appends data (always whole words) with their view and accessor; the accessor's index.
     fn accessor(&mut self, bytes: Vec<u8>, target: u32, mut accessor: Value) -> usize {
-        self.views.push(
-            json!({"buffer": 0, "byteOffset": self.bytes.len(), "byteLength": bytes.len(), "target": target}),
-        );
+        self.views
+            .push(json!({"buffer": 0, "byteOffset": self.bytes.len(), "byteLength": bytes.len(), "target": target}));
         self.bytes.extend(bytes);
         accessor["bufferView"] = json!(self.views.len() - 1);
         self.accessors.push(accessor);

@@ -46,9 +46,9 @@ pub fn export_objects(objects: &[Arc<ObjectModel>], folder: &Path, format: Expor
 
 /// Refuses a folder that holds something, before any work is done for it.
 pub fn check_output(folder: &Path) -> Result<()> {
-    match std::fs::read_dir(folder) {
-        Ok(mut entries) if entries.next().is_none() => Ok(()),
-        Ok(_) => Err(ObjectError::OutputNotEmpty { path: folder.to_owned() }),
+    match std::fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(ObjectError::OutputNotEmpty { path: folder.to_owned() }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(_) if folder.is_file() => Err(ObjectError::OutputNotEmpty { path: folder.to_owned() }),
         Err(source) => Err(ObjectError::Write { path: folder.to_owned(), source }),

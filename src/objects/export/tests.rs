@@ -10,7 +10,11 @@ use std::fs;
 fn assert_same(ours: &ObjectModel, back: &ObjectModel) {
     let name = &ours.name;
     assert_eq!(ours.parts.len(), back.parts.len(), "{name}");
-    assert_eq!((ours.mass_kg, ours.friction, ours.restitution), (back.mass_kg, back.friction, back.restitution), "{name}");
+    assert_eq!(
+        (ours.mass_kg, ours.friction, ours.restitution),
+        (back.mass_kg, back.friction, back.restitution),
+        "{name}"
+    );
     assert_eq!(ours.color, back.color, "{name}");
     assert_eq!(ours.mesh.is_some(), back.mesh.is_some(), "{name}");
     assert!((back.volume_m3 / ours.volume_m3 - 1.0).abs() < 1e-3, "{name}: {} {}", ours.volume_m3, back.volume_m3);
@@ -34,8 +38,7 @@ fn objects() -> Vec<Arc<ObjectModel>> {
         let corners = [(0.0, 0.0, 0.0), (0.05, 0.0, 0.0), (0.0, 0.04, 0.0), (0.0, 0.0, 0.03), (0.05, 0.0, 0.01)];
         ConvexPart::from_points(&corners.map(|(x, y, z)| Vec3::new(x + shift, y, z))).expect("solid")
     };
-    let physics =
-        Physics { mass: Mass::Total(0.25), friction: 0.4, restitution: 0.2, color: Some([10, 200, 90]) };
+    let physics = Physics { mass: Mass::Total(0.25), friction: 0.4, restitution: 0.2, color: Some([10, 200, 90]) };
     let drawn = crate::objects::geometry::Polyhedron::of_part(&wedge(0.01)).expect("solid").mesh();
     let object = ObjectModel::new("wedges", vec![wedge(0.0), wedge(0.03)], Some(drawn), physics).expect("solid");
     objects.push(Arc::new(object));
@@ -78,7 +81,11 @@ fn glb_is_what_the_specification_says() {
         let reader = primitive.reader(|_| Some(blob));
         let points: Vec<Vec3> = reader.read_positions().expect("positions").map(Vec3::from_array).collect();
         let bounds = primitive.bounding_box();
-        assert!(points.iter().all(|p| p.cmpge(Vec3::from_array(bounds.min)).all() && p.cmple(Vec3::from_array(bounds.max)).all()));
+        assert!(
+            points
+                .iter()
+                .all(|p| p.cmpge(Vec3::from_array(bounds.min)).all() && p.cmple(Vec3::from_array(bounds.max)).all())
+        );
         let indices: Vec<u32> = reader.read_indices().expect("indices").into_u32().collect();
         for t in indices.chunks(3) {
             let [a, b, c] = [0, 1, 2].map(|i| points[t[i] as usize].as_dvec3());

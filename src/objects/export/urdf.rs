@@ -12,10 +12,7 @@ pub(super) fn files(object: &ObjectModel, name: &str) -> Vec<File> {
     let at = |ending: &str| PathBuf::from(name).join(format!("{name}{ending}"));
     let parts = parts_obj(&object.solids()).into_bytes();
     match &object.mesh {
-        None => vec![
-            (at(".urdf"), urdf(object, name, &format!("{name}.obj")).into_bytes()),
-            (at(".obj"), parts),
-        ],
+        None => vec![(at(".urdf"), urdf(object, name, &format!("{name}.obj")).into_bytes()), (at(".obj"), parts)],
         Some(mesh) => vec![
             (at(".urdf"), urdf(object, name, &format!("{name}_coll.obj")).into_bytes()),
             (at(".obj"), mesh_obj(mesh).into_bytes()),

@@ -39,7 +39,9 @@ pub(super) fn convex_parts(mesh: &RawMesh, warnings: &mut Vec<String>) -> Vec<Co
         for piece in pieces {
             let (cloud, local) = compact(&points, &piece);
             match Polyhedron::hull(&cloud) {
-                None => warnings.push(format!("group {label} is flat or has no volume; it is drawn but not collided with")),
+                None => {
+                    warnings.push(format!("group {label} is flat or has no volume; it is drawn but not collided with"))
+                }
                 Some(hull) if is_convex(&hull, &cloud, &local) => parts.extend(ConvexPart::from_points(&cloud)),
                 Some(_) => match decompose(&cloud, &local) {
                     Some(found) => parts.extend(found),
@@ -166,7 +168,11 @@ mod tests {
     fn loose_boxes_in_one_group_come_apart_exactly() {
         let boxes = [
             Polyhedron::from_box(DVec3::new(0.05, 0.01, 0.01), DVec3::ZERO, DQuat::IDENTITY),
-            Polyhedron::from_box(DVec3::new(0.01, 0.04, 0.01), DVec3::new(0.03, 0.02, 0.005), DQuat::from_rotation_x(0.5)),
+            Polyhedron::from_box(
+                DVec3::new(0.01, 0.04, 0.01),
+                DVec3::new(0.03, 0.02, 0.005),
+                DQuat::from_rotation_x(0.5),
+            ),
         ];
         let mut warnings = Vec::new();
         let parts = convex_parts(&merged(&boxes), &mut warnings);

@@ -92,7 +92,8 @@ fn extras(bytes: &[u8]) -> std::result::Result<Option<Extras>, String> {
     let file: File = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
     let Some(ours) = file.asset.extras.as_ref().and_then(|extras| extras.get("bingrasp")) else { return Ok(None) };
     let extras: Extras = serde_json::from_value(ours.clone()).map_err(|error| error.to_string())?;
-    let numbers = extras.center_of_mass_m.iter().chain(&extras.principal_inertia_kg_m2).chain(&extras.body_from_principal);
+    let numbers =
+        extras.center_of_mass_m.iter().chain(&extras.principal_inertia_kg_m2).chain(&extras.body_from_principal);
     let turned = extras.body_from_principal.iter().map(|component| component * component).sum::<f32>();
     if !numbers.copied().all(f32::is_finite) || !(0.9..1.1).contains(&turned) {
         return Err("its numbers are no centre, inertia and unit rotation".into());

@@ -8,7 +8,8 @@ use std::path::Path;
 pub(super) fn read(path: &Path, root: &Path, limits: &Limits) -> Result<RawMesh> {
     let bytes = read_capped(path, limits.file_bytes)?;
     let text = String::from_utf8_lossy(&bytes);
-    let mut parser = Parser { path, limits, line: 0, text: "", mesh: RawMesh::default(), largest: (0, 0), triangles: 0 };
+    let mut parser =
+        Parser { path, limits, line: 0, text: "", mesh: RawMesh::default(), largest: (0, 0), triangles: 0 };
     let (mut libraries, mut material) = (Vec::new(), None);
     for (i, line) in text.lines().enumerate() {
         parser.line = i as u32 + 1;
@@ -104,9 +105,8 @@ impl<'a> Parser<'a> {
     /// `7`, `7/1`, `7//3` or `7/1/3`; negative numbers count back from the last vertex.
     fn index(&self, token: &str) -> Result<u32> {
         let number = token.split('/').next().unwrap_or(token);
-        let index: i64 = number
-            .parse()
-            .map_err(|_| self.syntax(token, format!("'{}' is not a vertex number", shortened(token))))?;
+        let index: i64 =
+            number.parse().map_err(|_| self.syntax(token, format!("'{}' is not a vertex number", shortened(token))))?;
         let count = self.mesh.positions.len();
         let from_zero = if index < 0 { count as i64 + index } else { index - 1 };
         // Faces may come before their vertices; the upper end is checked when all are known.
@@ -169,5 +169,8 @@ fn diffuse(text: &str, material: &str) -> Option<[u8; 3]> {
 /// Three numbers from 0 to 1 as bytes.
 pub(super) fn color_of(values: &[f32]) -> Option<[u8; 3]> {
     let [r, g, b] = values.get(..3)?.try_into().ok()?;
-    [r, g, b].iter().all(|value: &f32| value.is_finite()).then(|| [r, g, b].map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8))
+    [r, g, b]
+        .iter()
+        .all(|value: &f32| value.is_finite())
+        .then(|| [r, g, b].map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8))
 }

@@ -147,11 +147,14 @@ fn articulated_and_odd_urdfs_are_refused_with_their_place() {
 
 #[test]
 fn references_stay_inside() {
-    let collision = |file: &str| urdf(&format!("<collision><geometry><mesh filename=\"{file}\"/></geometry></collision>"));
+    let collision =
+        |file: &str| urdf(&format!("<collision><geometry><mesh filename=\"{file}\"/></geometry></collision>"));
     let outside = Folder::new().with("secret.obj", BOX_OBJ).with("in/side/a.urdf", collision("../../secret.obj"));
     let report = import_dir(&outside.0.path().join("in"), &ImportOptions::default()).expect("a folder");
     assert!(report.failures[0].to_string().contains("outside"), "{report:?}");
-    for climbing in ["../../../../../../etc/passwd.obj", "/etc/passwd.obj", "file:///etc/passwd.obj", "a/../../../x.obj"] {
+    for climbing in
+        ["../../../../../../etc/passwd.obj", "/etc/passwd.obj", "file:///etc/passwd.obj", "a/../../../x.obj"]
+    {
         let message = Folder::new().with("in/a.urdf", collision(climbing)).failure();
         assert!(message.contains("lies outside the object's folder"), "{climbing}: {message}");
     }
@@ -168,8 +171,8 @@ fn references_stay_inside() {
 #[test]
 fn links_out_of_the_folder_are_not_followed() {
     let outside = Folder::new().with("secret.obj", BOX_OBJ);
-    let folder = Folder::new()
-        .with("a.urdf", urdf("<collision><geometry><mesh filename=\"b.obj\"/></geometry></collision>"));
+    let folder =
+        Folder::new().with("a.urdf", urdf("<collision><geometry><mesh filename=\"b.obj\"/></geometry></collision>"));
     std::os::unix::fs::symlink(outside.0.path().join("secret.obj"), folder.0.path().join("b.obj")).expect("a link");
     let report = folder.import();
     assert!(report.failures.iter().any(|failure| failure.to_string().contains("outside")), "{report:?}");
@@ -238,7 +241,8 @@ fn folders_that_are_none() {
 
 #[test]
 fn one_bad_file_spoils_nothing_else_and_order_is_by_path() {
-    let folder = Folder::new().with("b.obj", BOX_OBJ).with("a.obj", "v nan 0 0\n").with("c/c.obj", BOX_OBJ).with("c.stl", "");
+    let folder =
+        Folder::new().with("b.obj", BOX_OBJ).with("a.obj", "v nan 0 0\n").with("c/c.obj", BOX_OBJ).with("c.stl", "");
     let report = folder.import();
     let names: Vec<&str> = report.objects.iter().map(|object| object.model.name.as_str()).collect();
     assert_eq!(names, ["b", "c/c.obj"]); // c.stl and c/c.obj would both be 'c'
@@ -324,7 +328,8 @@ fn gltf_nodes_buffers_and_damage() {
     let folder = Folder::new().with("m.obj", BOX_OBJ);
     let mesh = obj::read(&folder.0.path().join("m.obj"), folder.0.path(), &Limits::default()).expect("readable");
     let buffer = gltf_buffer(&mesh);
-    let object = Folder::new().with("m.gltf", gltf_text("my%20box.bin", 168, 36)).with("my box.bin", &buffer).one().model;
+    let object =
+        Folder::new().with("m.gltf", gltf_text("my%20box.bin", 168, 36)).with("my box.bin", &buffer).one().model;
     // x doubled (8 cm), turned about glTF's vertical y so that x lies along -z; glTF's y is our z.
     assert!(object.aabb().extents().distance(Vec3::new(0.02, 0.08, 0.06)) < 1e-5, "{:?}", object.aabb());
     assert!((object.volume_m3 - 96e-6).abs() < 1e-9);

@@ -128,14 +128,17 @@ impl<'a, 'input> Reader<'a, 'input> {
         let mut placed: Vec<(Node, Pose)> =
             links.iter().filter(|link| !is_child(link)).map(|link| (*link, Pose::IDENTITY)).collect();
         if placed.len() > 1 {
-            return Err(self.syntax(placed[1].0, "this link hangs on no joint; hold the object together by fixed joints".into()));
+            return Err(self
+                .syntax(placed[1].0, "this link hangs on no joint; hold the object together by fixed joints".into()));
         }
         let mut next = 0;
         while next < placed.len() {
             let (link, pose) = placed[next];
             for (_, child, origin) in joints.iter().filter(|(parent, _, _)| *parent == name(&link)) {
                 let Some(found) = links.iter().find(|link| name(link) == *child) else {
-                    return Err(self.syntax(link, format!("a joint names the link '{}', which is not there", shortened(child))));
+                    return Err(
+                        self.syntax(link, format!("a joint names the link '{}', which is not there", shortened(child)))
+                    );
                 };
                 if placed.iter().any(|(known, _)| known == found) {
                     return Err(self.syntax(*found, "two joints hold this link, or the joints form a circle".into()));
@@ -145,7 +148,9 @@ impl<'a, 'input> Reader<'a, 'input> {
             next += 1;
         }
         if placed.len() < links.len() || links.is_empty() {
-            return Err(self.syntax(robot, "there is no root link: the joints form a circle or there are no links".into()));
+            return Err(
+                self.syntax(robot, "there is no root link: the joints form a circle or there are no links".into())
+            );
         }
         Ok(placed)
     }
@@ -216,7 +221,8 @@ impl<'a, 'input> Reader<'a, 'input> {
         match shape.tag_name().name() {
             "mesh" => self.mesh(shape, pose, object),
             "box" => {
-                let size = self.vector(shape, "size")?.ok_or_else(|| self.syntax(shape, "<box> needs a size".into()))?;
+                let size =
+                    self.vector(shape, "size")?.ok_or_else(|| self.syntax(shape, "<box> needs a size".into()))?;
                 self.positive(shape, &size.to_array())?;
                 Ok(Piece::Part(ConvexPart::Box { half_extents: size * 0.5, body_from_part: pose }))
             }
@@ -280,7 +286,9 @@ impl<'a, 'input> Reader<'a, 'input> {
         let Some(material) = child(visual, "material") else { return Ok(None) };
         let shared = || {
             children(robot, "material")
-                .find(|other| other.attribute("name").is_some() && other.attribute("name") == material.attribute("name"))
+                .find(|other| {
+                    other.attribute("name").is_some() && other.attribute("name") == material.attribute("name")
+                })
                 .and_then(|other| child(other, "color"))
         };
         match child(material, "color").or_else(shared) {

@@ -49,7 +49,9 @@ pub(super) fn object_files(folder: &Path, options: &ImportOptions) -> Result<Fou
     collect(folder, 0, options.limits.files, &mut paths)?;
     paths.sort();
     let used = meshes_in_use(&paths, &root, options);
-    paths.retain(|path| path.canonicalize().is_ok_and(|path| !used.contains(&path)) || Kind::of(path) == Some(Kind::Urdf));
+    paths.retain(|path| {
+        path.canonicalize().is_ok_and(|path| !used.contains(&path)) || Kind::of(path) == Some(Kind::Urdf)
+    });
     if paths.is_empty() {
         return Err(ObjectError::Empty { path: folder.to_owned() });
     }
