@@ -161,6 +161,10 @@ impl TiledRenderer {
         let classes: Vec<&[u8; 256]> = tiles.iter().map(|tile| &tile.class_of_instance).collect();
         let smooth = self.config.smooth_edges && !self.multisample;
         let mut frames = readback::read(&self.gpu, targets, source, &classes, smooth)?;
+        if source == Domain::Canonical {
+            // The domain is defined by the canonical picture, which knows neither highlights nor reflections.
+            frames.source_rgb.copy_from_slice(&frames.canonical_rgb);
+        }
         frames.cameras = views.iter().map(|view| jittered(&view.camera, &view.look.jitter)).collect();
         frames.ticks = views.iter().map(|view| view.tick).collect();
         frames.look_seeds = views.iter().map(|view| view.look_seed).collect();

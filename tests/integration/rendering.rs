@@ -1,0 +1,248 @@
+//! The tiled renderer against independent geometry: rays cast from the camera at boxes, cylinders and spheres.
+
+use bingrasp::appearance::{ImageSet, Look};
+use bingrasp::contract::{Action, Camera, Domain, Pose, Seed, Shape, VisualPart};
+use bingrasp::env::{EnvConfig, GraspEnv, anchors_of};
+use bingrasp::objects::{ObjectSet, Split};
+use bingrasp::render::{Gpu, RenderConfig, SceneView, TiledRenderer};
+use bingrasp::scene::CellDescription;
+use bingrasp::sim::{GraspWorld, SimConfig};
+use glam::{Vec2, Vec3};
+use std::sync::Arc;
+
+fn world(seed: u64) -> GraspWorld {
+    let objects = ObjectSet::builtin().split(Split::Train);
+    let mut world = GraspWorld::new(Arc::new(CellDescription::iiwa_bin()), &SimConfig::default());
+    let mut rng = Seed(seed).rng();
+    let chosen: Vec<_> = (0..5).map(|_| rng.pick(&objects).clone()).collect();
+    world.reset(&chosen, Seed(seed));
+    world.step(&Action { translation_m: [0.03, -0.02, -0.06], ..Action::default() });
+    world
+}
+
+fn view<'a>(world: &'a GraspWorld, look: &'a Look, size: u32) -> SceneView<'a> {
+    let description = &world.cell().cameras[0];
+    SceneView {
+        parts: world.parts(),
+        world_from_body: world.body_poses(),
+        camera: description.camera(description.centre_crop(size), world.gripper_pose()),
+        look,
+        anchors: anchors_of(world),
+        tick: world.tick(),
+        look_seed: 0,
+        arm_motion_m: Vec3::ZERO,
+    }
+}
+
+/// Distance along a ray (in units of its direction) to a part, or none.
+fn hit(part: &VisualPart, poses: &[Pose], origin: Vec3, direction: Vec3) -> Option<f32> {
+    let part_from_world = (poses[part.body] * part.body_from_part).inverse();
+    let o = part_from_world.transform_point(origin) / part.scale;
+    let d = part_from_world.transform_vector(direction) / part.scale;
+    let slab = |axis: usize| {
+        let (a, b) = ((-0.5 - o[axis]) / d[axis], (0.5 - o[axis]) / d[axis]);
+        (a.min(b), a.max(b))
+    };
+    // Roots of |(o + t d) restricted to `axes`| = 1/2.
+    let round = |axes: &[usize]| {
+        let dot = |u: Vec3, v: Vec3| axes.iter().map(|&i| u[i] * v[i]).sum::<f32>();
+        let (a, b, c) = (dot(d, d), dot(o, d), dot(o, o) - 0.25);
+        let root = (b * b - a * c).max(-1.0).sqrt();
+        (!root.is_nan() && a > 0.0).then(|| ((-b - root) / a, (-b + root) / a))
+    };
+    let ranges = match part.shape {
+        Shape::Box => vec![slab(0), slab(1), slab(2)],
+        Shape::Cylinder => vec![round(&[0, 1])?, slab(2)],
+        Shape::Sphere => vec![round(&[0, 1, 2])?],
+        Shape::Mesh(_) => return None,
+    };
+    let near = ranges.iter().map(|r| r.0).fold(f32::NEG_INFINITY, f32::max);
+    let far = ranges.iter().map(|r| r.1).fold(f32::INFINITY, f32::min);
+    (near <= far && near > 0.0).then_some(near)
+}
+
+fn cast(view: &SceneView<'_>, camera: &Camera, pixel: Vec2) -> Option<(f32, u8, u8, bool)> {
+    let (origin, direction) = camera.ray(pixel);
+    view.parts
+        .iter()
+        .filter(|part| part.surface != bingrasp::contract::Surface::Cable)
+        .filter_map(|part| {
+            let round = !matches!(part.shape, Shape::Box);
+            hit(part, view.world_from_body, origin, direction).map(|t| (t, part.instance, part.class as u8, round))
+        })
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+}
+
+#[test]
+fn ids_and_depth_agree_with_ray_casting() {
+    let gpu = Gpu::open().expect("an adapter");
+    let size = 256;
+    let mut renderer = TiledRenderer::new(&gpu, RenderConfig::new(size, size), &ImageSet::default()).expect("built");
+    let (mut compared, mut of_objects, mut edges) = (0, 0, 0);
+    for seed in 0..4 {
+        let world = world(seed);
+        let look = Look::sample(Domain::Canonical, Seed(seed), 0);
+        let view = view(&world, &look, size);
+        let frames = renderer.capture(Domain::Canonical, &[view]).expect("captured");
+        let mut rng = Seed(seed).derive("pixels", 0).rng();
+        for _ in 0..1500 {
+            let (x, y) = (rng.below(size as usize), rng.below(size as usize));
+            let (depth, instance, class, round) =
+                cast(&view, &frames.cameras[0], Vec2::new(x as f32 + 0.5, y as f32 + 0.5)).expect("the floor at least");
+            // Where a hair's breadth decides which part a pixel shows, either answer is right.
+            let unsure = [(-0.02, 0.0), (0.02, 0.0), (0.0, -0.02), (0.0, 0.02)].iter().any(|&(dx, dy)| {
+                let near = Vec2::new(x as f32 + 0.5 + dx, y as f32 + 0.5 + dy);
+                cast(&view, &frames.cameras[0], near).is_none_or(|n| n.1 != instance || (n.0 - depth).abs() > 1e-3)
+            });
+            if unsure {
+                edges += 1;
+                continue;
+            }
+            let at = y * size as usize + x;
+            let drawn = (frames.depth_m[at], frames.instances[at], frames.segmentation[at]);
+            // Round parts are drawn as many-sided ones: a facet lies up to 0.4% of the radius inside, and at the rim
+            // the ray may pass it.
+            if round && drawn.1 != instance {
+                edges += 1;
+                continue;
+            }
+            assert_eq!((drawn.1, drawn.2), (instance, class), "seed {seed}, pixel {x},{y}");
+            let tolerance = if round { 6e-3 } else { 1e-3 };
+            assert!((drawn.0 - depth).abs() < tolerance, "seed {seed}, pixel {x},{y}: {} for {depth}", drawn.0);
+            compared += 1;
+            of_objects += usize::from(class == 1);
+        }
+    }
+    assert!(compared > 5500 && of_objects > 150 && edges < 400, "{compared} {of_objects} {edges}");
+}
+
+#[test]
+fn a_tile_equals_the_same_scene_alone() {
+    let gpu = Gpu::open().expect("an adapter");
+    let worlds: Vec<GraspWorld> = (0..7).map(world).collect();
+    let looks: Vec<Look> = (0..7).map(|i| Look::sample(Domain::RandomizedHeavy, Seed(i), 0)).collect();
+    let mut renderer = TiledRenderer::new(&gpu, RenderConfig::new(64, 64), &ImageSet::default()).expect("built");
+    let views: Vec<_> = worlds.iter().zip(&looks).map(|(w, l)| view(w, l, 64)).collect();
+    let together = renderer.capture(Domain::RandomizedHeavy, &views).expect("captured");
+    let again = renderer.capture(Domain::RandomizedHeavy, &views).expect("captured");
+    assert_eq!(together.source_rgb, again.source_rgb, "the same state gives the same bytes");
+    for (i, view) in views.iter().enumerate() {
+        let alone = renderer.capture(Domain::RandomizedHeavy, &[*view]).expect("captured");
+        // A tile's place in the atlas rounds edges to other 256ths of a pixel: now and then a pixel on an edge changes
+        // hands, and nothing else does.
+        let differs = |a: &[u8], b: &[u8]| a.iter().zip(b).filter(|(a, b)| a != b).count();
+        assert!(differs(&alone.instances, together.instance_image(i)) <= 4, "tile {i}");
+        assert!(differs(&alone.segmentation, together.segmentation_image(i)) <= 4, "tile {i}");
+        let deeper = alone.depth_m.iter().zip(together.depth_image(i)).filter(|(a, b)| (**a - **b).abs() > 2.1e-4);
+        assert!(deeper.count() <= 4, "tile {i}");
+        for (one, many) in
+            [(&alone.source_rgb[..], together.source_image(i)), (&alone.canonical_rgb[..], together.canonical_image(i))]
+        {
+            let off = one.iter().zip(many).filter(|(a, b)| a.abs_diff(**b) > 2).count();
+            assert!(off * 500 < one.len(), "tile {i}: {off} of {} bytes differ", one.len());
+        }
+    }
+}
+
+#[test]
+fn frames_show_the_state_after_the_step() {
+    let objects = ObjectSet::builtin().split(Split::Train);
+    let mut env = GraspEnv::new(EnvConfig::new(objects, Domain::Canonical, 3, 96, Seed(5))).expect("built");
+    env.reset().expect("reset");
+    let down = Action { translation_m: [0.01, 0.01, -0.03], ..Action::default() };
+    for tick in 1..=3_u64 {
+        let outcome = env.step(&[down; 3]).expect("stepped");
+        let frames = &outcome.observation.frames[0];
+        for i in 0..3 {
+            assert_eq!((frames.ticks[i], outcome.observation.ticks[i]), (tick, tick));
+            // A finger's tip is where the physics says it is now: its pixel shows the gripper or what hides it.
+            let tip = env.world(i).gripper_pose().translation;
+            let (pixel, depth) = frames.cameras[i].project(tip + Vec3::Z * 0.1);
+            let at = pixel.y as usize * frames.width + pixel.x as usize;
+            let drawn = frames.depth_image(i)[at];
+            assert!(drawn <= depth + 0.01, "tick {tick}: the palm is at {depth} m, the picture shows {drawn} m");
+            assert!(depth - drawn < 0.12, "tick {tick}: the palm is at {depth} m, the picture shows {drawn} m");
+        }
+    }
+}
+
+#[test]
+fn the_thread_count_changes_nothing() {
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| {
+            let objects = ObjectSet::builtin().split(Split::Train);
+            let config = EnvConfig::new(objects, Domain::Reality, 4, 64, Seed(9));
+            let mut env = GraspEnv::new(config).expect("built");
+            env.reset().expect("reset");
+            let actions: Vec<Action> =
+                (0..4).map(|i| Action { translation_m: [0.01 * i as f32, 0.0, -0.05], ..Action::default() }).collect();
+            let outcome = env.step(&actions).expect("stepped");
+            outcome.observation.frames
+        })
+    };
+    let (one, three) = (run(1), run(3));
+    assert_eq!(one[0].source_rgb, three[0].source_rgb);
+    assert_eq!(one[0].depth_m, three[0].depth_m);
+}
+
+#[test]
+fn every_domain_differs_and_none_is_blank() {
+    let gpu = Gpu::open().expect("an adapter");
+    let world = world(2);
+    let mut renderer = TiledRenderer::new(&gpu, RenderConfig::new(128, 128), &ImageSet::default()).expect("built");
+    let mut pictures: Vec<(Domain, Vec<u8>)> = Vec::new();
+    for domain in Domain::ALL {
+        let look = Look::sample(domain, Seed(3), 0);
+        let frames = renderer.capture(domain, &[view(&world, &look, 128)]).expect("captured");
+        let mean = frames.source_rgb.iter().map(|&b| f64::from(b)).sum::<f64>() / frames.source_rgb.len() as f64;
+        assert!((20.0..235.0).contains(&mean), "{domain}: mean {mean}");
+        let (low, high) = frames.source_rgb.iter().fold((255, 0), |(l, h), &b| (b.min(l), b.max(h)));
+        assert!(high - low > 100, "{domain}: {low} to {high}");
+        for (other, picture) in &pictures {
+            let difference =
+                picture.iter().zip(&frames.source_rgb).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>();
+            assert!(difference / picture.len() as f64 > 3.0, "{domain} looks like {other}");
+        }
+        pictures.push((domain, frames.source_rgb));
+    }
+}
+
+#[test]
+fn source_and_canonical_share_every_silhouette() {
+    let gpu = Gpu::open().expect("an adapter");
+    let config = RenderConfig { smooth_edges: false, ..RenderConfig::new(160, 160) };
+    let mut renderer = TiledRenderer::new(&gpu, config, &ImageSet::default()).expect("built");
+    let world = world(6);
+    let mut look = Look::sample(Domain::RandomizedHeavy, Seed(11), 0);
+    // Plain, strongly coloured slots: green tray, blue floor. The canonical tray and floor are grey.
+    let plain = |rgb| bingrasp::appearance::Material::plain(rgb, 1.0, 0.0);
+    look.surfaces.tray = plain([20, 220, 20]);
+    look.surfaces.floor = plain([20, 20, 220]);
+    look.surfaces.backdrop = plain([20, 20, 220]);
+    let view = view(&world, &look, 160);
+    let frames = renderer.capture(Domain::RandomizedHeavy, &[view]).expect("captured");
+    let mut checked = 0;
+    for (i, class) in frames.segmentation.iter().enumerate() {
+        let source = &frames.source_rgb[i * 3..i * 3 + 3];
+        match class {
+            2 => assert!(source[1] > source[2], "pixel {i} of the tray is {source:?}"),
+            0 => assert!(source[2] > source[1], "pixel {i} of the floor is {source:?}"),
+            _ => continue,
+        }
+        checked += 1;
+    }
+    assert!(checked > 10_000);
+    // The canonical tray is darker than the canonical floor on every pixel that nothing shades: compare the two sides of
+    // the outer silhouette.
+    let luma = |i: usize| frames.canonical_rgb[i * 3..i * 3 + 3].iter().map(|&b| u32::from(b)).sum::<u32>();
+    let mut contrast = 0;
+    let mut pairs = 0;
+    for i in 0..frames.segmentation.len() - 1 {
+        if let (0, 2) | (2, 0) = (frames.segmentation[i], frames.segmentation[i + 1]) {
+            pairs += 1;
+            contrast += usize::from(luma(i).abs_diff(luma(i + 1)) > 30);
+        }
+    }
+    assert!(pairs > 100 && contrast * 10 > pairs * 7, "{contrast} of {pairs}");
+}
