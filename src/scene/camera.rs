@@ -70,7 +70,7 @@ impl CameraDescription {
             crop: 472,
             crop_jitter: 0.0,
             vertical_fov_deg: 70.0,
-            mount: CameraMount::Gripper { eye: Vec3::new(0.0, -0.075, 0.15), target: Vec3::new(0.0, 0.01, 0.0) },
+            mount: CameraMount::Gripper { eye: Vec3::new(0.0, -0.10, 0.14), target: Vec3::new(0.0, 0.01, 0.0) },
         }
     }
 

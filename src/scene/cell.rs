@@ -213,7 +213,7 @@ impl CellDescription {
                 max_yaw_rad: 2.6,
                 floor_clearance: 0.004,
                 ceiling: 0.24,
-                wall_margin: 0.03,
+                wall_margin: 0.016,
                 home_height: 0.18,
                 home_jitter: 0.04,
                 lift_height: 0.22,

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 pub struct SimConfig {
     /// Physics ticks a second.
     pub rate_hz: u32,
-    /// Solver substeps a tick.
+    /// Solver substeps a tick for objects on their own.
     pub solver_iterations: usize,
+    /// Solver substeps a tick for the gripper and what it touches: a pinch needs more than a pile.
+    pub grip_iterations: usize,
     /// Actions an episode may have; the last is judged.
     pub max_steps: u32,
     /// Ticks after which a step ends even if the motion has not.
@@ -28,7 +30,8 @@ impl Default for SimConfig {
     fn default() -> Self {
         Self {
             rate_hz: 240,
-            solver_iterations: 8,
+            solver_iterations: 4,
+            grip_iterations: 8,
             max_steps: 20,
             max_ticks_per_step: 90,
             max_settle_ticks: 360,

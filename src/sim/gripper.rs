@@ -12,6 +12,7 @@
 //! spring and damper in each one's joint with the palm holds it to the mean of both, so that the pair cannot shift
 //! sideways with what it holds.
 
+use super::config::SimConfig;
 use super::physics::{Physics, from_rapier, gripper_groups, to_rapier};
 use crate::contract::Pose;
 use crate::scene::arm::wrap;
@@ -19,7 +20,7 @@ use crate::scene::{CellDescription, GripperDescription, MotionLimits};
 use glam::{Quat, Vec3};
 use rapier3d::prelude::{
     CoefficientCombineRule, ColliderBuilder, ColliderHandle, GenericJointBuilder, ImpulseJointHandle, JointAxesMask,
-    JointAxis, LockedAxes, MassProperties, Pose3, RigidBodyBuilder, RigidBodyHandle,
+    JointAxis, LockedAxes, MassProperties, Pose3, RigidBodyVelocity, RigidBodyBuilder, RigidBodyHandle,
 };
 use std::f32::consts::PI;
 
@@ -97,8 +98,9 @@ pub(super) struct Gripper {
     angular: Profile,
     time: f32,
     closed: bool,
-    /// Ticks for which the fingers have stood still.
+    /// Ticks for which the fingers have stood still, and where.
     still: u32,
+    still_at: f32,
 }
 
 fn side_sign(side: usize) -> f32 {
@@ -107,7 +109,8 @@ fn side_sign(side: usize) -> f32 {
 
 impl Gripper {
     /// Open, at rest.
-    pub fn new(physics: &mut Physics, cell: &CellDescription, station: Station) -> Self {
+    pub fn new(physics: &mut Physics, cell: &CellDescription, config: &SimConfig, station: Station) -> Self {
+        let extra = config.grip_iterations.saturating_sub(config.solver_iterations);
         let g = cell.gripper;
         let world_from_gripper = station.pose();
         let locked = LockedAxes::ROTATION_LOCKED_X | LockedAxes::ROTATION_LOCKED_Y;
@@ -124,6 +127,7 @@ impl Gripper {
                 .gravity_scale(0.0)
                 .locked_axes(locked)
                 .can_sleep(false)
+                .additional_solver_iterations(extra)
                 // The centre of mass is on the axis, so that turning does not push it aside.
                 .additional_mass_properties(MassProperties::new(palm_centre, g.palm_mass_kg, palm_inertia)),
         );
@@ -153,6 +157,7 @@ impl Gripper {
                     .gravity_scale(0.0)
                     .locked_axes(locked)
                     .can_sleep(false)
+                    .additional_solver_iterations(extra)
                     .additional_mass_properties(MassProperties::new(centre, g.finger_mass_kg, moments)),
             );
             let collider = physics.world.insert_collider(
@@ -200,7 +205,8 @@ impl Gripper {
             angular: Profile::default(),
             time: 0.0,
             closed: false,
-            still: 0,
+            still: 8,
+            still_at: half_open,
         }
     }
 
@@ -251,17 +257,21 @@ impl Gripper {
         [self.finger_colliders[0], self.finger_colliders[1], self.palm_collider]
     }
 
-    /// Starts a smooth motion from where the gripper is now.
-    pub fn go(&mut self, physics: &Physics, from: Station, to: Station, speed_scale: f32) {
-        debug_assert!(from.position.distance(self.station(physics).position) < 1.0);
+    /// Starts a smooth motion.
+    pub fn go(&mut self, from: Station, to: Station) {
+        self.go_with(from, to, self.limits.acceleration);
+    }
+
+    /// The same at half the acceleration.
+    pub fn go_gently(&mut self, from: Station, to: Station) {
+        self.go_with(from, to, 0.5 * self.limits.acceleration);
+    }
+
+    fn go_with(&mut self, from: Station, to: Station, acceleration: f32) {
         let limits = &self.limits;
         self.start = from;
         self.goal = to;
-        self.linear = Profile::new(
-            from.position.distance(to.position),
-            speed_scale * limits.speed,
-            speed_scale * limits.acceleration,
-        );
+        self.linear = Profile::new(from.position.distance(to.position), limits.speed, acceleration);
         self.angular = Profile::new((to.yaw - from.yaw).abs(), limits.angular_speed, limits.angular_acceleration);
         self.time = 0.0;
     }
@@ -296,6 +306,46 @@ impl Gripper {
     /// Whether the path is done and the fingers stand still.
     pub fn finished(&self) -> bool {
         self.time >= self.linear.duration.max(self.angular.duration) && self.still >= 8
+    }
+
+    /// Whether nothing of the gripper moves.
+    pub fn at_rest(&self, physics: &Physics) -> bool {
+        self.still >= 8 && physics.world.bodies[self.palm].linvel().length() < 0.01
+    }
+
+    /// Bounds of everything the fingers, and then the palm, pass on the way to the goal, with `margin` around.
+    pub fn swept_bounds(&self, margin: f32) -> [(Vec3, Vec3); 2] {
+        let g = &self.description;
+        let (low, high) = (self.start.position.min(self.goal.position), self.start.position.max(self.goal.position));
+        let fingers = (0.5 * g.stroke + g.finger_thickness).hypot(0.5 * g.finger_width) + margin;
+        let palm = 0.5 * g.palm_size.truncate().length() + margin;
+        let bounds = |radius: f32, bottom: f32, top: f32| {
+            let side = Vec3::new(radius, radius, 0.0);
+            (low - side + Vec3::Z * (bottom - margin), high + side + Vec3::Z * (top + margin))
+        };
+        [bounds(fingers, 0.0, g.finger_length), bounds(palm, g.finger_length, g.length)]
+    }
+
+    /// Follows the path for `dt` seconds without physics; for a way on which there is nothing to meet.
+    pub fn glide(&mut self, physics: &mut Physics, dt: f32) {
+        self.time += dt;
+        let arrived = self.time >= self.linear.duration.max(self.angular.duration);
+        let station = if arrived { self.goal } else { self.reference(self.time) };
+        let apertures = [self.finger_state(physics, 0).0, self.finger_state(physics, 1).0];
+        self.yaw = station.yaw;
+        let world_from_palm = station.pose();
+        let bodies = &mut physics.world.bodies;
+        let mut place = |handle: RigidBodyHandle, pose: Pose| {
+            if let Some(body) = bodies.get_mut(handle) {
+                body.set_position(to_rapier(pose), true);
+                body.set_vels(RigidBodyVelocity::zero(), true);
+            }
+        };
+        place(self.palm, world_from_palm);
+        for side in [0, 1] {
+            let offset = Pose::from_translation(Vec3::X * (side_sign(side) * apertures[side]));
+            place(self.fingers[side], world_from_palm * offset);
+        }
     }
 
     /// Sets the forces of the next tick of `dt` seconds.
@@ -355,7 +405,12 @@ impl Gripper {
                 joint.data.set_motor(JointAxis::LinX, mean + 0.5 * dt * rate, rate, COUPLING.0, COUPLING.1);
             }
         }
-        self.still = if rate.abs() < 0.004 { self.still + 1 } else { 0 };
+        // Still: within a quarter of a millimetre of where it was when the count began.
+        if (mean - self.still_at).abs() < 0.000_25 {
+            self.still += 1;
+        } else {
+            (self.still, self.still_at) = (0, mean);
+        }
     }
 }
 

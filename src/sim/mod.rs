@@ -4,12 +4,18 @@
 //! renderer draws and whose [`crate::contract::Step`]s learners learn from. An environment is an entity with a
 //! `GraspWorld`; plain functions step slices of worlds without any `App`.
 
+pub mod checks;
 mod config;
 mod gripper;
 mod physics;
+pub mod plugin;
+pub mod evaluate;
+pub mod policy;
 mod world;
 
 pub use config::SimConfig;
+pub use evaluate::{EvaluationConfig, GraspEvaluation, SoakReport, evaluate_policy, soak};
+pub use plugin::{Driver, LastStep, Pace, PendingAction, SimPlugin, SimSystems, step_worlds};
 pub use world::GraspWorld;
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use crate::objects::{ConvexPart, ObjectModel};
 use crate::scene::{BinDescription, CellDescription};
 use glam::Vec3;
 use rapier3d::prelude::{
-    CoefficientCombineRule, Collider, ColliderBuilder, Group, InteractionGroups, InteractionTestMode, MassProperties,
-    PhysicsWorld, Pose3, RigidBodyBuilder, RigidBodyHandle, SharedShape,
+    CoefficientCombineRule, Collider, ColliderBuilder, Cuboid, Group, InteractionGroups, InteractionTestMode, MassProperties,
+    PhysicsWorld, Pose3, QueryFilter, RigidBodyBuilder, RigidBodyHandle, SharedShape,
 };
 
 /// How far the solid behind a visible wall or floor reaches: nothing gets through that.
@@ -152,6 +152,43 @@ impl Physics {
             let body = &self.world.bodies[object.handle];
             body.is_sleeping() || body.linvel().length() + body.angvel().length() * object.radius < 0.005
         })
+    }
+
+    /// Whether a box touches neither the cell nor any object but `ignored`.
+    pub fn is_free(&self, half: Vec3, pose: Pose, ignored: Option<usize>) -> bool {
+        let mut filter = QueryFilter::new().groups(gripper_groups());
+        filter.exclude_rigid_body = ignored.and_then(|index| self.objects.get(index)).map(|object| object.handle);
+        let shape = Cuboid::new(half);
+        self.world.intersect_shape(to_rapier(pose), &shape, filter).next().is_none()
+    }
+
+    /// Whether a box touches no fixed solid of the cell.
+    pub fn is_clear_of_cell(&self, half: Vec3, pose: Pose) -> bool {
+        let filter = QueryFilter::only_fixed().groups(gripper_groups());
+        let shape = Cuboid::new(half);
+        self.world.intersect_shape(to_rapier(pose), &shape, filter).next().is_none()
+    }
+
+    /// Bounds of an object's collision shape.
+    pub fn object_bounds(&self, index: usize) -> (Vec3, Vec3) {
+        let pose = self.object_pose(index);
+        let corners = self.objects[index].corners.iter().map(|&corner| pose.transform_point(corner));
+        corners.fold((Vec3::INFINITY, Vec3::NEG_INFINITY), |(low, high), p| (low.min(p), high.max(p)))
+    }
+
+    pub fn all_asleep(&self) -> bool {
+        self.objects.iter().all(|object| self.world.bodies[object.handle].is_sleeping())
+    }
+
+    /// Takes resting objects out of the simulation until something touches them.
+    pub fn send_to_sleep(&mut self) {
+        for object in &self.objects {
+            if let Some(body) = self.world.bodies.get_mut(object.handle) {
+                body.set_linvel(Vec3::ZERO, false);
+                body.set_angvel(Vec3::ZERO, false);
+                body.sleep();
+            }
+        }
     }
 
     pub fn tick(&mut self) {

@@ -19,18 +19,22 @@ use std::sync::Arc;
 enum Phase {
     /// Waits for an action.
     Ready,
-    /// Carries out an action; `judge` when the episode ends with it.
+    /// Carries out an action; `judge` when the episode ends with it. In this and the next phases `free` says that
+    /// nothing but the gripper moves and it meets nothing, so that there is no physics to be done.
     Moving {
         ticks: u32,
         judge: bool,
+        free: bool,
     },
     /// The arm rises to be judged.
     Lifting {
         ticks: u32,
+        free: bool,
     },
-    /// Holds still in the air; heights of the objects relative to the gripper when the hold began.
+    /// Holds still in the air.
     Holding {
         ticks: u32,
+        free: bool,
     },
     Done,
 }
@@ -78,7 +82,7 @@ impl GraspWorld {
             cell,
         };
         let home = world.home(Vec3::ZERO);
-        world.gripper = Some(Gripper::new(&mut world.physics, &world.cell, home));
+        world.gripper = Some(Gripper::new(&mut world.physics, &world.cell, config, home));
         world.publish();
         world
     }
@@ -136,7 +140,7 @@ impl GraspWorld {
     fn begin_episode(&mut self, rng: &mut Rng) {
         let jitter = self.cell.motion.home_jitter;
         let home = self.home(Vec3::new(rng.range(-jitter, jitter), rng.range(-jitter, jitter), 0.0));
-        self.gripper = Some(Gripper::new(&mut self.physics, &self.cell, home));
+        self.gripper = Some(Gripper::new(&mut self.physics, &self.cell, &self.config, home));
         self.phase = Phase::Ready;
         self.tick = 0;
         self.last_step = Step::default();
@@ -196,6 +200,7 @@ impl GraspWorld {
             self.physics.tick();
             resting = if self.physics.at_rest() { resting + 1 } else { 0 };
             if resting >= 12 {
+                self.physics.send_to_sleep();
                 break;
             }
         }
@@ -222,26 +227,56 @@ impl GraspWorld {
         let goal = self.goal_of(action);
         let Some(gripper) = &mut self.gripper else { return };
         let here = gripper.station(&self.physics);
+        let closed = gripper.closed();
         match action.gripper {
             GripperCommand::Keep => {}
             GripperCommand::Close => gripper.command(true),
             GripperCommand::Open => gripper.command(false),
         }
+        let still = closed == gripper.closed();
         // A policy that ends the episode has said that it is where it wants to be.
         let goal = if action.terminate { Station { position: here.position, ..here } } else { goal };
-        gripper.go(&self.physics, here, goal, 1.0);
-        self.phase = Phase::Moving { ticks: 0, judge: action.terminate || last };
+        gripper.go(here, goal);
+        let free = still && self.way_is_free();
+        self.phase = Phase::Moving { ticks: 0, judge: action.terminate || last, free };
     }
 
-    /// The arm rises above the rim, at half speed: what is held should not be shaken off by the judgement.
+    /// Whether everything rests and the gripper meets nothing on its way to its goal.
+    fn way_is_free(&self) -> bool {
+        const MARGIN: f32 = 0.005;
+        let Some(gripper) = &self.gripper else { return true };
+        if !(self.physics.all_asleep() && gripper.at_rest(&self.physics)) {
+            return false;
+        }
+        let bounds = gripper.swept_bounds(MARGIN);
+        let clear_of_bins = self.cell.bins.iter().zip(&self.divider_offsets).all(|(bin, &offset)| {
+            let half = bin.half_size();
+            bounds.iter().all(|(low, high)| {
+                let (low, high) = (*low - bin.position, *high - bin.position);
+                let inside = low.truncate().cmpge(-half).all() && high.truncate().cmple(half).all() && low.z > 0.0;
+                let beside_divider = bin.divider.is_none_or(|divider| {
+                    let reach = 0.5 * divider.thickness;
+                    low.z > divider.height || low.y > offset + reach || high.y < offset - reach
+                });
+                low.z > bin.wall_height || (inside && beside_divider)
+            })
+        });
+        clear_of_bins
+            && (0..self.models.len()).all(|index| {
+                let (low, high) = self.physics.object_bounds(index);
+                bounds.iter().all(|(from, to)| low.cmpgt(*to).any() || high.cmplt(*from).any())
+            })
+    }
+
+    /// The arm rises above the rim, gently: what is held should not be shaken off by the judgement.
     fn lift(&mut self) {
         let height = self.highest_rim() + self.cell.motion.lift_height;
         if let Some(gripper) = &mut self.gripper {
             let here = gripper.station(&self.physics);
             let up = Station { position: here.position.with_z(height.max(here.position.z)), yaw: here.yaw };
-            gripper.go(&self.physics, here, up, 0.5);
+            gripper.go_gently(here, up);
         }
-        self.phase = Phase::Lifting { ticks: 0 };
+        self.phase = Phase::Lifting { ticks: 0, free: self.way_is_free() };
     }
 
     fn highest_rim(&self) -> f32 {
@@ -282,14 +317,15 @@ impl GraspWorld {
 
     /// Carries on with the step by at most `ticks` of physics. Returns its outcome when it is finished.
     pub fn advance(&mut self, ticks: u32) -> Option<Step> {
+        let ticks_at_once = ticks == u32::MAX;
         let mut left = ticks;
         while left > 0 {
             left -= 1;
             match self.phase {
                 Phase::Ready | Phase::Done => return Some(self.last_step.clone()),
-                Phase::Moving { ticks, judge } => {
-                    self.physics_tick();
-                    self.phase = Phase::Moving { ticks: ticks + 1, judge };
+                Phase::Moving { ticks, judge, free } => {
+                    self.motion_tick(free, ticks_at_once);
+                    self.phase = Phase::Moving { ticks: ticks + 1, judge, free };
                     if self.gripper_finished() || ticks + 1 >= self.config.max_ticks_per_step {
                         if judge {
                             self.lift();
@@ -299,18 +335,19 @@ impl GraspWorld {
                         return Some(self.finish(self.config.step_reward, false, Vec::new()));
                     }
                 }
-                Phase::Lifting { ticks } => {
-                    self.physics_tick();
-                    self.phase = Phase::Lifting { ticks: ticks + 1 };
+                Phase::Lifting { ticks, free } => {
+                    self.motion_tick(free, ticks_at_once);
+                    self.phase = Phase::Lifting { ticks: ticks + 1, free };
                     if self.gripper_finished() || ticks + 1 >= 3 * self.config.rate_hz {
                         self.held_offsets = self.offsets_from_gripper();
-                        self.phase = Phase::Holding { ticks: 0 };
+                        self.phase = Phase::Holding { ticks: 0, free };
                     }
                 }
-                Phase::Holding { ticks } => {
-                    self.physics_tick();
-                    self.phase = Phase::Holding { ticks: ticks + 1 };
-                    if (ticks + 1) as f32 * self.config.dt() >= self.config.hold_seconds {
+                Phase::Holding { ticks, free } => {
+                    self.motion_tick(free, ticks_at_once);
+                    self.phase = Phase::Holding { ticks: ticks + 1, free };
+                    let held = (ticks + 1) as f32 * self.config.dt() >= self.config.hold_seconds;
+                    if held || (free && ticks_at_once) {
                         let grasped = self.held_clear();
                         let reward =
                             if grasped.is_empty() { self.config.failure_reward } else { self.config.success_reward };
@@ -329,6 +366,15 @@ impl GraspWorld {
         }
         self.publish();
         None
+    }
+
+    /// One tick; where there is no physics to be done and nobody looks on, the whole motion.
+    fn motion_tick(&mut self, free: bool, at_once: bool) {
+        if !free {
+            self.physics_tick();
+        } else if let Some(gripper) = &mut self.gripper {
+            gripper.glide(&mut self.physics, if at_once { f32::INFINITY } else { self.config.dt() });
+        }
     }
 
     fn gripper_finished(&self) -> bool {
@@ -507,5 +553,25 @@ impl GraspWorld {
             (pose.translation, pose.rotation)
         };
         Pose::new(translation, Quat::normalize(rotation))
+    }
+}
+
+/// What the planner and the checks ask.
+impl GraspWorld {
+    /// Highest point of an object's collision shape, world z.
+    pub fn highest_point(&self, index: usize) -> f32 {
+        let pose = self.physics.object_pose(index);
+        let corners = &self.physics.objects[index].corners;
+        corners.iter().map(|&corner| pose.transform_point(corner).z).fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    /// Whether a box (half extents, centre, rotation) touches neither the cell nor any object but `ignored`.
+    pub fn is_free(&self, half: Vec3, centre: Vec3, rotation: Quat, ignored: Option<usize>) -> bool {
+        self.physics.is_free(half, Pose::new(centre, rotation), ignored)
+    }
+
+    /// Whether a box touches no wall, floor or divider.
+    pub fn is_clear_of_cell(&self, half: Vec3, centre: Vec3, rotation: Quat) -> bool {
+        self.physics.is_clear_of_cell(half, Pose::new(centre, rotation))
     }
 }

@@ -1,0 +1,67 @@
+//! Policies that need no learning: [`Random`], [`Scripted`] (the papers' exploration), [`Oracle`] (reads the state).
+//!
+//! In: a world as a policy may see it. Out: an [`Action`].
+
+mod oracle;
+mod planner;
+mod random;
+mod scripted;
+mod section;
+
+pub use oracle::Oracle;
+pub use planner::{GraspPlan, Planner};
+pub use random::Random;
+pub use scripted::Scripted;
+
+use super::GraspWorld;
+use crate::contract::{Action, Rng};
+use serde::{Deserialize, Serialize};
+
+/// Decides. One instance serves one environment; [`Policy::begin`] starts an episode.
+pub trait Policy: Send + Sync {
+    fn begin(&mut self);
+
+    fn act(&mut self, world: &GraspWorld, rng: &mut Rng) -> Action;
+}
+
+/// The built-in policies by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PolicyKind {
+    Random,
+    #[default]
+    Scripted,
+    Oracle,
+}
+
+impl PolicyKind {
+    pub const ALL: [Self; 3] = [Self::Random, Self::Scripted, Self::Oracle];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::Scripted => "scripted",
+            Self::Oracle => "oracle",
+        }
+    }
+
+    pub fn create(self) -> Box<dyn Policy> {
+        match self {
+            Self::Random => Box::new(Random),
+            Self::Scripted => Box::<Scripted>::default(),
+            Self::Oracle => Box::<Oracle>::default(),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("unknown policy '{0}'; the built-in policies are random, scripted, oracle")]
+pub struct UnknownPolicy(String);
+
+impl std::str::FromStr for PolicyKind {
+    type Err = UnknownPolicy;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| UnknownPolicy(text.to_owned()))
+    }
+}
