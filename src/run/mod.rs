@@ -2,4 +2,17 @@
 //! TensorBoard events, reports and the answer to Ctrl-C.
 
 pub mod atomic;
+pub mod checkpoint;
+pub mod directory;
+pub mod events;
+pub mod interrupt;
 pub mod lock;
+pub mod metrics;
+pub mod report;
+pub mod tensors;
+
+pub use checkpoint::{Checkpoint, CheckpointContent, CheckpointError, Checkpoints};
+pub use directory::{Resumed, RunDir, RunError};
+pub use metrics::{MetricsLine, read_metrics};
+pub use report::{ReportText, write_report};
+pub use tensors::{NamedTensors, TensorBytes, TensorFile, TensorKind, save_tensors};

@@ -1,0 +1,76 @@
+//! The answer to Ctrl-C (and to the signal of a batch system): finish the step, save, leave.
+//!
+//! The first press sets a flag that loops ask for with [`requested`]; the second ends the process at once with exit code
+//! 130. A run that was stopped either way goes on from its last checkpoint.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static PRESSES: AtomicU32 = AtomicU32::new(0);
+
+/// Exit code of a program that was interrupted (128 + SIGINT).
+pub const EXIT_CODE: i32 = 130;
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen for Ctrl-C: {0}")]
+pub struct InterruptError(#[from] ctrlc::Error);
+
+/// What to do after a press.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    AskToStop,
+    ExitNow,
+}
+
+fn press() -> Answer {
+    if PRESSES.fetch_add(1, Ordering::SeqCst) == 0 { Answer::AskToStop } else { Answer::ExitNow }
+}
+
+/// Listens from now on; call it once, early. `announce` is called on the first press, from another thread, to tell the
+/// user what happens.
+///
+/// # Errors
+/// When the operating system refuses, or another handler is there.
+pub fn install(announce: impl Fn() + Send + 'static) -> Result<(), InterruptError> {
+    let handler = move || match press() {
+        Answer::AskToStop => announce(),
+        Answer::ExitNow => std::process::exit(EXIT_CODE),
+    };
+    Ok(ctrlc::try_set_handler(handler)?)
+}
+
+/// Whether to stop after the current step.
+pub fn requested() -> bool {
+    PRESSES.load(Ordering::SeqCst) > 0
+}
+
+/// Asks to stop as Ctrl-C does, from within the program (a closed window, a time limit). Never ends the process.
+pub fn request() {
+    let _ = PRESSES.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst);
+}
+
+/// Forgets a request, before another run in the same process.
+pub fn reset() {
+    PRESSES.store(0, Ordering::SeqCst);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_press_asks_second_leaves() {
+        reset();
+        assert!(!requested());
+        assert_eq!(press(), Answer::AskToStop);
+        assert!(requested());
+        assert_eq!(press(), Answer::ExitNow);
+        reset();
+        request();
+        request();
+        assert!(requested());
+        // Requests from within do not make the first press fatal twice over: it is the second stop.
+        assert_eq!(press(), Answer::ExitNow);
+        reset();
+        assert!(!requested());
+    }
+}
