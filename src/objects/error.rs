@@ -37,13 +37,13 @@ pub enum ObjectError {
     #[error("{path}: {place}: {what} is not supported; {cure}")]
     Unsupported { path: PathBuf, place: String, what: String, cure: &'static str },
     #[error(
-        "{path}: the object is {largest_m} m across, more than {limit_m} m; if the file is in other units, set the scale \
-         (0.001 for millimetres, which makes it {} m)", largest_m * 0.001
+        "{path}: the object is {} m across, more than {limit_m} m; if the file is in other units, set the scale ({})",
+        round3(*largest_m), scale_hint(*largest_m)
     )]
     TooBig { path: PathBuf, largest_m: f32, limit_m: f32 },
     #[error(
-        "{path}: the object is {largest_m} m across, less than {limit_m} m; if the file is in other units, set the scale \
-         (1000 makes it {} m)", largest_m * 1000.0
+        "{path}: the object is {} m across, less than {limit_m} m; if the file is in other units, set the scale ({})",
+        round3(*largest_m), scale_hint(*largest_m)
     )]
     TooSmall { path: PathBuf, largest_m: f32, limit_m: f32 },
     #[error("object '{name}': {what}; give it at least one closed, solid part")]
@@ -57,3 +57,16 @@ pub enum ObjectError {
 }
 
 pub type Result<T> = std::result::Result<T, ObjectError>;
+
+/// Three significant digits.
+fn round3(value: f32) -> f32 {
+    format!("{value:.2e}").parse().unwrap_or(value)
+}
+
+/// The unit that makes the object one for a hand, or else the scale that makes it 10 cm.
+fn scale_hint(largest_m: f32) -> String {
+    let units = [(0.001, ", as for millimetres,"), (0.01, ", as for centimetres,"), (0.0254, ", as for inches,")];
+    let fits = |scale: f32| (0.02..=0.3).contains(&(largest_m * scale));
+    let (scale, unit) = units.into_iter().find(|(scale, _)| fits(*scale)).unwrap_or((round3(0.1 / largest_m), ""));
+    format!("{scale}{unit} makes it {} m", round3(largest_m * scale))
+}

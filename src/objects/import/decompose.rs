@@ -9,14 +9,11 @@ use rapier3d::parry::transformation::vhacd::{VHACD, VHACDParameters};
 use std::collections::HashMap;
 
 /// Pieces of a closed group beyond which it is decomposed as a whole.
-const MAX_COMPONENTS: usize = 256;
+const MAX_COMPONENTS: usize = 32;
 /// A surface that dips less than this share of the diagonal under its hull counts as convex.
 const CONVEX_TOLERANCE: f64 = 0.01;
 /// Triangles looked at for convexity; an even sample of the rest is enough.
 const CONVEX_SAMPLE: usize = 20_000;
-/// Meshes up to this size get hulls of their own surface, larger ones of voxels.
-const EXACT_HULL_TRIANGLES: usize = 50_000;
-
 /// The parts, in the order of the groups. What cannot be used is told in `warnings`.
 pub(super) fn convex_parts(mesh: &RawMesh, warnings: &mut Vec<String>) -> Vec<ConvexPart> {
     let (points, remap) = mesh.welded();
@@ -128,16 +125,8 @@ fn is_convex(hull: &Polyhedron, cloud: &[Vec3], triangles: &[[u32; 3]]) -> bool 
 
 fn decompose(cloud: &[Vec3], triangles: &[[u32; 3]]) -> Option<Vec<ConvexPart>> {
     let parameters = VHACDParameters { resolution: 64, max_convex_hulls: 32, ..VHACDParameters::default() };
-    let exact = triangles.len() <= EXACT_HULL_TRIANGLES;
     // parry asserts inside: a user's odd mesh must not end the program.
-    let run = || {
-        let decomposition = VHACD::decompose(&parameters, cloud, triangles, exact);
-        if exact {
-            decomposition.compute_exact_convex_hulls(cloud, triangles)
-        } else {
-            decomposition.compute_convex_hulls(4)
-        }
-    };
+    let run = || VHACD::decompose(&parameters, cloud, triangles, true).compute_exact_convex_hulls(cloud, triangles);
     let hulls = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).ok()?;
     let parts: Vec<ConvexPart> = hulls.iter().filter_map(|(points, _)| ConvexPart::from_points(points)).collect();
     (!parts.is_empty()).then_some(parts)

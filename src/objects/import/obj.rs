@@ -78,10 +78,10 @@ impl<'a> Parser<'a> {
         let mut corners = rest.split_ascii_whitespace().map(|token| self.index(token)).collect::<Result<Vec<u32>>>()?;
         corners.dedup();
         if corners.len() < 3 {
-            // Faces that collapse to a line exist in real files and carry no area.
-            return match rest.split_ascii_whitespace().count() {
-                0..3 => Err(self.syntax(rest, "a face needs three corners or more".into())),
-                _ => Ok(()),
+            // Points, lines and faces that collapse to one exist in real files and carry no area.
+            return match rest.trim().is_empty() {
+                true => Err(self.syntax(rest, "a face needs corners".into())),
+                false => Ok(()),
             };
         }
         let largest = corners.iter().copied().max().unwrap_or(0);

@@ -189,7 +189,8 @@ fn bad_obj_files_name_line_and_cure() {
     assert!(message.contains("line 5: index 4 is out of range, there are 3 vertices"), "{message}");
     let message = obj("v 0 0 0\nf 1 -2 1\n");
     assert!(message.contains("line 2: index -2 is out of range"), "{message}");
-    assert!(obj("v 0 0 0\nf 1 1\n").contains("m.obj:2:3: a face needs three corners"));
+    assert!(obj("v 0 0 0\nf 1 1\n").contains("no triangles"));
+    assert!(obj("v 0 0 0\nf\n").contains("a face needs corners"));
     assert!(obj("v 0 0\n").contains("three coordinates"));
     assert!(obj("").contains("no triangles"));
     assert!(obj("v 0 0 0\nv 0.1 0 0\nv 0 0.1 0\nf 1 2 3\n").contains("no solid part"));
@@ -217,7 +218,16 @@ fn wrong_units_say_the_size_and_the_cure() {
     let millimetres = BOX_OBJ.replace("0.0", "");
     let folder = Folder::new().with("m.obj", &millimetres);
     let message = folder.failure();
-    assert!(message.contains("6 m across") && message.contains("0.001 for millimetres"), "{message}");
+    assert!(
+        message.contains("6 m across") && message.contains("0.01, as for centimetres, makes it 0.06 m"),
+        "{message}"
+    );
+    let options = ImportOptions { scale: 10.0, ..ImportOptions::default() };
+    let message = import_dir(folder.0.path(), &options).expect("a folder").failures.remove(0).to_string();
+    assert!(
+        message.contains("60 m across") && message.contains("0.001, as for millimetres, makes it 0.06 m"),
+        "{message}"
+    );
     let options = ImportOptions { scale: 0.01, ..ImportOptions::default() };
     let object = import_dir(folder.0.path(), &options).expect("a folder").objects.remove(0).model;
     assert!(object.aabb().extents().distance(Vec3::new(0.04, 0.06, 0.02)) < 1e-6);
