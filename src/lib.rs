@@ -2,6 +2,8 @@
 //! the gap between them. See ARCHITECTURE.md for the map.
 
 pub mod appearance;
+pub mod cli;
+pub mod collect;
 pub mod contract;
 pub mod data;
 pub mod draw;

@@ -2,9 +2,8 @@
 
 use super::{Usage, common, output};
 use crate::collect::{Ended, block_size, collect_pairs};
-use crate::contract::{Class, Domain};
-use crate::data::paired::{DatasetConfig, Format, ObjectSource, PairReader, PairWriter, Shard, Split, check};
-use crate::draw::{ContactSheet, Picture, depth_range, palette};
+use crate::contract::Domain;
+use crate::data::paired::{DatasetConfig, Format, ObjectSource, PairReader, PairWriter, Shard, Split, check, sheet};
 use crate::env::{Crop, EnvConfig, GraspEnv};
 use crate::run::interrupt;
 use crate::sim::policy::PolicyKind;
@@ -70,7 +69,7 @@ pub struct GenerateArgs {
     #[arg(long, default_value = "train", value_parser = parse_split)]
     split: Split,
     /// Who moves the arm: scripted, oracle, random
-    #[arg(long, default_value_t = PolicyKind::Scripted)]
+    #[arg(long, default_value = "scripted")]
     policy: PolicyKind,
     /// folder (PNG files and metadata.jsonl), webdataset (tar shards) or pix2pix ({A,B} pictures)
     #[arg(long, default_value_t = Format::Folder)]
@@ -126,7 +125,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(Verb::Check { dir, json }) => check_dataset(dir, *json),
         Some(Verb::Sheet { dir, out, rows }) => {
             let out = out.clone().unwrap_or_else(|| dir.join("sheet.png"));
-            sheet(dir, &out, *rows)?;
+            draw_sheet(dir, &out, *rows)?;
             output::line(&out.display().to_string())?;
             Ok(ExitCode::SUCCESS)
         }
@@ -171,7 +170,7 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
 fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     let out = args.out.as_ref().ok_or_else(|| Usage("pass --out DIR".to_owned()))?;
     let (env_config, config) = plan(args)?;
-    interrupt::install();
+    stop_on_interrupt()?;
     let writer = if args.resume { PairWriter::resume(out, &config)? } else { PairWriter::create(out, &config)? };
     let todo = writer.remaining();
     let mut env = GraspEnv::new(env_config)?;
@@ -220,66 +219,49 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn check_dataset(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let report = check(dir)?;
+    let bar = output::progress(0, "checks");
+    let report = check(dir, &|done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
     if json {
         output::json(&report)?;
-    } else {
-        output::line(&format!(
-            "{}: {} of {} pairs, {} problems",
-            dir.display(),
-            report.pairs,
-            report.expected,
-            report.problems.len()
-        ))?;
-        for class in Class::ALL {
-            let share = report.class_share[class as usize] * 100.0;
-            output::line(&format!("  {:<11} {share:5.1}% of the pixels", class.name()))?;
-        }
-        for problem in &report.problems {
-            output::line(&format!("  {problem}"))?;
-        }
+        return Ok(ExitCode::from(u8::from(!report.is_ok())));
     }
-    Ok(ExitCode::from(u8::from(!report.is_sound())))
+    output::line(&format!(
+        "{}: {} of {} pairs readable, {} files checked, {} problems",
+        dir.display(),
+        report.pairs_readable,
+        report.pairs_expected,
+        report.files_checked,
+        report.problem_count
+    ))?;
+    for class in &report.classes {
+        output::line(&format!(
+            "  {:<11} {:5.1}% of the pixels, in {} pairs",
+            class.class,
+            class.share * 100.0,
+            class.pairs
+        ))?;
+    }
+    for (phase, pairs) in &report.phases {
+        output::line(&format!("  {phase:<11} {pairs} pairs"))?;
+    }
+    for problem in &report.problems {
+        output::line(&format!("  {problem}"))?;
+    }
+    Ok(ExitCode::from(u8::from(!report.is_ok())))
 }
 
 /// A contact sheet of `rows` pairs, spread over the dataset.
-pub fn sheet(dir: &Path, out: &Path, rows: usize) -> anyhow::Result<()> {
+pub fn draw_sheet(dir: &Path, out: &Path, rows: usize) -> anyhow::Result<()> {
     let reader = PairReader::open(dir)?;
-    anyhow::ensure!(!reader.is_empty(), "{} holds no pair yet", dir.display());
-    let rows = rows.clamp(1, reader.len());
-    let positions: Vec<usize> = (0..rows).map(|i| i * (reader.len() - 1) / (rows - 1).max(1)).collect();
-    let pairs = positions.iter().map(|&position| reader.read(position)).collect::<Result<Vec<_>, _>>()?;
-    let metres = |mm: &u16| f32::from(*mm) * 1e-3;
-    let (near, far) = depth_range(pairs.iter().flat_map(|pair| pair.depth_mm.iter().map(metres)));
-    let config = reader.config();
-    let mut sheet = ContactSheet::new(
-        format!("Paired dataset: {} to canonical", config.domain),
-        format!(
-            "{} pairs of {}x{} pixels, {} objects, seed {}",
-            reader.len(),
-            config.width,
-            config.height,
-            config.objects.split,
-            config.seed
-        ),
-    )
-    .columns(&[config.domain.name(), "canonical", "segmentation", "depth"])
-    .class_legend()
-    .depth_legend(near, far);
-    for pair in &pairs {
-        let (w, h) = (pair.width, pair.height);
-        let depth: Vec<f32> = pair.depth_mm.iter().map(metres).collect();
-        let caption = format!("{:06}  {}, step {}", pair.meta.index, pair.meta.phase.name(), pair.meta.tick);
-        sheet.row(
-            caption,
-            vec![
-                Picture::exact(w, h, pair.randomized.clone()),
-                Picture::exact(w, h, pair.canonical.clone()),
-                Picture::exact(w, h, palette::colour_classes(&pair.segmentation)),
-                Picture::exact(w, h, palette::colour_depth(&depth, near, far)),
-            ],
-        );
-    }
-    sheet.save(out)?;
+    sheet(&reader, rows.max(1), reader.config().seed)?.save(out)?;
     Ok(())
+}
+
+/// The first Ctrl-C asks for a stop after the current batch.
+pub fn stop_on_interrupt() -> anyhow::Result<()> {
+    Ok(interrupt::install(|| eprintln!("stopping after this batch; Ctrl-C again stops at once"))?)
 }

@@ -24,7 +24,7 @@ enum What {
 #[derive(clap::Args)]
 struct GraspArgs {
     /// scripted, oracle or random
-    #[arg(long, default_value_t = PolicyKind::Scripted)]
+    #[arg(long, default_value = "scripted")]
     policy: PolicyKind,
     /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files
     #[arg(long, value_name = "SET|DIR", default_value = "test")]
@@ -71,7 +71,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let e = &report.evaluation;
     output::line(&format!(
         "{} on {} objects: {} of {} attempts, {:.1}% (95% interval {:.1} to {:.1}%), {:.1} steps an attempt",
-        report.policy,
+        report.policy.name(),
         report.objects,
         e.successes,
         e.attempts,

@@ -8,6 +8,8 @@ mod dataset;
 mod demo;
 mod doctor;
 mod eval;
+mod object_sheet;
+mod objects;
 mod output;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +31,8 @@ enum Command {
     Demo(demo::Args),
     /// Write, check or draw a paired randomized/canonical dataset
     Dataset(dataset::Args),
+    /// Generate, list, draw, export and import objects
+    Objects(objects::Args),
     /// Measure policies by a fixed protocol
     Eval(eval::Args),
     /// Measure the speed and soundness of this machine's simulator and renderer
@@ -45,10 +49,12 @@ pub(crate) struct Usage(pub String);
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
     let started = Instant::now();
+    crate::run::memory::keep_freed_memory();
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Dataset(args) => dataset::run(&args),
+        Command::Objects(args) => objects::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args, started),
         Command::Doctor(args) => doctor::run(&args),
@@ -57,9 +63,8 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // A reader that has seen enough (`| head`) is no failure.
-            let broken_pipe = error
-                .downcast_ref::<std::io::Error>()
-                .is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe);
+            let broken_pipe =
+                error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe);
             if broken_pipe {
                 return ExitCode::SUCCESS;
             }

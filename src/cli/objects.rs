@@ -39,6 +39,9 @@ enum Verb {
     /// A set in figures, beside PyBullet's
     #[command(after_help = "Example: bingrasp objects stats --objects my_meshes --json")]
     Stats(StatsArgs),
+    /// Draw many objects in one picture
+    #[command(after_help = "Example: bingrasp objects sheet --objects test --out objects.png")]
+    Sheet(super::object_sheet::SheetArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -186,6 +189,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Verb::Export(args) => export(args),
         Verb::Import(args) => import(args),
         Verb::Stats(args) => stats(args),
+        Verb::Sheet(args) => return super::object_sheet::run(args),
     }?;
     Ok(ExitCode::SUCCESS)
 }

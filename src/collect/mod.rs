@@ -92,7 +92,7 @@ pub fn records(env: &GraspEnv, observation: &Observation, transitions: &[Transit
                 gripper: observation.gripper[index],
                 phase: phase_of(world, transition),
                 objects: objects_of(world),
-                joints_rad: world.joints_rad().to_vec(),
+                joints_rad: joints_of(world),
                 bodies: world.body_poses().to_vec(),
             }
         })
@@ -128,4 +128,11 @@ fn objects_of(world: &GraspWorld) -> Vec<ObjectState> {
             world_from_object: *pose,
         })
         .collect()
+}
+
+/// Arm joints for the gripper's pose; none where the arm cannot reach.
+fn joints_of(world: &GraspWorld) -> Vec<f32> {
+    let cell = world.cell();
+    let base_from_flange = cell.world_from_base().inverse() * world.gripper_pose() * cell.gripper.gripper_from_flange();
+    cell.arm.inverse(base_from_flange, 0.0).map(|angles| angles.to_vec()).unwrap_or_default()
 }

@@ -7,6 +7,7 @@ pub mod directory;
 pub mod events;
 pub mod interrupt;
 pub mod lock;
+pub mod memory;
 pub mod metrics;
 pub mod report;
 pub mod tensors;

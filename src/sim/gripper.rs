@@ -20,7 +20,7 @@ use crate::scene::{CellDescription, GripperDescription, MotionLimits};
 use glam::{Quat, Vec3};
 use rapier3d::prelude::{
     CoefficientCombineRule, ColliderBuilder, ColliderHandle, GenericJointBuilder, ImpulseJointHandle, JointAxesMask,
-    JointAxis, LockedAxes, MassProperties, Pose3, RigidBodyVelocity, RigidBodyBuilder, RigidBodyHandle,
+    JointAxis, LockedAxes, MassProperties, Pose3, RigidBodyBuilder, RigidBodyHandle, RigidBodyVelocity,
 };
 use std::f32::consts::PI;
 

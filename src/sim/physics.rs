@@ -10,8 +10,8 @@ use crate::objects::{ConvexPart, ObjectModel};
 use crate::scene::{BinDescription, CellDescription};
 use glam::Vec3;
 use rapier3d::prelude::{
-    CoefficientCombineRule, Collider, ColliderBuilder, Cuboid, Group, InteractionGroups, InteractionTestMode, MassProperties,
-    PhysicsWorld, Pose3, QueryFilter, RigidBodyBuilder, RigidBodyHandle, SharedShape,
+    CoefficientCombineRule, Collider, ColliderBuilder, Cuboid, Group, InteractionGroups, InteractionTestMode,
+    MassProperties, PhysicsWorld, Pose3, QueryFilter, RigidBodyBuilder, RigidBodyHandle, SharedShape,
 };
 
 /// How far the solid behind a visible wall or floor reaches: nothing gets through that.

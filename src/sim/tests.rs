@@ -150,9 +150,18 @@ fn dropped_objects_lie_in_the_bin() {
 fn eval_lab() {
     let objects = crate::objects::ObjectSet::builtin().split(crate::objects::Split::Test);
     let n: usize = std::env::var("N").map_or(200, |s| s.parse().unwrap());
-    for policy in std::env::var("P").unwrap_or("scripted,oracle".into()).split(',').map(|p| p.parse::<super::policy::PolicyKind>().unwrap()) {
+    for policy in std::env::var("P")
+        .unwrap_or("scripted,oracle".into())
+        .split(',')
+        .map(|p| p.parse::<super::policy::PolicyKind>().unwrap())
+    {
         let t = std::time::Instant::now();
-        let config = super::EvaluationConfig { policy, attempts: n, attempts_per_set: std::env::var("K").map_or(10, |k| k.parse().unwrap()), ..Default::default() };
+        let config = super::EvaluationConfig {
+            policy,
+            attempts: n,
+            attempts_per_set: std::env::var("K").map_or(10, |k| k.parse().unwrap()),
+            ..Default::default()
+        };
         let r = super::evaluate_policy(&config, &objects, Seed(1));
         println!("{policy:?} {:?} {:.1} ms each x 2 threads", r, t.elapsed().as_secs_f32() * 1e3 / n as f32);
     }
@@ -174,18 +183,34 @@ fn diag_lab() {
     use super::policy::{Oracle, Policy};
     let objects = crate::objects::ObjectSet::builtin().split(crate::objects::Split::Test);
     let cell = std::sync::Arc::new(crate::scene::CellDescription::iiwa_bin());
-    let mut show = 0; let mut noplan = 0; let mut tp = 0.0; let mut ts = 0.0; let mut tr = 0.0; let (mut n, mut ok) = (0, 0);
-    let mut settle = 0u64; let mut ticks = 0u64; let mut steps = 0u64;
+    let mut show = 0;
+    let mut noplan = 0;
+    let mut tp = 0.0;
+    let mut ts = 0.0;
+    let mut tr = 0.0;
+    let (mut n, mut ok) = (0, 0);
+    let mut settle = 0u64;
+    let mut ticks = 0u64;
+    let mut steps = 0u64;
     for set in 0..30u64 {
         let seed = Seed(1).derive("set", set);
         let mut world = GraspWorld::new(cell.clone(), &super::SimConfig::default());
-        let mut order: Vec<usize> = (0..100).collect(); seed.rng().shuffle(&mut order);
+        let mut order: Vec<usize> = (0..100).collect();
+        seed.rng().shuffle(&mut order);
         let objs: Vec<_> = order[..5].iter().map(|&i| objects[i].clone()).collect();
-        let mut policy = Oracle::default(); let mut rng = seed.rng();
+        let mut policy = Oracle::default();
+        let mut rng = seed.rng();
         for k in 0..5u64 {
             let t = std::time::Instant::now();
             let before = world.physics.ticks;
-            if k == 0 { world.reset(&objs, seed); settle += world.physics.ticks } else { let g = world.last_step().grasped.clone(); world.next_attempt(&g, seed.derive("a", k)); settle += world.physics.ticks - before; }
+            if k == 0 {
+                world.reset(&objs, seed);
+                settle += world.physics.ticks
+            } else {
+                let g = world.last_step().grasped.clone();
+                world.next_attempt(&g, seed.derive("a", k));
+                settle += world.physics.ticks - before;
+            }
             tr += t.elapsed().as_secs_f64();
             policy.begin();
             let mut log = Vec::new();
@@ -193,18 +218,65 @@ fn diag_lab() {
             loop {
                 let t = std::time::Instant::now();
                 let a = policy.act(&world, &mut rng);
-                tp += t.elapsed().as_secs_f64(); if format!("{:?}", policy.plan()).contains("-inf") && format!("{:?}", policy.plan()).contains("Above") { noplan += 1; }
+                tp += t.elapsed().as_secs_f64();
+                if format!("{:?}", policy.plan()).contains("-inf") && format!("{:?}", policy.plan()).contains("Above") {
+                    noplan += 1;
+                }
                 let t = std::time::Instant::now();
                 let trace = std::env::var("TRACE").is_ok_and(|t| t == format!("{set}.{k}"));
-                let s = if trace { world.begin_step(&a); println!("{a:?} {}", format!("{:?}", policy.plan())); let mut r; let mut c = 0; loop { r = world.advance(1); c += 1; if c % 6 == 0 { let g = world.gripper_pose().inverse(); let i = policy.plan().map_or(0, |p| p.object); let rel = g * world.physics.object_pose(i); println!("  t {c} ap {:.4} f {:?} rel {:.4} rot {:.3} vel {:.3} z {:.4} low {:.3}", world.gripper_state().aperture_m, world.contact_forces(), rel.translation, rel.rotation, world.physics.world.bodies[world.physics.objects[i].handle].linvel(), world.gripper_pose().translation.z, world.physics.lowest_point(i)); } if r.is_some() { break; } } r.unwrap() } else { world.step(&a) };
+                let s = if trace {
+                    world.begin_step(&a);
+                    println!("{a:?} {}", format!("{:?}", policy.plan()));
+                    let mut r;
+                    let mut c = 0;
+                    loop {
+                        r = world.advance(1);
+                        c += 1;
+                        if c % 6 == 0 {
+                            let g = world.gripper_pose().inverse();
+                            let i = policy.plan().map_or(0, |p| p.object);
+                            let rel = g * world.physics.object_pose(i);
+                            println!(
+                                "  t {c} ap {:.4} f {:?} rel {:.4} rot {:.3} vel {:.3} z {:.4} low {:.3}",
+                                world.gripper_state().aperture_m,
+                                world.contact_forces(),
+                                rel.translation,
+                                rel.rotation,
+                                world.physics.world.bodies[world.physics.objects[i].handle].linvel(),
+                                world.gripper_pose().translation.z,
+                                world.physics.lowest_point(i)
+                            );
+                        }
+                        if r.is_some() {
+                            break;
+                        }
+                    }
+                    r.unwrap()
+                } else {
+                    world.step(&a)
+                };
                 ts += t.elapsed().as_secs_f64();
-                log.push(format!("   {a:?} -> ap {:.4} z {:.3} plan {:?}", world.gripper_state().aperture_m, world.gripper_pose().translation.z, format!("{:?}", policy.plan()).chars().take(90).collect::<String>()));
+                log.push(format!(
+                    "   {a:?} -> ap {:.4} z {:.3} plan {:?}",
+                    world.gripper_state().aperture_m,
+                    world.gripper_pose().translation.z,
+                    format!("{:?}", policy.plan()).chars().take(90).collect::<String>()
+                ));
                 if s.done() {
-                    n += 1; ok += s.success() as u32; steps += s.tick;
+                    n += 1;
+                    ok += s.success() as u32;
+                    steps += s.tick;
                     if !s.success() {
                         let rim = cell.bins[0].rim_z();
-                        println!("FAIL set {set} k {k}; lowest {:?} offsets z {:?}", (0..5).map(|i| world.physics.lowest_point(i) - rim).collect::<Vec<_>>(), world.object_poses().iter().map(|p| p.translation.z).collect::<Vec<_>>());
-                        for l in log.iter().take(if show < 6 { 14 } else { 0 }) { println!("{}", &l[..l.len().min(260)]); } show += 1;
+                        println!(
+                            "FAIL set {set} k {k}; lowest {:?} offsets z {:?}",
+                            (0..5).map(|i| world.physics.lowest_point(i) - rim).collect::<Vec<_>>(),
+                            world.object_poses().iter().map(|p| p.translation.z).collect::<Vec<_>>()
+                        );
+                        for l in log.iter().take(if show < 6 { 14 } else { 0 }) {
+                            println!("{}", &l[..l.len().min(260)]);
+                        }
+                        show += 1;
                     }
                     break;
                 }
@@ -214,7 +286,15 @@ fn diag_lab() {
     }
     let n_ = n as f64;
     println!("noplan {noplan}");
-    println!("{ok}/{n} plan {:.2} ms step {:.2} ms reset {:.2} ms; settle ticks {} step ticks {} steps {}", tp / n_ * 1e3, ts / n_ * 1e3, tr / n_ * 1e3, settle / n, ticks / n, steps as f64 / n_);
+    println!(
+        "{ok}/{n} plan {:.2} ms step {:.2} ms reset {:.2} ms; settle ticks {} step ticks {} steps {}",
+        tp / n_ * 1e3,
+        ts / n_ * 1e3,
+        tr / n_ * 1e3,
+        settle / n,
+        ticks / n,
+        steps as f64 / n_
+    );
 }
 
 #[test]
@@ -224,22 +304,52 @@ fn perf_lab() {
     let cell = std::sync::Arc::new(crate::scene::CellDescription::iiwa_bin());
     let mut world = GraspWorld::new(cell.clone(), &super::SimConfig::default());
     world.reset(&objects[..5], Seed(3));
-    let tick = |w: &mut GraspWorld, n: u32, what: &str| { let t = std::time::Instant::now(); let s0 = w.physics.ticks; for _ in 0..n { w.physics_tick(); } println!("{what}: {:.2} us/tick ({})", t.elapsed().as_secs_f64() * 1e6 / n as f64, w.physics.ticks - s0); };
+    let tick = |w: &mut GraspWorld, n: u32, what: &str| {
+        let t = std::time::Instant::now();
+        let s0 = w.physics.ticks;
+        for _ in 0..n {
+            w.physics_tick();
+        }
+        println!("{what}: {:.2} us/tick ({})", t.elapsed().as_secs_f64() * 1e6 / n as f64, w.physics.ticks - s0);
+    };
     tick(&mut world, 2000, "gripper idle, objects asleep");
-    for a in [action(Vec3::new(0.05, 0.0, 0.0), 0.0, GripperCommand::Keep), action(Vec3::new(0.0, 0.0, -0.08), 0.0, GripperCommand::Keep), action(Vec3::ZERO, 0.8, GripperCommand::Keep), action(Vec3::ZERO, 0.0, GripperCommand::Close), action(Vec3::ZERO, 0.0, GripperCommand::Open), Action { terminate: true, ..Action::default() }] {
-        let s0 = world.physics.ticks; let t = std::time::Instant::now();
+    for a in [
+        action(Vec3::new(0.05, 0.0, 0.0), 0.0, GripperCommand::Keep),
+        action(Vec3::new(0.0, 0.0, -0.08), 0.0, GripperCommand::Keep),
+        action(Vec3::ZERO, 0.8, GripperCommand::Keep),
+        action(Vec3::ZERO, 0.0, GripperCommand::Close),
+        action(Vec3::ZERO, 0.0, GripperCommand::Open),
+        Action { terminate: true, ..Action::default() },
+    ] {
+        let s0 = world.physics.ticks;
+        let t = std::time::Instant::now();
         world.step(&a);
         let n = world.physics.ticks - s0;
         println!("{a:?}: {n} ticks {:.2} us/tick", t.elapsed().as_secs_f64() * 1e6 / n as f64);
     }
-    let t = std::time::Instant::now(); let mut n = 0;
-    for k in 0..50 { world.reset(&objects[k..k + 5], Seed(k as u64)); n += world.physics.ticks; }
-    println!("reset {:.3} ms, {} ticks, {:.2} us/tick", t.elapsed().as_secs_f64() * 1e3 / 50.0, n / 50, t.elapsed().as_secs_f64() * 1e6 / n as f64);
+    let t = std::time::Instant::now();
+    let mut n = 0;
+    for k in 0..50 {
+        world.reset(&objects[k..k + 5], Seed(k as u64));
+        n += world.physics.ticks;
+    }
+    println!(
+        "reset {:.3} ms, {} ticks, {:.2} us/tick",
+        t.elapsed().as_secs_f64() * 1e3 / 50.0,
+        n / 50,
+        t.elapsed().as_secs_f64() * 1e6 / n as f64
+    );
     let mut world2 = open_bin(&[], 1);
     tick(&mut world2, 2000, "gripper only");
     world2.gripper.take().unwrap().remove(&mut world2.physics);
     tick(&mut world2, 2000, "nothing");
-    for k in 0..300 { world.reset(&objects[k % 90..k % 90 + 5], Seed(k as u64)); for _ in 0..6 { world.step(&action(Vec3::new(0.01, 0.02, -0.04), 0.2, GripperCommand::Keep)); } world.step(&Action { terminate: true, ..Action::default() }); }
+    for k in 0..300 {
+        world.reset(&objects[k % 90..k % 90 + 5], Seed(k as u64));
+        for _ in 0..6 {
+            world.step(&action(Vec3::new(0.01, 0.02, -0.04), 0.2, GripperCommand::Keep));
+        }
+        world.step(&Action { terminate: true, ..Action::default() });
+    }
 }
 
 #[test]
@@ -249,33 +359,56 @@ fn creep_lab() {
     use super::policy::{Oracle, Policy};
     let objects = crate::objects::ObjectSet::builtin().split(crate::objects::Split::Test);
     let cell = std::sync::Arc::new(crate::scene::CellDescription::iiwa_bin());
-    let mut drifts = Vec::new(); let mut lost = 0; let mut n = 0; let mut tick = 0.0; let mut ticks = 0u64;
+    let mut drifts = Vec::new();
+    let mut lost = 0;
+    let mut n = 0;
+    let mut tick = 0.0;
+    let mut ticks = 0u64;
     for set in 0..40u64 {
         let seed = Seed(2).derive("set", set);
         let mut world = GraspWorld::new(cell.clone(), &super::SimConfig::default());
-        let mut order: Vec<usize> = (0..100).collect(); seed.rng().shuffle(&mut order);
+        let mut order: Vec<usize> = (0..100).collect();
+        seed.rng().shuffle(&mut order);
         let objs: Vec<_> = order[..5].iter().map(|&i| objects[i].clone()).collect();
         world.reset(&objs, seed);
-        let mut policy = Oracle::default(); let mut rng = seed.rng(); policy.begin();
+        let mut policy = Oracle::default();
+        let mut rng = seed.rng();
+        policy.begin();
         loop {
             let a = policy.act(&world, &mut rng);
             if a.terminate {
                 let i = policy.plan().map_or(0, |p| p.object);
                 let rel = |w: &GraspWorld| w.gripper_pose().inverse() * w.physics.object_pose(i);
                 let r0 = rel(&world);
-                let t = std::time::Instant::now(); let t0 = world.physics.ticks;
-                for _ in 0..960 { world.physics_tick(); }
-                tick += t.elapsed().as_secs_f64(); ticks += world.physics.ticks - t0;
+                let t = std::time::Instant::now();
+                let t0 = world.physics.ticks;
+                for _ in 0..960 {
+                    world.physics_tick();
+                }
+                tick += t.elapsed().as_secs_f64();
+                ticks += world.physics.ticks - t0;
                 let r1 = rel(&world);
                 let d = r1.translation.distance(r0.translation);
                 n += 1;
-                if d > 0.03 { lost += 1; } else { drifts.push((d * 1e3, r1.rotation.angle_between(r0.rotation))); }
+                if d > 0.03 {
+                    lost += 1;
+                } else {
+                    drifts.push((d * 1e3, r1.rotation.angle_between(r0.rotation)));
+                }
                 break;
             }
-            if world.step(&a).done() { break; }
+            if world.step(&a).done() {
+                break;
+            }
         }
     }
     drifts.sort_by(|a, b| a.0.total_cmp(&b.0));
     let m = drifts.len();
-    println!("creep over 4 s: {n} grasps, lost {lost}, median {:?} 90% {:?} max {:?}; {:.2} us/tick", drifts[m / 2], drifts[m * 9 / 10], drifts[m - 1], tick * 1e6 / ticks as f64);
+    println!(
+        "creep over 4 s: {n} grasps, lost {lost}, median {:?} 90% {:?} max {:?}; {:.2} us/tick",
+        drifts[m / 2],
+        drifts[m * 9 / 10],
+        drifts[m - 1],
+        tick * 1e6 / ticks as f64
+    );
 }
