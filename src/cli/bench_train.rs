@@ -1,0 +1,58 @@
+//! `bingrasp bench train-step`: how long one training step takes, forward, backward and optimizer.
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::nn::bench::{Report, bench_train_step};
+use crate::nn::networks::BENCH_NETWORKS;
+
+/// Time one training step of a benchmark network on this processor.
+///
+/// Example: bingrasp bench train-step --network unet7 --json
+#[derive(Args, Clone, Debug)]
+pub struct BenchTrainArgs {
+    /// Network to train; all of them one after the other if left out.
+    #[arg(long, value_parser = BENCH_NETWORKS)]
+    pub network: Option<String>,
+    /// Images a step; the network's own batch if left out.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: Option<u32>,
+    /// Measured steps, after three to warm up; the median counts.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub repeats: u32,
+    /// One JSON object a network on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn run(args: &BenchTrainArgs) -> Result<()> {
+    let networks: Vec<&str> = match &args.network {
+        Some(network) => vec![network],
+        None => BENCH_NETWORKS.to_vec(),
+    };
+    for network in networks {
+        let report = bench_train_step(network, args.batch.map(|batch| batch as usize), args.repeats as usize)
+            .with_context(|| format!("training {network} failed"))?;
+        let Some(report) = report else { bail!("no network is called `{network}`; there are {BENCH_NETWORKS:?}") };
+        if args.json {
+            println!("{}", serde_json::to_string(&report)?);
+        } else {
+            print_row(&report);
+        }
+    }
+    Ok(())
+}
+
+fn print_row(report: &Report) {
+    println!(
+        "{:<10} batch {:>3}  {:>8.2} ms/step  {:>8.1} images/s  {:>9} parameters  {:.2} GiB  {} threads, {}",
+        report.network,
+        report.batch,
+        report.ms_per_step,
+        report.images_per_second,
+        report.parameters,
+        report.peak_memory_gib,
+        report.threads,
+        report.instructions,
+    );
+}

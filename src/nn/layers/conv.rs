@@ -1,0 +1,168 @@
+//! Convolutions: plain, and with a spectrally normalized weight.
+
+use candle_core::{Result as CandleResult, Tensor};
+
+use super::norm::InstanceNorm;
+use crate::nn::error::NnError;
+use crate::nn::init::Init;
+use crate::nn::ops::{
+    Activation, ConvInput, ConvNorm, ConvOptions, SingularVectors, Value, conv2d_fused, spectral_normalize,
+};
+use crate::nn::params::{Param, Scope, StateBuffer};
+
+/// Sizes and settings of a convolution; the default is 3x3, stride 1, "same" padding, with bias, linear.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Conv2dConfig {
+    pub inputs: usize,
+    pub outputs: usize,
+    pub kernel: usize,
+    pub stride: usize,
+    pub padding: usize,
+    pub bias: bool,
+    pub activation: Activation,
+    pub init: Init,
+}
+
+impl Conv2dConfig {
+    /// `kernel x kernel`, padded so that stride 1 keeps the size (odd kernels).
+    pub fn new(inputs: usize, outputs: usize, kernel: usize) -> Self {
+        Self {
+            inputs,
+            outputs,
+            kernel,
+            stride: 1,
+            padding: kernel / 2,
+            bias: true,
+            activation: Activation::None,
+            init: Init::PYTORCH,
+        }
+    }
+
+    pub fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    pub fn padding(self, padding: usize) -> Self {
+        Self { padding, ..self }
+    }
+
+    pub fn activation(self, activation: Activation) -> Self {
+        Self { activation, ..self }
+    }
+
+    pub fn without_bias(self) -> Self {
+        Self { bias: false, ..self }
+    }
+
+    pub fn init(self, init: Init) -> Self {
+        Self { init, ..self }
+    }
+
+    fn weight_shape(&self) -> [usize; 4] {
+        [self.outputs, self.inputs, self.kernel, self.kernel]
+    }
+
+    fn create_bias(&self, scope: &mut Scope<'_>) -> Result<Option<Param>, NnError> {
+        if !self.bias {
+            return Ok(None);
+        }
+        // PyTorch draws the bias within 1 / sqrt(fan_in) of the weight; other initialisers start it at zero.
+        let fan_in = (self.inputs * self.kernel * self.kernel).max(1) as f32;
+        let init =
+            if self.init == Init::PYTORCH { Init::Uniform { bound: fan_in.sqrt().recip() } } else { Init::Zeros };
+        scope.param("bias", &[self.outputs], init).map(Some)
+    }
+
+    fn apply(
+        &self,
+        inputs: &[ConvInput<'_>],
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        norm: Option<&InstanceNorm>,
+    ) -> CandleResult<Value> {
+        let parameters = norm.map(InstanceNorm::tensors);
+        let norm = match (&parameters, norm) {
+            (Some((gamma, beta)), Some(norm)) => {
+                ConvNorm::Instance { epsilon: norm.epsilon(), gamma: gamma.as_ref(), beta: beta.as_ref() }
+            }
+            _ => ConvNorm::None,
+        };
+        let options =
+            ConvOptions { stride: [self.stride; 2], padding: [self.padding; 2], norm, activation: self.activation };
+        conv2d_fused(inputs, weight, bias, options)
+    }
+}
+
+/// A 2D convolution with parameters `weight` and `bias`.
+#[derive(Clone, Debug)]
+pub struct Conv2d {
+    config: Conv2dConfig,
+    weight: Param,
+    bias: Option<Param>,
+}
+
+impl Conv2d {
+    pub fn new(mut scope: Scope<'_>, config: Conv2dConfig) -> Result<Self, NnError> {
+        let weight = scope.param("weight", &config.weight_shape(), config.init)?;
+        let bias = config.create_bias(&mut scope)?;
+        Ok(Self { config, weight, bias })
+    }
+
+    pub fn config(&self) -> &Conv2dConfig {
+        &self.config
+    }
+
+    /// `[n, inputs, h, w]` to `[n, outputs, h', w']`.
+    pub fn forward(&self, x: &Value) -> CandleResult<Value> {
+        self.forward_fused(&[x.into()], None)
+    }
+
+    /// Several inputs one after the other in the channels, each enlarged if asked; instance normalization before the
+    /// activation. One op, no intermediate images.
+    pub fn forward_fused(&self, inputs: &[ConvInput<'_>], norm: Option<&InstanceNorm>) -> CandleResult<Value> {
+        let bias = self.bias.as_ref().map(Param::tensor);
+        self.config.apply(inputs, &self.weight.tensor(), bias.as_ref(), norm)
+    }
+}
+
+/// A convolution whose weight is divided by its largest singular value. Parameters `weight_orig` and `bias`, buffers
+/// `weight_u` and `weight_v`, as PyTorch's `spectral_norm` names them.
+#[derive(Clone, Debug)]
+pub struct SpectralConv2d {
+    config: Conv2dConfig,
+    weight: Param,
+    bias: Option<Param>,
+    left: StateBuffer,
+    right: StateBuffer,
+}
+
+impl SpectralConv2d {
+    pub fn new(mut scope: Scope<'_>, config: Conv2dConfig) -> Result<Self, NnError> {
+        let bias = config.create_bias(&mut scope)?;
+        let weight = scope.param("weight_orig", &config.weight_shape(), config.init)?;
+        let (rows, columns) = (config.outputs, config.inputs * config.kernel * config.kernel);
+        let left = scope.buffer("weight_u", &[rows], Init::Normal { deviation: 1.0 })?;
+        let right = scope.buffer("weight_v", &[columns], Init::Normal { deviation: 1.0 })?;
+        let layer = Self { config, weight, bias, left, right };
+        // As PyTorch does at creation: a few rounds of power iteration from the random start.
+        layer.normalized(15)?;
+        Ok(layer)
+    }
+
+    /// `train` improves the singular vectors by one round first.
+    pub fn forward(&self, x: &Value, train: bool) -> CandleResult<Value> {
+        let weight = self.normalized(usize::from(train))?;
+        let bias = self.bias.as_ref().map(Param::tensor);
+        self.config.apply(&[x.into()], &weight, bias.as_ref(), None)
+    }
+
+    fn normalized(&self, rounds: usize) -> CandleResult<Tensor> {
+        let (mut left, mut right) = (self.left.lock(), self.right.lock());
+        let widen = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect();
+        let mut vectors = SingularVectors { left: widen(&left), right: widen(&right) };
+        let weight = spectral_normalize(&self.weight.tensor(), &mut vectors, rounds)?;
+        left.iter_mut().zip(&vectors.left).for_each(|(to, &from)| *to = from as f32);
+        right.iter_mut().zip(&vectors.right).for_each(|(to, &from)| *to = from as f32);
+        Ok(weight)
+    }
+}

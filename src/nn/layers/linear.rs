@@ -1,0 +1,42 @@
+//! The fully connected layer.
+
+use candle_core::Result as CandleResult;
+
+use crate::nn::error::NnError;
+use crate::nn::init::Init;
+use crate::nn::ops::{Activation, Value, linear};
+use crate::nn::params::{Param, Scope};
+
+/// `activation(x weight^T + bias)` with parameters `weight` `[outputs, inputs]` and `bias` `[outputs]`.
+#[derive(Clone, Debug)]
+pub struct Linear {
+    weight: Param,
+    bias: Param,
+    activation: Activation,
+}
+
+impl Linear {
+    /// PyTorch's initialisation.
+    pub fn new(scope: Scope<'_>, inputs: usize, outputs: usize, activation: Activation) -> Result<Self, NnError> {
+        let bias = Init::Uniform { bound: (inputs.max(1) as f32).sqrt().recip() };
+        Self::with_init(scope, [inputs, outputs], activation, [Init::PYTORCH, bias])
+    }
+
+    /// `sizes` are inputs and outputs, `inits` those of weight and bias.
+    pub fn with_init(
+        mut scope: Scope<'_>,
+        sizes: [usize; 2],
+        activation: Activation,
+        inits: [Init; 2],
+    ) -> Result<Self, NnError> {
+        let [inputs, outputs] = sizes;
+        let weight = scope.param("weight", &[outputs, inputs], inits[0])?;
+        let bias = scope.param("bias", &[outputs], inits[1])?;
+        Ok(Self { weight, bias, activation })
+    }
+
+    /// `[..., inputs]` to `[..., outputs]`.
+    pub fn forward(&self, x: &Value) -> CandleResult<Value> {
+        linear(x, &self.weight.tensor(), Some(&self.bias.tensor()), self.activation)
+    }
+}

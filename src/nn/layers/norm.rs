@@ -1,0 +1,139 @@
+//! Normalization layers.
+
+use candle_core::{Result as CandleResult, Tensor};
+
+use crate::nn::error::NnError;
+use crate::nn::init::Init;
+use crate::nn::ops::{
+    Activation, BatchStatistics, NormOptions, Value, batch_norm, group_norm, instance_norm, layer_norm,
+};
+use crate::nn::params::{Param, Scope, StateBuffer};
+
+const EPSILON: f64 = 1e-5;
+
+/// Scale and shift of a normalization, `weight` and `bias`.
+#[derive(Clone, Debug)]
+struct Affine {
+    gamma: Param,
+    beta: Param,
+}
+
+impl Affine {
+    fn new(scope: &mut Scope<'_>, size: usize) -> Result<Self, NnError> {
+        Ok(Self {
+            gamma: scope.param("weight", &[size], Init::Ones)?,
+            beta: scope.param("bias", &[size], Init::Zeros)?,
+        })
+    }
+}
+
+/// Runs `normalize` with the options that `affine` and `activation` make.
+fn with_options<R>(affine: Option<&Affine>, activation: Activation, normalize: impl FnOnce(NormOptions<'_>) -> R) -> R {
+    let gamma = affine.map(|affine| affine.gamma.tensor());
+    let beta = affine.map(|affine| affine.beta.tensor());
+    normalize(NormOptions { gamma: gamma.as_ref(), beta: beta.as_ref(), epsilon: EPSILON, activation })
+}
+
+/// Instance normalization, with or without learned scale and shift.
+#[derive(Clone, Debug)]
+pub struct InstanceNorm {
+    affine: Option<Affine>,
+}
+
+impl InstanceNorm {
+    /// No parameters, as PyTorch's default.
+    pub fn plain() -> Self {
+        Self { affine: None }
+    }
+
+    pub fn affine(mut scope: Scope<'_>, channels: usize) -> Result<Self, NnError> {
+        Ok(Self { affine: Some(Affine::new(&mut scope, channels)?) })
+    }
+
+    pub fn epsilon(&self) -> f64 {
+        EPSILON
+    }
+
+    /// Scale and shift, if it has them.
+    pub fn tensors(&self) -> (Option<Tensor>, Option<Tensor>) {
+        (self.affine.as_ref().map(|a| a.gamma.tensor()), self.affine.as_ref().map(|a| a.beta.tensor()))
+    }
+
+    pub fn forward(&self, x: &Value, activation: Activation) -> CandleResult<Value> {
+        with_options(self.affine.as_ref(), activation, |options| instance_norm(x, options))
+    }
+}
+
+/// Group normalization with learned scale and shift.
+#[derive(Clone, Debug)]
+pub struct GroupNorm {
+    groups: usize,
+    affine: Affine,
+}
+
+impl GroupNorm {
+    pub fn new(mut scope: Scope<'_>, groups: usize, channels: usize) -> Result<Self, NnError> {
+        Ok(Self { groups, affine: Affine::new(&mut scope, channels)? })
+    }
+
+    pub fn forward(&self, x: &Value, activation: Activation) -> CandleResult<Value> {
+        with_options(Some(&self.affine), activation, |options| group_norm(x, self.groups, options))
+    }
+}
+
+/// Batch normalization with learned scale and shift and running statistics (`running_mean`, `running_var`).
+#[derive(Clone, Debug)]
+pub struct BatchNorm {
+    affine: Affine,
+    mean: StateBuffer,
+    variance: StateBuffer,
+    momentum: f64,
+}
+
+impl BatchNorm {
+    pub fn new(mut scope: Scope<'_>, channels: usize) -> Result<Self, NnError> {
+        let affine = Affine::new(&mut scope, channels)?;
+        let mean = scope.buffer("running_mean", &[channels], Init::Zeros)?;
+        let variance = scope.buffer("running_var", &[channels], Init::Ones)?;
+        Ok(Self { affine, mean, variance, momentum: 0.1 })
+    }
+
+    /// `train` normalizes by the batch and moves the running statistics (variance unbiased there, as in PyTorch);
+    /// otherwise the running statistics are used.
+    pub fn forward(&self, x: &Value, activation: Activation, train: bool) -> CandleResult<Value> {
+        if !train {
+            let widen = |buffer: &StateBuffer| buffer.get().into_iter().map(f64::from).collect::<Vec<_>>();
+            let (mean, variance) = (widen(&self.mean), widen(&self.variance));
+            let statistics = BatchStatistics::Fixed { mean: &mean, variance: &variance };
+            return with_options(Some(&self.affine), activation, |o| batch_norm(x, statistics, o)).map(|(y, _)| y);
+        }
+        let (y, moments) = with_options(Some(&self.affine), activation, |o| batch_norm(x, BatchStatistics::Batch, o))?;
+        let [n, _, h, w] = x.dims4()?;
+        let count = (n * h * w) as f64;
+        let unbiased = if count > 1.0 { count / (count - 1.0) } else { 1.0 };
+        let follow = |buffer: &StateBuffer, values: &[f64], scale: f64| {
+            for (running, value) in buffer.lock().iter_mut().zip(values) {
+                *running = ((1.0 - self.momentum) * f64::from(*running) + self.momentum * scale * value) as f32;
+            }
+        };
+        follow(&self.mean, &moments.mean, 1.0);
+        follow(&self.variance, &moments.variance, unbiased);
+        Ok(y)
+    }
+}
+
+/// Layer normalization over the last dimension with learned scale and shift.
+#[derive(Clone, Debug)]
+pub struct LayerNorm {
+    affine: Affine,
+}
+
+impl LayerNorm {
+    pub fn new(mut scope: Scope<'_>, width: usize) -> Result<Self, NnError> {
+        Ok(Self { affine: Affine::new(&mut scope, width)? })
+    }
+
+    pub fn forward(&self, x: &Value, activation: Activation) -> CandleResult<Value> {
+        with_options(Some(&self.affine), activation, |options| layer_norm(x, options))
+    }
+}

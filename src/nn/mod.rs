@@ -1,0 +1,44 @@
+//! Neural networks on Candle: native ops with their own backward, layers, initialisers, optimizers, networks.
+//!
+//! A network's activations are [`Value`]s; its parameters live in a [`ParamStore`]; losses are candle tensors:
+//!
+//! ```
+//! use bingrasp::contract::Seed;
+//! use bingrasp::nn::layers::{Conv2d, Conv2dConfig};
+//! use bingrasp::nn::ops::{Activation, loss};
+//! use bingrasp::nn::{Adam, AdamConfig, ParamStore, Value};
+//! use candle_core::{DType, Device, Tensor};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let mut store = ParamStore::new(Seed(1), &Device::Cpu);
+//! let conv = Conv2d::new(store.root().sub("conv1"), Conv2dConfig::new(3, 8, 3).activation(Activation::Relu))?;
+//! let mut adam = Adam::new(&[&store], AdamConfig::default())?;
+//!
+//! let images = Tensor::ones((2, 3, 16, 16), DType::F32, &Device::Cpu)?;
+//! let features = conv.forward(&Value::from_tensor(&images)?)?;
+//! let loss = loss::squared_error(&features.to_tensor()?, 0.5)?;
+//! adam.step(&loss.backward()?, 1e-3)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Train inside [`with_large_stack`]: candle's backward pass recurses.
+
+pub mod bench;
+pub mod error;
+pub mod init;
+pub mod layers;
+pub mod networks;
+pub mod ops;
+pub mod optim;
+pub mod params;
+pub mod schedule;
+mod threads;
+
+pub use error::NnError;
+pub use init::Init;
+pub use ops::Value;
+pub use optim::{Adam, AdamConfig, Sgd, SgdConfig, StepReport};
+pub use params::{Param, ParamStore, Scope, StateBuffer};
+pub use schedule::Schedule;
+pub use threads::with_large_stack;

@@ -1,0 +1,344 @@
+//! Optimizers whose whole state is data: Adam (and AdamW), SGD with momentum; clipping and the guard against NaN.
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::error::NnError;
+use super::ops::update::{self, AdamFactors};
+use super::params::{Param, ParamStore, index_state};
+
+type Result<T> = std::result::Result<T, NnError>;
+
+/// What one optimizer step did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepReport {
+    /// Global norm of all gradients before clipping.
+    pub gradient_norm: f64,
+    /// The gradients were not finite and nothing was changed.
+    pub skipped: bool,
+}
+
+/// Clipping and the NaN guard, common to all optimizers.
+#[derive(Clone, Debug, Default)]
+struct Guard {
+    skipped_total: u64,
+    skipped_in_a_row: u32,
+}
+
+/// This many non-finite steps in a row end the training.
+const NON_FINITE_LIMIT: u32 = 3;
+
+impl Guard {
+    /// The gradients of `params`, in their order, with the global norm; `None` stands for a step to skip.
+    fn admit<'a>(
+        &mut self,
+        params: &'a [Param],
+        grads: &'a GradStore,
+    ) -> Result<(f64, Option<Vec<(usize, &'a Param, &'a Tensor)>>)> {
+        let found: Vec<_> = params
+            .iter()
+            .enumerate()
+            .filter_map(|(index, param)| Some((index, param, grads.get(param.var())?)))
+            .collect();
+        let mut squares = 0.0;
+        for (_, _, gradient) in &found {
+            squares += update::sum_of_squares(gradient)?;
+        }
+        let norm = squares.sqrt();
+        if norm.is_finite() {
+            self.skipped_in_a_row = 0;
+            return Ok((norm, Some(found)));
+        }
+        self.skipped_total += 1;
+        self.skipped_in_a_row += 1;
+        if self.skipped_in_a_row >= NON_FINITE_LIMIT {
+            return Err(NnError::Diverged { in_a_row: self.skipped_in_a_row, norm });
+        }
+        Ok((norm, None))
+    }
+}
+
+/// The factor that brings a gradient of this norm down to `limit`.
+fn clip_factor(norm: f64, limit: Option<f64>) -> f64 {
+    match limit {
+        Some(limit) if norm > limit => limit / norm,
+        _ => 1.0,
+    }
+}
+
+/// Settings of [`Adam`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdamConfig {
+    pub beta1: f64,
+    pub beta2: f64,
+    pub epsilon: f64,
+    pub weight_decay: f64,
+    /// Weight decay shrinks the parameter (AdamW, Loshchilov and Hutter, 2019) instead of joining the gradient.
+    pub decoupled: bool,
+    /// Largest global norm of the gradients.
+    pub clip_norm: Option<f64>,
+}
+
+impl Default for AdamConfig {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0, decoupled: false, clip_norm: None }
+    }
+}
+
+/// Moments where the parameter is: floats beside the fused update, tensors on other devices.
+#[derive(Debug)]
+enum Moments {
+    Host { m: Vec<f32>, v: Vec<f32> },
+    Device { m: Tensor, v: Tensor },
+}
+
+/// Adam (Kingma and Ba, 2015), in PyTorch's order of operations.
+#[derive(Debug)]
+pub struct Adam {
+    config: AdamConfig,
+    params: Vec<Param>,
+    moments: Vec<Moments>,
+    /// Steps each parameter has taken part in.
+    steps: Vec<u64>,
+    guard: Guard,
+}
+
+impl Adam {
+    /// For all parameters of the stores, in order. Parameters of different stores may share names if their stores were
+    /// given different scopes; the state is listed by name and must be unambiguous.
+    pub fn new(stores: &[&ParamStore], config: AdamConfig) -> Result<Self> {
+        let params: Vec<Param> = stores.iter().flat_map(|store| store.params().cloned()).collect();
+        Self::for_params(params, config)
+    }
+
+    pub fn for_params(params: Vec<Param>, config: AdamConfig) -> Result<Self> {
+        let mut moments = Vec::with_capacity(params.len());
+        for param in &params {
+            let var = param.var();
+            moments.push(if update::is_fused(var) {
+                Moments::Host { m: vec![0.0; var.elem_count()], v: vec![0.0; var.elem_count()] }
+            } else {
+                Moments::Device { m: var.zeros_like()?, v: var.zeros_like()? }
+            });
+        }
+        let steps = vec![0; params.len()];
+        Ok(Self { config, params, moments, steps, guard: Guard::default() })
+    }
+
+    pub fn config(&self) -> &AdamConfig {
+        &self.config
+    }
+
+    /// Steps skipped so far because of non-finite gradients.
+    pub fn skipped_steps(&self) -> u64 {
+        self.guard.skipped_total
+    }
+
+    /// Moves every parameter that has a gradient. Non-finite gradients skip the step; the third time in a row is an
+    /// error.
+    pub fn step(&mut self, grads: &GradStore, learning_rate: f64) -> Result<StepReport> {
+        let (norm, found) = self.guard.admit(&self.params, grads)?;
+        let Some(found) = found else { return Ok(StepReport { gradient_norm: norm, skipped: true }) };
+        let c = self.config;
+        let scale = clip_factor(norm, c.clip_norm);
+        for (index, param, gradient) in found {
+            self.steps[index] += 1;
+            let t = self.steps[index].min(i32::MAX as u64) as i32;
+            let rate = learning_rate / (1.0 - c.beta1.powi(t));
+            let root_scale = 1.0 / (1.0 - c.beta2.powi(t)).sqrt();
+            let (l2, shrink) =
+                if c.decoupled { (0.0, 1.0 - learning_rate * c.weight_decay) } else { (c.weight_decay, 1.0) };
+            match &mut self.moments[index] {
+                Moments::Host { m, v } => {
+                    let factors = AdamFactors {
+                        gradient_scale: scale as f32,
+                        beta1: c.beta1 as f32,
+                        beta2: c.beta2 as f32,
+                        rate: rate as f32,
+                        root_scale: root_scale as f32,
+                        epsilon: c.epsilon as f32,
+                        l2: l2 as f32,
+                        shrink: shrink as f32,
+                    };
+                    update::adam(param.var(), gradient, (m, v), factors)?;
+                }
+                Moments::Device { m, v } => {
+                    let w = param.var().as_detached_tensor();
+                    let g = ((gradient.detach() * scale)? + (&w * l2)?)?;
+                    *m = ((&*m * c.beta1)? + (&g * (1.0 - c.beta1))?)?;
+                    *v = ((&*v * c.beta2)? + (g.sqr()? * (1.0 - c.beta2))?)?;
+                    let change = ((&*m * rate)? / ((v.sqrt()? * root_scale)? + c.epsilon)?)?;
+                    param.var().set(&((w * shrink)? - change)?)?;
+                }
+            }
+        }
+        Ok(StepReport { gradient_norm: norm, skipped: false })
+    }
+
+    /// Moments (`<parameter>.exp_avg`, `<parameter>.exp_avg_sq`), step counts and the guard's counters.
+    pub fn state_tensors(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut state = Vec::with_capacity(3 * self.params.len() + 1);
+        for ((param, moments), &steps) in self.params.iter().zip(&self.moments).zip(&self.steps) {
+            let dims = param.var().dims();
+            let (m, v) = match moments {
+                Moments::Host { m, v } => {
+                    (Tensor::from_slice(m, dims, &Device::Cpu)?, Tensor::from_slice(v, dims, &Device::Cpu)?)
+                }
+                Moments::Device { m, v } => (m.copy()?, v.copy()?),
+            };
+            let name = param.name();
+            state.push((format!("{name}.exp_avg"), m));
+            state.push((format!("{name}.exp_avg_sq"), v));
+            state.push((format!("{name}.step"), counters(&[steps])?));
+        }
+        state.push((GUARD.into(), counters(&[self.guard.skipped_total, self.guard.skipped_in_a_row.into()])?));
+        Ok(state)
+    }
+
+    /// Takes over what [`Adam::state_tensors`] gave, in any order. On error nothing has changed.
+    pub fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        let mut reader = StateReader::new(state)?;
+        let (mut moments, mut steps) = (Vec::new(), Vec::new());
+        for (param, old) in self.params.iter().zip(&self.moments) {
+            let name = param.name();
+            let dims = param.var().dims();
+            let m = reader.tensor(&format!("{name}.exp_avg"), dims)?;
+            let v = reader.tensor(&format!("{name}.exp_avg_sq"), dims)?;
+            moments.push(match old {
+                Moments::Host { .. } => Moments::Host { m: floats(&m)?, v: floats(&v)? },
+                Moments::Device { .. } => {
+                    let var = param.var();
+                    let place = |t: Tensor| t.to_dtype(var.dtype())?.to_device(var.device());
+                    Moments::Device { m: place(m)?, v: place(v)? }
+                }
+            });
+            steps.push(reader.counters::<1>(&format!("{name}.step"))?[0]);
+        }
+        let [total, in_a_row] = reader.counters::<2>(GUARD)?;
+        reader.finish()?;
+        self.moments = moments;
+        self.steps = steps;
+        self.guard = Guard { skipped_total: total, skipped_in_a_row: in_a_row.min(u64::from(u32::MAX)) as u32 };
+        Ok(())
+    }
+}
+
+const GUARD: &str = "optimizer.skipped_steps";
+
+/// Settings of [`Sgd`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SgdConfig {
+    pub momentum: f64,
+    pub weight_decay: f64,
+    pub clip_norm: Option<f64>,
+}
+
+/// Stochastic gradient descent with momentum, in PyTorch's form. Parameters must be f32 on the CPU.
+#[derive(Debug)]
+pub struct Sgd {
+    config: SgdConfig,
+    params: Vec<Param>,
+    velocities: Vec<Vec<f32>>,
+    guard: Guard,
+}
+
+impl Sgd {
+    pub fn new(stores: &[&ParamStore], config: SgdConfig) -> Self {
+        let params: Vec<Param> = stores.iter().flat_map(|store| store.params().cloned()).collect();
+        let velocities = params.iter().map(|param| vec![0.0; param.var().elem_count()]).collect();
+        Self { config, params, velocities, guard: Guard::default() }
+    }
+
+    /// As [`Adam::step`].
+    pub fn step(&mut self, grads: &GradStore, learning_rate: f64) -> Result<StepReport> {
+        let (norm, found) = self.guard.admit(&self.params, grads)?;
+        let Some(found) = found else { return Ok(StepReport { gradient_norm: norm, skipped: true }) };
+        let c = self.config;
+        let factors = [clip_factor(norm, c.clip_norm), c.momentum, learning_rate, c.weight_decay].map(|x| x as f32);
+        for (index, param, gradient) in found {
+            update::momentum(param.var(), gradient, &mut self.velocities[index], factors)?;
+        }
+        Ok(StepReport { gradient_norm: norm, skipped: false })
+    }
+
+    /// Velocities (`<parameter>.momentum_buffer`) and the guard's counters.
+    pub fn state_tensors(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut state = Vec::with_capacity(self.params.len() + 1);
+        for (param, velocity) in self.params.iter().zip(&self.velocities) {
+            let tensor = Tensor::from_slice(velocity, param.var().dims(), &Device::Cpu)?;
+            state.push((format!("{}.momentum_buffer", param.name()), tensor));
+        }
+        state.push((GUARD.into(), counters(&[self.guard.skipped_total, self.guard.skipped_in_a_row.into()])?));
+        Ok(state)
+    }
+
+    pub fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
+        let mut reader = StateReader::new(state)?;
+        let mut velocities = Vec::new();
+        for param in &self.params {
+            velocities.push(floats(&reader.tensor(&format!("{}.momentum_buffer", param.name()), param.var().dims())?)?);
+        }
+        let [total, in_a_row] = reader.counters::<2>(GUARD)?;
+        reader.finish()?;
+        self.velocities = velocities;
+        self.guard = Guard { skipped_total: total, skipped_in_a_row: in_a_row.min(u64::from(u32::MAX)) as u32 };
+        Ok(())
+    }
+}
+
+fn floats(tensor: &Tensor) -> Result<Vec<f32>> {
+    Ok(tensor.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?)
+}
+
+/// Counters as a tensor of 64-bit integers, which safetensors stores exactly.
+fn counters(values: &[u64]) -> Result<Tensor> {
+    let values: Vec<i64> = values.iter().map(|&value| i64::try_from(value).unwrap_or(i64::MAX)).collect();
+    Ok(Tensor::new(values, &Device::Cpu)?)
+}
+
+/// Reads a state by name and notices what is left over.
+struct StateReader<'a> {
+    found: std::collections::BTreeMap<&'a str, &'a Tensor>,
+}
+
+impl<'a> StateReader<'a> {
+    fn new(state: &'a [(String, Tensor)]) -> Result<Self> {
+        Ok(Self { found: index_state(state)? })
+    }
+
+    fn tensor(&mut self, name: &str, expected: &[usize]) -> Result<Tensor> {
+        let tensor = self.found.remove(name).ok_or_else(|| NnError::Missing { name: name.into() })?;
+        if tensor.dims() != expected {
+            let found = tensor.dims().to_vec();
+            return Err(NnError::Shape { name: name.into(), expected: expected.to_vec(), found });
+        }
+        Ok(tensor.detach())
+    }
+
+    fn counters<const N: usize>(&mut self, name: &str) -> Result<[u64; N]> {
+        let tensor = self.tensor(name, &[N])?;
+        let bad = |reason: String| NnError::Value { name: name.into(), reason };
+        if tensor.dtype() != DType::I64 {
+            return Err(bad(format!("expected 64-bit integers, found {:?}", tensor.dtype())));
+        }
+        let mut values = [0; N];
+        for (value, number) in values.iter_mut().zip(tensor.to_vec1::<i64>()?) {
+            *value = u64::try_from(number).map_err(|_| bad(format!("a count of {number}")))?;
+        }
+        Ok(values)
+    }
+
+    fn finish(self) -> Result<()> {
+        match self.found.keys().next() {
+            Some(name) => Err(NnError::Unexpected { name: (*name).into() }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "optim_tests.rs"]
+mod tests;

@@ -1,0 +1,396 @@
+//! The ordered store of everything a network learns or remembers.
+//!
+//! Parameters are candle `Var`s, buffers (running statistics, singular vectors) plain floats; both are listed in the
+//! order in which layers created them, under names like PyTorch's (`encoder.conv1.weight`). Each parameter is drawn from
+//! its own stream, derived from the seed and its name, so that adding a layer changes no other.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use super::error::NnError;
+use super::init::{Init, draw};
+use super::ops::update;
+use crate::contract::Seed;
+
+type Result<T> = std::result::Result<T, NnError>;
+
+/// A learned tensor, shared by the layer that uses it and the store that lists it.
+#[derive(Clone, Debug)]
+pub struct Param {
+    name: Arc<str>,
+    var: Var,
+    frozen: Arc<AtomicUsize>,
+}
+
+impl Param {
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn var(&self) -> &Var {
+        &self.var
+    }
+
+    /// The tensor to compute with: tracked, unless the store is frozen.
+    pub fn tensor(&self) -> Tensor {
+        if self.frozen.load(Ordering::Relaxed) == 0 {
+            self.var.as_tensor().clone()
+        } else {
+            self.var.as_detached_tensor()
+        }
+    }
+}
+
+/// Floats that are saved with the parameters but not learned by gradient.
+#[derive(Clone, Debug)]
+pub struct StateBuffer {
+    name: Arc<str>,
+    shape: Vec<usize>,
+    values: Arc<Mutex<Vec<f32>>>,
+}
+
+impl StateBuffer {
+    pub fn lock(&self) -> MutexGuard<'_, Vec<f32>> {
+        // Plain floats: a panic elsewhere cannot leave them inconsistent beyond being half updated.
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn get(&self) -> Vec<f32> {
+        self.lock().clone()
+    }
+
+    /// Panics when the length changes: a layer's buffers have fixed sizes.
+    pub fn set(&self, values: &[f32]) {
+        self.lock().copy_from_slice(values);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Entry {
+    Param(Param),
+    Buffer(StateBuffer),
+}
+
+impl Entry {
+    fn name(&self) -> &str {
+        match self {
+            Self::Param(param) => &param.name,
+            Self::Buffer(buffer) => &buffer.name,
+        }
+    }
+}
+
+/// All parameters and buffers of one network.
+#[derive(Debug)]
+pub struct ParamStore {
+    entries: Vec<Entry>,
+    names: BTreeMap<String, usize>,
+    seed: Seed,
+    device: Device,
+    dtype: DType,
+    frozen: Arc<AtomicUsize>,
+}
+
+/// While this lives, the store's parameters take part in no gradient.
+#[must_use = "parameters thaw as soon as this is dropped"]
+pub struct Frozen(Arc<AtomicUsize>);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl ParamStore {
+    /// An empty store; `seed` decides every initial value.
+    pub fn new(seed: Seed, device: &Device) -> Self {
+        Self::with_dtype(seed, device, DType::F32)
+    }
+
+    /// As [`ParamStore::new`], with another float type (gradient checks run in f64).
+    pub fn with_dtype(seed: Seed, device: &Device, dtype: DType) -> Self {
+        Self {
+            entries: Vec::new(),
+            names: BTreeMap::new(),
+            seed,
+            device: device.clone(),
+            dtype,
+            frozen: Arc::default(),
+        }
+    }
+
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Where layers create their parameters, without a prefix.
+    pub fn root(&mut self) -> Scope<'_> {
+        Scope { store: self, prefix: String::new() }
+    }
+
+    fn insert(&mut self, entry: Entry) -> Result<()> {
+        let name = entry.name().to_owned();
+        if self.names.contains_key(&name) {
+            return Err(NnError::NameTaken { name });
+        }
+        self.names.insert(name, self.entries.len());
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// Parameters in the order of their creation.
+    pub fn params(&self) -> impl Iterator<Item = &Param> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Param(param) => Some(param),
+            Entry::Buffer(_) => None,
+        })
+    }
+
+    /// Number of learned floats.
+    pub fn parameter_count(&self) -> usize {
+        self.params().map(|param| param.var.elem_count()).sum()
+    }
+
+    /// Keeps gradients away from all parameters until the guard is dropped: gradients pass through the network to its
+    /// input without computing those of its weights.
+    pub fn freeze(&self) -> Frozen {
+        self.frozen.fetch_add(1, Ordering::Relaxed);
+        Frozen(self.frozen.clone())
+    }
+
+    /// Names and current values of parameters and buffers, in order; copies, so training may go on meanwhile.
+    pub fn state_tensors(&self) -> Result<Vec<(String, Tensor)>> {
+        self.entries
+            .iter()
+            .map(|entry| {
+                let tensor = match entry {
+                    Entry::Param(param) => param.var.as_detached_tensor().copy()?,
+                    Entry::Buffer(buffer) => Tensor::from_vec(buffer.get(), buffer.shape.as_slice(), &Device::Cpu)?,
+                };
+                Ok((entry.name().to_owned(), tensor))
+            })
+            .collect()
+    }
+
+    /// Takes over a state that names exactly this store's tensors, in any order. On error nothing has changed.
+    pub fn load_state(&self, state: &[(String, Tensor)]) -> Result<()> {
+        let found = index_state(state)?;
+        if let Some(name) = found.keys().find(|name| !self.names.contains_key(**name)) {
+            return Err(NnError::Unexpected { name: (*name).to_owned() });
+        }
+        let mut values = Vec::with_capacity(self.entries.len());
+        for entry in &self.entries {
+            let name = entry.name();
+            let tensor = *found.get(name).ok_or_else(|| NnError::Missing { name: name.to_owned() })?;
+            let (expected, dtype, device) = match entry {
+                Entry::Param(param) => (param.var.dims(), self.dtype, &self.device),
+                Entry::Buffer(buffer) => (&buffer.shape[..], DType::F32, &Device::Cpu),
+            };
+            if tensor.dims() != expected {
+                return Err(NnError::Shape {
+                    name: name.to_owned(),
+                    expected: expected.to_vec(),
+                    found: tensor.dims().to_vec(),
+                });
+            }
+            values.push(tensor.detach().to_dtype(dtype)?.to_device(device)?.contiguous()?);
+        }
+        for (entry, tensor) in self.entries.iter().zip(values) {
+            match entry {
+                Entry::Param(param) if param.var.is_same_storage(&tensor) => {}
+                Entry::Param(param) => param.var.set(&tensor)?,
+                Entry::Buffer(buffer) => buffer.set(&tensor.flatten_all()?.to_vec1::<f32>()?),
+            }
+        }
+        Ok(())
+    }
+
+    /// `self = rate * source + (1 - rate) * self`, parameter by parameter: a lagged (Polyak, EMA) copy. Buffers are
+    /// copied. Both stores must have the same entries.
+    pub fn follow(&self, source: &Self, rate: f64) -> Result<()> {
+        if self.entries.len() != source.entries.len() {
+            let (longer, shorter) =
+                if self.entries.len() > source.entries.len() { (self, source) } else { (source, self) };
+            let name = longer.names.keys().find(|name| !shorter.names.contains_key(*name)).cloned().unwrap_or_default();
+            return Err(NnError::Missing { name });
+        }
+        for (to, from) in self.entries.iter().zip(&source.entries) {
+            match (to, from) {
+                (Entry::Param(to), Entry::Param(from)) if to.name == from.name && to.var.dims() == from.var.dims() => {
+                    update::blend(&to.var, &from.var, rate)?;
+                }
+                (Entry::Buffer(to), Entry::Buffer(from)) if to.name == from.name && to.shape == from.shape => {
+                    let values = from.get();
+                    to.set(&values);
+                }
+                _ => return Err(NnError::Missing { name: from.name().to_owned() }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes this store an exact copy of `source`.
+    pub fn copy_from(&self, source: &Self) -> Result<()> {
+        self.load_state(&source.state_tensors()?)
+    }
+}
+
+trait SameStorage {
+    fn is_same_storage(&self, tensor: &Tensor) -> bool;
+}
+
+impl SameStorage for Var {
+    /// Whether `tensor` is (a view of) this very variable, which candle refuses to set.
+    fn is_same_storage(&self, tensor: &Tensor) -> bool {
+        self.as_tensor().id() == tensor.id()
+    }
+}
+
+/// Tensors by name; twice the same name is an error.
+pub(crate) fn index_state(state: &[(String, Tensor)]) -> Result<BTreeMap<&str, &Tensor>> {
+    let mut found = BTreeMap::new();
+    for (name, tensor) in state {
+        if found.insert(name.as_str(), tensor).is_some() {
+            return Err(NnError::Duplicate { name: name.clone() });
+        }
+    }
+    Ok(found)
+}
+
+/// A place in the store with a name prefix; layers create their tensors through it.
+pub struct Scope<'a> {
+    store: &'a mut ParamStore,
+    prefix: String,
+}
+
+impl Scope<'_> {
+    /// The place called `name` below this one.
+    pub fn sub(&mut self, name: impl std::fmt::Display) -> Scope<'_> {
+        let prefix = self.full_name(&name.to_string());
+        Scope { store: self.store, prefix }
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+    }
+
+    /// Creates a parameter.
+    pub fn param(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Param> {
+        let name = self.full_name(name);
+        let mut rng = self.store.seed.derive(&name, 0).rng();
+        let values = Tensor::from_vec(draw(init, shape, &mut rng), shape, &Device::Cpu)?;
+        let values = values.to_dtype(self.store.dtype)?.to_device(&self.store.device)?;
+        let param = Param { name: name.into(), var: Var::from_tensor(&values)?, frozen: self.store.frozen.clone() };
+        self.store.insert(Entry::Param(param.clone()))?;
+        Ok(param)
+    }
+
+    /// Creates a buffer.
+    pub fn buffer(&mut self, name: &str, shape: &[usize], init: Init) -> Result<StateBuffer> {
+        let name = self.full_name(name);
+        let values = draw(init, shape, &mut self.store.seed.derive(&name, 0).rng());
+        let buffer = StateBuffer { name: name.into(), shape: shape.to_vec(), values: Arc::new(Mutex::new(values)) };
+        self.store.insert(Entry::Buffer(buffer.clone()))?;
+        Ok(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(seed: u64) -> Result<(ParamStore, Param, StateBuffer)> {
+        let mut store = ParamStore::new(Seed(seed), &Device::Cpu);
+        let weight = store.root().sub("encoder").sub("conv1").param("weight", &[2, 3], Init::PYTORCH)?;
+        let mean = store.root().sub("encoder").buffer("running_mean", &[3], Init::Zeros)?;
+        Ok((store, weight, mean))
+    }
+
+    #[test]
+    fn names_and_order_are_those_of_creation() -> Result<()> {
+        let (store, ..) = store(1)?;
+        let names: Vec<_> = store.state_tensors()?.into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["encoder.conv1.weight", "encoder.running_mean"]);
+        assert_eq!(store.parameter_count(), 6);
+        Ok(())
+    }
+
+    #[test]
+    fn a_value_depends_on_seed_and_name_alone() -> Result<()> {
+        let values = |seed: u64, before: bool| -> Result<Vec<f32>> {
+            let mut store = ParamStore::new(Seed(seed), &Device::Cpu);
+            if before {
+                store.root().param("other", &[5], Init::PYTORCH)?;
+            }
+            let param = store.root().param("weight", &[4], Init::PYTORCH)?;
+            Ok(param.tensor().to_vec1()?)
+        };
+        assert_eq!(values(1, false)?, values(1, true)?);
+        assert_ne!(values(1, false)?, values(2, false)?);
+        Ok(())
+    }
+
+    #[test]
+    fn state_goes_round_and_mistakes_are_named() -> Result<()> {
+        let (a, _, mean) = store(1)?;
+        mean.set(&[1.0, 2.0, 3.0]);
+        let (b, weight, other_mean) = store(2)?;
+        let mut state = a.state_tensors()?;
+        state.reverse();
+        b.load_state(&state)?;
+        assert_eq!(other_mean.get(), [1.0, 2.0, 3.0]);
+        assert_eq!(weight.tensor().to_vec2::<f32>()?, a.state_tensors()?[0].1.to_vec2::<f32>()?);
+
+        let error = b.load_state(&state[..1]).unwrap_err();
+        assert!(matches!(&error, NnError::Missing { name } if name == "encoder.conv1.weight"), "{error}");
+        state.push(("more".into(), state[0].1.clone()));
+        assert!(matches!(b.load_state(&state).unwrap_err(), NnError::Unexpected { name } if name == "more"));
+        state[2] = (state[1].0.clone(), Tensor::zeros((2, 2), DType::F32, &Device::Cpu)?);
+        assert!(matches!(b.load_state(&state).unwrap_err(), NnError::Duplicate { .. }));
+        state.remove(1);
+        assert!(matches!(b.load_state(&state).unwrap_err(), NnError::Shape { .. }));
+        Ok(())
+    }
+
+    #[test]
+    fn a_name_serves_once() {
+        let mut store = ParamStore::new(Seed(1), &Device::Cpu);
+        assert!(store.root().param("weight", &[1], Init::Ones).is_ok());
+        assert!(matches!(store.root().param("weight", &[1], Init::Ones), Err(NnError::NameTaken { .. })));
+    }
+
+    #[test]
+    fn frozen_parameters_take_no_gradient() -> Result<()> {
+        let (store, weight, _) = store(1)?;
+        let guard = store.freeze();
+        let again = store.freeze();
+        drop(guard);
+        assert!(!weight.tensor().track_op());
+        drop(again);
+        assert!(weight.tensor().track_op());
+        Ok(())
+    }
+
+    #[test]
+    fn a_lagged_copy_moves_by_the_rate() -> Result<()> {
+        let (slow, weight, _) = store(1)?;
+        let (fast, fast_weight, _) = store(2)?;
+        let before = weight.tensor().flatten_all()?.to_vec1::<f32>()?;
+        slow.follow(&fast, 0.25)?;
+        let target = fast_weight.tensor().flatten_all()?.to_vec1::<f32>()?;
+        for ((after, before), target) in weight.tensor().flatten_all()?.to_vec1::<f32>()?.iter().zip(before).zip(target)
+        {
+            assert!((after - (0.75 * before + 0.25 * target)).abs() < 1e-7);
+        }
+        slow.copy_from(&fast)?;
+        assert_eq!(weight.tensor().to_vec2::<f32>()?, fast_weight.tensor().to_vec2::<f32>()?);
+        Ok(())
+    }
+}
