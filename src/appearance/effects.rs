@@ -167,7 +167,7 @@ fn occlude(light: &mut [[f32; 3]], frame: &FrameImages<'_>, strength: f32) {
 }
 
 /// Moving parts are recorded along their way: the arm's pixels are averaged along its motion in the picture.
-fn smear(light: &mut Vec<[f32; 3]>, frame: &FrameImages<'_>, shutter: f32) {
+fn smear(light: &mut [[f32; 3]], frame: &FrameImages<'_>, shutter: f32) {
     let (dx, dy) = (frame.arm_motion_px[0] * shutter, frame.arm_motion_px[1] * shutter);
     let taps = dx.hypot(dy).ceil() as i32;
     if taps < 1 {
@@ -175,7 +175,7 @@ fn smear(light: &mut Vec<[f32; 3]>, frame: &FrameImages<'_>, shutter: f32) {
     }
     let taps = taps.min(16);
     let (width, height) = (frame.width as i32, frame.height as i32);
-    let sharp = light.clone();
+    let sharp = light.to_vec();
     for y in 0..height {
         for x in 0..width {
             let mut sum = [0.0_f32; 3];
@@ -207,9 +207,9 @@ pub fn undistorted(effects: &CameraEffects, width: usize, height: usize, x: f32,
     (cx + u * scale * unit, cy + v * scale * unit)
 }
 
-fn distort(light: &mut Vec<[f32; 3]>, frame: &mut FrameImages<'_>, effects: &CameraEffects) {
+fn distort(light: &mut [[f32; 3]], frame: &mut FrameImages<'_>, effects: &CameraEffects) {
     let (width, height) = (frame.width, frame.height);
-    let sharp = light.clone();
+    let sharp = light.to_vec();
     let canonical = frame.canonical_rgb.to_vec();
     let segmentation = frame.segmentation.to_vec();
     let instances = frame.instances.to_vec();

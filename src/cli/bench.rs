@@ -21,16 +21,13 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     /// Paired frames a second: source, canonical, ids and depth, with shadows in both
-    ///
-    /// Example: bingrasp bench capture --size 64 --envs 64 --json
+    #[command(after_help = "Example: bingrasp bench capture --size 64 --envs 64 --json")]
     Capture(CaptureArgs),
     /// Whole scripted grasp attempts a second, with a paired capture at every step
-    ///
-    /// Example: bingrasp bench episodes --size 64 --json
+    #[command(after_help = "Example: bingrasp bench episodes --size 64 --json")]
     Episodes(EpisodeArgs),
     /// Environment steps under random and scripted actions, watched for impossible states
-    ///
-    /// Example: bingrasp bench soak --steps 100000 --json
+    #[command(after_help = "Example: bingrasp bench soak --steps 100000 --json")]
     Soak(SoakArgs),
 }
 

@@ -15,8 +15,6 @@ use std::time::Instant;
 
 /// Plays a policy in many bins at once and writes every moment as a pair: a source domain and the canonical domain,
 /// with segmentation, instance ids and depth, aligned pixel for pixel.
-///
-/// Example: bingrasp dataset --out pairs --count 4000 --size 64 --source randomized-heavy
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
@@ -29,8 +27,7 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum Verb {
     /// Verify counts, checksums, sizes and alignment, and print how many pixels each class has
-    ///
-    /// Example: bingrasp dataset check pairs --json
+    #[command(after_help = "Example: bingrasp dataset check pairs --json")]
     Check {
         dir: PathBuf,
         /// One JSON object on standard output
@@ -38,8 +35,7 @@ enum Verb {
         json: bool,
     },
     /// Draw a contact sheet: randomized | canonical | segmentation | depth
-    ///
-    /// Example: bingrasp dataset sheet pairs --out sheet.png --rows 8
+    #[command(after_help = "Example: bingrasp dataset sheet pairs --out sheet.png --rows 8")]
     Sheet {
         dir: PathBuf,
         /// Where to write the PNG; the default is sheet.png in the dataset's folder

@@ -11,8 +11,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 /// Simulates grasping in many bins, writes a paired dataset, checks it, and draws a contact sheet.
-///
-/// Example: bingrasp demo --out out/demo
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder for everything that the demo makes; replaced if it is an earlier demo's

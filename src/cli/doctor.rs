@@ -11,8 +11,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 /// Says which graphics adapter is used, renders a probe with it, and names the cure for what is missing.
-///
-/// Example: bingrasp doctor --probe probe.png
 #[derive(clap::Args)]
 pub struct Args {
     /// Write the rendered probe as a PNG

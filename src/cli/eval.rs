@@ -16,8 +16,7 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     /// Grasp success: sets of five unseen objects, returned to a random place after success, at most 20 steps
-    ///
-    /// Example: bingrasp eval grasp --policy oracle --objects test --attempts 500 --json
+    #[command(after_help = "Example: bingrasp eval grasp --policy oracle --objects test --attempts 500 --json")]
     Grasp(GraspArgs),
 }
 

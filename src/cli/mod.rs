@@ -28,16 +28,22 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the main job from start to finish in a few minutes: simulate, write a paired dataset, check it, draw it
+    #[command(after_help = "Example: bingrasp demo --out out/demo")]
     Demo(demo::Args),
     /// Write, check or draw a paired randomized/canonical dataset
+    #[command(after_help = "Example: bingrasp dataset --out pairs --count 4000 --size 64 --source randomized-heavy")]
     Dataset(dataset::Args),
     /// Generate, list, draw, export and import objects
+    #[command(after_help = "Example: bingrasp objects sheet --objects test --out objects.png")]
     Objects(objects::Args),
     /// Measure policies by a fixed protocol
+    #[command(after_help = "Example: bingrasp eval grasp --policy oracle --objects test --attempts 500 --json")]
     Eval(eval::Args),
     /// Measure the speed and soundness of this machine's simulator and renderer
+    #[command(after_help = "Example: bingrasp bench capture --size 64 --envs 64 --json")]
     Bench(bench::Args),
     /// Say what this machine offers, and what is missing
+    #[command(after_help = "Example: bingrasp doctor --probe probe.png")]
     Doctor(doctor::Args),
 }
 

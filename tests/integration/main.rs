@@ -1,4 +1,5 @@
 //! Tests that use the library and the binary as a user would.
 
+mod command_line;
 mod rendering;
 mod rooms;

@@ -1,0 +1,220 @@
+//! The real binary: what it prints, what it leaves on disk, how it fails, and how it goes on.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn bingrasp(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bingrasp"));
+    command.args(words).stdin(Stdio::null());
+    command
+}
+
+fn run(words: &[&str]) -> Output {
+    bingrasp(words).output().expect("the binary runs")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Every file below a folder with its bytes, but for the lock.
+fn contents(root: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(root).expect("below the root").display().to_string();
+                if !name.contains("lock") {
+                    files.push((name, std::fs::read(&path).expect("readable")));
+                }
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn dataset(out: &Path, extra: &[&str]) -> Vec<String> {
+    let out = out.display().to_string();
+    let words = ["dataset", "--out", &out, "--count", "200", "--size", "32", "--envs", "8", "--seed", "4"];
+    words.iter().chain(extra).map(ToString::to_string).collect()
+}
+
+fn run_words(words: &[String]) -> Output {
+    run(&words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn help_and_wrong_usage() {
+    for command in [&["--help"][..], &["dataset", "--help"], &["bench", "capture", "--help"], &["objects", "--help"]] {
+        let output = run(command);
+        assert_eq!(code(&output), 0, "{command:?}");
+        assert!(output.stdout.len() > 200, "{command:?}");
+    }
+    let output = run(&["dataset", "--help"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("Example: bingrasp dataset"), "help shows an example");
+    let typo = run(&["dataset", "--out", "x", "--cuont", "5"]);
+    assert_eq!(code(&typo), 2);
+    assert!(stderr(&typo).contains("--count"), "the right flag is suggested: {}", stderr(&typo));
+    assert_eq!(code(&run(&["frobnicate"])), 2);
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("d").display().to_string();
+    for (words, says) in [
+        (vec!["dataset", "--out", &out, "--source", "purple"], "canonical"),
+        (vec!["dataset", "--out", &out, "--size", "7"], "16 to 2048"),
+        (vec!["dataset", "--out", &out, "--shard", "3/2"], "i/n"),
+        (vec!["dataset", "--out", &out, "--objects", "no-such-folder"], "no-such-folder"),
+        (vec!["dataset", "--out", &out, "--camera", "ceiling"], "over-the-shoulder"),
+        (vec!["dataset", "--out", &out, "--count", "0"], "count"),
+    ] {
+        let output = run(&words);
+        assert_eq!(code(&output), 2, "{words:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(says), "{words:?}: {}", stderr(&output));
+        assert!(!Path::new(&out).exists(), "{words:?} leaves nothing behind");
+    }
+}
+
+#[test]
+fn missing_things_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let missing = folder.path().join("missing").display().to_string();
+    let output = run(&["dataset", "check", &missing]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("missing") && stderr(&output).contains("dataset.toml"), "{}", stderr(&output));
+    let out = folder.path().join("full");
+    std::fs::create_dir(&out).expect("created");
+    std::fs::write(out.join("thesis.txt"), "years of work").expect("written");
+    let output = run_words(&dataset(&out, &[]));
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("--resume"), "{}", stderr(&output));
+    assert_eq!(std::fs::read_to_string(out.join("thesis.txt")).expect("still there"), "years of work");
+    let textures = folder.path().join("textures");
+    std::fs::create_dir(&textures).expect("created");
+    std::fs::write(textures.join("broken.png"), b"not a picture").expect("written");
+    let output = run_words(&dataset(&folder.path().join("d"), &["--textures", &textures.display().to_string()]));
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("broken.png"), "{}", stderr(&output));
+}
+
+#[test]
+fn no_adapter_is_one_sentence_with_the_cure() {
+    let output = bingrasp(&["doctor"]).env("BINGRASP_ADAPTER", "no such adapter").output().expect("runs");
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("BINGRASP_ADAPTER"), "{}", stderr(&output));
+    // A loader that finds no driver at all.
+    let output = bingrasp(&["dataset", "--out", "never", "--count", "10"])
+        .env("VK_DRIVER_FILES", "/nonexistent.json")
+        .env("VK_ICD_FILENAMES", "/nonexistent.json")
+        .output()
+        .expect("runs");
+    assert_eq!(code(&output), 1);
+    let text = stderr(&output);
+    assert!(text.contains("mesa-vulkan-drivers"), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_files_whatever_the_threads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+    let words = dataset(&one, &["--json"]);
+    let output = bingrasp(&words.iter().map(String::as_str).collect::<Vec<_>>())
+        .env("RAYON_NUM_THREADS", "1")
+        .output()
+        .expect("runs");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!((report["pairs"].as_u64(), report["complete"].as_bool()), (Some(200), Some(true)));
+    assert!(report["pairs_per_s"].as_f64().is_some_and(|rate| rate > 0.0) && report["adapter"].is_string());
+    let output = bingrasp(&dataset(&two, &[]).iter().map(String::as_str).collect::<Vec<_>>())
+        .env("RAYON_NUM_THREADS", "3")
+        .output()
+        .expect("runs");
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(contents(&one), contents(&two));
+    let check = run(&["dataset", "check", &one.display().to_string(), "--json"]);
+    assert_eq!(code(&check), 0, "{}", stderr(&check));
+    let report: serde_json::Value = serde_json::from_slice(&check.stdout).expect("one JSON object");
+    let share = |class: usize| report["classes"][class]["share"].as_f64().expect("a share");
+    assert!(share(1) > 0.01 && share(2) > 0.1 && share(4) > 0.01, "{report}");
+    assert!((0..5).map(share).sum::<f64>() > 0.999);
+    let sheet = folder.path().join("sheet.png");
+    let output = run(&["dataset", "sheet", &one.display().to_string(), "--out", &sheet.display().to_string()]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let picture = image::open(&sheet).expect("a PNG");
+    assert!(picture.width() > 600 && picture.height() > 600);
+}
+
+#[cfg(unix)]
+#[test]
+fn killed_anywhere_it_goes_on_to_the_same_bytes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    assert_eq!(code(&run_words(&dataset(&whole, &[]))), 0);
+    let mut begun = false;
+    for (signal, wait_ms) in [("-INT", 900), ("-KILL", 700), ("-KILL", 1100)] {
+        let words = dataset(&broken, if begun { &["--resume"] } else { &[] });
+        let mut child = bingrasp(&words.iter().map(String::as_str).collect::<Vec<_>>())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(wait_ms) && child.try_wait().expect("waits").is_none() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
+        child.wait().expect("ends");
+        begun = broken.join("dataset.toml").exists();
+    }
+    let output = run_words(&dataset(&broken, &["--resume"]));
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(contents(&whole), contents(&broken));
+    // Other settings are refused by name.
+    let mut other = dataset(&broken, &["--resume"]);
+    other[10] = "5".to_owned();
+    let output = run_words(&other);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("seed"), "{}", stderr(&output));
+}
+
+#[test]
+fn objects_travel_out_and_in() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("urdfs").display().to_string();
+    let output = run(&["objects", "generate", "--count", "12", "--seed", "3", "--out", &out]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let output = run(&["objects", "import", &out, "--json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let data = folder.path().join("data");
+    let output = run_words(&dataset(&data, &["--objects", &out]));
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(code(&run(&["dataset", "check", &data.display().to_string()])), 0);
+}
+
+#[test]
+fn figures_have_their_names() {
+    let output = run(&["bench", "capture", "--size", "32", "--envs", "4", "--seconds", "0.2", "--json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    for name in ["pairs_per_s", "first_frame_s", "peak_memory_gib", "threads", "seed"] {
+        assert!(report[name].is_number(), "{name}: {report}");
+    }
+    let output = run(&["eval", "grasp", "--policy", "oracle", "--attempts", "10", "--json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert!(report["success"].as_f64().is_some_and(|s| s > 0.6), "{report}");
+    let output = run(&["bench", "soak", "--steps", "300", "--json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!((report["nan"].as_u64(), report["escaped"].as_u64()), (Some(0), Some(0)), "{report}");
+}
