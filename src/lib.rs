@@ -8,6 +8,7 @@ pub mod contract;
 pub mod data;
 pub mod draw;
 pub mod env;
+pub mod eval;
 pub mod nn;
 pub mod objects;
 pub mod render;

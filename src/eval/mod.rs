@@ -1,0 +1,3 @@
+//! How good is it? Fixed-seed protocols, metrics, tables with confidence intervals.
+
+pub mod metrics;
