@@ -1,5 +1,7 @@
 //! Datasets on disk: written fast and resumably, read at random or in order, checked.
 
+pub mod difference;
+pub mod episodes;
 pub mod error;
 pub mod paired;
 pub mod png;

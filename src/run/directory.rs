@@ -12,7 +12,7 @@
 use super::atomic::{FileError, create_folder, read_capped, remove_leftovers, write_atomic};
 use super::checkpoint::{CHECKPOINTS_NAME, Checkpoint, CheckpointContent, CheckpointError, Checkpoints};
 use super::events::EventWriter;
-use super::lock::{FolderLock, LOCK_NAME, LockError};
+use super::lock::{FolderLock, LockError, is_vacant};
 use super::metrics::{MetricsError, MetricsLog};
 use crate::draw::{Canvas, DrawError};
 use serde_json::{Value, json};
@@ -190,21 +190,6 @@ fn unwrap(mut state: Value) -> Option<(Value, u64)> {
 /// Seconds since 1970.
 fn now_s() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
-}
-
-/// Missing, or empty but for a lock and torn temporary files.
-fn is_vacant(folder: &Path) -> Result<bool, FileError> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(true),
-        entries => entries.map_err(|e| FileError::io("list", folder, e))?,
-    };
-    for entry in entries {
-        let name = entry.map_err(|e| FileError::io("list", folder, e))?.file_name();
-        if name != LOCK_NAME && !name.to_str().is_some_and(super::atomic::is_temporary_name) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-static PRESSES: AtomicU32 = AtomicU32::new(0);
+static PRESSES: Presses = Presses(AtomicU32::new(0));
 
 /// Exit code of a program that was interrupted (128 + SIGINT).
 pub const EXIT_CODE: i32 = 130;
@@ -21,8 +21,26 @@ enum Answer {
     ExitNow,
 }
 
-fn press() -> Answer {
-    if PRESSES.fetch_add(1, Ordering::SeqCst) == 0 { Answer::AskToStop } else { Answer::ExitNow }
+/// Stops asked for so far.
+struct Presses(AtomicU32);
+
+impl Presses {
+    fn press(&self) -> Answer {
+        if self.0.fetch_add(1, Ordering::SeqCst) == 0 { Answer::AskToStop } else { Answer::ExitNow }
+    }
+
+    fn requested(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+
+    fn request(&self) {
+        // Fails when a stop was asked for already, which is as good.
+        let _ = self.0.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    fn reset(&self) {
+        self.0.store(0, Ordering::SeqCst);
+    }
 }
 
 /// Listens from now on; call it once, early. `announce` is called on the first press, from another thread, to tell the
@@ -31,7 +49,7 @@ fn press() -> Answer {
 /// # Errors
 /// When the operating system refuses, or another handler is there.
 pub fn install(announce: impl Fn() + Send + 'static) -> Result<(), InterruptError> {
-    let handler = move || match press() {
+    let handler = move || match PRESSES.press() {
         Answer::AskToStop => announce(),
         Answer::ExitNow => std::process::exit(EXIT_CODE),
     };
@@ -40,17 +58,17 @@ pub fn install(announce: impl Fn() + Send + 'static) -> Result<(), InterruptErro
 
 /// Whether to stop after the current step.
 pub fn requested() -> bool {
-    PRESSES.load(Ordering::SeqCst) > 0
+    PRESSES.requested()
 }
 
 /// Asks to stop as Ctrl-C does, from within the program (a closed window, a time limit). Never ends the process.
 pub fn request() {
-    let _ = PRESSES.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst);
+    PRESSES.request();
 }
 
 /// Forgets a request, before another run in the same process.
 pub fn reset() {
-    PRESSES.store(0, Ordering::SeqCst);
+    PRESSES.reset();
 }
 
 #[cfg(test)]
@@ -59,18 +77,17 @@ mod tests {
 
     #[test]
     fn first_press_asks_second_leaves() {
-        reset();
-        assert!(!requested());
-        assert_eq!(press(), Answer::AskToStop);
-        assert!(requested());
-        assert_eq!(press(), Answer::ExitNow);
-        reset();
-        request();
-        request();
-        assert!(requested());
-        // Requests from within do not make the first press fatal twice over: it is the second stop.
-        assert_eq!(press(), Answer::ExitNow);
-        reset();
-        assert!(!requested());
+        let presses = Presses(AtomicU32::new(0));
+        assert!(!presses.requested());
+        assert_eq!(presses.press(), Answer::AskToStop);
+        assert!(presses.requested());
+        assert_eq!(presses.press(), Answer::ExitNow);
+        presses.reset();
+        assert!(!presses.requested());
+        // Asking from within any number of times is one request; a press after it is the second.
+        presses.request();
+        presses.request();
+        assert!(presses.requested());
+        assert_eq!(presses.press(), Answer::ExitNow);
     }
 }

@@ -4,7 +4,7 @@
 //! so that a lock is never stale. The file's text (process id) only serves the message. Where a file system knows no
 //! locks, the process id is looked up instead.
 
-use super::atomic::FileError;
+use super::atomic::{FileError, is_temporary_name};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -67,6 +67,21 @@ impl Drop for FolderLock {
         // Removed while still locked; a failure only leaves a file that the next one locks again.
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// Whether a folder is missing, or holds nothing but a lock and torn temporary files: a place for something new.
+pub fn is_vacant(folder: &Path) -> Result<bool, FileError> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        entries => entries.map_err(|e| FileError::io("list", folder, e))?,
+    };
+    for entry in entries {
+        let name = entry.map_err(|e| FileError::io("list", folder, e))?.file_name();
+        if name != LOCK_NAME && !name.to_str().is_some_and(is_temporary_name) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn holder(file: &mut File) -> Option<u32> {

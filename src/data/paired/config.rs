@@ -1,7 +1,7 @@
 //! What a paired dataset is made from, and `dataset.toml`, which says so beside the data.
 
 use crate::contract::{Camera, Domain, Seed};
-use crate::data::{DataError, png::MAX_SIDE};
+use crate::data::{DataError, difference::difference, png::MAX_SIDE};
 use crate::run::atomic::{read_capped, write_atomic};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -282,33 +282,8 @@ impl Manifest {
 
     /// The settings in which `self` (on disk) and `other` (wanted) differ, as `seed is 1 there and 2 here`.
     pub fn difference(&self, other: &Self) -> Option<String> {
-        let table = |m: &Self| {
-            let mut m = m.clone();
-            (m.complete, m.checksums_sha256) = (false, None);
-            toml::Value::try_from(m).unwrap_or(toml::Value::Boolean(false))
-        };
-        let mut found = Vec::new();
-        compare("", Some(&table(self)), Some(&table(other)), &mut found);
-        let more = found.len().saturating_sub(4);
-        found.truncate(4);
-        let mut text = found.join(", ");
-        if more > 0 {
-            text += &format!(" and {more} more");
-        }
-        (!text.is_empty()).then_some(text)
-    }
-}
-
-fn compare(name: &str, there: Option<&toml::Value>, here: Option<&toml::Value>, found: &mut Vec<String>) {
-    if let (Some(toml::Value::Table(a)), Some(toml::Value::Table(b))) = (there, here) {
-        let keys: std::collections::BTreeSet<&String> = a.keys().chain(b.keys()).collect();
-        for key in keys {
-            let name = if name.is_empty() || name == "dataset" { key.clone() } else { format!("{name}.{key}") };
-            compare(&name, a.get(key), b.get(key), found);
-        }
-    } else if there != here {
-        let show = |value: Option<&toml::Value>| value.map_or("not set".into(), ToString::to_string);
-        found.push(format!("{name} is {} there and {} here", show(there), show(here)));
+        let plain = |manifest: &Self| Self { complete: false, checksums_sha256: None, ..manifest.clone() };
+        difference(&plain(self), &plain(other))
     }
 }
 

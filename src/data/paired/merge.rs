@@ -4,7 +4,7 @@ use super::config::{Format, Manifest};
 use super::layout::{CHECKSUMS_NAME, Layout};
 use crate::data::DataError;
 use crate::run::atomic::{AtomicFile, FileError, create_folder, sync_folder};
-use crate::run::lock::FolderLock;
+use crate::run::lock::{FolderLock, is_vacant};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ pub fn merge(parts: &[PathBuf], out: &Path, progress: &dyn Fn(u64, u64)) -> Resu
         return Err(DataError::Input(format!("pairs {next} to {} are in none of the shards", count - 1)));
     }
 
-    if !super::writer::is_vacant(out)? {
+    if !is_vacant(out)? {
         return Err(DataError::Exists(out.into()));
     }
     create_folder(out)?;

@@ -8,8 +8,8 @@ use super::record::PairRecord;
 use super::tars::{self, TarSink};
 use crate::contract::FrameBatch;
 use crate::data::DataError;
-use crate::run::atomic::{FileError, create_folder, remove_leftovers, sha256_file};
-use crate::run::lock::{FolderLock, LOCK_NAME};
+use crate::run::atomic::{create_folder, remove_leftovers, sha256_file};
+use crate::run::lock::{FolderLock, is_vacant};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -209,20 +209,4 @@ impl PairWriter {
         manifest.checksums_sha256 = if list.exists() { Some(sha256_file(&list)?) } else { None };
         manifest.write(&self.root)
     }
-}
-
-/// Whether the folder is missing or holds nothing but a lock and torn temporary files.
-pub(super) fn is_vacant(folder: &Path) -> Result<bool, DataError> {
-    let entries = match std::fs::read_dir(folder) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(true),
-        entries => entries.map_err(|e| FileError::io("list", folder, e))?,
-    };
-    for entry in entries {
-        let entry = entry.map_err(|e| FileError::io("list", folder, e))?;
-        let name = entry.file_name();
-        if name != LOCK_NAME && !name.to_str().is_some_and(crate::run::atomic::is_temporary_name) {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }

@@ -1,0 +1,122 @@
+//! Episodes on disk: what a policy saw, did and got, for learning without a simulator (QT-Opt's off-policy data).
+//!
+//! | file | what |
+//! |---|---|
+//! | `episodes.toml` | settings |
+//! | `episodes-000000.safetensors` | some episodes; PyTorch: `safetensors.torch.load_file` |
+//! | `checksums.txt` | for `sha256sum -c` |
+//!
+//! An episode of n actions has n + 1 observations. A shard with E episodes, N actions and O = N + E observations holds
+//!
+//! | tensor | shape | |
+//! |---|---|---|
+//! | `episode_offset` | i64 `[E + 1]` | episode e has actions `offset[e]..offset[e + 1]`; its first observation is `offset[e] + e` |
+//! | `episode_seed` | i64 `[E]` | the bits of the unsigned seed |
+//! | `success`, `grasped` | u8, i64 `[E]` | held an object at the end; which ones, a bit an object |
+//! | `image_png`, `image_offset` | u8 `[bytes]`, i64 `[O + 1]` | image o is the PNG file `image_png[offset[o]..offset[o + 1]]` |
+//! | `gripper` | f32 `[O, 3]` | closed (0 or 1), height of the finger tips in metres, aperture in metres |
+//! | `action` | f32 `[N, 6]` | x, y, z in metres, rotation in radians, gripper (0 keep, 1 close, 2 open), terminate (0 or 1) |
+//! | `reward` | f32 `[N]` | |
+//! | `terminated`, `truncated` | u8 `[N]` | |
+
+mod reader;
+mod shard;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use reader::EpisodeReader;
+pub use writer::EpisodeWriter;
+
+use crate::contract::{Action, Domain, GripperState, Seed};
+use crate::data::{DataError, png::MAX_SIDE};
+use serde::{Deserialize, Serialize};
+
+/// What the robot knew before an action.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// `[height, width, 3]` sRGB bytes.
+    pub image: Vec<u8>,
+    pub gripper: GripperState,
+}
+
+/// What it did, and what came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Decision {
+    pub action: Action,
+    pub reward: f32,
+    pub terminated: bool,
+    pub truncated: bool,
+}
+
+/// One episode: `observations.len() == decisions.len() + 1`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Episode {
+    pub seed: u64,
+    pub observations: Vec<Observation>,
+    pub decisions: Vec<Decision>,
+    /// Objects (numbers within the episode, below 63) that were held at the end.
+    pub grasped: Vec<usize>,
+}
+
+impl Episode {
+    pub fn success(&self) -> bool {
+        !self.grasped.is_empty()
+    }
+}
+
+/// Everything that decides the bytes of a recording.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpisodesConfig {
+    #[serde(with = "super::paired::record::seed_number")]
+    pub seed: Seed,
+    pub domain: Domain,
+    pub width: u32,
+    pub height: u32,
+    /// Episodes of the whole recording.
+    pub count: u64,
+    pub episodes_per_shard: u64,
+    /// What decided.
+    pub policy: String,
+    /// The other settings of the generator, resolved.
+    #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
+    pub generator: toml::Table,
+}
+
+impl EpisodesConfig {
+    pub fn validate(&self) -> Result<(), DataError> {
+        let side_ok = |n: u32| (1..=MAX_SIDE).contains(&n);
+        let problem = if self.count == 0 {
+            "count is 0; it must be at least 1".to_owned()
+        } else if !(1..=100_000).contains(&self.episodes_per_shard) {
+            format!("episodes_per_shard is {}; it must be 1 to 100000", self.episodes_per_shard)
+        } else if !side_ok(self.width) || !side_ok(self.height) {
+            format!("the image size {}x{} is not within 1x1 to {MAX_SIDE}x{MAX_SIDE}", self.width, self.height)
+        } else {
+            return Ok(());
+        };
+        Err(DataError::Input(problem))
+    }
+
+    fn shards(&self) -> u64 {
+        self.count.div_ceil(self.episodes_per_shard)
+    }
+}
+
+/// `episodes.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EpisodesManifest {
+    format_version: u32,
+    program: String,
+    complete: bool,
+    episodes: EpisodesConfig,
+}
+
+const MANIFEST_NAME: &str = "episodes.toml";
+const FORMAT_VERSION: u32 = 1;
+
+fn shard_name(number: u64) -> String {
+    format!("episodes-{number:06}.safetensors")
+}

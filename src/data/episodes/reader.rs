@@ -1,0 +1,94 @@
+//! Reading recorded episodes. A damaged shard is named; the episodes of the others stay readable.
+
+use super::shard::Shard;
+use super::writer::read_checksums;
+use super::{Episode, EpisodesConfig, EpisodesManifest, shard_name};
+use crate::data::DataError;
+use crate::run::atomic::sha256_file;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Shards kept in memory.
+const CACHE: usize = 2;
+
+pub struct EpisodeReader {
+    root: PathBuf,
+    manifest: EpisodesManifest,
+    checksums: Vec<(String, String)>,
+    /// Most recently used last.
+    cache: Mutex<Vec<(u64, Arc<Shard>)>>,
+}
+
+impl EpisodeReader {
+    pub fn open(root: &Path) -> Result<Self, DataError> {
+        let manifest = EpisodesManifest::read(root)?;
+        let checksums = match read_checksums(root) {
+            // Nothing is committed yet.
+            Err(DataError::File(error)) if error.is_not_found() && !manifest.complete => Vec::new(),
+            checksums => checksums?,
+        };
+        Ok(Self { root: root.into(), manifest, checksums, cache: Mutex::new(Vec::new()) })
+    }
+
+    pub fn config(&self) -> &EpisodesConfig {
+        &self.manifest.episodes
+    }
+
+    pub fn is_complete(&self) -> bool {
+        self.manifest.complete
+    }
+
+    /// Number of episodes.
+    pub fn len(&self) -> u64 {
+        let config = self.config();
+        let shards = if self.manifest.complete { config.shards() } else { self.checksums.len() as u64 };
+        (shards * config.episodes_per_shard).min(config.count)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Episode `number`, decoded. Reading in order loads each shard once.
+    pub fn read(&self, number: u64) -> Result<Episode, DataError> {
+        if number >= self.len() {
+            let message = format!("there is no episode {number}; '{}' has {}", self.root.display(), self.len());
+            return Err(DataError::Input(message));
+        }
+        let per_shard = self.config().episodes_per_shard;
+        let shard = self.shard(number / per_shard)?;
+        let within = usize::try_from(number % per_shard).unwrap_or(usize::MAX);
+        if within >= shard.len() {
+            let path = self.root.join(shard_name(number / per_shard));
+            return Err(DataError::damaged(path, format!("it has {} episodes, {} is missing", shard.len(), number)));
+        }
+        shard.episode(within, self.config())
+    }
+
+    /// All episodes in order.
+    pub fn iter(&self) -> impl Iterator<Item = Result<Episode, DataError>> + '_ {
+        (0..self.len()).map(|number| self.read(number))
+    }
+
+    fn shard(&self, number: u64) -> Result<Arc<Shard>, DataError> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = cache.iter().position(|(n, _)| *n == number) {
+            let entry = cache.remove(at);
+            let shard = Arc::clone(&entry.1);
+            cache.push(entry);
+            return Ok(shard);
+        }
+        let name = shard_name(number);
+        let path = self.root.join(&name);
+        let expected = self.checksums.iter().find(|(n, _)| *n == name).map(|(_, sum)| sum.as_str());
+        if expected != Some(sha256_file(&path)?.as_str()) {
+            return Err(DataError::damaged(path, "its checksum is not the one in checksums.txt"));
+        }
+        let shard = Arc::new(Shard::read(&path)?);
+        if cache.len() >= CACHE {
+            cache.remove(0);
+        }
+        cache.push((number, Arc::clone(&shard)));
+        Ok(shard)
+    }
+}
