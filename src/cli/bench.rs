@@ -1,6 +1,6 @@
 //! `bingrasp bench`: figures of this machine, with the adapter and thread count beside them.
 
-use super::{common, output};
+use super::{bench_train, common, output};
 use crate::contract::{Domain, Seed};
 use crate::env::{EnvConfig, GraspEnv, Rollout};
 use crate::objects::{ObjectSet, Split};
@@ -29,6 +29,9 @@ enum What {
     /// Environment steps under random and scripted actions, watched for impossible states
     #[command(after_help = "Example: bingrasp bench soak --steps 100000 --json")]
     Soak(SoakArgs),
+    /// One training step of a network: forward, backward and Adam
+    #[command(after_help = "Example: bingrasp bench train-step --network unet7 --json")]
+    TrainStep(bench_train::BenchTrainArgs),
 }
 
 #[derive(clap::Args)]
@@ -119,6 +122,7 @@ pub fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
         What::Capture(args) => capture(args, started)?,
         What::Episodes(args) => episodes(args)?,
         What::Soak(args) => return soak_bench(args),
+        What::TrainStep(args) => bench_train::run(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

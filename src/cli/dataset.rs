@@ -167,9 +167,10 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     let out = args.out.as_ref().ok_or_else(|| Usage("pass --out DIR".to_owned()))?;
     let (env_config, config) = plan(args)?;
     stop_on_interrupt()?;
+    // Without an adapter nothing is begun.
+    let mut env = GraspEnv::new(env_config)?;
     let writer = if args.resume { PairWriter::resume(out, &config)? } else { PairWriter::create(out, &config)? };
     let todo = writer.remaining();
-    let mut env = GraspEnv::new(env_config)?;
     let adapter = env.adapter().map(|a| a.name.clone()).unwrap_or_default();
     let bar = output::progress(todo, "pairs");
     let start = Instant::now();

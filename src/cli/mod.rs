@@ -3,6 +3,7 @@
 //! Exit codes: 0 success, 1 failure, 2 wrong usage.
 
 mod bench;
+mod bench_train;
 mod common;
 mod dataset;
 mod demo;

@@ -28,6 +28,25 @@ pub struct FrameBatch {
 }
 
 impl FrameBatch {
+    /// Zeroed pixels for `count` frames; cameras, ticks and seeds are empty until they are filled in.
+    pub fn blank(source: Domain, count: usize, height: usize, width: usize) -> Self {
+        let pixels = count * height * width;
+        Self {
+            source,
+            count,
+            height,
+            width,
+            source_rgb: vec![0; pixels * 3],
+            canonical_rgb: vec![0; pixels * 3],
+            segmentation: vec![0; pixels],
+            instances: vec![0; pixels],
+            depth_m: vec![0.0; pixels],
+            cameras: Vec::new(),
+            ticks: Vec::new(),
+            look_seeds: Vec::new(),
+        }
+    }
+
     pub fn pixels(&self) -> usize {
         self.height * self.width
     }

@@ -280,6 +280,14 @@ pub struct Grid {
     pub shadow_size: u32,
 }
 
+impl Grid {
+    /// A nearly square grid for `count` tiles.
+    pub fn for_tiles(count: usize, shadow_size: u32) -> Self {
+        let columns = (count.max(1) as f64).sqrt().ceil() as usize;
+        Self { columns, rows: count.max(1).div_ceil(columns), shadow_size }
+    }
+}
+
 /// Pieces of one object or of the tray share a texture space; arm links and fingers are cut from different stock.
 fn texture_offset(surface: Surface, number: usize) -> f32 {
     match surface {

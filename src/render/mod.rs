@@ -10,6 +10,7 @@ mod pipelines;
 mod readback;
 mod renderer;
 mod scene_view;
+mod slot;
 mod smooth;
 mod targets;
 

@@ -3,7 +3,7 @@
 use super::gpu::{Gpu, RenderError};
 use super::smooth;
 use super::targets::Targets;
-use crate::contract::{Domain, FrameBatch};
+use crate::contract::FrameBatch;
 use rayon::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -15,45 +15,51 @@ const PENDING: u8 = 0;
 const MAPPED: u8 = 1;
 const FAILED: u8 = 2;
 
-/// Waits for the submitted work and copies one tile for each table of `classes` (segmentation class by instance id) out
-/// of the atlas; `smooth_edges` blends them morphologically on the way.
+/// A buffer on its way to the host.
+pub struct Mapping(Arc<AtomicU8>);
+
+impl Mapping {
+    pub fn start(buffer: &wgpu::Buffer) -> Self {
+        let state = Arc::new(AtomicU8::new(PENDING));
+        let told = state.clone();
+        buffer.slice(..).map_async(wgpu::MapMode::Read, move |result| {
+            told.store(if result.is_ok() { MAPPED } else { FAILED }, Ordering::Release);
+        });
+        Self(state)
+    }
+
+    fn is_mapped(&self) -> bool {
+        self.0.load(Ordering::Acquire) == MAPPED
+    }
+}
+
+/// Waits until a submission is drawn and its buffers are mapped.
 ///
 /// # Errors
 /// The device is lost, fails to map, or stays silent for a minute.
-pub fn read(
-    gpu: &Gpu,
-    targets: &Targets,
-    source: Domain,
-    classes: &[&[u8; 256]],
-    smooth_edges: bool,
-) -> Result<FrameBatch, RenderError> {
-    let states: Vec<Arc<AtomicU8>> = targets.readbacks.iter().map(|readback| start_mapping(&readback.buffer)).collect();
-    let finished = gpu.device.poll(wgpu::PollType::Wait { submission_index: None, timeout: Some(TIME_OUT) });
+pub fn wait(gpu: &Gpu, submission: wgpu::SubmissionIndex, mappings: &[Mapping]) -> Result<(), RenderError> {
+    let poll = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(TIME_OUT) };
+    let finished = gpu.device.poll(poll);
     gpu.check()?;
     match finished {
         Ok(_) => {}
         Err(wgpu::PollError::Timeout) => return Err(RenderError::TimeOut(TIME_OUT.as_secs())),
         Err(error) => return Err(RenderError::Lost(error.to_string())),
     }
-    if states.iter().any(|state| state.load(Ordering::Acquire) != MAPPED) {
-        return Err(RenderError::Lost("a picture could not be mapped".to_owned()));
+    if mappings.iter().all(Mapping::is_mapped) {
+        Ok(())
+    } else {
+        Err(RenderError::Lost("a picture could not be mapped".to_owned()))
     }
+}
+
+/// Copies one tile for each table of `classes` (segmentation class by instance id) into `frames`, from frame `first` on;
+/// `smooth_edges` blends them morphologically on the way.
+pub fn unpack(targets: &Targets, classes: &[[u8; 256]], frames: &mut FrameBatch, first: usize, smooth_edges: bool) {
     let (width, height) = targets.tile;
-    let (count, pixels) = (classes.len(), width * height);
-    let mut frames = FrameBatch {
-        source,
-        count,
-        height,
-        width,
-        source_rgb: vec![0; count * pixels * 3],
-        canonical_rgb: vec![0; count * pixels * 3],
-        segmentation: vec![0; count * pixels],
-        instances: vec![0; count * pixels],
-        depth_m: vec![0.0; count * pixels],
-        cameras: Vec::new(),
-        ticks: Vec::new(),
-        look_seeds: Vec::new(),
-    };
+    let pixels = width * height;
+    let range = first * pixels..(first + classes.len()) * pixels;
+    let colours = range.start * 3..range.end * 3;
     {
         let views = [0, 1, 2].map(|i| targets.readbacks[i].buffer.slice(..).get_mapped_range());
         let [source_view, canonical_view, identity_view] = [0, 1, 2].map(|i| Atlas {
@@ -62,13 +68,12 @@ pub fn read(
             columns: targets.grid.columns,
             tile: targets.tile,
         });
-        frames
-            .source_rgb
+        frames.source_rgb[colours.clone()]
             .par_chunks_mut(pixels * 3)
-            .zip(frames.canonical_rgb.par_chunks_mut(pixels * 3))
-            .zip(frames.segmentation.par_chunks_mut(pixels))
-            .zip(frames.instances.par_chunks_mut(pixels))
-            .zip(frames.depth_m.par_chunks_mut(pixels))
+            .zip(frames.canonical_rgb[colours].par_chunks_mut(pixels * 3))
+            .zip(frames.segmentation[range.clone()].par_chunks_mut(pixels))
+            .zip(frames.instances[range.clone()].par_chunks_mut(pixels))
+            .zip(frames.depth_m[range].par_chunks_mut(pixels))
             .zip(classes)
             .enumerate()
             .for_each(|(tile, (((((source, canonical), segmentation), instances), depth), classes))| {
@@ -94,16 +99,6 @@ pub fn read(
             });
     }
     targets.readbacks.iter().for_each(|readback| readback.buffer.unmap());
-    Ok(frames)
-}
-
-fn start_mapping(buffer: &wgpu::Buffer) -> Arc<AtomicU8> {
-    let state = Arc::new(AtomicU8::new(PENDING));
-    let told = state.clone();
-    buffer.slice(..).map_async(wgpu::MapMode::Read, move |result| {
-        told.store(if result.is_ok() { MAPPED } else { FAILED }, Ordering::Release);
-    });
-    state
 }
 
 /// A mapped picture of all tiles, four bytes a pixel.

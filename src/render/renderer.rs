@@ -1,19 +1,16 @@
 //! The tiled renderer: scene views in, one [`FrameBatch`] out, within the call.
 
 use super::gpu::{Gpu, RenderError};
-use super::instances::{
-    DrawKind, Grid, InstanceRecord, PackedRecord, TileRecords, Visibility, globals, jittered, tile_records,
-};
+use super::instances::{Grid, TileRecords, globals, jittered, tile_records};
 use super::meshes::Mesh;
 use super::pipelines::{Pipelines, Variant};
-use super::readback;
 use super::scene_view::SceneView;
-use super::targets::{Geometry, GrowingBuffer, Targets};
+use super::slot::{Slot, SlotDevice};
+use super::targets::Geometry;
 use crate::appearance::ImageSet;
 use crate::appearance::effects::{self, FrameImages};
 use crate::contract::{Class, Domain, FrameBatch, Seed};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a renderer is built for.
@@ -31,7 +28,7 @@ pub struct RenderConfig {
 
 impl RenderConfig {
     pub fn new(width: u32, height: u32) -> Self {
-        Self { width, height, smooth_edges: true, shadow_taps: 4, shadow_size: 0 }
+        Self { width, height, smooth_edges: true, shadow_taps: 3, shadow_size: 0 }
     }
 
     fn resolved_shadow_size(&self) -> u32 {
@@ -44,27 +41,22 @@ impl RenderConfig {
 }
 
 /// Draws batches of scene views. One renderer has one tile size; its targets grow with the largest batch.
+///
+/// A batch is cut into a few parts that follow each other through the device: while one is drawn, the next is prepared
+/// and the one before is read back, so that no core waits.
 pub struct TiledRenderer {
     gpu: Gpu,
     config: RenderConfig,
     pipelines: Pipelines,
     multisample: bool,
-    globals: wgpu::Buffer,
-    instances: GrowingBuffer,
-    materials: GrowingBuffer,
-    lights: GrowingBuffer,
     geometry: Geometry,
     images: wgpu::TextureView,
     image_count: usize,
-    targets: Option<Targets>,
+    slots: Vec<Slot>,
 }
 
-/// A mesh kind's place in the geometry and its run of instances.
-struct Draw {
-    mesh: usize,
-    camera: std::ops::Range<u32>,
-    shadow: std::ops::Range<u32>,
-}
+/// Parts of a batch: more overlap better, but each has a fixed cost.
+const MOST_PARTS: usize = 4;
 
 impl TiledRenderer {
     /// # Errors
@@ -86,35 +78,24 @@ impl TiledRenderer {
             shadow_taps: config.shadow_taps.clamp(1, 12),
             multisample: config.smooth_edges && !gpu.description.software,
         };
-        let pipelines = Pipelines::new(gpu, variant);
-        let globals = gpu.device.create_buffer(&wgpu::BufferDescriptor {
-            label: Some("globals"),
-            size: size_of::<super::instances::GlobalsRecord>() as u64,
-            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-            mapped_at_creation: false,
+        let round = |segments| (Mesh::unit_cylinder(segments), Mesh::unit_sphere(segments, segments * 5 / 9));
+        let (cylinder, sphere) = round(match widest {
+            0..=80 => 10,
+            81..=160 => 14,
+            _ => 28,
         });
-        let fine = config.height.max(config.width) > 128;
-        let geometry = Geometry::new(
-            gpu,
-            [
-                Mesh::unit_box(),
-                Mesh::unit_cylinder(if fine { 36 } else { 14 }),
-                if fine { Mesh::unit_sphere(28, 16) } else { Mesh::unit_sphere(12, 7) },
-            ],
-        );
+        // Shadows are soft: their casters may be coarse.
+        let (coarse_cylinder, coarse_sphere) = round(if widest > 160 { 14 } else { 8 });
+        let primitives = [Mesh::unit_box(), cylinder, sphere, coarse_cylinder, coarse_sphere];
         let renderer = Self {
             images: super::targets::image_array(gpu, images),
             image_count: images.len(),
-            instances: GrowingBuffer::new("instances", wgpu::BufferUsages::VERTEX),
-            materials: GrowingBuffer::new("materials", wgpu::BufferUsages::STORAGE),
-            lights: GrowingBuffer::new("lights", wgpu::BufferUsages::STORAGE),
             gpu: gpu.clone(),
             multisample: variant.multisample,
             config,
-            pipelines,
-            globals,
-            geometry,
-            targets: None,
+            pipelines: Pipelines::new(gpu, variant),
+            geometry: Geometry::new(gpu, primitives),
+            slots: Vec::new(),
         };
         renderer.gpu.check()?;
         Ok(renderer)
@@ -136,31 +117,38 @@ impl TiledRenderer {
     /// Draws every view into a tile and reads the pixels back. The frames show exactly the given states.
     ///
     /// # Errors
-    /// Too many views for the adapter's largest texture; a lost or silent device.
+    /// A lost or silent device.
     pub fn capture(&mut self, source: Domain, views: &[SceneView<'_>]) -> Result<FrameBatch, RenderError> {
         self.gpu.check()?;
-        let grid = self.prepare(views.len())?;
-        let taps = self.config.shadow_taps;
-        let tiles: Vec<TileRecords> =
-            views.par_iter().enumerate().map(|(index, view)| tile_records(view, index, grid, taps)).collect();
-        let draws = self.upload(&tiles, grid);
+        let per_part = self.views_per_part(views.len());
+        let smooth = self.config.smooth_edges && !self.multisample;
+        let parts: Vec<&[SceneView<'_>]> = views.chunks(per_part).collect();
+        while self.slots.len() < parts.len() {
+            self.slots.push(Slot::new(&self.gpu));
+        }
         // The canonical light is one for all: cells that are captured together share their size.
         let shadow_radius = views.iter().map(|view| view.anchors.shadow_radius_m).fold(0.0, f32::max);
-        self.gpu.queue.write_buffer(
-            &self.globals,
-            0,
-            bytemuck::bytes_of(&globals(grid, self.config.shadow_taps, shadow_radius)),
-        );
-        let Some(targets) = &self.targets else {
-            return Err(RenderError::Lost("no targets".to_owned()));
-        };
-        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        self.encode(&mut encoder, targets, &draws);
-        targets.encode_copies(&mut encoder);
-        self.gpu.queue.submit([encoder.finish()]);
-        let classes: Vec<&[u8; 256]> = tiles.iter().map(|tile| &tile.class_of_instance).collect();
-        let smooth = self.config.smooth_edges && !self.multisample;
-        let mut frames = readback::read(&self.gpu, targets, source, &classes, smooth)?;
+        let mut pending = Vec::with_capacity(parts.len());
+        for (slot, part) in self.slots.iter_mut().zip(&parts) {
+            let grid = Grid::for_tiles(per_part, self.config.resolved_shadow_size());
+            let device = SlotDevice {
+                gpu: &self.gpu,
+                pipelines: &self.pipelines,
+                config: &self.config,
+                multisample: self.multisample,
+                images: &self.images,
+            };
+            slot.prepare(&device, grid);
+            let taps = self.config.shadow_taps;
+            let tiles: Vec<TileRecords> =
+                part.par_iter().enumerate().map(|(index, view)| tile_records(view, index, grid, taps)).collect();
+            pending.push(slot.submit(&device, &mut self.geometry, &tiles, &globals(grid, taps, shadow_radius))?);
+        }
+        let mut frames =
+            FrameBatch::blank(source, views.len(), self.config.height as usize, self.config.width as usize);
+        for (number, (slot, pending)) in self.slots.iter().zip(pending).enumerate() {
+            slot.read(&self.gpu, pending, &mut frames, number * per_part, smooth)?;
+        }
         if source == Domain::Canonical {
             // The domain is defined by the canonical picture, which knows neither highlights nor reflections.
             frames.source_rgb.copy_from_slice(&frames.canonical_rgb);
@@ -172,114 +160,16 @@ impl TiledRenderer {
         Ok(frames)
     }
 
-    /// Makes room for `count` tiles in a nearly square grid.
-    fn prepare(&mut self, count: usize) -> Result<Grid, RenderError> {
-        let shadow_size = self.config.resolved_shadow_size();
+    /// A few parts for a batch of `count` views, more where the adapter's largest texture is small.
+    fn views_per_part(&self, count: usize) -> usize {
         let limit = self.gpu.device.limits().max_texture_dimension_2d;
-        let count = count.max(1);
-        let columns = (count as f64).sqrt().ceil() as usize;
-        let rows = count.div_ceil(columns);
-        let widest = (columns as u32).saturating_mul(self.config.width.max(shadow_size));
-        let tallest = (rows as u32).saturating_mul(self.config.height.max(shadow_size));
-        if widest.max(tallest) > limit {
-            return Err(RenderError::TooLarge {
-                what: format!("a batch of {count} views of {}x{}", self.config.width, self.config.height),
-                needed: widest.max(tallest),
-                adapter: self.gpu.description.name.clone(),
-                limit,
-            });
-        }
-        let grid = Grid { columns, rows, shadow_size };
-        if self.targets.as_ref().is_none_or(|targets| targets.grid != grid) {
-            let targets =
-                Targets::new(&self.gpu, &self.pipelines, grid, (&self.config, self.multisample), &self.images);
-            self.targets = Some(targets);
-        }
-        Ok(grid)
-    }
-
-    /// Sorts the instances of all tiles by mesh and visibility and sends them to the device.
-    fn upload(&mut self, tiles: &[TileRecords], grid: Grid) -> Vec<Draw> {
-        debug_assert!(tiles.len() <= grid.columns * grid.rows);
-        let lights: Vec<_> = tiles.iter().map(|tile| tile.light).collect();
-        let mut materials: Vec<PackedRecord> = Vec::new();
-        // One bucket a mesh, in drawing order; within it: camera only, both, shadow only, so that each pass draws one run.
-        let mut buckets: BTreeMap<(u8, usize), [Vec<InstanceRecord>; 3]> = BTreeMap::new();
-        for tile in tiles {
-            let first_material = materials.len() as u32;
-            materials.extend_from_slice(&tile.materials);
-            for (kind, record, visibility) in &tile.instances {
-                let key = match kind {
-                    DrawKind::Mesh(data) => (0, self.geometry.of_data(&self.gpu, data)),
-                    DrawKind::Sphere => (1, Geometry::SPHERE),
-                    DrawKind::Cylinder => (2, Geometry::CYLINDER),
-                    DrawKind::Box => (3, Geometry::BOX),
-                    DrawKind::Ground => (4, Geometry::BOX),
-                };
-                let run = match visibility {
-                    Visibility { camera: true, shadow: false } => 0,
-                    Visibility { camera: true, shadow: true } => 1,
-                    Visibility { camera: false, .. } => 2,
-                };
-                let mut record = *record;
-                record.ids[1] += first_material;
-                buckets.entry(key).or_default()[run].push(record);
-            }
-        }
-        let mut instances: Vec<InstanceRecord> = Vec::new();
-        let mut draws = Vec::with_capacity(buckets.len());
-        for ((_, mesh), [camera_only, both, shadow_only]) in buckets {
-            let start = instances.len() as u32;
-            let shadow_start = start + camera_only.len() as u32;
-            let camera_end = shadow_start + both.len() as u32;
-            let end = camera_end + shadow_only.len() as u32;
-            instances.extend(camera_only.into_iter().chain(both).chain(shadow_only));
-            draws.push(Draw { mesh, camera: start..camera_end, shadow: shadow_start..end });
-        }
-        self.lights.write(&self.gpu, bytemuck::cast_slice(&lights));
-        self.instances.write(&self.gpu, bytemuck::cast_slice(&instances));
-        self.materials.write(&self.gpu, bytemuck::cast_slice(&materials));
-        draws
-    }
-
-    fn encode(&self, encoder: &mut wgpu::CommandEncoder, targets: &Targets, draws: &[Draw]) {
-        let scene = self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some("scene"),
-            layout: &self.pipelines.scene_layout,
-            entries: &[
-                wgpu::BindGroupEntry { binding: 0, resource: self.globals.as_entire_binding() },
-                wgpu::BindGroupEntry { binding: 1, resource: self.materials.get().as_entire_binding() },
-                wgpu::BindGroupEntry { binding: 2, resource: self.lights.get().as_entire_binding() },
-            ],
-        });
-        for light in 0..2 {
-            let mut pass = targets.begin_shadow(encoder, light);
-            pass.set_pipeline(&self.pipelines.shadow[light]);
-            pass.set_bind_group(0, &scene, &[]);
-            self.draw(&mut pass, draws, |draw| draw.shadow.clone());
-        }
-        let mut pass = targets.begin_colour(encoder);
-        pass.set_pipeline(&self.pipelines.colour);
-        pass.set_bind_group(0, &scene, &[]);
-        pass.set_bind_group(1, &targets.shade_group, &[]);
-        self.draw(&mut pass, draws, |draw| draw.camera.clone());
-        drop(pass);
-        if let Some(pipeline) = &self.pipelines.identity {
-            let mut pass = targets.begin_identity(encoder);
-            pass.set_pipeline(pipeline);
-            pass.set_bind_group(0, &scene, &[]);
-            self.draw(&mut pass, draws, |draw| draw.camera.clone());
-        }
-    }
-
-    fn draw(&self, pass: &mut wgpu::RenderPass<'_>, draws: &[Draw], run: impl Fn(&Draw) -> std::ops::Range<u32>) {
-        pass.set_vertex_buffer(1, self.instances.get().slice(..));
-        for draw in draws {
-            let run = run(draw);
-            if !run.is_empty() {
-                self.geometry.draw(pass, draw.mesh, run);
-            }
-        }
+        let shadow_size = self.config.resolved_shadow_size();
+        let columns = limit / self.config.width.max(shadow_size).max(1);
+        let rows = limit / self.config.height.max(shadow_size).max(1);
+        let side = columns.min(rows).max(1) as usize;
+        // A software adapter draws on the same cores: there is nothing to overlap with.
+        let parts = if self.gpu.description.software { 1 } else { MOST_PARTS };
+        count.div_ceil(parts).clamp(1, side * side)
     }
 }
 

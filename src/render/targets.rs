@@ -62,13 +62,24 @@ impl Geometry {
     pub const BOX: usize = 0;
     pub const CYLINDER: usize = 1;
     pub const SPHERE: usize = 2;
+    const COARSE_CYLINDER: usize = 3;
+    const COARSE_SPHERE: usize = 4;
 
-    pub fn new(gpu: &Gpu, primitives: [Mesh; 3]) -> Self {
+    pub fn new(gpu: &Gpu, primitives: [Mesh; 5]) -> Self {
         let mut geometry = Self { meshes: Vec::new(), of_data: BTreeMap::new() };
         for mesh in &primitives {
             geometry.add(gpu, mesh);
         }
         geometry
+    }
+
+    /// The mesh that casts the shadow of `mesh`.
+    pub fn caster(mesh: usize) -> usize {
+        match mesh {
+            Self::CYLINDER => Self::COARSE_CYLINDER,
+            Self::SPHERE => Self::COARSE_SPHERE,
+            other => other,
+        }
     }
 
     fn add(&mut self, gpu: &Gpu, mesh: &Mesh) -> usize {

@@ -111,7 +111,9 @@ fn no_adapter_is_one_sentence_with_the_cure() {
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("BINGRASP_ADAPTER"), "{}", stderr(&output));
     // A loader that finds no driver at all.
-    let output = bingrasp(&["dataset", "--out", "never", "--count", "10"])
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("never");
+    let output = bingrasp(&["dataset", "--out", &out.display().to_string(), "--count", "10"])
         .env("VK_DRIVER_FILES", "/nonexistent.json")
         .env("VK_ICD_FILENAMES", "/nonexistent.json")
         .output()
@@ -120,6 +122,7 @@ fn no_adapter_is_one_sentence_with_the_cure() {
     let text = stderr(&output);
     assert!(text.contains("mesa-vulkan-drivers"), "{text}");
     assert!(!text.contains("panicked"), "{text}");
+    assert!(!out.exists(), "nothing is begun without an adapter");
 }
 
 #[test]
