@@ -272,13 +272,33 @@ fn stats(args: &StatsArgs) -> Result<()> {
     if args.markdown {
         return output::line(text.trim_end());
     }
-    // On a terminal the tables are what is wanted.
-    text.lines().filter(|line| line.starts_with('|') && !line.starts_with("|--")).try_for_each(|row| {
-        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let name = cells.first().copied().unwrap_or_default();
-        let rest: String = cells.iter().skip(1).map(|cell| format!("{cell:>12}")).collect();
-        output::line(&format!("{name:<22}{rest}"))
+    // On a terminal the tables are what is wanted, one blank line apart.
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with('|') || line.is_empty()).collect();
+    rows.split(|row| row.is_empty()).filter(|table| !table.is_empty()).try_for_each(|table| {
+        output::line("")?;
+        aligned(table).iter().try_for_each(|row| output::line(row))
     })
+}
+
+/// A Markdown table with its columns under each other, the first to the left, numbers to the right.
+fn aligned(table: &[&str]) -> Vec<String> {
+    let rows: Vec<Vec<&str>> = table
+        .iter()
+        .filter(|row| !row.starts_with("|--"))
+        .map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    rows.iter()
+        .map(|row| {
+            let cells = row.iter().enumerate().map(|(column, cell)| {
+                let width = width(column);
+                if column == 0 { format!("{cell:<width$}") } else { format!("  {cell:>width$}") }
+            });
+            cells.collect()
+        })
+        .collect()
 }
 
 fn load(args: &SetArgs) -> Result<ObjectSet> {

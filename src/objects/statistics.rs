@@ -136,19 +136,19 @@ pub fn page(ours: &Statistics, pybullet: &Statistics) -> String {
          .../random_urdfs`). One of its 1,000\nobjects (168) has only NaN coordinates and is refused; its parts are \
          pieces of an approximate decomposition, ours are prisms.\n\n",
     );
-    let _ = writeln!(text, "| | | objects | refused | fit the 8.5 cm jaws whole | come to rest graspable from above |");
-    let _ = writeln!(text, "|---|---|---:|---:|---:|---:|");
+    let _ = writeln!(text, "| set | objects | refused | fit the jaws whole | graspable from above |");
+    let _ = writeln!(text, "|---|---:|---:|---:|---:|");
     for (name, set) in [("bingrasp", ours), ("PyBullet", pybullet)] {
         let _ = writeln!(
             text,
-            "| {name} | | {} | {} | {:.1} % | {:.1} % |",
+            "| {name} | {} | {} | {:.1} % | {:.1} % |",
             set.objects,
             set.failures,
             set.fits_jaws * 100.0,
             set.graspable_from_above * 100.0
         );
     }
-    let _ = writeln!(text, "\n| | set | smallest | 5 % | median | 95 % | largest |");
+    let _ = writeln!(text, "\n| figure | set | smallest | 5 % | median | 95 % | largest |");
     let _ = writeln!(text, "|---|---|---:|---:|---:|---:|---:|");
     type Get = fn(&Statistics) -> Spread;
     let rows: [(&str, Get, usize); 9] = [
@@ -172,7 +172,7 @@ pub fn page(ours: &Statistics, pybullet: &Statistics) -> String {
         }
     }
     text.push_str(
-        "\nExtents are those of the bounding box in the object's own frame, in ascending order. The narrowest width is \
+        "\nThe jaws open 8.5 cm. Extents are those of the bounding box in the object's own frame, in ascending order. The narrowest width is \
          the distance\nbetween the two closest parallel planes around the object. \"Graspable from above\" weighs every \
          resting pose on a table with\nits probability and asks for a place where 2 cm wide pads hold walls steeper than \
          63 degrees, with room for the fingers and\nthe centre of mass within 3 cm.\n",

@@ -80,6 +80,44 @@ fn a_urdf_wins_over_its_mesh_and_says_mass_friction_colour() {
 }
 
 #[test]
+fn pybullets_random_objects() {
+    // The layout and the numbers' style of its random_urdfs: convex pieces in one OBJ, spaces at the ends of faces, a
+    // scale, a placeholder inertia. Two bars of 2 x 6 x 2 units that cross at a right angle.
+    let mut text = String::new();
+    for (number, [x, y]) in [[1, 3], [3, 1]].into_iter().enumerate() {
+        text.push_str(&format!("o convex_{number}\n"));
+        for corner in 0..8 {
+            let sign = |bit: i32| if corner & bit == 0 { -1 } else { 1 };
+            text.push_str(&format!("v {}.000000 {}.000000 {}.000000\n", x * sign(1), y * sign(2), sign(4)));
+        }
+        for [a, b, c] in crate::objects::geometry::BOX_TRIANGLES {
+            text.push_str(&format!("f {} {} {} \n", 8 * number + a + 1, 8 * number + b + 1, 8 * number + c + 1));
+        }
+    }
+    let description = |number: &str| {
+        urdf(&format!(
+            "<contact><lateral_friction value=\"1.0\"/><inertia_scaling value=\"3.0\"/></contact>\n\
+             <inertial><origin rpy=\"0 0 0\" xyz=\"0 0 0\"/><mass value=\"0.1\"/>\n\
+             <inertia ixx=\"1\" ixy=\"0\" ixz=\"0\" iyy=\"1\" iyz=\"0\" izz=\"0\"/></inertial>\n\
+             <visual><geometry><mesh filename=\"{number}.obj\" scale=\"0.015 0.015 0.015\"/></geometry></visual>\n\
+             <collision><geometry><mesh filename=\"{number}.obj\" scale=\"0.015 0.015 0.015\"/></geometry></collision>"
+        ))
+    };
+    let folder = Folder::new()
+        .with("000/000.urdf", description("000"))
+        .with("000/000.obj", &text)
+        .with("168/168.urdf", description("168"))
+        .with("168/168.obj", "o 168_Cube.721\nv nan nan nan\nv nan nan nan\nv nan nan nan\nf 1 2 3\n");
+    let report = folder.import();
+    let [Imported { model, .. }] = &report.objects[..] else { panic!("{report:?}") };
+    assert_eq!((model.name.as_str(), model.parts.len(), model.mass_kg, model.friction), ("000", 2, 0.1, 1.0));
+    assert!(model.aabb().extents().distance(Vec3::new(0.09, 0.09, 0.03)) < 1e-6);
+    // Two bars of 3 x 9 x 3 cm, less the 27 cm^3 that they share.
+    assert!((model.volume_m3 * 1e6 - 135.0).abs() < 0.5, "{}", model.volume_m3);
+    assert!(report.failures[0].to_string().contains("168.obj: line 2"), "{report:?}");
+}
+
+#[test]
 fn urdf_origins_centre_of_mass_and_inertia_are_kept() {
     // A box turned by 90 degrees about z; the mass sits 1 cm off its middle; the inertia is 0.8 of the uniform one.
     let inertia = [0.04_f64, 0.02, 0.06]; // full edges x, y, z after the turn: 2, 4, 6 cm
