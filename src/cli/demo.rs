@@ -1,6 +1,6 @@
 //! `bingrasp demo`: the main job from start to finish.
 
-use super::{Usage, common, dataset, output};
+use super::{Usage, common, dataset, domains, output};
 use crate::collect::collect_pairs;
 use crate::data::paired::{PairWriter, check};
 use crate::env::GraspEnv;
@@ -67,5 +67,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     output::line(&format!("2. checked: {} pairs, {} problems", report.pairs_readable, report.problem_count))?;
     dataset::draw_sheet(&pairs, &sheet, if args.small { 3 } else { 6 })?;
     output::line(&format!("3. contact sheet: {}", sheet.display()))?;
+    let picture = args.out.join("domains.png");
+    let (moments, size) = if args.small { (2, 128) } else { (4, 224) };
+    domains::sheet(&picture, moments, size, args.seed.get())?;
+    output::line(&format!("4. the same moments in every domain: {}", picture.display()))?;
     Ok(ExitCode::from(u8::from(!report.is_ok())))
 }

@@ -8,6 +8,7 @@ mod common;
 mod dataset;
 mod demo;
 mod doctor;
+mod domains;
 mod eval;
 mod object_sheet;
 mod objects;
