@@ -123,7 +123,6 @@ mod tests {
         canvas.image(3, 2, 2, &[9; 12]);
         let pixel = |x: usize, y: usize| canvas.rgb[(y * 4 + x) * 3];
         assert_eq!([pixel(0, 0), pixel(1, 1), pixel(2, 1), pixel(1, 2), pixel(3, 2)], [0, 0, 255, 255, 9]);
-        let mut canvas = canvas;
         canvas.text("far away", (-500.0, 900.0), &TextStyle::new(Typeface::Mono, 12.0, [0; 3]), Align::Right);
     }
 

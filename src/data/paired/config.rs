@@ -305,7 +305,7 @@ mod tests {
                     let range = DatasetConfig { shard: Some(Shard { index, of }), ..whole.clone() }.range();
                     assert_eq!(range.start, next);
                     let unit = if format == Format::WebDataset { 30 } else { block };
-                    assert!(range.start % unit == 0 || range.start == count);
+                    assert!(range.start.is_multiple_of(unit) || range.start == count);
                     next = range.end;
                 }
                 assert_eq!(next, count);

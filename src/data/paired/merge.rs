@@ -73,7 +73,7 @@ pub fn merge(parts: &[PathBuf], out: &Path, progress: &dyn Fn(u64, u64)) -> Resu
             if name.as_deref() == Some(layout.metadata().as_str()) {
                 return Ok(());
             }
-            Ok(checksums.write_all(line)?)
+            checksums.write_all(line)
         })?;
         if let Some(metadata) = &mut metadata {
             let path = Layout::join(part, &layout.metadata());

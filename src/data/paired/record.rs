@@ -110,7 +110,7 @@ impl PairMeta {
     pub fn is_finite(&self) -> bool {
         let intrinsics = &self.camera.intrinsics;
         let action =
-            self.action.map_or(true, |a| a.rotation_rad.is_finite() && a.translation_m.iter().all(|v| v.is_finite()));
+            self.action.is_none_or(|a| a.rotation_rad.is_finite() && a.translation_m.iter().all(|v| v.is_finite()));
         action
             && self.camera.world_from_camera.is_finite()
             && [intrinsics.fx, intrinsics.fy, intrinsics.cx, intrinsics.cy].iter().all(|v| v.is_finite())

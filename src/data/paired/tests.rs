@@ -276,7 +276,7 @@ fn shards_merge_into_the_unsharded_dataset() {
         assert!(text(&[]).contains("no shards"));
         assert!(text(&parts[1..]).contains("in none of the shards"), "{}", text(&parts[1..]));
         let twice = [parts.clone(), parts[2..3].to_vec()].concat();
-        if PairReader::open(&parts[2]).unwrap().len() > 0 {
+        if !PairReader::open(&parts[2]).unwrap().is_empty() {
             assert!(text(&twice).contains("in two shards"), "{}", text(&twice));
         }
         let manifest = std::fs::read_to_string(parts[1].join("dataset.toml")).unwrap();

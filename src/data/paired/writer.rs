@@ -28,7 +28,7 @@ impl Default for CommitEvery {
 
 enum Sink {
     Folder(Box<FolderSink>),
-    Tars(TarSink),
+    Tars(Box<TarSink>),
 }
 
 /// Writes pairs in the order of their indices. Dropped before [`finish`](Self::finish), it leaves a dataset that
@@ -118,7 +118,7 @@ impl PairWriter {
         let config = &manifest.dataset;
         let layout = Layout::new(config);
         let sink = match config.format {
-            Format::WebDataset => Sink::Tars(TarSink::open(out, layout.clone())?),
+            Format::WebDataset => Sink::Tars(Box::new(TarSink::open(out, layout.clone())?)),
             _ => Sink::Folder(Box::new(FolderSink::open(out, layout.clone(), (every.pairs, every.bytes))?)),
         };
         let end = config.range().end;

@@ -69,7 +69,7 @@ fn blur(plane: &[f64], width: usize, height: usize, window: &[f64]) -> Vec<f64> 
 /// Mean of `image - truth` for each channel, in `[-1, 1]`. RCAN's mean pairwise squared error is blind to it, so report
 /// it beside that. `None` when the lengths differ or are no whole pixels.
 pub fn colour_bias(image: &[u8], truth: &[u8]) -> Option<[f64; 3]> {
-    if image.len() != truth.len() || image.is_empty() || image.len() % 3 != 0 {
+    if image.len() != truth.len() || image.is_empty() || !image.len().is_multiple_of(3) {
         return None;
     }
     let mut sums = [0_i64; 3];
