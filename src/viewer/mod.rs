@@ -12,11 +12,20 @@
 //! | `script` | events from a file, for tests and demonstrations |
 
 pub mod camera;
+pub mod keep;
+pub mod offscreen;
+pub mod painter;
 pub mod pictures;
+pub mod recorder;
 pub mod scores;
+pub mod script;
 pub mod session;
+pub mod settings;
 pub mod setup;
 pub mod stage;
+pub mod ui;
+pub mod window;
 
 pub use session::Session;
 pub use setup::Setup;
+pub use ui::Viewer;

@@ -81,7 +81,9 @@ impl std::str::FromStr for Channel {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.into_iter().find(|channel| channel.name() == text);
-        found.ok_or_else(|| format!("'{text}' is no channel; choose source, canonical, segmentation, instances or depth"))
+        found.ok_or_else(|| {
+            format!("'{text}' is no channel; choose source, canonical, segmentation, instances or depth")
+        })
     }
 }
 
@@ -92,6 +94,8 @@ fn steady_range(depth_m: &[f32]) -> (f32, f32) {
     let (near, far) = depth_range(depth_m.iter().step_by(every).copied());
     ((near / STEP_M).floor() * STEP_M, (far / STEP_M).ceil() * STEP_M)
 }
+
+const VOID: [u8; 4] = [225, 228, 234, 255];
 
 /// RGBA pixels, opaque.
 #[derive(Clone, Debug, Default)]
@@ -111,6 +115,13 @@ impl Picture {
             to.copy_from_slice(&[from[0], from[1], from[2], 255]);
         }
         self.version += 1;
+    }
+
+    /// Where nothing was hit (the room has no wall behind the robot) the picture is as light as the window.
+    fn fill_void(&mut self, depth_m: &[f32]) {
+        for (pixel, _) in self.rgba.chunks_exact_mut(4).zip(depth_m).filter(|(_, depth)| **depth <= 0.0) {
+            pixel.copy_from_slice(&VOID);
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -154,13 +165,15 @@ pub struct Artist {
     gpu: Gpu,
     images: Arc<ImageSet>,
     main: Option<TiledRenderer>,
+    /// The main view's at the size before: sizes come and go with motion.
+    main_before: Option<TiledRenderer>,
     robot: Option<TiledRenderer>,
     enlarged: Option<TiledRenderer>,
 }
 
 impl Artist {
     pub fn new(gpu: Gpu, images: Arc<ImageSet>) -> Self {
-        Self { gpu, images, main: None, robot: None, enlarged: None }
+        Self { gpu, images, main: None, main_before: None, robot: None, enlarged: None }
     }
 
     pub fn gpu(&self) -> &Gpu {
@@ -194,6 +207,9 @@ impl Artist {
         let mut look = shot.look.clone();
         look.effects = CameraEffects::NONE;
         look.jitter.camera = Pose::IDENTITY;
+        if self.main.as_ref().is_some_and(|renderer| (renderer.config().width, renderer.config().height) != size) {
+            std::mem::swap(&mut self.main, &mut self.main_before);
+        }
         let renderer = Self::renderer(&mut self.main, &self.gpu, &self.images, size)?;
         renderer.capture(look.domain, &[Shot { look: &look, ..*shot }.view(camera)])
     }
@@ -244,6 +260,9 @@ impl Gallery {
             Channel::Source => self.main.set(frames.width, frames.height, &frames.source_rgb),
             Channel::Canonical => self.main.set(frames.width, frames.height, &frames.canonical_rgb),
             _ => self.main.set(frames.width, frames.height, &channel.colours(&frames)),
+        }
+        if matches!(channel, Channel::Source | Channel::Canonical) {
+            self.main.fill_void(&frames.depth_m);
         }
         self.main_frames = Some(frames);
     }

@@ -459,8 +459,7 @@ impl Session {
             self.drawn_robot = Some(self.scene);
         }
         if new_main {
-            let frames =
-                if robot { self.artist.enlarged(&shot, camera)? } else { self.artist.main(&shot, camera)? };
+            let frames = if robot { self.artist.enlarged(&shot, camera)? } else { self.artist.main(&shot, camera)? };
             self.gallery.set_main(frames, self.show.channel);
             self.drawn_main = Some(key);
         }
@@ -490,11 +489,8 @@ impl Session {
         let (object, place) = self.pick(pixel);
         let (object, place) = (object?, place?);
         let pose: Pose = *self.stage.world().object_poses().get(object)?;
-        let grip = Grip {
-            object,
-            point: pose.inverse().transform_point(place),
-            depth: self.main_camera().project(place).1,
-        };
+        let grip =
+            Grip { object, point: pose.inverse().transform_point(place), depth: self.main_camera().project(place).1 };
         self.stage.pull(object, grip.point, place);
         Some(grip)
     }

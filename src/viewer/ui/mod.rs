@@ -43,6 +43,8 @@ pub struct Viewer {
     /// Folder of everything that is taken home.
     pub out: PathBuf,
     pub frames_per_s: f32,
+    /// Seconds for which frames came too slowly.
+    slow_s: f32,
     pub(super) help: bool,
     pub(super) open: Option<OpenMenu>,
     pub(super) grip: Option<Grip>,
@@ -70,6 +72,7 @@ impl Viewer {
             recorder: None,
             out,
             frames_per_s: 0.0,
+            slow_s: 0.0,
             help: false,
             open: None,
             grip: None,
@@ -94,6 +97,20 @@ impl Viewer {
 
     pub fn set_help(&mut self, shown: bool) {
         self.help = shown;
+    }
+
+    /// Told how long the last frame took. True when the main picture should be drawn with fewer pixels: while things
+    /// move, on a machine that was seen to be slow.
+    pub fn govern(&mut self, seconds: f32) -> bool {
+        const SLOW_FRAME_S: f32 = 1.0 / 24.0;
+        const PATIENCE_S: f32 = 1.5;
+        let moving = self.session.playing || self.session.is_stepping() || self.grip.is_some();
+        if moving && self.slow_s < PATIENCE_S {
+            // A single hiccup is forgiven, and so is a time of speed.
+            let change = if seconds > SLOW_FRAME_S { seconds.min(0.2) } else { -2.0 * seconds };
+            self.slow_s = (self.slow_s + change).max(0.0);
+        }
+        moving && self.slow_s >= PATIENCE_S
     }
 
     /// The session's pictures in the order of the textures: main view, then panels.

@@ -10,20 +10,23 @@ pub const WIDTH: f32 = 288.0;
 
 pub fn show(ui: &mut Ui, viewer: &mut Viewer) {
     let frame = egui::Frame::new().fill(theme::GROUND).inner_margin(Margin { left: 4, right: 8, top: 8, bottom: 8 });
-    Panel::right("side").frame(frame).resizable(false).show_separator_line(false).exact_size(WIDTH).show_inside(ui, |ui| {
-        egui::ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
-            ui.spacing_mut().item_spacing.y = 8.0;
-            let mut setup = viewer.session.setup().clone();
-            card(ui, |ui| actor(ui, viewer, &mut setup));
-            card(ui, |ui| appearance(ui, viewer, &mut setup));
-            card(ui, |ui| bin(ui, viewer, &mut setup));
-            card(ui, |ui| overlay(ui, viewer));
-            if setup.actor != viewer.session.setup().actor {
-                viewer.session.set_actor(setup.actor);
-            }
-            viewer.session.apply(setup);
-        });
-    });
+    Panel::right("side").frame(frame).resizable(false).show_separator_line(false).exact_size(WIDTH).show_inside(
+        ui,
+        |ui| {
+            egui::ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
+                ui.spacing_mut().item_spacing.y = 8.0;
+                let mut setup = viewer.session.setup().clone();
+                card(ui, |ui| actor(ui, viewer, &mut setup));
+                card(ui, |ui| appearance(ui, viewer, &mut setup));
+                card(ui, |ui| bin(ui, viewer, &mut setup));
+                card(ui, |ui| overlay(ui, viewer));
+                if setup.actor != viewer.session.setup().actor {
+                    viewer.session.set_actor(setup.actor);
+                }
+                viewer.session.apply(setup);
+            });
+        },
+    );
 }
 
 fn card(ui: &mut Ui, contents: impl FnOnce(&mut Ui)) {
@@ -127,7 +130,10 @@ fn bin(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup) {
                 }
             })
             .response
-            .on_hover_text(format!("{} objects in the set; --objects DIR brings your own", viewer.session.objects_in_set()));
+            .on_hover_text(format!(
+                "{} objects in the set; --objects DIR brings your own",
+                viewer.session.objects_in_set()
+            ));
         viewer.mark("objects", &response);
     });
     row(ui, "Count", |ui| {
@@ -138,7 +144,8 @@ fn bin(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup) {
             viewer.session.drop_another();
         }
         ui.spacing_mut().slider_width = 78.0;
-        let response = ui.add(Slider::new(&mut setup.count, 1..=12)).on_hover_text("Objects at the start of an episode");
+        let response =
+            ui.add(Slider::new(&mut setup.count, 1..=12)).on_hover_text("Objects at the start of an episode");
         viewer.mark("count", &response);
     });
     row(ui, "Divider", |ui| {
@@ -153,10 +160,10 @@ fn bin(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup) {
         let slider = Slider::new(&mut centimetres, low * 100.0..=high * 100.0).fixed_decimals(1).suffix(" cm");
         let response = ui.add(slider).on_hover_text("Offset of the divider from the middle of the bin");
         viewer.mark("divider", &response);
-        if response.changed() {
-            fixed = true;
-        }
-        let place = if response.changed() { centimetres / 100.0 } else { setup.divider_m.unwrap_or(now) };
+        // A slider also rounds what it is given; only a hand on it counts.
+        let moved = response.changed() && (response.dragged() || response.has_focus() || response.clicked());
+        fixed |= moved;
+        let place = if moved { centimetres / 100.0 } else { setup.divider_m.unwrap_or(now) };
         setup.divider_m = fixed.then_some(place);
     });
 }
@@ -172,6 +179,7 @@ fn set_name(name: &str) -> String {
 
 fn overlay(ui: &mut Ui, viewer: &mut Viewer) {
     ui.horizontal(|ui| {
+        ui.set_height(18.0);
         theme::title(ui, "Physics overlay");
         ui.label(RichText::new("(O)").color(theme::MUTED).small());
     });

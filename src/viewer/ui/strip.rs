@@ -4,9 +4,7 @@ use super::super::pictures::Channel;
 use super::super::session::Eye;
 use super::{Viewer, theme};
 use crate::contract::{Action, GripperCommand};
-use bevy_egui::egui::{
-    self, Color32, CornerRadius, Margin, Panel, Rect, RichText, Sense, Stroke, StrokeKind, Ui, pos2, vec2,
-};
+use bevy_egui::egui::{self, CornerRadius, Margin, Panel, Rect, RichText, Sense, Stroke, StrokeKind, Ui, pos2, vec2};
 use egui_plot::{Line, Plot, PlotPoints};
 
 const PICTURE: f32 = 148.0;
@@ -38,8 +36,7 @@ fn panel(ui: &mut Ui, viewer: &mut Viewer, (i, channel): (usize, Channel)) {
     painter.rect(rect, CornerRadius::same(8), theme::PAPER, Stroke::new(1.0, edge), StrokeKind::Inside);
     let picture = Rect::from_min_size(rect.min + vec2(4.0, 4.0), vec2(PICTURE, PICTURE));
     if let Some(texture) = viewer.textures.panels[i] {
-        let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-        painter.image(texture, picture, whole, Color32::WHITE);
+        theme::picture(painter, texture, picture);
     }
     let font = egui::FontId::proportional(12.0);
     let (caption, colour) = match channel {
@@ -69,6 +66,7 @@ fn now(ui: &mut Ui, viewer: &mut Viewer) {
         ui.set_height(160.0);
         ui.vertical(|ui| {
             ui.spacing_mut().item_spacing.y = 2.0;
+            ui.spacing_mut().interact_size.y = 17.0;
             heading(ui, viewer);
             egui::Grid::new("now").num_columns(2).spacing(vec2(10.0, 1.0)).show(ui, |ui| {
                 for (name, value) in facts(viewer) {
@@ -105,7 +103,7 @@ fn heading(ui: &mut Ui, viewer: &Viewer) {
 fn facts(viewer: &Viewer) -> [(&'static str, String); 4] {
     let stage = viewer.session.stage();
     let state = stage.world().gripper_state();
-    let [left, right, palm] = stage.world().contact_forces();
+    let [left, right, palm] = stage.world().contact_forces().map(|newtons| newtons.max(0.0) + 0.0);
     let reward = stage.last_step.as_ref().map_or("–".to_owned(), |step| format!("{:+.2}", step.reward));
     [
         ("Action", stage.last_action.as_ref().map_or("–".to_owned(), describe)),

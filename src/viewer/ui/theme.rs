@@ -13,7 +13,7 @@ pub const GROUND: Color32 = Color32::from_rgb(243, 244, 247);
 pub const LINE: Color32 = Color32::from_rgb(222, 225, 231);
 pub const GOOD: Color32 = Color32::from_rgb(24, 132, 84);
 pub const BAD: Color32 = Color32::from_rgb(190, 58, 50);
-pub const RADIUS: u8 = 6;
+const RADIUS: u8 = 4;
 
 pub fn install(ctx: &egui::Context) {
     ctx.set_theme(egui::Theme::Light);
@@ -74,6 +74,13 @@ pub fn install(ctx: &egui::Context) {
         widgets.inactive.bg_fill = Color32::from_rgb(214, 219, 228);
         widgets.hovered.bg_fill = Color32::from_rgb(198, 208, 228);
     });
+}
+
+/// A whole texture with rounded corners.
+pub fn picture(painter: &egui::Painter, texture: egui::TextureId, rect: egui::Rect) {
+    let whole = egui::Rect::from_min_max(egui::pos2(0.0, 0.0), egui::pos2(1.0, 1.0));
+    let shape = egui::epaint::RectShape::filled(rect, CornerRadius::same(RADIUS), Color32::WHITE);
+    painter.add(shape.with_texture(texture, whole));
 }
 
 /// White paper with a thin edge.

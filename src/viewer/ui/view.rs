@@ -27,8 +27,7 @@ pub fn show(ui: &mut Ui, viewer: &mut Viewer) {
         let painter = ui.painter().with_clip_rect(area);
         painter.rect_filled(area, CornerRadius::same(8), Color32::from_rgb(225, 228, 234));
         if let Some(texture) = viewer.textures.main {
-            let whole = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
-            painter.image(texture, viewer.view_rect, whole, Color32::WHITE);
+            theme::picture(&painter, texture, viewer.view_rect);
         }
         mouse(ui, viewer, &response);
         overlay::paint(&painter.with_clip_rect(viewer.view_rect.intersect(area)), viewer);
@@ -113,14 +112,17 @@ fn mouse(ui: &Ui, viewer: &mut Viewer, response: &Response) {
 
 /// A row of choices over the picture.
 fn floating(ui: &mut Ui, id: &str, (corner, place): (Align2, Pos2), contents: impl FnOnce(&mut Ui)) {
-    egui::Area::new(egui::Id::new(id)).order(egui::Order::Middle).pivot(corner).fixed_pos(place).show(ui.ctx(), |ui| {
-        theme::veil().show(ui, |ui| {
-            ui.horizontal(|ui| {
-                ui.spacing_mut().item_spacing.x = 2.0;
-                contents(ui);
+    egui::Area::new(egui::Id::new(id)).order(egui::Order::Middle).fade_in(false).pivot(corner).fixed_pos(place).show(
+        ui.ctx(),
+        |ui| {
+            theme::veil().show(ui, |ui| {
+                ui.horizontal(|ui| {
+                    ui.spacing_mut().item_spacing.x = 2.0;
+                    contents(ui);
+                });
             });
-        });
-    });
+        },
+    );
 }
 
 fn presets(ui: &mut Ui, viewer: &mut Viewer, area: Rect) {
