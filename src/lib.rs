@@ -15,3 +15,5 @@ pub mod render;
 pub mod run;
 pub mod scene;
 pub mod sim;
+#[cfg(feature = "viewer")]
+pub mod viewer;

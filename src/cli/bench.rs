@@ -32,6 +32,10 @@ enum What {
     /// One training step of a network: forward, backward and Adam
     #[command(after_help = "Example: bingrasp bench train-step --network unet7 --json")]
     TrainStep(bench_train::BenchTrainArgs),
+    /// Frames a second of the viewer's window, playing, with four panels shown, and how soon the first picture came
+    #[cfg(feature = "viewer")]
+    #[command(after_help = "Example: xvfb-run bingrasp bench viewer --json")]
+    Viewer(super::bench_viewer::Args),
 }
 
 #[derive(clap::Args)]
@@ -123,6 +127,8 @@ pub fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
         What::Episodes(args) => episodes(args)?,
         What::Soak(args) => return soak_bench(args),
         What::TrainStep(args) => bench_train::run(args)?,
+        #[cfg(feature = "viewer")]
+        What::Viewer(args) => return super::bench_viewer::run(args),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,6 +4,8 @@
 
 mod bench;
 mod bench_train;
+#[cfg(feature = "viewer")]
+mod bench_viewer;
 mod common;
 mod dataset;
 mod demo;
@@ -13,6 +15,8 @@ mod eval;
 mod object_sheet;
 mod objects;
 mod output;
+#[cfg(feature = "viewer")]
+mod view;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -35,6 +39,11 @@ enum Command {
     /// Write, check or draw a paired randomized/canonical dataset
     #[command(after_help = "Example: bingrasp dataset --out pairs --count 4000 --size 64 --source randomized-heavy")]
     Dataset(dataset::Args),
+    /// Open a window to watch, drive and take apart the grasping cell
+    #[cfg(feature = "viewer")]
+    #[command(after_help = "Examples: bingrasp view --domain reality --actor oracle\n          \
+        bingrasp view --screenshot cell.png --ticks 600   (needs no display)")]
+    View(Box<view::Args>),
     /// Generate, list, draw, export and import objects
     #[command(after_help = "Example: bingrasp objects sheet --objects test --out objects.png")]
     Objects(objects::Args),
@@ -62,6 +71,8 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Dataset(args) => dataset::run(&args),
+        #[cfg(feature = "viewer")]
+        Command::View(args) => view::run(&args),
         Command::Objects(args) => objects::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args, started),

@@ -1,0 +1,255 @@
+//! `bingrasp view`: the interactive viewer, and its pictures without a person.
+
+use super::Usage;
+use super::common::{TextureArgs, load_objects};
+use crate::contract::Domain;
+use crate::render::Gpu;
+use crate::scene::CellDescription;
+use crate::viewer::camera::{Orbit, Preset};
+use crate::viewer::keep::Scene;
+use crate::viewer::offscreen::Offscreen;
+use crate::viewer::pictures::Channel;
+use crate::viewer::script::Script;
+use crate::viewer::session::{Eye, Materials, Pool};
+use crate::viewer::settings::Settings;
+use crate::viewer::setup::{Actor, AxisKind, Setup};
+use crate::viewer::{Session, Viewer, window};
+use anyhow::Context;
+use glam::Vec3;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::sync::Arc;
+
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Seed of the first episode
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Domain of the source pictures: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
+    #[arg(long)]
+    domain: Option<Domain>,
+    /// Objects: train, test or all of the built-in catalogue, or a folder of OBJ, URDF or glTF files
+    #[arg(long, value_name = "SET|DIR")]
+    objects: Option<String>,
+    /// Objects in the bin
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16))]
+    count: Option<u8>,
+    /// Offset of the divider from the middle of the bin, metres; drawn by the seed when left out
+    #[arg(long, value_name = "M", allow_negative_numbers = true)]
+    divider: Option<f32>,
+    /// Who acts: keyboard, scripted, oracle or random
+    #[arg(long)]
+    actor: Option<Actor>,
+    /// Where to look from: overview, shoulder, top, side, wrist, robot, or X,Y,Z,DISTANCE,AZIMUTH,ELEVATION
+    #[arg(long, value_name = "VIEW", allow_hyphen_values = true)]
+    view: Option<View>,
+    /// What the main view shows: source, canonical, segmentation, instances or depth
+    #[arg(long)]
+    channel: Option<Channel>,
+    /// One look for a whole episode, also in randomized-heavy
+    #[arg(long)]
+    keep_look: bool,
+    /// Draw one axis of randomization again, N times: textures, objects, light, jitter or camera
+    #[arg(long, value_name = "AXIS=N")]
+    roll: Vec<AxisValue>,
+    /// Fix the seed of one axis
+    #[arg(long, value_name = "AXIS=SEED")]
+    pin: Vec<AxisValue>,
+    /// Leave one axis as the canonical domain has it
+    #[arg(long, value_name = "AXIS")]
+    without: Vec<AxisKind>,
+    /// Draw colliders, contacts and forces over the picture
+    #[arg(long)]
+    overlay: bool,
+    #[command(flatten)]
+    textures: TextureArgs,
+    /// A scene that was saved with the viewer
+    #[arg(long, value_name = "FILE")]
+    open: Option<PathBuf>,
+    /// Physics ticks (240 a second) to run first
+    #[arg(long, default_value_t = 0)]
+    ticks: u32,
+    /// Write what the window would show and leave; needs no display
+    #[arg(long, value_name = "FILE")]
+    screenshot: Option<PathBuf>,
+    /// Size of the window in points
+    #[arg(long, value_name = "WxH", value_parser = parse_size)]
+    size: Option<(f32, f32)>,
+    /// Pixels a point, for the screenshot; a window takes its display's
+    #[arg(long, default_value_t = 1.0)]
+    scale: f32,
+    /// Folder for screenshots, recordings, scenes and pairs
+    #[arg(long, value_name = "DIR", default_value = "bingrasp-view")]
+    out: PathBuf,
+    /// Forget what was remembered, and remember nothing
+    #[arg(long)]
+    fresh: bool,
+    /// Start paused
+    #[arg(long)]
+    paused: bool,
+    /// Input from a file, one JSON step a line, for tests and demonstrations
+    #[arg(long, value_name = "FILE", hide = true)]
+    script: Option<PathBuf>,
+    /// Play the script without a display
+    #[arg(long, requires = "script", hide = true)]
+    headless: bool,
+}
+
+/// `--view`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum View {
+    Preset(Preset),
+    Robot,
+    Orbit(Orbit),
+}
+
+impl FromStr for View {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "robot" {
+            return Ok(Self::Robot);
+        }
+        if !text.contains(',') {
+            return Preset::from_str(text).map(Self::Preset).map_err(|error| error.replace(" or ", ", robot or "));
+        }
+        let numbers: Vec<f32> = text.split(',').filter_map(|word| word.trim().parse().ok()).collect();
+        match numbers[..] {
+            [x, y, z, distance, azimuth, elevation] if numbers.iter().all(|n| n.is_finite()) => {
+                Ok(Self::Orbit(Orbit { target: Vec3::new(x, y, z), distance, azimuth, elevation }))
+            }
+            _ => Err("six numbers are needed: X,Y,Z,DISTANCE,AZIMUTH,ELEVATION".to_owned()),
+        }
+    }
+}
+
+/// `light=3`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct AxisValue(AxisKind, u64);
+
+impl FromStr for AxisValue {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, value) = text.split_once('=').ok_or("write AXIS=NUMBER, as light=1")?;
+        let value = value.parse().map_err(|_| format!("'{value}' is not a whole number"))?;
+        Ok(Self(name.parse()?, value))
+    }
+}
+
+fn parse_size(text: &str) -> Result<(f32, f32), String> {
+    let parse = || {
+        let (width, height) = text.split_once('x')?;
+        let side = |word: &str| word.parse::<u16>().ok().filter(|n| (320..=7680).contains(n)).map(f32::from);
+        Some((side(width)?, side(height)?))
+    };
+    parse().ok_or_else(|| "write WIDTHxHEIGHT, each from 320 to 7680, as 1280x720".to_owned())
+}
+
+impl Args {
+    /// Points.
+    pub(super) fn window_size(&self) -> [f32; 2] {
+        let (width, height) = self.size.unwrap_or((1280.0, 720.0));
+        [width, height]
+    }
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if !(0.5..=4.0).contains(&args.scale) {
+        return Err(Usage(format!("--scale must be from 0.5 to 4, not {}", args.scale)).into());
+    }
+    let script = args.script.as_ref().map(|path| {
+        let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        Script::parse(&text)
+    });
+    let script = script.transpose()?;
+    // Pictures without a person depend on the command line alone.
+    let alone = args.screenshot.is_some() || script.is_some();
+    let settings = if args.fresh || alone { Settings::default() } else { Settings::load() };
+    if args.screenshot.is_some() || args.headless {
+        let size = args.size.unwrap_or((1280.0, 720.0));
+        let mut offscreen = Offscreen::new(build(args, &settings)?, size, args.scale);
+        if let Some(script) = script {
+            offscreen.play(script)?;
+        }
+        if let Some(path) = &args.screenshot {
+            offscreen.screenshot(path)?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let window = args.size.map_or(settings.window, |(width, height)| [width, height]);
+    let options = window::Options {
+        size: window,
+        maximized: settings.maximized && args.size.is_none(),
+        remember: !(args.fresh || alone),
+        script,
+        measure: None,
+    };
+    let (args, settings) = (args.clone(), settings);
+    window::run(move || build(&args, &settings), options)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The session that the arguments and the remembered settings describe.
+pub(super) fn build(args: &Args, settings: &Settings) -> anyhow::Result<Viewer> {
+    let gpu = Gpu::open()?;
+    let setup = setup(args, &settings.setup);
+    let images = args.textures.load()?;
+    let scene = args.open.as_deref().map(Scene::read).transpose()?;
+    let pool = |name: &str| -> anyhow::Result<Pool> {
+        Ok(Pool { name: name.to_owned(), models: Arc::new(load_objects(name)?) })
+    };
+    // A remembered folder may be gone.
+    let pool = match pool(&setup.objects) {
+        Err(_) if args.objects.is_none() => pool("train")?,
+        loaded => loaded?,
+    };
+    let setup = Setup { objects: pool.name.clone(), ..setup };
+    let materials = Materials { cell: Arc::new(CellDescription::iiwa_bin()), pool, images, load: load_objects };
+    let mut session = Session::new(setup, materials, gpu);
+    (session.show, session.speed) = (settings.show, settings.speed);
+    session.set_orbit(settings.orbit);
+    if let Some(scene) = scene {
+        scene.restore(&mut session)?;
+    }
+    match args.view {
+        Some(View::Preset(preset)) => session.go_to(preset, true),
+        Some(View::Robot) => session.show.eye = Eye::Robot,
+        Some(View::Orbit(orbit)) => {
+            session.show.eye = Eye::Free;
+            session.set_orbit(orbit);
+        }
+        None => {}
+    }
+    if let Some(channel) = args.channel {
+        session.show.channel = channel;
+    }
+    if args.overlay {
+        (session.show.colliders, session.show.contacts, session.show.forces) = (true, true, true);
+    }
+    session.run(args.ticks);
+    session.playing = !(args.paused || args.open.is_some() || args.screenshot.is_some());
+    Ok(Viewer::new(session, args.out.clone()))
+}
+
+fn setup(args: &Args, remembered: &Setup) -> Setup {
+    let mut setup = remembered.clone();
+    setup.seed = args.seed.unwrap_or(setup.seed);
+    setup.domain = args.domain.unwrap_or(setup.domain);
+    setup.objects = args.objects.clone().unwrap_or(setup.objects);
+    setup.count = args.count.map_or(setup.count, usize::from);
+    setup.divider_m = args.divider.or(setup.divider_m);
+    setup.actor = args.actor.unwrap_or(setup.actor);
+    setup.every_step &= !args.keep_look;
+    for &AxisValue(kind, rolls) in &args.roll {
+        setup.axis_mut(kind).rolls = rolls;
+    }
+    for &AxisValue(kind, seed) in &args.pin {
+        setup.axis_mut(kind).pinned = Some(crate::contract::Seed(seed));
+    }
+    for &kind in &args.without {
+        setup.axis_mut(kind).on = false;
+    }
+    setup
+}

@@ -1,0 +1,95 @@
+//! What a person may do to a cell besides acting through the robot: let time pass, and pull at objects.
+//!
+//! In: an object, a point on it, where to pull it. Out: a bounded force on that point; nothing is teleported.
+
+use super::{GraspWorld, Phase};
+use glam::Vec3;
+use std::f32::consts::TAU;
+
+/// The hand is a critically damped spring of this frequency, Hz.
+const STIFFNESS_HZ: f32 = 5.0;
+/// The hand gives way beyond this acceleration of what it holds, m/s^2.
+const STRENGTH: f32 = 80.0;
+/// Rate (1/s) at which the hand calms the turning of what it holds.
+const STEADINESS: f32 = 12.0;
+
+impl GraspWorld {
+    /// Waits for an action.
+    pub fn is_ready(&self) -> bool {
+        self.phase == Phase::Ready
+    }
+
+    /// Lets time pass between actions and after an episode. Does nothing while an action is carried out: that is
+    /// [`Self::advance`]'s.
+    pub fn idle(&mut self, ticks: u32) {
+        if matches!(self.phase, Phase::Ready | Phase::Done) {
+            (0..ticks).for_each(|_| self.physics_tick());
+            self.publish();
+        }
+    }
+
+    /// Whether all objects rest.
+    pub fn is_calm(&self) -> bool {
+        self.physics.at_rest()
+    }
+
+    /// Pulls a point of an object (in the object's frame) towards a place in the world during the coming tick. Call it
+    /// before every tick, and [`Self::release_object`] at the end. No effect on objects that do not exist.
+    pub fn pull_object(&mut self, index: usize, body_point: Vec3, place: Vec3) {
+        let Some(model) = self.models.get(index) else { return };
+        let inertia = model.inertia.principal_kg_m2.max_element();
+        let handle = self.physics.objects[index].handle;
+        let Some(body) = self.physics.world.bodies.get_mut(handle) else { return };
+        let pose = super::super::physics::from_rapier(body.position());
+        let point = pose.transform_point(body_point);
+        let rate = TAU * STIFFNESS_HZ;
+        let wanted = (place - point) * (rate * rate) - body.velocity_at_point(point) * (2.0 * rate);
+        let acceleration = wanted.clamp_length_max(STRENGTH) + Vec3::Z * 9.81;
+        let spin = body.angvel();
+        body.reset_forces(true);
+        body.reset_torques(true);
+        body.add_force_at_point(acceleration * model.mass_kg, point, true);
+        body.add_torque(-spin * (STEADINESS * inertia), true);
+    }
+
+    /// Lets go of an object.
+    pub fn release_object(&mut self, index: usize) {
+        let Some(object) = self.physics.objects.get(index) else { return };
+        if let Some(body) = self.physics.world.bodies.get_mut(object.handle) {
+            body.reset_forces(true);
+            body.reset_torques(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{Pose, Seed};
+    use crate::objects::{ObjectSet, Split};
+    use crate::scene::CellDescription;
+    use crate::sim::SimConfig;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_hand_lifts_moves_and_drops() {
+        let cell = Arc::new(CellDescription::iiwa_bin());
+        let mut world = GraspWorld::new(cell, &SimConfig::default());
+        let objects = ObjectSet::builtin().split(Split::Train);
+        world.reset(&objects[..2], Seed(1));
+        let start: Pose = world.object_poses()[0];
+        let place = start.translation + Vec3::new(0.0, 0.0, 0.2);
+        for _ in 0..480 {
+            world.pull_object(0, Vec3::ZERO, place);
+            world.idle(1);
+        }
+        let lifted = world.object_poses()[0].translation;
+        assert!(lifted.distance(place) < 0.02, "{lifted} is not at {place}");
+        world.release_object(0);
+        world.idle(480);
+        assert!(world.object_poses()[0].translation.z < start.translation.z + 0.08, "it did not fall");
+        assert!(world.is_ready() && world.tick() == 0);
+        world.pull_object(99, Vec3::ZERO, place);
+        world.release_object(99);
+    }
+}

@@ -1,0 +1,450 @@
+//! The simulated cell and whoever acts in it, one physics tick at a time, with a log that replays it exactly.
+//!
+//! In: a [`Setup`], object models, what the person does. Out: a [`GraspWorld`] to draw, the last action, reward and
+//! outcome, and a list of [`Event`]s.
+
+use super::setup::Setup;
+use crate::contract::{Action, GripperCommand, Rng, Seed, Step};
+use crate::objects::ObjectModel;
+use crate::scene::{CellDescription, instance};
+use crate::sim::policy::Policy;
+use crate::sim::{GraspWorld, SimConfig};
+use glam::Vec3;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Steps that a person at the keyboard has.
+const KEYBOARD_STEPS: u32 = 400;
+/// Ticks for which everything must rest before time stands still.
+const CALM_TICKS: u32 = 48;
+/// Ticks for which an outcome stays on screen.
+pub const LINGER_TICKS: u32 = 216;
+/// One key press moves the gripper this far, metres and radians.
+const KEY_STEP_M: f32 = 0.03;
+const KEY_STEP_RAD: f32 = 0.22;
+
+/// What happened to the cell since its reset, enough to do it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Event {
+    Act(Action),
+    /// Ticks of the action under way.
+    Run(u32),
+    /// Ticks without an action.
+    Idle(u32),
+    Pull {
+        object: usize,
+        point: Vec3,
+        place: Vec3,
+    },
+    Release,
+    Drop {
+        object: String,
+        seed: Seed,
+    },
+    Attempt {
+        returned: Vec<usize>,
+        seed: Seed,
+    },
+}
+
+/// What the keys ask for at the moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Teleop {
+    /// Direction in the world, each component in [-1, 1].
+    pub direction: Vec3,
+    /// -1, 0 or 1.
+    pub turn: f32,
+}
+
+impl Teleop {
+    fn is_still(&self) -> bool {
+        self.direction == Vec3::ZERO && self.turn == 0.0
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pull {
+    pub object: usize,
+    pub point: Vec3,
+    pub place: Vec3,
+}
+
+/// What a tick brought.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ticked {
+    /// Something may have moved.
+    pub moved: bool,
+    /// An environment step ended.
+    pub step: Option<Step>,
+}
+
+pub struct Stage {
+    cell: Arc<CellDescription>,
+    pool: Arc<Vec<Arc<ObjectModel>>>,
+    world: GraspWorld,
+    policy: Option<Box<dyn Policy>>,
+    rng: Rng,
+    log: Vec<Event>,
+    /// An action is being carried out.
+    busy: bool,
+    pull: Option<Pull>,
+    /// Ticks left until time stands still.
+    stir: u32,
+    drops: u64,
+    attempts: u64,
+    /// Asked for by a key and not yet begun.
+    queued: Option<Action>,
+    pub teleop: Teleop,
+    pub last_action: Option<Action>,
+    pub last_step: Option<Step>,
+    /// Sum of rewards since the episode began.
+    pub episode_return: f32,
+    /// Ticks since the reset.
+    pub ticks: u64,
+    /// Ticks since the episode was judged.
+    pub since_done: u32,
+    /// Where the gripper was when the last action began.
+    pub gripper_before: Vec3,
+}
+
+impl Stage {
+    pub fn new(setup: &Setup, cell: Arc<CellDescription>, pool: Arc<Vec<Arc<ObjectModel>>>) -> Self {
+        let mut description = CellDescription::clone(&cell);
+        if let Some(offset) = setup.divider_m {
+            for divider in description.bins.iter_mut().filter_map(|bin| bin.divider.as_mut()) {
+                let [low, high] = divider.range;
+                divider.range = [offset.clamp(low, high); 2];
+            }
+        }
+        let mut sim = SimConfig::default();
+        if setup.actor.policy().is_none() {
+            sim.max_steps = KEYBOARD_STEPS;
+        }
+        let seed = Seed(setup.seed);
+        let mut world = GraspWorld::new(Arc::new(description), &sim);
+        world.reset(&chosen(&pool, setup.count, seed), seed);
+        let mut policy = setup.actor.policy().map(|kind| kind.create());
+        if let Some(policy) = &mut policy {
+            policy.begin();
+        }
+        Self {
+            gripper_before: world.gripper_pose().translation,
+            world,
+            cell,
+            pool,
+            policy,
+            rng: seed.derive("policy", 0).rng(),
+            log: Vec::new(),
+            busy: false,
+            pull: None,
+            stir: 0,
+            drops: 0,
+            attempts: 0,
+            queued: None,
+            teleop: Teleop::default(),
+            last_action: None,
+            last_step: None,
+            episode_return: 0.0,
+            ticks: 0,
+            since_done: 0,
+        }
+    }
+
+    /// Does again what a log says.
+    ///
+    /// # Errors
+    /// The name of an object that the set does not have.
+    pub fn replay(&mut self, events: &[Event]) -> Result<(), String> {
+        for event in events {
+            match event {
+                Event::Act(action) => self.begin(action),
+                Event::Run(ticks) | Event::Idle(ticks) => {
+                    for _ in 0..*ticks {
+                        self.physics_tick();
+                    }
+                }
+                Event::Pull { object, point, place } => {
+                    self.pull = Some(Pull { object: *object, point: *point, place: *place });
+                }
+                Event::Release => self.release(),
+                Event::Drop { object, seed } => {
+                    let model = self.pool.iter().find(|model| model.name == *object).cloned();
+                    let model = model.ok_or_else(|| format!("the object '{object}' is not in the set"))?;
+                    self.drop_model(&model, *seed);
+                }
+                Event::Attempt { returned, seed } => self.attempt(returned.clone(), *seed),
+            }
+        }
+        self.log = events.to_vec();
+        Ok(())
+    }
+
+    pub fn world(&self) -> &GraspWorld {
+        &self.world
+    }
+
+    /// The cell as described, with the divider's whole range.
+    pub fn cell(&self) -> &Arc<CellDescription> {
+        &self.cell
+    }
+
+    pub fn log(&self) -> &[Event] {
+        &self.log
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    pub fn is_pulling(&self) -> bool {
+        self.pull.is_some()
+    }
+
+    /// One tick of physics and, between actions, the next decision.
+    pub fn tick(&mut self) -> Ticked {
+        self.ticks += 1;
+        if self.world.is_done() {
+            self.since_done += 1;
+        } else if !self.busy {
+            if let Some(action) = self.decide() {
+                self.record(Event::Act(action));
+                self.begin(&action);
+            }
+        }
+        let idle = !self.busy;
+        if idle && self.stir == 0 && self.pull.is_none() {
+            return Ticked::default();
+        }
+        self.record(if idle { Event::Idle(1) } else { Event::Run(1) });
+        Ticked { moved: true, step: self.physics_tick() }
+    }
+
+    /// Begins a step that stands still when nobody decides: the next [`Self::tick`]s carry it out.
+    pub fn force_decision(&mut self) {
+        if !self.busy && self.world.is_ready() && self.queued.is_none() && self.policy.is_none() {
+            self.queued = Some(self.keyed());
+        }
+    }
+
+    fn decide(&mut self) -> Option<Action> {
+        if let Some(action) = self.queued.take() {
+            return Some(action);
+        }
+        match &mut self.policy {
+            Some(policy) => Some(policy.act(&self.world, &mut self.rng)),
+            None => (!self.teleop.is_still()).then(|| self.keyed()),
+        }
+    }
+
+    fn keyed(&self) -> Action {
+        let direction = self.teleop.direction.clamp_length_max(1.0);
+        Action {
+            translation_m: (direction * KEY_STEP_M).to_array(),
+            rotation_rad: self.teleop.turn * KEY_STEP_RAD,
+            ..Action::default()
+        }
+    }
+
+    /// The keyboard's gripper key.
+    pub fn toggle_gripper(&mut self) {
+        let closed = self.world.gripper_state().closed;
+        let gripper = if closed { GripperCommand::Open } else { GripperCommand::Close };
+        self.queue(Action { gripper, ..Action::default() });
+    }
+
+    /// The keyboard's "lift and judge".
+    pub fn terminate(&mut self) {
+        self.queue(Action { terminate: true, ..Action::default() });
+    }
+
+    fn queue(&mut self, action: Action) {
+        if self.policy.is_none() && !self.world.is_done() {
+            self.queued = Some(action);
+        }
+    }
+
+    fn begin(&mut self, action: &Action) {
+        self.gripper_before = self.world.gripper_pose().translation;
+        self.world.begin_step(action);
+        self.busy = true;
+        self.last_action = Some(*action);
+    }
+
+    /// A tick of whatever is under way.
+    fn physics_tick(&mut self) -> Option<Step> {
+        if let Some(Pull { object, point, place }) = self.pull {
+            self.world.pull_object(object, point, place);
+            self.stir = CALM_TICKS;
+        }
+        if !self.busy {
+            self.world.idle(1);
+            self.stir = if self.world.is_calm() { self.stir.saturating_sub(1) } else { CALM_TICKS };
+            return None;
+        }
+        let step = self.world.advance(1)?;
+        self.busy = false;
+        self.stir = CALM_TICKS;
+        self.episode_return += step.reward;
+        self.since_done = 0;
+        self.last_step = Some(step.clone());
+        Some(step)
+    }
+
+    /// A person takes hold of an object at a point (in its frame), or moves what is held.
+    pub fn pull(&mut self, object: usize, point: Vec3, place: Vec3) {
+        if object < self.world.objects().len() && place.is_finite() && point.is_finite() {
+            self.pull = Some(Pull { object, point, place });
+            self.record(Event::Pull { object, point, place });
+        }
+    }
+
+    pub fn let_go(&mut self) {
+        if self.pull.is_some() {
+            self.release();
+            self.record(Event::Release);
+        }
+    }
+
+    fn release(&mut self) {
+        if let Some(pull) = self.pull.take() {
+            self.world.release_object(pull.object);
+            self.stir = CALM_TICKS;
+        }
+    }
+
+    /// Drops one more object of the set. False when there is no room for another.
+    pub fn drop_another(&mut self) -> bool {
+        let seed = Seed(self.rng.clone().next_u64()).derive("viewer-drop", self.drops);
+        let Some(model) = self.pool.get(seed.rng().below(self.pool.len())).cloned() else { return false };
+        let dropped = self.drop_model(&model, seed);
+        if dropped {
+            self.record(Event::Drop { object: model.name.clone(), seed });
+        }
+        dropped
+    }
+
+    fn drop_model(&mut self, model: &Arc<ObjectModel>, seed: Seed) -> bool {
+        self.drops += 1;
+        self.stir = CALM_TICKS;
+        self.world.objects().len() < instance::MAX_OBJECTS && self.world.drop_object(model, seed)
+    }
+
+    /// Another attempt on the objects as they lie; what was grasped falls back into the bin.
+    pub fn next_attempt(&mut self) {
+        let returned = self.last_step.as_ref().map(|step| step.grasped.clone()).unwrap_or_default();
+        let seed = Seed(self.attempts).derive("viewer-attempt", self.attempts);
+        self.record(Event::Attempt { returned: returned.clone(), seed });
+        self.attempt(returned, seed);
+    }
+
+    fn attempt(&mut self, returned: Vec<usize>, seed: Seed) {
+        self.attempts += 1;
+        self.release();
+        self.world.next_attempt(&returned, seed);
+        self.busy = false;
+        self.queued = None;
+        self.episode_return = 0.0;
+        self.since_done = 0;
+        self.stir = CALM_TICKS;
+        (self.last_action, self.last_step) = (None, None);
+        if let Some(policy) = &mut self.policy {
+            policy.begin();
+        }
+    }
+
+    /// Ticks of one kind, and places of one pull between ticks, are counted together.
+    fn record(&mut self, event: Event) {
+        match (self.log.last_mut(), &event) {
+            (Some(Event::Run(total)), Event::Run(more)) | (Some(Event::Idle(total)), Event::Idle(more)) => {
+                *total += more;
+            }
+            (Some(last @ Event::Pull { .. }), Event::Pull { .. }) => *last = event,
+            _ => self.log.push(event),
+        }
+    }
+}
+
+/// The objects of an episode, drawn by its seed as [`crate::env::GraspEnv`] draws them.
+fn chosen(pool: &[Arc<ObjectModel>], count: usize, seed: Seed) -> Vec<Arc<ObjectModel>> {
+    let mut rng = seed.derive("objects", 0).rng();
+    let mut pool = pool.to_vec();
+    (0..count.min(pool.len())).map(|_| pool.swap_remove(rng.below(pool.len()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::setup::Actor;
+    use super::*;
+    use crate::objects::{ObjectSet, Split};
+
+    fn stage(actor: Actor, seed: u64) -> Stage {
+        let setup = Setup { actor, seed, ..Setup::default() };
+        stage_of(&setup)
+    }
+
+    fn stage_of(setup: &Setup) -> Stage {
+        let pool = Arc::new(ObjectSet::builtin().split(Split::Train));
+        Stage::new(setup, Arc::new(CellDescription::iiwa_bin()), pool)
+    }
+
+    #[test]
+    fn a_log_replays_to_the_same_bits() {
+        let mut first = stage(Actor::Scripted, 4);
+        for tick in 0..700 {
+            match tick {
+                100 => assert!(first.drop_another()),
+                200..260 => first.pull(1, Vec3::ZERO, Vec3::new(0.5, 0.0, 0.1 + 0.001 * tick as f32)),
+                260 => first.let_go(),
+                _ => {}
+            }
+            first.tick();
+        }
+        let text = serde_json::to_string(first.log()).unwrap();
+        let log: Vec<Event> = serde_json::from_str(&text).unwrap();
+        let mut second = stage(Actor::Scripted, 4);
+        second.replay(&log).unwrap();
+        assert_eq!(first.world().body_poses(), second.world().body_poses());
+        assert_eq!(first.is_busy(), second.is_busy());
+        assert_eq!(first.log(), second.log());
+    }
+
+    #[test]
+    fn time_stands_still_when_nothing_moves() {
+        let mut stage = stage(Actor::Keyboard, 1);
+        for _ in 0..400 {
+            stage.tick();
+        }
+        assert!(!stage.tick().moved);
+        let before = stage.world().gripper_pose().translation;
+        stage.teleop = Teleop { direction: Vec3::X, turn: 0.0 };
+        let ended = (0..200).find_map(|_| stage.tick().step).expect("the step ends");
+        assert_eq!(ended.tick, 1);
+        let moved = stage.world().gripper_pose().translation - before;
+        assert!((moved.x - KEY_STEP_M).abs() < 0.004 && moved.z.abs() < 0.004, "{moved}");
+    }
+
+    #[test]
+    fn the_keyboard_closes_and_terminates() {
+        let mut stage = stage(Actor::Keyboard, 1);
+        stage.toggle_gripper();
+        while stage.tick().step.is_none() {}
+        assert!(stage.world().gripper_state().closed);
+        stage.terminate();
+        let judged = (0..4000).find_map(|_| stage.tick().step.filter(Step::done)).expect("it is judged");
+        assert!(judged.grasped.is_empty() && stage.world().is_done());
+        stage.next_attempt();
+        assert!(stage.world().is_ready() && !stage.world().gripper_state().closed);
+    }
+
+    #[test]
+    fn the_divider_goes_where_it_is_put() {
+        let divider = |offset| {
+            let stage = stage_of(&Setup { divider_m: offset, ..Setup::default() });
+            stage.world().divider_offsets()[0]
+        };
+        assert_eq!(divider(Some(0.03)), 0.03);
+        assert_eq!(divider(Some(9.0)), 0.08);
+        assert!(divider(None).abs() <= 0.08);
+    }
+}

@@ -1,0 +1,159 @@
+//! The layout over a session, in egui. It knows neither a window nor a graphics device: a host gives it textures and
+//! input, and paints what comes out.
+
+mod about;
+mod keys;
+mod overlay;
+mod side;
+mod strip;
+mod theme;
+mod top;
+mod view;
+
+use super::pictures::Picture;
+use super::recorder::Recorder;
+use super::session::{Grip, Session};
+use bevy_egui::egui::{self, Rect, Response, TextureId, Ui, pos2};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use theme::install as install_theme;
+
+/// Textures of the session's pictures, as the host knows them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Textures {
+    pub main: Option<TextureId>,
+    pub panels: [Option<TextureId>; 4],
+}
+
+/// What the layout asks of its host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wishes {
+    /// Write what the window shows to this file.
+    pub screenshot: Option<PathBuf>,
+    pub copy: Option<String>,
+}
+
+/// A session and the state of its layout.
+pub struct Viewer {
+    pub session: Session,
+    pub textures: Textures,
+    pub wishes: Wishes,
+    pub recorder: Option<Recorder>,
+    /// Folder of everything that is taken home.
+    pub out: PathBuf,
+    pub frames_per_s: f32,
+    /// Seconds for which frames came too slowly.
+    slow_s: f32,
+    pub(super) help: bool,
+    pub(super) open: Option<OpenMenu>,
+    pub(super) grip: Option<Grip>,
+    /// Text of the seed field while it is edited.
+    pub(super) hits: BTreeMap<String, Rect>,
+    /// Of the main picture on screen, points.
+    pub(super) view_rect: Rect,
+    /// Physical pixels for each pixel of the main picture.
+    pub detail: f32,
+}
+
+/// The list of saved scenes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OpenMenu {
+    pub files: Vec<PathBuf>,
+    pub path: String,
+}
+
+impl Viewer {
+    pub fn new(session: Session, out: PathBuf) -> Self {
+        Self {
+            session,
+            textures: Textures::default(),
+            wishes: Wishes::default(),
+            recorder: None,
+            out,
+            frames_per_s: 0.0,
+            slow_s: 0.0,
+            help: false,
+            open: None,
+            grip: None,
+            hits: BTreeMap::new(),
+            view_rect: Rect::NOTHING,
+            detail: 1.0,
+        }
+    }
+
+    /// Where a control lies on screen, by name: for scripts and tests.
+    pub fn control(&self, name: &str) -> Option<Rect> {
+        self.hits.get(name).copied()
+    }
+
+    pub fn controls(&self) -> impl Iterator<Item = (&str, Rect)> {
+        self.hits.iter().map(|(name, rect)| (name.as_str(), *rect))
+    }
+
+    pub fn shows_help(&self) -> bool {
+        self.help
+    }
+
+    pub fn set_help(&mut self, shown: bool) {
+        self.help = shown;
+    }
+
+    /// Told how long the last frame took. True when the main picture should be drawn with fewer pixels: while things
+    /// move, on a machine that was seen to be slow.
+    pub fn govern(&mut self, seconds: f32) -> bool {
+        const SLOW_FRAME_S: f32 = 1.0 / 24.0;
+        const PATIENCE_S: f32 = 1.5;
+        let moving = self.session.playing || self.session.is_stepping() || self.grip.is_some();
+        if moving && self.slow_s < PATIENCE_S {
+            // A single hiccup is forgiven, and so is a time of speed.
+            let change = if seconds > SLOW_FRAME_S { seconds.min(0.2) } else { -2.0 * seconds };
+            self.slow_s = (self.slow_s + change).max(0.0);
+        }
+        moving && self.slow_s >= PATIENCE_S
+    }
+
+    /// The session's pictures in the order of the textures: main view, then panels.
+    pub fn pictures(&self) -> [&Picture; 5] {
+        let [a, b, c, d] = &self.session.gallery.panels;
+        [&self.session.gallery.main, a, b, c, d]
+    }
+
+    fn mark(&mut self, name: impl Into<String>, response: &Response) {
+        self.hits.insert(name.into(), response.rect);
+    }
+
+    /// Lays out one frame and carries out what the person does in it.
+    pub fn show(&mut self, ctx: &egui::Context) {
+        self.hits.clear();
+        keys::handle(ctx, self);
+        let mut ui = Ui::new(
+            ctx.clone(),
+            egui::Id::new("bingrasp"),
+            egui::UiBuilder::new().layer_id(egui::LayerId::background()).max_rect(ctx.content_rect()),
+        );
+        top::show(&mut ui, self);
+        if self.session.show.controls {
+            side::show(&mut ui, self);
+        }
+        if self.session.show.panels {
+            strip::show(&mut ui, self);
+        }
+        view::show(&mut ui, self);
+        about::show(ctx, self);
+        top::show_open(ctx, self);
+    }
+
+    /// From pixels of the main picture to points on screen.
+    fn to_screen(&self, pixel: glam::Vec2) -> egui::Pos2 {
+        let picture = &self.session.gallery.main;
+        let scale = self.view_rect.size() / egui::vec2(picture.width.max(1) as f32, picture.height.max(1) as f32);
+        pos2(self.view_rect.min.x + pixel.x * scale.x, self.view_rect.min.y + pixel.y * scale.y)
+    }
+
+    fn to_pixel(&self, point: egui::Pos2) -> glam::Vec2 {
+        let picture = &self.session.gallery.main;
+        let share = (point - self.view_rect.min) / self.view_rect.size().max(egui::vec2(1.0, 1.0));
+        glam::Vec2::new(share.x * picture.width as f32, share.y * picture.height as f32)
+    }
+}

@@ -1,0 +1,552 @@
+//! The window: a Bevy app with winit and bevy_egui around a [`Viewer`].
+//!
+//! In: a way to build the viewer (on another thread, while the window opens), options. Out: figures of how it ran. The
+//! pictures come from the session's own graphics device and are shown as textures.
+
+use super::script::{Button, Input, Order, Script, State};
+use super::settings::Settings;
+use super::ui::{Textures, Viewer, install_theme};
+use crate::run::atomic::write_atomic;
+use anyhow::Context;
+use bevy::app::{AppExit, TerminalCtrlCHandlerPlugin};
+use bevy::asset::RenderAssetUsages;
+use bevy::input::ButtonState;
+use bevy::input::keyboard::{Key, KeyCode, KeyboardInput};
+use bevy::input::mouse::{MouseButton, MouseButtonInput, MouseScrollUnit, MouseWheel};
+use bevy::input::touch::TouchPhase;
+use bevy::log::LogPlugin;
+use bevy::prelude::*;
+use bevy::render::render_resource::{Extent3d, TextureDimension, TextureFormat};
+use bevy::render::view::screenshot::{Screenshot, ScreenshotCaptured};
+use bevy::window::{CursorMoved, PresentMode, PrimaryWindow, WindowResolution};
+use bevy::winit::{UpdateMode, WinitSettings};
+use bevy_egui::{EguiContexts, EguiPlugin, EguiPrimaryContextPass, EguiTextureHandle, EguiUserTextures, egui};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Pixels of the main picture for each of the screen's while things move on a machine that is too slow for all of them.
+const ROUGH: f32 = 0.75;
+/// How often a window at rest looks around.
+const REST: Duration = Duration::from_millis(250);
+
+pub struct Options {
+    /// Points.
+    pub size: [f32; 2],
+    pub maximized: bool,
+    /// Write the settings at the end.
+    pub remember: bool,
+    pub script: Option<Script>,
+    /// Close by itself after playing for so long, and let frames come as fast as they can.
+    pub measure: Option<Duration>,
+}
+
+/// How it ran.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// When the first whole picture was handed to the screen.
+    pub first_picture: Option<Instant>,
+    /// Frames after that, and the seconds that they took.
+    pub frames: u64,
+    pub seconds: f64,
+    pub longest_frame_s: f64,
+    /// Resident memory after the first pictures, and at the end.
+    pub memory_gib: [f64; 2],
+    pub window_pixels: [u32; 2],
+}
+
+/// Why there is no window.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there is no window system ({0}); without one, `bingrasp view --screenshot FILE --ticks N` writes what the window \
+     would show, `xvfb-run bingrasp view` opens it on a virtual display, and `bingrasp dataset` writes pictures"
+)]
+pub struct NoWindow(String);
+
+type Build = JoinHandle<anyhow::Result<Viewer>>;
+
+enum Stage {
+    Loading(Option<Build>),
+    Ready(Box<Viewer>),
+}
+
+/// Everything that the systems share.
+struct Shared {
+    stage: Stage,
+    script: Option<Script>,
+    options: Rules,
+    handles: Option<[Handle<Image>; 5]>,
+    uploaded: [u64; 5],
+    report: Report,
+    before: Option<Instant>,
+    /// Frames that showed a whole picture.
+    shown: u64,
+    error: Option<anyhow::Error>,
+    settings: Option<Settings>,
+    scripted_screenshots: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Rules {
+    remember: bool,
+    measure: Option<Duration>,
+}
+
+#[derive(Resource, Clone)]
+struct Handles(Arc<Mutex<Shared>>);
+
+impl Handles {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens the window and runs until it is closed.
+///
+/// # Errors
+/// No window system; the viewer cannot be built; the graphics device fails.
+pub fn run(
+    build: impl FnOnce() -> anyhow::Result<Viewer> + Send + 'static,
+    options: Options,
+) -> anyhow::Result<Report> {
+    check_display()?;
+    // Another part of the program may have installed it already.
+    let _ = crate::run::interrupt::install(|| {});
+    let worker = std::thread::Builder::new().name("viewer".into()).spawn(build).context("starting a thread")?;
+    let shared = Handles(Arc::new(Mutex::new(Shared {
+        stage: Stage::Loading(Some(worker)),
+        script: options.script,
+        options: Rules { remember: options.remember, measure: options.measure },
+        handles: None,
+        uploaded: [0; 5],
+        report: Report::default(),
+        before: None,
+        shown: 0,
+        error: None,
+        settings: None,
+        scripted_screenshots: 0,
+    })));
+    let [width, height] = options.size;
+    let window = Window {
+        title: "bingrasp".into(),
+        name: Some("bingrasp".into()),
+        resolution: WindowResolution::new(width as u32, height as u32),
+        present_mode: if options.measure.is_some() { PresentMode::AutoNoVsync } else { PresentMode::AutoVsync },
+        resize_constraints: WindowResizeConstraints { min_width: 960.0, min_height: 560.0, ..default() },
+        ..default()
+    };
+    let mut app = App::new();
+    app.add_plugins(
+        DefaultPlugins
+            .set(WindowPlugin { primary_window: Some(window), ..default() })
+            .set(LogPlugin { filter: "error".into(), ..default() })
+            .disable::<TerminalCtrlCHandlerPlugin>(),
+    );
+    // Arrays of textures are slow on software adapters, and there are six textures.
+    app.add_plugins(EguiPlugin { bindless_mode_array_size: None, ..default() });
+    app.insert_resource(ClearColor(Color::srgb_u8(243, 244, 247)));
+    app.insert_resource(WinitSettings { focused_mode: UpdateMode::Continuous, unfocused_mode: UpdateMode::Continuous });
+    app.insert_resource(shared.clone());
+    app.add_systems(Startup, |mut commands: Commands| {
+        commands.spawn((Camera2d, Msaa::Off));
+    });
+    app.add_systems(First, (play_script, stop_on_signal));
+    app.add_systems(Update, advance);
+    app.add_systems(EguiPrimaryContextPass, lay_out);
+    app.add_systems(PostUpdate, (grant, remember));
+    app.run();
+    let mut shared = shared.lock();
+    if let Stage::Ready(viewer) = &mut shared.stage
+        && let Some(recorder) = viewer.recorder.take()
+    {
+        recorder.stop()?;
+    }
+    if shared.options.remember
+        && let Some(settings) = &shared.settings
+    {
+        settings.save();
+    }
+    match shared.error.take() {
+        Some(error) => Err(error),
+        None => Ok(shared.report.clone()),
+    }
+}
+
+/// Looks for a display before winit does, which would panic.
+fn check_display() -> Result<(), NoWindow> {
+    if !cfg!(target_os = "linux") {
+        return Ok(());
+    }
+    let Some(display) = std::env::var("DISPLAY").ok().filter(|name| !name.is_empty()) else {
+        return Err(NoWindow("DISPLAY is not set".to_owned()));
+    };
+    // Local displays have a socket; others are tried by winit.
+    let number = display.strip_prefix("unix:").or(display.strip_prefix(':'));
+    let number = number.map(|rest| rest.split('.').next().unwrap_or_default());
+    #[cfg(unix)]
+    if let Some(number) = number {
+        let path = format!("/tmp/.X11-unix/X{number}");
+        let reachable = std::os::unix::net::UnixStream::connect(&path).is_ok() || abstract_socket(&path);
+        if !reachable {
+            return Err(NoWindow(format!("the display {display} does not answer")));
+        }
+    }
+    Ok(())
+}
+
+/// X servers also listen without a file.
+#[cfg(target_os = "linux")]
+fn abstract_socket(path: &str) -> bool {
+    use std::os::linux::net::SocketAddrExt;
+    std::os::unix::net::SocketAddr::from_abstract_name(path)
+        .is_ok_and(|address| std::os::unix::net::UnixStream::connect_addr(&address).is_ok())
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn abstract_socket(_path: &str) -> bool {
+    false
+}
+
+/// Time, and new pictures.
+fn advance(
+    shared: Res<Handles>,
+    mut images: ResMut<Assets<Image>>,
+    mut user_textures: ResMut<EguiUserTextures>,
+    mut winit: ResMut<WinitSettings>,
+    mut exit: MessageWriter<AppExit>,
+) {
+    let mut shared = shared.lock();
+    let shared = &mut *shared;
+    if let Stage::Loading(worker) = &mut shared.stage {
+        if !worker.as_ref().is_some_and(JoinHandle::is_finished) {
+            return;
+        }
+        let built = worker.take().map(JoinHandle::join);
+        match built {
+            Some(Ok(Ok(viewer))) => shared.stage = Stage::Ready(Box::new(viewer)),
+            Some(Ok(Err(error))) => shared.error = Some(error),
+            _ => shared.error = Some(anyhow::anyhow!("the viewer could not be built")),
+        }
+    }
+    let Stage::Ready(viewer) = &mut shared.stage else {
+        exit.write(AppExit::error());
+        return;
+    };
+    let now = Instant::now();
+    let seconds = shared.before.replace(now).map_or(0.0, |before| (now - before).as_secs_f32());
+    if seconds > 0.0 {
+        viewer.frames_per_s += (1.0 / seconds - viewer.frames_per_s) * 0.05;
+    }
+    let rough = viewer.govern(seconds);
+    viewer.detail = if rough { ROUGH } else { 1.0 };
+    viewer.session.update(seconds.min(0.5));
+    if let Err(error) = viewer.session.draw() {
+        shared.error = Some(error.into());
+        exit.write(AppExit::error());
+        return;
+    }
+    viewer.feed_recorder();
+    let handles = shared.handles.get_or_insert_with(|| std::array::from_fn(|_| images.add(Image::default())));
+    for ((picture, handle), uploaded) in viewer.pictures().into_iter().zip(&*handles).zip(&mut shared.uploaded) {
+        if picture.version != *uploaded {
+            *uploaded = picture.version;
+            let size =
+                Extent3d { width: picture.width as u32, height: picture.height as u32, depth_or_array_layers: 1 };
+            let image = Image::new(
+                size,
+                TextureDimension::D2,
+                picture.rgba.clone(),
+                TextureFormat::Rgba8UnormSrgb,
+                RenderAssetUsages::RENDER_WORLD,
+            );
+            if let Err(error) = images.insert(handle.id(), image) {
+                shared.error = Some(anyhow::anyhow!("{error}"));
+            }
+        }
+    }
+    if viewer.textures == Textures::default() {
+        let mut id = |i: usize| Some(user_textures.add_image(EguiTextureHandle::Strong(handles[i].clone())));
+        viewer.textures = Textures { main: id(0), panels: [id(1), id(2), id(3), id(4)] };
+    }
+    let mode = if viewer.session.is_alive() || shared.script.is_some() || viewer.recorder.is_some() {
+        UpdateMode::Continuous
+    } else {
+        UpdateMode::reactive(REST)
+    };
+    if winit.focused_mode != mode {
+        (winit.focused_mode, winit.unfocused_mode) = (mode, mode);
+    }
+    shared.count_frame(now, f64::from(seconds), &mut exit);
+}
+
+impl Shared {
+    fn count_frame(&mut self, now: Instant, seconds: f64, exit: &mut MessageWriter<AppExit>) {
+        self.shown += 1;
+        // The first frame has no layout yet, and the second shows it.
+        if self.shown == 3 {
+            self.report.first_picture = Some(now);
+        }
+        if self.shown == 30 {
+            self.report.memory_gib[0] = resident_gib();
+        }
+        if self.shown > 3 {
+            self.report.frames += 1;
+            self.report.seconds += seconds;
+            self.report.longest_frame_s = self.report.longest_frame_s.max(seconds);
+        }
+        if let Some(limit) = self.options.measure
+            && self.report.seconds >= limit.as_secs_f64()
+        {
+            self.report.memory_gib[1] = resident_gib();
+            exit.write(AppExit::Success);
+        }
+    }
+}
+
+/// Memory that this process holds now; 0 where the system does not tell.
+fn resident_gib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
+    kib.map_or(0.0, |kib| kib / 1024.0 / 1024.0)
+}
+
+/// Somebody who presses everything, for so many seconds.
+pub fn random_input(seconds: f32, seed: u64) -> Script {
+    Script::of(vec![super::script::Step::Random { seconds: seconds * 2.0, seed }])
+}
+
+fn lay_out(shared: Res<Handles>, mut contexts: EguiContexts, mut themed: Local<bool>) {
+    let Ok(ctx) = contexts.ctx_mut() else { return };
+    if !std::mem::replace(&mut *themed, true) {
+        install_theme(ctx);
+    }
+    let mut shared = shared.lock();
+    match &mut shared.stage {
+        Stage::Ready(viewer) => viewer.show(ctx),
+        Stage::Loading(_) => {
+            let painter = ctx.layer_painter(egui::LayerId::background());
+            let (middle, font) = (ctx.content_rect().center(), egui::FontId::proportional(16.0));
+            painter.text(middle, egui::Align2::CENTER_CENTER, "Opening the cell", font, egui::Color32::GRAY);
+        }
+    }
+}
+
+/// Does what the layout asks of its host.
+fn grant(shared: Res<Handles>, mut commands: Commands) {
+    let mut shared = shared.lock();
+    let Stage::Ready(viewer) = &mut shared.stage else { return };
+    if let Some(path) = viewer.wishes.screenshot.take() {
+        commands.spawn(Screenshot::primary_window()).observe(save_screenshot(path, false));
+    }
+    if let Some(text) = viewer.wishes.copy.take() {
+        let copied = copy(&text);
+        println!("{text}");
+        let place = if copied { "the clipboard" } else { "the terminal" };
+        viewer.session.say(format!("In {place}: {text}"));
+    }
+}
+
+fn save_screenshot(path: PathBuf, scripted: bool) -> impl FnMut(On<ScreenshotCaptured>, Res<Handles>) {
+    move |captured: On<ScreenshotCaptured>, shared: Res<Handles>| {
+        let write = || {
+            let picture = captured.image.clone().try_into_dynamic()?.to_rgb8();
+            let (width, height) = (picture.width() as usize, picture.height() as usize);
+            write_atomic(&path, &crate::data::png::encode_rgb(picture.as_raw(), width, height)?)?;
+            Ok::<_, anyhow::Error>(())
+        };
+        let outcome = write();
+        let mut shared = shared.lock();
+        if scripted {
+            shared.scripted_screenshots -= 1;
+        }
+        if let Stage::Ready(viewer) = &mut shared.stage {
+            match outcome {
+                Ok(()) => viewer.session.say(format!("Screenshot: {}", path.display())),
+                Err(error) => viewer.session.say(format!("{error:#}")),
+            }
+        }
+    }
+}
+
+/// Hands text to the system's clipboard by the program that it has for that. False when it has none.
+fn copy(text: &str) -> bool {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    const PROGRAMS: [(&str, &[&str]); 5] = [
+        ("wl-copy", &[]),
+        ("xclip", &["-selection", "clipboard"]),
+        ("xsel", &["--clipboard", "--input"]),
+        ("pbcopy", &[]),
+        ("clip", &[]),
+    ];
+    PROGRAMS.iter().any(|(program, arguments)| {
+        let quiet = Command::new(program)
+            .args(*arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(mut child) = quiet else { return false };
+        let written = child.stdin.take().is_some_and(|mut stdin| stdin.write_all(text.as_bytes()).is_ok());
+        // It may live on as the owner of the selection; a thread waits for it.
+        std::thread::spawn(move || child.wait());
+        written
+    })
+}
+
+/// Keeps what is to be remembered up to date, because the window is gone when the app ends.
+fn remember(shared: Res<Handles>, windows: Query<&Window, With<PrimaryWindow>>) {
+    let (Ok(window), mut shared) = (windows.single(), shared.lock()) else { return };
+    shared.report.window_pixels = [window.physical_width(), window.physical_height()];
+    if let Stage::Ready(viewer) = &shared.stage {
+        let size = [window.width(), window.height()];
+        shared.settings = Some(Settings::of(&viewer.session, size, false));
+    }
+}
+
+/// Ctrl-C in the terminal closes the window as its button does.
+fn stop_on_signal(mut exit: MessageWriter<AppExit>) {
+    if crate::run::interrupt::requested() {
+        exit.write(AppExit::Success);
+    }
+}
+
+/// What a script sends, as the window system would.
+#[derive(bevy::ecs::system::SystemParam)]
+struct Senders<'w> {
+    moves: MessageWriter<'w, CursorMoved>,
+    buttons: MessageWriter<'w, MouseButtonInput>,
+    wheels: MessageWriter<'w, MouseWheel>,
+    keys: MessageWriter<'w, KeyboardInput>,
+    exit: MessageWriter<'w, AppExit>,
+}
+
+fn play_script(
+    shared: Res<Handles>,
+    time: Res<Time>,
+    windows: Query<Entity, With<PrimaryWindow>>,
+    mut senders: Senders,
+    mut commands: Commands,
+) {
+    let mut shared = shared.lock();
+    let shared = &mut *shared;
+    let (Stage::Ready(viewer), Some(script), Ok(window)) = (&mut shared.stage, &mut shared.script, windows.single())
+    else {
+        return;
+    };
+    if shared.shown < 4 || shared.scripted_screenshots > 0 {
+        return;
+    }
+    match script.next(viewer, time.delta_secs()) {
+        Ok(Some(Order::Send(input))) => senders.send(&input, window),
+        Ok(Some(Order::Screenshot(path))) => {
+            shared.scripted_screenshots += 1;
+            commands.spawn(Screenshot::primary_window()).observe(save_screenshot(path, true));
+        }
+        Ok(Some(Order::State(path))) => {
+            let text = serde_json::to_vec_pretty(&State::of(viewer)).map_err(anyhow::Error::from);
+            if let Err(error) = text.and_then(|text| Ok(write_atomic(&path, &text)?)) {
+                shared.error = Some(error);
+            }
+        }
+        Ok(Some(Order::Close)) => {
+            senders.exit.write(AppExit::Success);
+        }
+        Ok(None) if script.is_over() => {
+            senders.exit.write(AppExit::Success);
+        }
+        Ok(None) => {}
+        Err(error) => {
+            shared.error = Some(error);
+            senders.exit.write(AppExit::error());
+        }
+    }
+}
+
+impl Senders<'_> {
+    fn send(&mut self, input: &Input, window: Entity) {
+        let state = |pressed: bool| if pressed { ButtonState::Pressed } else { ButtonState::Released };
+        match input {
+            Input::Move(place) => {
+                self.moves.write(CursorMoved { window, position: Vec2::new(place.x, place.y), delta: None });
+            }
+            Input::Button(button, pressed) => {
+                let button = match button {
+                    Button::Left => MouseButton::Left,
+                    Button::Right => MouseButton::Right,
+                    Button::Middle => MouseButton::Middle,
+                };
+                self.buttons.write(MouseButtonInput { button, state: state(*pressed), window });
+            }
+            Input::Wheel(lines) => {
+                let (unit, phase) = (MouseScrollUnit::Line, TouchPhase::Moved);
+                self.wheels.write(MouseWheel { unit, x: 0.0, y: *lines, window, phase });
+            }
+            Input::Key(name, pressed) => {
+                if let Some((key_code, logical_key)) = key(name) {
+                    let event = KeyboardInput {
+                        key_code,
+                        logical_key,
+                        state: state(*pressed),
+                        text: None,
+                        repeat: false,
+                        window,
+                    };
+                    self.keys.write(event);
+                }
+            }
+            Input::Text(text) => {
+                for letter in text.chars() {
+                    for pressed in [true, false] {
+                        self.keys.write(KeyboardInput {
+                            key_code: KeyCode::Fn,
+                            logical_key: Key::Character(letter.to_string().into()),
+                            state: state(pressed),
+                            text: None,
+                            repeat: false,
+                            window,
+                        });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A key by egui's name for it.
+fn key(name: &str) -> Option<(KeyCode, Key)> {
+    let named = |code, key| Some((code, key));
+    match name {
+        "Space" => named(KeyCode::Space, Key::Space),
+        "Enter" => named(KeyCode::Enter, Key::Enter),
+        "Escape" => named(KeyCode::Escape, Key::Escape),
+        "Tab" => named(KeyCode::Tab, Key::Tab),
+        "ArrowLeft" => named(KeyCode::ArrowLeft, Key::ArrowLeft),
+        "ArrowRight" => named(KeyCode::ArrowRight, Key::ArrowRight),
+        "ArrowUp" => named(KeyCode::ArrowUp, Key::ArrowUp),
+        "ArrowDown" => named(KeyCode::ArrowDown, Key::ArrowDown),
+        "Period" => named(KeyCode::Period, Key::Character(".".into())),
+        "Plus" => named(KeyCode::NumpadAdd, Key::Character("+".into())),
+        "Minus" => named(KeyCode::Minus, Key::Character("-".into())),
+        _ => {
+            let mut letters = name.chars();
+            let (letter, None) = (letters.next()?, letters.next()) else { return None };
+            let code = LETTERS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&letter))?.1;
+            named(code, Key::Character(letter.to_ascii_lowercase().to_string().into()))
+        }
+    }
+}
+
+#[rustfmt::skip]
+const LETTERS: [(char, KeyCode); 36] = [
+    ('A', KeyCode::KeyA), ('B', KeyCode::KeyB), ('C', KeyCode::KeyC), ('D', KeyCode::KeyD), ('E', KeyCode::KeyE),
+    ('F', KeyCode::KeyF), ('G', KeyCode::KeyG), ('H', KeyCode::KeyH), ('I', KeyCode::KeyI), ('J', KeyCode::KeyJ),
+    ('K', KeyCode::KeyK), ('L', KeyCode::KeyL), ('M', KeyCode::KeyM), ('N', KeyCode::KeyN), ('O', KeyCode::KeyO),
+    ('P', KeyCode::KeyP), ('Q', KeyCode::KeyQ), ('R', KeyCode::KeyR), ('S', KeyCode::KeyS), ('T', KeyCode::KeyT),
+    ('U', KeyCode::KeyU), ('V', KeyCode::KeyV), ('W', KeyCode::KeyW), ('X', KeyCode::KeyX), ('Y', KeyCode::KeyY),
+    ('Z', KeyCode::KeyZ), ('0', KeyCode::Digit0), ('1', KeyCode::Digit1), ('2', KeyCode::Digit2),
+    ('3', KeyCode::Digit3), ('4', KeyCode::Digit4), ('5', KeyCode::Digit5), ('6', KeyCode::Digit6),
+    ('7', KeyCode::Digit7), ('8', KeyCode::Digit8), ('9', KeyCode::Digit9),
+];
