@@ -162,26 +162,14 @@ impl RcanConfig {
         let (size, generator, strides) = match preset {
             Preset::Cpu => {
                 let filters = vec![32, 64, 128, 256];
-                let config = GeneratorConfig {
-                    filters,
-                    strided: 2,
-                    bottleneck: 1,
-                    stem_kernel: 5,
-                    head_kernel: 5,
-                    refine: 1,
-                };
+                let config =
+                    GeneratorConfig { filters, strided: 2, bottleneck: 1, stem_kernel: 5, head_kernel: 5, refine: 1 };
                 (64, config, vec![2, 2, 2, 1])
             }
             Preset::Paper => {
                 let filters = vec![32, 64, 128, 256, 512, 1024];
-                let config = GeneratorConfig {
-                    filters,
-                    strided: 2,
-                    bottleneck: 2,
-                    stem_kernel: 7,
-                    head_kernel: 7,
-                    refine: 0,
-                };
+                let config =
+                    GeneratorConfig { filters, strided: 2, bottleneck: 2, stem_kernel: 7, head_kernel: 7, refine: 0 };
                 (472, config, vec![2, 2, 2, 2])
             }
         };
@@ -225,7 +213,8 @@ impl RcanConfig {
             return bad(format!("generator.strided must be below the {} levels", g.filters.len()));
         }
         let d = &self.discriminator;
-        if d.filters.is_empty() || d.filters.len() != d.strides.len() || d.strides.iter().any(|s| !(1..=4).contains(s)) {
+        if d.filters.is_empty() || d.filters.len() != d.strides.len() || d.strides.iter().any(|s| !(1..=4).contains(s))
+        {
             return bad("discriminator.filters and strides must be of one length, with strides from 1 to 4".into());
         }
         if !(1..=6).contains(&d.scales) || self.size >> (d.scales - 1) < 8 {

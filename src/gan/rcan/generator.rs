@@ -26,8 +26,7 @@ struct Block {
 
 impl Block {
     fn new(store: &mut ParamStore, name: &str, config: Conv2dConfig) -> std::result::Result<Self, NnError> {
-        let config =
-            config.without_bias().activation(Activation::Relu).init(Init::KaimingUniform { gain: RELU_GAIN });
+        let config = config.without_bias().activation(Activation::Relu).init(Init::KaimingUniform { gain: RELU_GAIN });
         let conv = Conv2d::new(store.root().sub(name).sub("conv"), config)?;
         let norm = InstanceNorm::affine(store.root().sub(name).sub("norm"), config.outputs)?;
         Ok(Self { conv, norm })

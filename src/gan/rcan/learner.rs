@@ -36,7 +36,9 @@ pub enum RcanError {
     NoGroup { path: String, group: &'static str },
     #[error("'{path}' cannot be used: {message}")]
     NotRcan { path: String, message: String },
-    #[error("the run's state at step {step} does not fit: {message}; remove that checkpoint to go on from an earlier one")]
+    #[error(
+        "the run's state at step {step} does not fit: {message}; remove that checkpoint to go on from an earlier one"
+    )]
     BadState { step: u64, message: String },
     #[error("{0}")]
     Watcher(String),

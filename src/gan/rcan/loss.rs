@@ -52,7 +52,8 @@ pub fn mask_loss(mask: &Tensor, target: &Tensor) -> Result<Tensor> {
 /// Different shapes.
 pub fn equality_losses(config: &RcanConfig, out: &Generated, batch: &TrainBatch) -> Result<EqualityLosses> {
     let weights = &config.weights;
-    let term = |weight: f64, value: &dyn Fn() -> Result<Tensor>| if weight > 0.0 { value().map(Some) } else { Ok(None) };
+    let term =
+        |weight: f64, value: &dyn Fn() -> Result<Tensor>| if weight > 0.0 { value().map(Some) } else { Ok(None) };
     let image = term(weights.image, &|| image_loss(config.image_loss, &out.image, &batch.canonical))?;
     let offset = term(weights.offset, &|| offset_loss(&out.image, &batch.canonical))?;
     let mask = term(weights.mask, &|| mask_loss(&out.mask, &batch.mask))?;

@@ -17,11 +17,7 @@ pub fn sheet(title: impl Into<String>, subtitle: impl Into<String>, rows: &[Row<
     let depths = rows.iter().flat_map(|row| row.frame.batch.depth_image(row.frame.index)).copied();
     let (near, far) = depth_range(depths);
     let names = ["input", "generated", "canonical", "generated mask", "true mask", "generated depth", "true depth"];
-    let mut sheet = ContactSheet::new(title, subtitle)
-        .columns(&names)
-        .cell(192)
-        .class_legend()
-        .depth_legend(near, far);
+    let mut sheet = ContactSheet::new(title, subtitle).columns(&names).cell(192).class_legend().depth_legend(near, far);
     for row in rows {
         let Frame { batch, index } = row.frame;
         let (w, h) = (batch.width, batch.height);

@@ -61,7 +61,8 @@ impl Settings {
     /// # Errors
     /// Text that is no such settings, or those of another learner.
     pub fn parse(text: &str, root: &Path) -> Result<Self, RcanError> {
-        let fail = |message: String| RcanError::NotRcan { path: root.join("config.toml").display().to_string(), message };
+        let fail =
+            |message: String| RcanError::NotRcan { path: root.join("config.toml").display().to_string(), message };
         let settings: Self = toml::from_str(text).map_err(|e| fail(e.to_string()))?;
         if settings.learner != LEARNER {
             return Err(fail(format!("it is a run of '{}', not of rcan", settings.learner)));
