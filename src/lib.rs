@@ -9,6 +9,7 @@ pub mod data;
 pub mod draw;
 pub mod env;
 pub mod eval;
+pub mod gan;
 pub mod nn;
 pub mod objects;
 pub mod render;

@@ -1,6 +1,6 @@
 //! `bingrasp eval`: policies and learners by fixed protocols.
 
-use super::{common, output};
+use super::{common, eval_translation, output};
 use crate::sim::policy::PolicyKind;
 use crate::sim::{EvaluationConfig, GraspEvaluation, evaluate_policy};
 use serde::Serialize;
@@ -18,6 +18,9 @@ enum What {
     /// Grasp success: sets of five unseen objects, returned to a random place after success, at most 20 steps
     #[command(after_help = "Example: bingrasp eval grasp --policy oracle --objects test --attempts 500 --json")]
     Grasp(GraspArgs),
+    /// A generator on unseen scenes of test objects: image, mask, depth, objects lost and invented
+    #[command(after_help = "Example: bingrasp eval translation --checkpoint runs/rcan --count 1000 --json")]
+    Translation(eval_translation::Args),
 }
 
 #[derive(clap::Args)]
@@ -50,7 +53,13 @@ struct Report {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let What::Grasp(args) = &args.what;
+    match &args.what {
+        What::Grasp(args) => grasp(args),
+        What::Translation(args) => eval_translation::run(args),
+    }
+}
+
+fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
     let objects = common::load_objects(&args.objects)?;
     let config = EvaluationConfig { policy: args.policy, attempts: args.attempts, ..EvaluationConfig::default() };
     let start = Instant::now();

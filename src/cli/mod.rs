@@ -12,9 +12,12 @@ mod demo;
 mod doctor;
 mod domains;
 mod eval;
+mod eval_translation;
 mod object_sheet;
 mod objects;
 mod output;
+mod train;
+mod translate;
 #[cfg(feature = "viewer")]
 mod view;
 
@@ -47,7 +50,13 @@ enum Command {
     /// Generate, list, draw, export and import objects
     #[command(after_help = "Example: bingrasp objects sheet --objects test --out objects.png")]
     Objects(objects::Args),
-    /// Measure policies by a fixed protocol
+    /// Train a learner on the simulator's frames or on a data set
+    #[command(after_help = "Example: bingrasp train rcan --out runs/rcan --minutes 20")]
+    Train(train::Args),
+    /// Apply a trained generator to a folder of images
+    #[command(after_help = "Example: bingrasp translate --checkpoint runs/rcan photos translated")]
+    Translate(translate::Args),
+    /// Measure policies and generators by fixed protocols
     #[command(after_help = "Example: bingrasp eval grasp --policy oracle --objects test --attempts 500 --json")]
     Eval(eval::Args),
     /// Measure the speed and soundness of this machine's simulator and renderer
@@ -74,6 +83,8 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "viewer")]
         Command::View(args) => view::run(&args),
         Command::Objects(args) => objects::run(&args),
+        Command::Train(args) => train::run(&args),
+        Command::Translate(args) => translate::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args, started),
         Command::Doctor(args) => doctor::run(&args),

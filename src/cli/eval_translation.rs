@@ -1,0 +1,232 @@
+//! `bingrasp eval translation`: a generator on scenes of test objects that it has never seen.
+
+use super::{Usage, common, output};
+use crate::collect::CAPTURES_PER_BLOCK;
+use crate::contract::{Domain, FrameBatch, Seed};
+use crate::env::{EnvConfig, GraspEnv, Rollout};
+use crate::eval::translation::{FrameScore, TranslationMeter, TranslationReport};
+use crate::gan::frames::Frame;
+use crate::gan::rcan::picture::{Row, sheet};
+use crate::gan::rcan::{Generator, Translation, load_generator};
+use crate::nn::with_large_stack;
+use crate::sim::policy::PolicyKind;
+use indicatif::ProgressBar;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Every so many steps of an attempt a frame is taken, so that frames differ.
+const STRIDE: usize = 3;
+/// Rows of each kind on the sheet.
+const SHOWN: usize = 3;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder of a training run, or of one of its checkpoints
+    #[arg(long, value_name = "RUN")]
+    checkpoint: PathBuf,
+    /// Source domain: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
+    #[arg(long, default_value_t = Domain::RandomizedHeavy)]
+    source: Domain,
+    /// Frames to translate
+    #[arg(long, default_value_t = 1000)]
+    count: usize,
+    /// Objects: test, train, all, or a folder of OBJ, URDF or glTF files
+    #[arg(long, value_name = "SET|DIR", default_value = "test")]
+    objects: String,
+    #[command(flatten)]
+    textures: common::TextureArgs,
+    /// Where to draw the best, median and worst translations; the default is in the run's folder
+    #[arg(long, value_name = "FILE")]
+    sheet: Option<PathBuf>,
+    #[command(flatten)]
+    seed: common::SeedArg,
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    checkpoint: PathBuf,
+    step: u64,
+    source: Domain,
+    objects: String,
+    #[serde(flatten)]
+    translation: TranslationReport,
+    /// Milliseconds to translate one image, in batches.
+    ms_per_image: f64,
+    seconds: f64,
+    sheet: PathBuf,
+    adapter: String,
+    threads: usize,
+    seed: u64,
+}
+
+/// One judged frame, kept for the sheet.
+struct Kept {
+    batch: FrameBatch,
+    score: FrameScore,
+    translation: Translation,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.count == 0 {
+        return Err(Usage("--count must be at least 1".into()).into());
+    }
+    let started = Instant::now();
+    let loaded = load_generator(&args.checkpoint)?;
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let size = loaded.generator.size() as u32;
+    // Seeds that no training run derives.
+    let seed = args.seed.get().derive("evaluate translation", 0);
+    let envs = common::environments_for(size).min(args.count);
+    let config = EnvConfig {
+        textures: args.textures.load()?,
+        ..EnvConfig::new(common::load_objects(&args.objects)?, args.source, envs, size, seed)
+    };
+    config.validate().map_err(|error| Usage(error.to_string()))?;
+    let mut env = GraspEnv::new(config)?;
+    let adapter = env.adapter().map(|a| a.name.clone()).unwrap_or_default();
+    let bar = output::progress(args.count as u64, "frames");
+    let (meter, mut kept, network_s) = judge(&loaded.generator, &mut env, seed, args.count, &bar)?;
+    bar.finish_and_clear();
+    let translation = meter.report();
+    kept.sort_by(|a, b| b.score.ssim.total_cmp(&a.score.ssim));
+    let path = args.sheet.clone().unwrap_or_else(|| args.checkpoint.join(format!("translation-{}.png", args.source)));
+    draw(&kept, &translation, args.source).save(&path)?;
+    let report = Report {
+        checkpoint: args.checkpoint.clone(),
+        step: loaded.step,
+        source: args.source,
+        objects: args.objects.clone(),
+        ms_per_image: network_s * 1e3 / translation.frames as f64,
+        translation,
+        seconds: started.elapsed().as_secs_f64(),
+        sheet: path,
+        adapter,
+        threads: rayon::current_num_threads(),
+        seed: args.seed.seed,
+    };
+    if args.json {
+        output::json(&report)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let t = &report.translation;
+    output::line(&format!("{} frames of {} ({} objects), step {}", t.frames, args.source, args.objects, report.step))?;
+    output::line(&format!(
+        "image   SSIM {:.3} (95% {:.3} to {:.3}), PSNR {:.1} dB, colour bias {:+.3} {:+.3} {:+.3}",
+        t.ssim, t.ssim_interval[0], t.ssim_interval[1], t.psnr, t.colour_bias[0], t.colour_bias[1], t.colour_bias[2]
+    ))?;
+    let classes: Vec<String> = t.class_iou.iter().map(|(name, iou)| format!("{name} {iou:.3}")).collect();
+    output::line(&format!("mask    mean IoU {:.3}: {}", t.mean_iou, classes.join(", ")))?;
+    output::line(&format!("depth   mean absolute error {:.1} mm", t.depth_mae_m * 1e3))?;
+    output::line(&format!(
+        "objects {:.1}% vanished of {}, {:.1}% of the images have a ghost (by image: {:.1}%, {:.1}%)",
+        t.vanish.rate * 100.0,
+        t.vanish.judged,
+        t.ghost.rate * 100.0,
+        t.image_vanish.rate * 100.0,
+        t.image_ghost.rate * 100.0
+    ))?;
+    output::line(&format!("best, median and worst: {}", report.sheet.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Plays attempts in fresh blocks and translates every third step until there are `count` frames.
+fn judge(
+    generator: &Generator,
+    env: &mut GraspEnv,
+    seed: Seed,
+    count: usize,
+    bar: &ProgressBar,
+) -> anyhow::Result<(TranslationMeter, Vec<Kept>, f64)> {
+    let mut meter = TranslationMeter::default();
+    let mut kept = Vec::new();
+    let mut network_s = 0.0;
+    for block in 0.. {
+        let mut rollout = Rollout::begin(env, PolicyKind::Scripted, seed.derive("block", block))?;
+        for step in 1..CAPTURES_PER_BLOCK {
+            let wanted = step % STRIDE == 0;
+            let (observation, _) = rollout.step(env, wanted)?;
+            for batch in observation.frames {
+                let batch = first_frames(batch, count - meter.frames());
+                let begun = Instant::now();
+                let scored = with_large_stack(|| meter.add_batch(generator, &batch))??;
+                network_s += begun.elapsed().as_secs_f64();
+                let frames = scored.into_iter().enumerate();
+                kept.extend(frames.map(|(i, (score, translation))| Kept { batch: one(&batch, i), score, translation }));
+                bar.set_position(meter.frames() as u64);
+                if meter.frames() >= count {
+                    return Ok((meter, kept, network_s));
+                }
+            }
+        }
+    }
+    Ok((meter, kept, network_s))
+}
+
+/// The first `count` frames of a batch.
+fn first_frames(mut batch: FrameBatch, count: usize) -> FrameBatch {
+    if count < batch.count {
+        let pixels = batch.pixels();
+        batch.count = count;
+        for bytes in [&mut batch.source_rgb, &mut batch.canonical_rgb] {
+            bytes.truncate(count * pixels * 3);
+        }
+        for ids in [&mut batch.segmentation, &mut batch.instances] {
+            ids.truncate(count * pixels);
+        }
+        batch.depth_m.truncate(count * pixels);
+        batch.cameras.truncate(count);
+        batch.ticks.truncate(count);
+        batch.look_seeds.truncate(count);
+    }
+    batch
+}
+
+/// Frame `i` as a batch of its own.
+fn one(batch: &FrameBatch, i: usize) -> FrameBatch {
+    FrameBatch {
+        source: batch.source,
+        count: 1,
+        height: batch.height,
+        width: batch.width,
+        source_rgb: batch.source_image(i).to_vec(),
+        canonical_rgb: batch.canonical_image(i).to_vec(),
+        segmentation: batch.segmentation_image(i).to_vec(),
+        instances: batch.instance_image(i).to_vec(),
+        depth_m: batch.depth_image(i).to_vec(),
+        cameras: vec![batch.cameras[i]],
+        ticks: vec![batch.ticks[i]],
+        look_seeds: vec![batch.look_seeds[i]],
+    }
+}
+
+/// Best, median and worst by SSIM; `kept` is sorted, best first.
+fn draw(kept: &[Kept], report: &TranslationReport, source: Domain) -> crate::draw::ContactSheet {
+    let n = kept.len();
+    let shown = SHOWN.min(n);
+    let middle = (n / 2).saturating_sub(shown / 2).min(n - shown);
+    let places = [("best", 0), ("median", middle), ("worst", n - shown)];
+    let rows: Vec<Row<'_>> = places
+        .into_iter()
+        .flat_map(|(name, first)| (first..first + shown).map(move |i| (name, i)))
+        .map(|(name, i)| Row {
+            frame: Frame { batch: &kept[i].batch, index: 0 },
+            translation: &kept[i].translation,
+            caption: format!("{name}: SSIM {:.3}, PSNR {:.1} dB", kept[i].score.ssim, kept[i].score.psnr_db),
+        })
+        .collect();
+    let subtitle = format!(
+        "{n} unseen frames: SSIM {:.3}, object IoU {:.3}, mean IoU {:.3}, {:.1}% of the objects vanished",
+        report.ssim,
+        report.object_iou,
+        report.mean_iou,
+        report.vanish_rate * 100.0
+    );
+    sheet(format!("{source} to canonical: best, median and worst"), subtitle, &rows)
+}

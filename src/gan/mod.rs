@@ -1,0 +1,10 @@
+//! Image translation between visual domains, on Candle.
+//!
+//! In: paired or unpaired frames of the simulator ([`crate::contract::FrameBatch`]). Out: generators that make images of
+//! one domain look like another's, and the runs that trained them.
+
+pub mod frames;
+pub mod rcan;
+pub mod state;
+
+pub use frames::{BoxedSource, FrameError, FramePool, FrameSource, Prefetch};

@@ -1,0 +1,134 @@
+//! Frames as training tensors.
+
+use super::config::ConfigError;
+use crate::contract::Class;
+use crate::gan::frames::Frame;
+use crate::nn::ops::Value;
+use candle_core::{Device, Result, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// The depths that are told apart; nearer and farther ones are cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DepthRange {
+    pub near_m: f32,
+    pub far_m: f32,
+}
+
+impl DepthRange {
+    pub(super) fn validate(self) -> std::result::Result<(), ConfigError> {
+        if self.near_m >= 0.0 && self.far_m > self.near_m && self.far_m.is_finite() {
+            return Ok(());
+        }
+        Err(ConfigError(format!(
+            "depth.near_m ({}) must not be negative and depth.far_m ({}) must be beyond it",
+            self.near_m, self.far_m
+        )))
+    }
+
+    /// Metres to `[-1, 1]`. 0 ("nothing hit") is far away.
+    pub fn encode(self, depth_m: f32) -> f32 {
+        if depth_m <= 0.0 {
+            return 1.0;
+        }
+        (2.0 * (depth_m - self.near_m) / (self.far_m - self.near_m) - 1.0).clamp(-1.0, 1.0)
+    }
+
+    /// `[-1, 1]` to metres.
+    pub fn decode(self, value: f32) -> f32 {
+        self.near_m + 0.5 * (value + 1.0) * (self.far_m - self.near_m)
+    }
+}
+
+/// `[height, width, 3]` bytes to planes in `[-1, 1]`.
+pub fn image_planes(rgb: &[u8], planes: &mut Vec<f32>) {
+    for channel in 0..3 {
+        planes.extend(rgb.iter().skip(channel).step_by(3).map(|&value| f32::from(value) / 127.5 - 1.0));
+    }
+}
+
+/// Images of `[height, width, 3]` bytes as one tensor `[n, 3, height, width]` in `[-1, 1]`.
+///
+/// # Errors
+/// An image of another size.
+pub fn images_tensor<'a>(images: impl Iterator<Item = &'a [u8]>, [h, w]: [usize; 2]) -> Result<Tensor> {
+    let mut planes = Vec::new();
+    let mut count = 0;
+    for image in images {
+        image_planes(image, &mut planes);
+        count += 1;
+    }
+    Tensor::from_vec(planes, (count, 3, h, w), &Device::Cpu)
+}
+
+/// What one training step sees.
+pub struct TrainBatch {
+    /// `[n, 3, height, width]` in `[-1, 1]`.
+    pub source: Value,
+    /// `[n, 3, height, width]` in `[-1, 1]`.
+    pub canonical: Tensor,
+    /// `[n, classes, height, width]`, 1 for the pixel's class and 0 for the others.
+    pub mask: Tensor,
+    /// `[n, 1, height, width]`, encoded by [`DepthRange::encode`].
+    pub depth: Tensor,
+}
+
+impl TrainBatch {
+    /// # Errors
+    /// Frames of different sizes.
+    pub fn new(frames: &[Frame<'_>], range: DepthRange) -> Result<Self> {
+        let Some(first) = frames.first() else { candle_core::bail!("a batch needs at least one frame") };
+        let (n, h, w) = (frames.len(), first.batch.height, first.batch.width);
+        let sizes = [h, w];
+        let source = images_tensor(frames.iter().map(|f| f.batch.source_image(f.index)), sizes)?;
+        let canonical = images_tensor(frames.iter().map(|f| f.batch.canonical_image(f.index)), sizes)?;
+        let mut mask = vec![0.0; n * Class::COUNT * h * w];
+        let mut depth = Vec::with_capacity(n * h * w);
+        for (frame, planes) in frames.iter().zip(mask.chunks_exact_mut(Class::COUNT * h * w)) {
+            for (i, &class) in frame.batch.segmentation_image(frame.index).iter().enumerate() {
+                planes[usize::from(class).min(Class::COUNT - 1) * h * w + i] = 1.0;
+            }
+            depth.extend(frame.batch.depth_image(frame.index).iter().map(|&d| range.encode(d)));
+        }
+        Ok(Self {
+            source: Value::from_tensor(&source)?,
+            canonical,
+            mask: Tensor::from_vec(mask, (n, Class::COUNT, h, w), &Device::Cpu)?,
+            depth: Tensor::from_vec(depth, (n, 1, h, w), &Device::Cpu)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Seed;
+    use crate::gan::frames::testing::squares;
+
+    #[test]
+    fn a_batch_holds_what_the_frames_hold() -> anyhow::Result<()> {
+        let frames = squares(Seed(5), 3, 16);
+        let range = DepthRange { near_m: 0.5, far_m: 1.5 };
+        let picked = [Frame { batch: &frames, index: 2 }, Frame { batch: &frames, index: 0 }];
+        let batch = TrainBatch::new(&picked, range)?;
+        assert_eq!(batch.source.shape(), [2, 3, 16, 16]);
+        let (x, y) = (9, 4);
+        let pixel = y * 16 + x;
+        let source = batch.source.to_tensor()?.get(0)?.get(1)?.get(y)?.get(x)?.to_scalar::<f32>()?;
+        assert!((source - (f32::from(frames.source_image(2)[3 * pixel + 1]) / 127.5 - 1.0)).abs() < 1e-6);
+        let classes = batch.mask.get(0)?.argmax(0)?.get(y)?.get(x)?.to_scalar::<u32>()?;
+        assert_eq!(classes, u32::from(frames.segmentation_image(2)[pixel]));
+        assert_eq!(batch.mask.sum_all()?.to_scalar::<f32>()?, 512.0);
+        let depth = batch.depth.get(1)?.get(0)?.get(y)?.get(x)?.to_scalar::<f32>()?;
+        assert!((range.decode(depth) - frames.depth_image(0)[pixel]).abs() < 1e-6);
+        Ok(())
+    }
+
+    #[test]
+    fn depth_goes_round_and_nothing_is_far() {
+        let range = DepthRange { near_m: 0.4, far_m: 1.6 };
+        assert_eq!(range.encode(1.0), 0.0);
+        assert!((range.decode(range.encode(0.73)) - 0.73).abs() < 1e-6);
+        assert_eq!((range.encode(0.0), range.encode(9.0), range.encode(0.1)), (1.0, 1.0, -1.0));
+    }
+}

@@ -1,0 +1,300 @@
+//! Everything that decides what an RCAN training run does, with the sizes that go by name.
+
+use super::batch::DepthRange;
+use crate::nn::AdamConfig;
+use serde::{Deserialize, Serialize};
+
+/// An impossible setting, and what is possible.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// Sizes by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// 64x64, trains on two processor cores.
+    #[default]
+    Cpu,
+    /// 472x472 with the published filters.
+    Paper,
+}
+
+impl Preset {
+    pub const ALL: [Self; 2] = [Self::Cpu, Self::Paper];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Paper => "paper",
+        }
+    }
+}
+
+impl std::fmt::Display for Preset {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl std::str::FromStr for Preset {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let found = Self::ALL.into_iter().find(|preset| preset.name() == text);
+        found.ok_or_else(|| ConfigError(format!("unknown size preset '{text}'; the presets are cpu, paper")))
+    }
+}
+
+/// What holds the generated image to the canonical one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageLoss {
+    /// Mean pairwise squared error, the paper's choice; blind to a constant offset.
+    #[default]
+    Mpse,
+    L1,
+    L2,
+}
+
+impl ImageLoss {
+    pub const ALL: [Self; 3] = [Self::Mpse, Self::L1, Self::L2];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mpse => "mpse",
+            Self::L1 => "l1",
+            Self::L2 => "l2",
+        }
+    }
+}
+
+impl std::fmt::Display for ImageLoss {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl std::str::FromStr for ImageLoss {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let found = Self::ALL.into_iter().find(|loss| loss.name() == text);
+        found.ok_or_else(|| ConfigError(format!("unknown image loss '{text}'; the image losses are mpse, l1, l2")))
+    }
+}
+
+/// The U-Net. Level 0 has the size of the image; each further level halves it: the first `strided` times by a stride of
+/// two, after that by 2x2 average pooling.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GeneratorConfig {
+    /// Filters of each level.
+    pub filters: Vec<usize>,
+    /// Levels that are reached by a convolution of stride two.
+    pub strided: usize,
+    /// Further 3x3 convolutions at the deepest level.
+    pub bottleneck: usize,
+    /// Kernel of the first convolution.
+    pub stem_kernel: usize,
+    /// Kernel of the heads.
+    pub head_kernel: usize,
+    /// 3x3 convolutions between the last skip and the heads.
+    pub refine: usize,
+}
+
+/// One patch discriminator a scale.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiscriminatorConfig {
+    /// Filters of the 3x3 convolutions; a 3x3 convolution to one decision a patch follows.
+    pub filters: Vec<usize>,
+    /// Stride of each of them.
+    pub strides: Vec<usize>,
+    /// Images of full, half, quarter, ... size.
+    pub scales: usize,
+}
+
+/// Weights of the terms of the generator's objective (RCAN, equations 2 and 4; all 1 in the paper). 0 leaves a term out.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LossWeights {
+    pub image: f64,
+    pub mask: f64,
+    pub depth: f64,
+    pub gan: f64,
+    /// Of twice the squared mean difference, the part that the pairwise error leaves out of the squared error.
+    pub offset: f64,
+}
+
+/// All of RCAN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RcanConfig {
+    pub preset: Preset,
+    /// Edge of the square images, pixels.
+    pub size: usize,
+    pub batch: usize,
+    pub image_loss: ImageLoss,
+    /// The generator's learning rate at its highest.
+    pub learning_rate: f64,
+    pub discriminator_learning_rate: f64,
+    /// Steps over which the learning rates rise from 0; after that they fall along half a cosine.
+    pub warmup_steps: u64,
+    /// The part of the learning rate that is left at the end.
+    pub final_rate: f64,
+    /// The averaged generator keeps this much of itself each step (less in the beginning).
+    pub ema_decay: f64,
+    /// How often each frame is drawn, on average, before it leaves the pool.
+    pub reuse: f64,
+    /// Blocks of frames in the pool.
+    pub pool_blocks: u64,
+    pub weights: LossWeights,
+    pub generator: GeneratorConfig,
+    pub discriminator: DiscriminatorConfig,
+    pub adam: AdamConfig,
+    pub discriminator_adam: AdamConfig,
+    pub depth: DepthRange,
+}
+
+impl RcanConfig {
+    pub fn preset(preset: Preset) -> Self {
+        let (size, generator, strides) = match preset {
+            Preset::Cpu => {
+                let filters = vec![32, 64, 128, 256];
+                let config =
+                    GeneratorConfig { filters, strided: 2, bottleneck: 1, stem_kernel: 5, head_kernel: 5, refine: 1 };
+                (64, config, vec![2, 2, 2, 1])
+            }
+            Preset::Paper => {
+                let filters = vec![32, 64, 128, 256, 512, 1024];
+                let config =
+                    GeneratorConfig { filters, strided: 2, bottleneck: 2, stem_kernel: 7, head_kernel: 7, refine: 0 };
+                (472, config, vec![2, 2, 2, 2])
+            }
+        };
+        Self {
+            preset,
+            size,
+            batch: 16,
+            image_loss: ImageLoss::Mpse,
+            learning_rate: 1e-3,
+            discriminator_learning_rate: 2e-4,
+            warmup_steps: 100,
+            final_rate: 0.02,
+            ema_decay: 0.998,
+            reuse: 2.0,
+            pool_blocks: 6,
+            weights: LossWeights { image: 1.0, mask: 1.0, depth: 1.0, gan: 1.0, offset: 0.0 },
+            generator,
+            discriminator: DiscriminatorConfig { filters: vec![32, 32, 64, 128], strides, scales: 3 },
+            adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },
+            discriminator_adam: AdamConfig { beta1: 0.5, clip_norm: Some(10.0), ..AdamConfig::default() },
+            depth: DepthRange { near_m: 0.4, far_m: 1.6 },
+        }
+    }
+
+    /// # Errors
+    /// The first impossible setting, and what is possible.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let bad = |message: String| Err(ConfigError(message));
+        let g = &self.generator;
+        if !(1..=10).contains(&g.filters.len()) || g.filters.iter().any(|f| !(1..=8192).contains(f)) {
+            return bad("generator.filters must list 1 to 10 levels of 1 to 8192 filters".into());
+        }
+        let smallest = 1 << (g.filters.len() - 1);
+        if self.size < smallest.max(16) || self.size > 2048 {
+            return bad(format!("the image size must be from {} to 2048, not {}", smallest.max(16), self.size));
+        }
+        if [g.stem_kernel, g.head_kernel].iter().any(|k| k % 2 == 0 || *k > 31) {
+            return bad("generator.stem_kernel and head_kernel must be odd and at most 31".into());
+        }
+        if g.strided >= g.filters.len() && g.strided > 0 && g.filters.len() > 1 {
+            return bad(format!("generator.strided must be below the {} levels", g.filters.len()));
+        }
+        let d = &self.discriminator;
+        if d.filters.is_empty() || d.filters.len() != d.strides.len() || d.strides.iter().any(|s| !(1..=4).contains(s))
+        {
+            return bad("discriminator.filters and strides must be of one length, with strides from 1 to 4".into());
+        }
+        if !(1..=6).contains(&d.scales) || self.size >> (d.scales - 1) < 8 {
+            return bad(format!("discriminator.scales must be from 1 to 6 and leave 8 pixels of {}", self.size));
+        }
+        if !(1..=4096).contains(&self.batch) {
+            return bad(format!("the batch must be from 1 to 4096 images, not {}", self.batch));
+        }
+        let w = &self.weights;
+        if [w.image, w.mask, w.depth, w.gan, w.offset].iter().any(|x| !x.is_finite() || *x < 0.0) {
+            return bad("the weights of the losses must be finite and not negative".into());
+        }
+        if w.image + w.mask + w.depth <= 0.0 {
+            return bad("at least one of the weights of image, mask and depth must be above 0".into());
+        }
+        let rates = [self.learning_rate, self.discriminator_learning_rate];
+        if rates.iter().any(|rate| !(*rate > 0.0 && *rate <= 1.0)) {
+            return bad("the learning rates must be above 0 and at most 1".into());
+        }
+        if !(0.0..1.0).contains(&self.ema_decay) || !(0.0..=1.0).contains(&self.final_rate) {
+            return bad("ema_decay must be in [0, 1) and final_rate in [0, 1]".into());
+        }
+        if !(self.reuse > 0.0 && self.reuse <= 1e6) || !(1..=10_000).contains(&self.pool_blocks) {
+            return bad("reuse must be above 0 and pool_blocks from 1 to 10000".into());
+        }
+        self.depth.validate()
+    }
+
+    /// Gradient steps for each block of `frames` frames.
+    pub fn steps_per_block(&self, frames: usize) -> u64 {
+        ((frames as f64 * self.reuse / self.batch as f64).round() as u64).max(1)
+    }
+
+    /// The part of the highest learning rate at `step`, `progress` in [0, 1] of the run being over.
+    pub fn rate_factor(&self, step: u64, progress: f64) -> f64 {
+        let rise = if step < self.warmup_steps { (step + 1) as f64 / self.warmup_steps as f64 } else { 1.0 };
+        let turn = (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos();
+        rise * (self.final_rate + (1.0 - self.final_rate) * 0.5 * (1.0 + turn))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_survive_toml() -> anyhow::Result<()> {
+        for preset in Preset::ALL {
+            let config = RcanConfig::preset(preset);
+            config.validate()?;
+            assert_eq!(toml::from_str::<RcanConfig>(&toml::to_string(&config)?)?, config);
+            assert_eq!(preset.name().parse::<Preset>()?, preset);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let check = |change: fn(&mut RcanConfig), expected: &str| {
+            let mut config = RcanConfig::preset(Preset::Cpu);
+            change(&mut config);
+            let message = config.validate().err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(message.contains(expected), "'{message}' does not say '{expected}'");
+        };
+        check(|c| c.batch = 0, "batch");
+        check(|c| c.size = 4, "16 to 2048");
+        check(|c| c.weights.gan = -1.0, "weights");
+        check(|c| c.learning_rate = f64::NAN, "learning rates");
+        check(|c| c.generator.head_kernel = 4, "odd");
+        check(|c| c.discriminator.strides.truncate(2), "one length");
+        check(|c| c.depth.far_m = 0.1, "depth");
+        assert!("huge".parse::<Preset>().is_err());
+    }
+
+    #[test]
+    fn the_rate_rises_and_falls() {
+        let config = RcanConfig { warmup_steps: 10, final_rate: 0.1, ..RcanConfig::preset(Preset::Cpu) };
+        assert!((config.rate_factor(0, 0.0) - 0.1).abs() < 1e-12);
+        assert!((config.rate_factor(500, 0.5) - 0.55).abs() < 1e-12);
+        assert!((config.rate_factor(1000, 1.0) - 0.1).abs() < 1e-12);
+        assert_eq!(config.steps_per_block(768), 96);
+    }
+}

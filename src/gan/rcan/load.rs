@@ -1,0 +1,50 @@
+//! A trained generator from a run's folder.
+
+use super::generator::Generator;
+use super::learner::{AVERAGED, RcanError, group_of};
+use super::train::Settings;
+use crate::contract::Seed;
+use crate::gan::state::from_file;
+use crate::run::checkpoint::CHECKPOINTS_NAME;
+use crate::run::{Checkpoints, RunDir};
+use candle_core::Device;
+use std::path::Path;
+
+/// A generator and where it comes from.
+pub struct Loaded {
+    pub generator: Generator,
+    pub settings: Settings,
+    /// The training step after which it was saved.
+    pub step: u64,
+    /// Sentences about newer checkpoints that are damaged.
+    pub warnings: Vec<String>,
+}
+
+/// Loads the averaged generator of a run's newest whole checkpoint, or of one checkpoint when `path` is its folder
+/// (`RUN/checkpoints/step-000001000`).
+///
+/// # Errors
+/// No run, a run of another learner, no checkpoint, damage.
+pub fn load_generator(path: &Path) -> Result<Loaded, RcanError> {
+    let not_rcan = |message: &str| RcanError::NotRcan { path: path.display().to_string(), message: message.into() };
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let step = name.strip_prefix("step-").and_then(|digits| digits.parse::<u64>().ok());
+    let above = path.parent().filter(|folder| folder.ends_with(CHECKPOINTS_NAME)).and_then(Path::parent);
+    let (run, step) = match (step, above) {
+        (Some(step), Some(run)) => (run, Some(step)),
+        _ => (path, None),
+    };
+    let settings = Settings::parse(&RunDir::read_config(run)?, run)?;
+    let checkpoints = Checkpoints::new(run.join(CHECKPOINTS_NAME));
+    let mut warnings = Vec::new();
+    let checkpoint = match step {
+        Some(step) => checkpoints.load(step).map_err(crate::run::RunError::from)?,
+        None => checkpoints
+            .load_latest(|error| warnings.push(error.to_string()))
+            .map_err(crate::run::RunError::from)?
+            .ok_or_else(|| not_rcan("it has no checkpoint yet; train longer or wait for the first one"))?,
+    };
+    let generator = Generator::new(&settings.rcan, Seed(0), &Device::Cpu)?;
+    generator.store().load_state(&from_file(group_of(&checkpoint, AVERAGED)?)?)?;
+    Ok(Loaded { generator, settings, step: checkpoint.step, warnings })
+}
