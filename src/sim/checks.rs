@@ -17,14 +17,18 @@ pub struct WorldCheck {
 impl GraspWorld {
     /// Looks at every corner of every object.
     pub fn check(&self) -> WorldCheck {
-        let mut check = WorldCheck { finite: self.body_poses().iter().all(|pose| pose.is_finite()), ..WorldCheck::default() };
+        let mut check =
+            WorldCheck { finite: self.body_poses().iter().all(|pose| pose.is_finite()), ..WorldCheck::default() };
         if !check.finite {
             return check;
         }
         for (index, pose) in self.object_poses().iter().enumerate() {
-            let home = self.cell().bins.iter().zip(self.divider_offsets()).find(|(bin, _)| {
-                bin.contains_xy(pose.translation, 0.0) && pose.translation.z > bin.position.z
-            });
+            let home = self
+                .cell()
+                .bins
+                .iter()
+                .zip(self.divider_offsets())
+                .find(|(bin, _)| bin.contains_xy(pose.translation, 0.0) && pose.translation.z > bin.position.z);
             let Some((bin, &offset)) = home else {
                 check.escaped += 1;
                 continue;

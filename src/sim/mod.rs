@@ -6,10 +6,10 @@
 
 pub mod checks;
 mod config;
+pub mod evaluate;
 mod gripper;
 mod physics;
 pub mod plugin;
-pub mod evaluate;
 pub mod policy;
 mod world;
 

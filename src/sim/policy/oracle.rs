@@ -3,8 +3,8 @@
 //! Plans a grasp, goes above it, down, closes, lifts a little, looks whether the object came along, and ends the
 //! episode or tries again while there are steps left.
 
-use super::planner::{GraspPlan, Planner};
 use super::Policy;
+use super::planner::{GraspPlan, Planner};
 use crate::contract::{Action, GripperCommand, Pose, Rng};
 use crate::sim::GraspWorld;
 use glam::Vec3;
@@ -132,11 +132,7 @@ impl Oracle {
                 self.plan = None;
                 self.stage = Stage::Plan;
                 let up = (travel_height(world) - here.z).max(0.0);
-                Some(Action {
-                    translation_m: [0.0, 0.0, up],
-                    gripper: GripperCommand::Open,
-                    ..Action::default()
-                })
+                Some(Action { translation_m: [0.0, 0.0, up], gripper: GripperCommand::Open, ..Action::default() })
             }
         }
     }

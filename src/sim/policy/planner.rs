@@ -175,13 +175,10 @@ impl Planner {
 
     fn best_depth(&mut self, world: &GraspWorld, target: &Target, anchor: Vec2, yaw: f32) -> Option<GraspPlan> {
         let cell = world.cell();
-        let bin = cell
-            .bins
-            .iter()
-            .min_by(|a, b| {
-                let distance = |bin: &crate::scene::BinDescription| bin.position.truncate().distance(anchor);
-                distance(a).total_cmp(&distance(b))
-            })?;
+        let bin = cell.bins.iter().min_by(|a, b| {
+            let distance = |bin: &crate::scene::BinDescription| bin.position.truncate().distance(anchor);
+            distance(a).total_cmp(&distance(b))
+        })?;
         let gripper = &cell.gripper;
         let floor = bin.position.z + cell.motion.floor_clearance + 0.001;
         let deepest = floor.max(target.top - gripper.finger_length + 0.006);
@@ -202,7 +199,8 @@ impl Planner {
             }
             let Some(section) =
                 self.cutter.cut(&target.triangles, frame, half_pad, [tip_z, tip_z + gripper.pad_length])
-            else { continue;
+            else {
+                continue;
             };
             let Some(quality) = quality(target, frame, &section, tip_z) else { continue };
             // Open jaws may stand off-centre where a wall or a neighbour is in the way.
@@ -218,7 +216,8 @@ impl Planner {
             };
             let half_open = 0.5 * gripper.stroke - SIDE_ROOM;
             let (least, most) = (wall.far.x - half_open, wall.near.x + half_open);
-            if least > most { continue;
+            if least > most {
+                continue;
             }
             let centred = (0.5 * (section.near.x + section.far.x)).clamp(least, most);
             for shift in [0.0, 0.007, -0.007, 0.014, -0.014, 0.021, -0.021] {
@@ -231,7 +230,8 @@ impl Planner {
                     continue;
                 }
                 let tip = frame.world_xy(along, 0.0).extend(tip_z);
-                if cell_clamps(world, tip) || !hand_fits(world, tip, yaw, target.standard.may_touch) { continue;
+                if cell_clamps(world, tip) || !hand_fits(world, tip, yaw, target.standard.may_touch) {
+                    continue;
                 }
                 let Some(crowd) = crowd(world, target.index, tip, yaw) else { continue };
                 let score = score - crowd;
@@ -285,16 +285,17 @@ fn cell_clamps(world: &GraspWorld, tip: Vec3) -> bool {
 /// Whether the open hand can come straight down to `tip`: both fingers and the palm, from there up.
 fn hand_fits(world: &GraspWorld, tip: Vec3, yaw: f32, may_touch: bool) -> bool {
     let free = |half: Vec3, centre: Vec3, rotation: Quat| {
-        if may_touch { world.is_clear_of_cell(half, centre, rotation) } else { world.is_free(half, centre, rotation, None) }
+        if may_touch {
+            world.is_clear_of_cell(half, centre, rotation)
+        } else {
+            world.is_free(half, centre, rotation, None)
+        }
     };
     let gripper = &world.cell().gripper;
     let up = 0.12;
     let rotation = Quat::from_rotation_z(yaw);
-    let finger = Vec3::new(
-        0.5 * gripper.finger_thickness + CLEARANCE,
-        0.5 * gripper.finger_width + CLEARANCE,
-        0.5 * up,
-    );
+    let finger =
+        Vec3::new(0.5 * gripper.finger_thickness + CLEARANCE, 0.5 * gripper.finger_width + CLEARANCE, 0.5 * up);
     let out = 0.5 * (gripper.stroke + gripper.finger_thickness);
     let fingers = [-1.0, 1.0].iter().all(|sign| {
         let centre = tip + rotation * Vec3::new(sign * out, 0.0, finger.z - 0.001);
@@ -313,9 +314,9 @@ fn crowd(world: &GraspWorld, target: usize, tip: Vec3, yaw: f32) -> Option<f32> 
     let half = Vec3::new(0.5 * gripper.stroke, 0.5 * gripper.finger_width, 0.5 * gripper.finger_length - 0.002);
     let rotation = Quat::from_rotation_z(yaw);
     let centre = tip + Vec3::Z * (half.z + 0.002);
-    world.is_clear_of_cell(half, centre, rotation).then(|| {
-        if world.is_free(half, centre, rotation, Some(target)) { 0.0 } else { 0.7 }
-    })
+    world
+        .is_clear_of_cell(half, centre, rotation)
+        .then(|| if world.is_free(half, centre, rotation, Some(target)) { 0.0 } else { 0.7 })
 }
 
 /// Of the turns that bring the closing direction to `yaw`, the smallest within the gripper's range.
