@@ -30,7 +30,7 @@ impl GraspWorld {
 
     /// Whether all objects rest.
     pub fn is_calm(&self) -> bool {
-        self.physics.at_rest()
+        self.physics.all_asleep()
     }
 
     /// Pulls a point of an object (in the object's frame) towards a place in the world during the coming tick. Call it
