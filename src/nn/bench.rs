@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::error::NnError;
 use super::networks::{Network, bench_network};
-use super::ops::{Value, loss, memory};
+use super::ops::{Value, backward, loss, memory};
 use super::optim::{Adam, AdamConfig};
 use super::threads::with_large_stack;
 use crate::contract::Seed;
@@ -59,7 +59,7 @@ fn measure(name: &str, network: &dyn Network, batch: usize, repeats: usize) -> R
         let values = inputs.iter().map(Value::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
         let output = network.forward(&values)?;
         let loss = loss::squared_error(&output[0].to_tensor()?, 0.0)?;
-        let grads = loss.backward()?;
+        let grads = backward(&loss)?;
         adam.step(&grads, 1e-4)?;
         losses.push(f64::from(loss.to_scalar::<f32>()?));
         drop((output, loss, grads, values));

@@ -6,7 +6,7 @@
 //! use bingrasp::contract::Seed;
 //! use bingrasp::nn::layers::{Conv2d, Conv2dConfig};
 //! use bingrasp::nn::ops::{Activation, loss};
-//! use bingrasp::nn::{Adam, AdamConfig, ParamStore, Value};
+//! use bingrasp::nn::{Adam, AdamConfig, ParamStore, Value, backward};
 //! use candle_core::{DType, Device, Tensor};
 //!
 //! # fn main() -> anyhow::Result<()> {
@@ -17,12 +17,13 @@
 //! let images = Tensor::ones((2, 3, 16, 16), DType::F32, &Device::Cpu)?;
 //! let features = conv.forward(&Value::from_tensor(&images)?)?;
 //! let loss = loss::squared_error(&features.to_tensor()?, 0.5)?;
-//! adam.step(&loss.backward()?, 1e-3)?;
+//! adam.step(&backward(&loss)?, 1e-3)?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Train inside [`with_large_stack`]: candle's backward pass recurses.
+//! [`backward`] is candle's backward pass without its copies of parameter gradients (`loss.backward()` works as well,
+//! slower). Train inside [`with_large_stack`]: it recurses.
 
 pub mod bench;
 pub mod error;
@@ -37,7 +38,7 @@ mod threads;
 
 pub use error::NnError;
 pub use init::Init;
-pub use ops::Value;
+pub use ops::{GradientSource, Gradients, Value, backward};
 pub use optim::{Adam, AdamConfig, Sgd, SgdConfig, StepReport};
 pub use params::{Param, ParamStore, Scope, StateBuffer};
 pub use schedule::Schedule;

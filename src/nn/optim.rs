@@ -1,11 +1,11 @@
 //! Optimizers whose whole state is data: Adam (and AdamW), SGD with momentum; clipping and the guard against NaN.
 
-use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::error::NnError;
-use super::ops::update::{self, AdamFactors};
+use super::ops::GradientSource;
+use super::ops::update::{self, AdamFactors, Gradient};
 use super::params::{Param, ParamStore, index_state};
 
 type Result<T> = std::result::Result<T, NnError>;
@@ -29,21 +29,19 @@ struct Guard {
 /// This many non-finite steps in a row end the training.
 const NON_FINITE_LIMIT: u32 = 3;
 
+/// Parameters that have a gradient, with their place in the optimizer.
+type Found<'a> = Vec<(usize, &'a Param, Gradient<'a>)>;
+
 impl Guard {
     /// The gradients of `params`, in their order, with the global norm; `None` stands for a step to skip.
-    fn admit<'a>(
-        &mut self,
-        params: &'a [Param],
-        grads: &'a GradStore,
-    ) -> Result<(f64, Option<Vec<(usize, &'a Param, &'a Tensor)>>)> {
-        let found: Vec<_> = params
-            .iter()
-            .enumerate()
-            .filter_map(|(index, param)| Some((index, param, grads.get(param.var())?)))
-            .collect();
+    fn admit<'a>(&mut self, params: &'a [Param], grads: &'a impl GradientSource) -> Result<(f64, Option<Found<'a>>)> {
+        let mut found = Vec::with_capacity(params.len());
         let mut squares = 0.0;
-        for (_, _, gradient) in &found {
-            squares += update::sum_of_squares(gradient)?;
+        for (index, param) in params.iter().enumerate() {
+            if let Some(gradient) = Gradient::find(grads, param.var())? {
+                squares += gradient.sum_of_squares()?;
+                found.push((index, param, gradient));
+            }
         }
         let norm = squares.sqrt();
         if norm.is_finite() {
@@ -138,7 +136,7 @@ impl Adam {
 
     /// Moves every parameter that has a gradient. Non-finite gradients skip the step; the third time in a row is an
     /// error.
-    pub fn step(&mut self, grads: &GradStore, learning_rate: f64) -> Result<StepReport> {
+    pub fn step(&mut self, grads: &impl GradientSource, learning_rate: f64) -> Result<StepReport> {
         let (norm, found) = self.guard.admit(&self.params, grads)?;
         let Some(found) = found else { return Ok(StepReport { gradient_norm: norm, skipped: true }) };
         let c = self.config;
@@ -162,11 +160,11 @@ impl Adam {
                         l2: l2 as f32,
                         shrink: shrink as f32,
                     };
-                    update::adam(param.var(), gradient, (m, v), factors)?;
+                    update::adam(param.var(), &gradient, (m, v), factors)?;
                 }
                 Moments::Device { m, v } => {
                     let w = param.var().as_detached_tensor();
-                    let g = ((gradient.detach() * scale)? + (&w * l2)?)?;
+                    let g = ((gradient.to_tensor(param.var())? * scale)? + (&w * l2)?)?;
                     *m = ((&*m * c.beta1)? + (&g * (1.0 - c.beta1))?)?;
                     *v = ((&*v * c.beta2)? + (g.sqr()? * (1.0 - c.beta2))?)?;
                     let change = ((&*m * rate)? / ((v.sqrt()? * root_scale)? + c.epsilon)?)?;
@@ -253,13 +251,13 @@ impl Sgd {
     }
 
     /// As [`Adam::step`].
-    pub fn step(&mut self, grads: &GradStore, learning_rate: f64) -> Result<StepReport> {
+    pub fn step(&mut self, grads: &impl GradientSource, learning_rate: f64) -> Result<StepReport> {
         let (norm, found) = self.guard.admit(&self.params, grads)?;
         let Some(found) = found else { return Ok(StepReport { gradient_norm: norm, skipped: true }) };
         let c = self.config;
         let factors = [clip_factor(norm, c.clip_norm), c.momentum, learning_rate, c.weight_decay].map(|x| x as f32);
         for (index, param, gradient) in found {
-            update::momentum(param.var(), gradient, &mut self.velocities[index], factors)?;
+            update::momentum(param.var(), &gradient, &mut self.velocities[index], factors)?;
         }
         Ok(StepReport { gradient_norm: norm, skipped: false })
     }

@@ -1,5 +1,6 @@
 //! Optimizers against PyTorch's formulas by hand, the guard, and exact resume.
 
+use candle_core::backprop::GradStore;
 use candle_core::{Result as CandleResult, Var};
 
 use super::*;

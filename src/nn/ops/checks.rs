@@ -134,6 +134,10 @@ fn cases(kind: OpKind) -> Vec<Case> {
             case("no bias, one sample", &[&[1, 4]], &[&[6, 4]], |v, t| {
                 linear(&v[0], &t[0], None, Activation::Tanh)?.to_tensor()
             }),
+            case("one weight twice", &[&[2, 4]], &[&[4, 4], &[4]], |v, t| {
+                let once = linear(&v[0], &t[0], Some(&t[1]), Activation::Tanh)?;
+                linear(&once, &t[0], Some(&t[1]), Activation::None)?.to_tensor()
+            }),
             case("three dimensions", &[&[2, 3, 4]], &[&[5, 4], &[5]], |v, t| {
                 linear(&v[0], &t[0], Some(&t[1]), Activation::None)?.to_tensor()
             }),
@@ -369,6 +373,25 @@ fn native_equals_stock_in_both_types() -> Result<()> {
             assert_close(&format!("{what} {dtype:?}"), &output, &reference, tolerance)?;
             for (index, (a, b)) in gradients.iter().zip(&reference_gradients).enumerate() {
                 assert_close(&format!("{what} {dtype:?}, gradient of input {index}"), a, b, tolerance)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn collected_gradients_equal_candles_own() -> Result<()> {
+    each_case(|what, case| {
+        let inputs = case.inputs(4)?.iter().map(|t| t.to_dtype(DType::F32)).collect::<Result<Vec<_>>>()?;
+        let vars = inputs.iter().map(Var::from_tensor).collect::<Result<Vec<_>>>()?;
+        let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+        let output = case.run(&tensors, Value::from_tensor)?;
+        let loss = (&output * factors(&output)?)?.sum_all()?;
+        let (ours, candles) = (backward(&loss)?, loss.backward()?);
+        for var in &vars {
+            match (ours.tensor(var)?, candles.get(var)) {
+                (Some(a), Some(b)) => assert_close(what, &a, b, 0.0)?,
+                (a, b) => assert!(a.is_none() && b.is_none(), "{what}"),
             }
         }
         Ok(())

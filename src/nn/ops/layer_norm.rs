@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{D, Device, Result, Tensor, bail};
+use candle_core::{D, Result, Tensor, bail};
 
 use super::kind::OpKind;
 use super::memory::Buffer;
@@ -10,7 +10,7 @@ use super::norm::NormOptions;
 use super::parallel::{self, Shared};
 use super::real::Real;
 use super::simd;
-use super::tracking::{Slot, token, track};
+use super::tracking::{Slot, deliver, token, track};
 use super::value::{Value, with_float, with_slice};
 
 /// Rows of one task: a function of the width alone.
@@ -139,8 +139,8 @@ fn native<T: Real>(x: &Value, width: usize, options: NormOptions<'_>) -> Result<
             partial.chunks_exact((2 * width).max(1)).for_each(|part| simd::add_assign(&mut sums, part));
             let mut gradients = vec![Some(token()?)];
             for (tensor, sums) in parameters.iter().zip(sums.chunks_exact(width.max(1))) {
-                if tensor.is_some() {
-                    gradients.push(Some(Tensor::from_slice(sums, width, &Device::Cpu)?));
+                if let Some(tensor) = tensor {
+                    gradients.push(deliver(tensor, Buffer::copy_of(sums))?);
                 }
             }
             Ok(gradients)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 use gemm::Parallelism;
 
 use super::activation::Activation;
@@ -11,7 +11,7 @@ use super::memory::Buffer;
 use super::parallel::{self, Shared};
 use super::real::Real;
 use super::simd;
-use super::tracking::{Slot, token, track};
+use super::tracking::{Slot, deliver, token, track};
 use super::value::{Value, with_float, with_slice};
 
 /// A matrix inside a slice: element `(i, j)` is `data[i * row + j * column]`.
@@ -169,23 +169,18 @@ fn native<T: Real>(
                     Ok(())
                 })?;
             }
-            let weight_gradient = weight
-                .track_op()
-                .then(|| {
-                    let mut total = vec![T::ZERO; o * k];
-                    par_multiply([o, k, n], g.transposed(), Matrix::rows(&input[..], k), &mut total, false);
-                    Tensor::from_vec(total, (o, k), &Device::Cpu)
-                })
-                .transpose()?;
-            let bias_gradient = bias
-                .as_ref()
-                .filter(|bias| bias.track_op())
-                .map(|_| {
-                    let mut total = vec![T::ZERO; o];
-                    gradient.chunks_exact(o.max(1)).for_each(|row| simd::add_assign(&mut total, row));
-                    Tensor::from_vec(total, o, &Device::Cpu)
-                })
-                .transpose()?;
+            let mut weight_gradient = None;
+            if weight.track_op() {
+                let mut total = Buffer::stale(o * k);
+                par_multiply([o, k, n], g.transposed(), Matrix::rows(&input[..], k), &mut total, false);
+                weight_gradient = deliver(&weight, total)?;
+            }
+            let mut bias_gradient = None;
+            if let Some(bias) = bias.as_ref().filter(|bias| bias.track_op()) {
+                let mut total = Buffer::zeroed(o);
+                gradient.chunks_exact(o.max(1)).for_each(|row| simd::add_assign(&mut total, row));
+                bias_gradient = deliver(bias, total)?;
+            }
             Ok(vec![Some(token()?), weight_gradient, bias_gradient])
         })?
     };

@@ -2,7 +2,7 @@
 //!
 //! The system allocator returns big blocks to the operating system at every `free`, and a training step would pay for
 //! their page faults again and again. Blocks here go back to a pool, in size classes, and the pool never keeps more
-//! than the largest amount that was in use at once. Fresh memory is zeroed; recycled memory holds stale values, so a
+//! than twice the largest amount that was in use at once. Fresh memory is zeroed; recycled memory holds stale values, so a
 //! kernel that asks for a [`Buffer`] writes all of it.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -77,7 +77,7 @@ fn give(pointer: NonNull<u8>, class: usize) {
     let surplus = {
         let mut pool = pool();
         pool.live -= class;
-        if pool.cached + class <= pool.peak_live {
+        if pool.cached + class <= 2 * pool.peak_live {
             pool.cached += class;
             pool.free.entry(class).or_default().push(Block(pointer));
             None

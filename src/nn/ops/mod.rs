@@ -38,6 +38,7 @@ pub use norm::{BatchStatistics, ChannelMoments, NormOptions, batch_norm, group_n
 pub use pool::{avg_pool, global_avg_pool, max_pool};
 pub use resample::{upsample_bilinear, upsample_nearest};
 pub use spectral::{SingularVectors, spectral_normalize};
+pub use tracking::{GradientSource, Gradients, backward};
 pub use value::Value;
 
 /// The vector instructions the kernels use on this processor, for reports.

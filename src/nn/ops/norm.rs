@@ -10,7 +10,7 @@ use super::memory::Buffer;
 use super::parallel::{self, Shared};
 use super::real::Real;
 use super::simd::{self, simd_fn};
-use super::tracking::{Gradients, Slot, token, track};
+use super::tracking::{InputGradients, Slot, deliver, token, track};
 use super::value::{Value, with_float, with_slice};
 
 /// Scale and shift learned beside a normalization, and what stands after it.
@@ -243,7 +243,7 @@ struct Saved<T: Real> {
 }
 
 impl<T: Real> Saved<T> {
-    fn backward(&self) -> Result<Gradients> {
+    fn backward(&self) -> Result<InputGradients> {
         let Some(gradient) = self.slot.take::<T>() else {
             let mut gradients = vec![Some(token()?)];
             for tensor in self.parameters.iter().flatten() {
@@ -300,9 +300,9 @@ impl<T: Real> Saved<T> {
         let mut gradients = vec![Some(token()?)];
         for (tensor, per_plane) in self.parameters.iter().zip([&dots, &sums]) {
             if let Some(tensor) = tensor {
-                let mut sum = vec![T::ZERO; channels];
+                let mut sum = Buffer::zeroed(channels);
                 per_plane.chunks_exact(channels.max(1)).for_each(|row| simd::add_assign(&mut sum, row));
-                gradients.push(Some(Tensor::from_vec(sum, tensor.shape(), &Device::Cpu)?));
+                gradients.push(deliver(tensor, sum)?);
             }
         }
         Ok(gradients)

@@ -3,6 +3,8 @@
 //! [`simd_fn!`] turns a plain generic loop into three builds of itself (AVX-512, AVX2, baseline) and picks one at run
 //! time. Sums keep sixteen running totals whatever the instructions, so all three builds give the same bits.
 
+use std::sync::LazyLock;
+
 use super::real::Real;
 
 /// Lanes of the widest vector, and the granularity of every packed layout in this folder.
@@ -17,9 +19,14 @@ pub enum Level {
     Baseline,
 }
 
-/// The best level this processor supports (the detection is cached by the standard library).
+/// The best level this processor supports.
 #[inline]
 pub fn level() -> Level {
+    static LEVEL: LazyLock<Level> = LazyLock::new(detect);
+    *LEVEL
+}
+
+fn detect() -> Level {
     #[cfg(target_arch = "x86_64")]
     {
         if is_x86_feature_detected!("avx512f")

@@ -6,9 +6,14 @@
 //! pooled buffers ([`Slot`]) that kernels write and accumulate into directly. Parameters and everything else that is an
 //! ordinary candle tensor is an ordinary argument of the same ops.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor};
+use candle_core::backprop::GradStore;
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, TensorId, Var,
+};
 
 use super::kind::OpKind;
 use super::memory::Buffer;
@@ -59,15 +64,110 @@ impl Slot {
     }
 }
 
+thread_local! {
+    /// Gradients of variables found by the native ops of the backward pass that runs on this thread, if [`backward`]
+    /// started it.
+    static COLLECTOR: RefCell<Option<HashMap<TensorId, Data>>> = const { RefCell::new(None) };
+}
+
+/// The result of a backward pass.
+pub struct Gradients {
+    native: HashMap<TensorId, Data>,
+    rest: GradStore,
+}
+
+/// Runs candle's backward pass from a scalar. Gradients of parameters that native ops computed are taken aside as they
+/// are, in pooled memory; everything else is in candle's own store.
+pub fn backward(loss: &Tensor) -> Result<Gradients> {
+    /// Clears the collector however the pass ends.
+    struct Clear;
+    impl Drop for Clear {
+        fn drop(&mut self) {
+            COLLECTOR.with_borrow_mut(|collector| *collector = None);
+        }
+    }
+    COLLECTOR.with_borrow_mut(|collector| *collector = Some(HashMap::new()));
+    let _clear = Clear;
+    let rest = loss.backward()?;
+    let native = COLLECTOR.with_borrow_mut(Option::take).unwrap_or_default();
+    Ok(Gradients { native, rest })
+}
+
+/// Hands a gradient of the ordinary tensor `of` (a weight) to whoever collects: to [`backward`] if it runs and `of` is a
+/// variable, else to candle as a tensor. `None` to candle means that it has nothing to do.
+pub fn deliver<T: Real>(of: &Tensor, gradient: Buffer<T>) -> Result<Option<Tensor>> {
+    if !of.track_op() {
+        return Ok(None);
+    }
+    let left = if of.is_variable() {
+        COLLECTOR.with_borrow_mut(|collector| match collector {
+            Some(collected) => {
+                let total = match collected.remove(&of.id()).and_then(|data| T::unwrap(&data).cloned()) {
+                    Some(previous) => {
+                        let mut gradient = gradient;
+                        super::elementwise::par_add_assign(&mut gradient, &previous);
+                        gradient
+                    }
+                    None => gradient,
+                };
+                collected.insert(of.id(), T::wrap(Arc::new(total)));
+                None
+            }
+            None => Some(gradient),
+        })
+    } else {
+        Some(gradient)
+    };
+    left.map(|gradient| Tensor::from_slice(&gradient, of.shape(), &Device::Cpu)).transpose()
+}
+
+/// Where optimizers find gradients: [`Gradients`], or candle's own [`GradStore`].
+pub trait GradientSource {
+    /// The gradient of a variable as a tensor.
+    fn tensor(&self, var: &Var) -> Result<Option<Tensor>>;
+
+    /// The gradient as floats in pooled memory, when it lies there.
+    fn floats(&self, _var: &Var) -> Option<&[f32]> {
+        None
+    }
+}
+
+impl GradientSource for GradStore {
+    fn tensor(&self, var: &Var) -> Result<Option<Tensor>> {
+        Ok(self.get(var).map(Tensor::detach))
+    }
+}
+
+impl GradientSource for Gradients {
+    fn tensor(&self, var: &Var) -> Result<Option<Tensor>> {
+        let native = match self.native.get(&var.id()) {
+            Some(Data::F32(buffer)) => Some(Tensor::from_slice(buffer, var.shape(), &Device::Cpu)?),
+            Some(Data::F64(buffer)) => Some(Tensor::from_slice(buffer, var.shape(), &Device::Cpu)?),
+            None => None,
+        };
+        match (native, self.rest.get(var)) {
+            (Some(a), Some(b)) => Ok(Some((a + b.detach())?)),
+            (a, b) => Ok(a.or(b.map(Tensor::detach))),
+        }
+    }
+
+    fn floats(&self, var: &Var) -> Option<&[f32]> {
+        match (self.native.get(&var.id()), self.rest.get(var)) {
+            (Some(Data::F32(buffer)), None) => Some(buffer),
+            _ => None,
+        }
+    }
+}
+
 /// An untracked token.
 pub fn token() -> Result<Tensor> {
     Tensor::zeros(0, DType::F32, &Device::Cpu)
 }
 
 /// The gradients an op hands back, one for each of its inputs, in order; tokens take [`token`]s.
-pub type Gradients = Vec<Option<Tensor>>;
+pub type InputGradients = Vec<Option<Tensor>>;
 
-type BoxedBackward = Box<dyn Fn() -> Result<Gradients> + Send + Sync>;
+type BoxedBackward = Box<dyn Fn() -> Result<InputGradients> + Send + Sync>;
 
 struct Tracked<F> {
     kind: OpKind,
@@ -78,12 +178,12 @@ fn empty() -> (CpuStorage, Shape) {
     (CpuStorage::F32(Vec::new()), Shape::from(0))
 }
 
-fn pick<const N: usize>(gradients: Gradients) -> [Option<Tensor>; N] {
+fn pick<const N: usize>(gradients: InputGradients) -> [Option<Tensor>; N] {
     let mut gradients = gradients.into_iter();
     std::array::from_fn(|_| gradients.next().flatten())
 }
 
-impl<F: Fn() -> Result<Gradients>> CustomOp1 for Tracked<F> {
+impl<F: Fn() -> Result<InputGradients>> CustomOp1 for Tracked<F> {
     fn name(&self) -> &'static str {
         self.kind.name()
     }
@@ -96,7 +196,7 @@ impl<F: Fn() -> Result<Gradients>> CustomOp1 for Tracked<F> {
     }
 }
 
-impl<F: Fn() -> Result<Gradients>> CustomOp2 for Tracked<F> {
+impl<F: Fn() -> Result<InputGradients>> CustomOp2 for Tracked<F> {
     fn name(&self) -> &'static str {
         self.kind.name()
     }
@@ -109,7 +209,7 @@ impl<F: Fn() -> Result<Gradients>> CustomOp2 for Tracked<F> {
     }
 }
 
-impl<F: Fn() -> Result<Gradients>> CustomOp3 for Tracked<F> {
+impl<F: Fn() -> Result<InputGradients>> CustomOp3 for Tracked<F> {
     fn name(&self) -> &'static str {
         self.kind.name()
     }
@@ -144,7 +244,7 @@ impl<F: Fn() -> Result<Gradients>> CustomOp3 for Tracked<F> {
 /// at once and with it everything it kept alive.
 pub fn track<F>(kind: OpKind, inputs: &[&Tensor], backward: F) -> Result<Tensor>
 where
-    F: Fn() -> Result<Gradients> + Send + Sync + 'static,
+    F: Fn() -> Result<InputGradients> + Send + Sync + 'static,
 {
     match inputs {
         [] => token(),
@@ -158,7 +258,7 @@ where
 /// Candle's ops take three arguments; more are bundled by threes. Each bundle picks its gradients up from a mailbox that
 /// the op itself, which candle reaches first, has filled.
 fn track_many(kind: OpKind, inputs: &[&Tensor], backward: BoxedBackward) -> Result<Tensor> {
-    let mailbox: Arc<Mutex<Gradients>> = Arc::default();
+    let mailbox: Arc<Mutex<InputGradients>> = Arc::default();
     let mut bundles = Vec::new();
     for (index, inputs) in inputs.chunks(3).enumerate() {
         let mailbox = mailbox.clone();

@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Tensor, Var, ba
 
 use super::parallel::{self, Shared};
 use super::simd::simd_fn;
+use super::tracking::GradientSource;
 use super::value::with_slice;
 
 /// Floats of one task.
@@ -29,6 +30,55 @@ fn in_place(var: &Var, update: impl FnOnce(&mut [f32]) -> Result<()>) -> Result<
         }
     }
     var.inplace_op1(&Op(RefCell::new(Some(update))))
+}
+
+/// One parameter's gradient, wherever a backward pass left it.
+pub enum Gradient<'a> {
+    Floats(&'a [f32]),
+    Tensor(Tensor),
+}
+
+impl<'a> Gradient<'a> {
+    pub fn find(source: &'a impl GradientSource, var: &Var) -> Result<Option<Self>> {
+        match source.floats(var) {
+            Some(floats) => Ok(Some(Self::Floats(floats))),
+            None => Ok(source.tensor(var)?.map(Self::Tensor)),
+        }
+    }
+
+    fn with_floats<R>(&self, read: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
+        match self {
+            Self::Floats(floats) => read(floats),
+            Self::Tensor(tensor) => with_slice::<f32, _>(tensor, read),
+        }
+    }
+
+    /// As a tensor of the variable's shape.
+    pub fn to_tensor(&self, var: &Var) -> Result<Tensor> {
+        match self {
+            Self::Floats(floats) => Tensor::from_slice(floats, var.shape(), var.device()),
+            Self::Tensor(tensor) => Ok(tensor.clone()),
+        }
+    }
+
+    /// Sum of squares of all elements, in f64, in an order that depends on the length alone.
+    pub fn sum_of_squares(&self) -> Result<f64> {
+        match self {
+            Self::Tensor(tensor) if !(tensor.device().is_cpu() && tensor.dtype() == DType::F32) => {
+                tensor.to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>()
+            }
+            _ => self.with_floats(|values| {
+                let mut partial = vec![0.0_f64; values.len().div_ceil(GRAIN)];
+                let shared = Shared::new(&mut partial);
+                parallel::for_ranges(values.len(), GRAIN, |range| {
+                    // SAFETY: one element a range.
+                    let partial = unsafe { shared.range(range.start / GRAIN, 1) };
+                    partial[0] = sum_of_squares_range(&values[range]);
+                });
+                Ok(partial.iter().sum())
+            }),
+        }
+    }
 }
 
 /// Whether the fused updates apply to this variable.
@@ -68,9 +118,9 @@ simd_fn! {
 }
 
 /// Adam on one parameter (Kingma and Ba, 2015): updates the variable and both moments.
-pub fn adam(var: &Var, gradient: &Tensor, moments: (&mut [f32], &mut [f32]), f: AdamFactors) -> Result<()> {
+pub fn adam(var: &Var, gradient: &Gradient<'_>, moments: (&mut [f32], &mut [f32]), f: AdamFactors) -> Result<()> {
     let factors = [f.gradient_scale, f.beta1, f.beta2, f.rate, f.root_scale, f.epsilon, f.l2, f.shrink];
-    with_slice::<f32, _>(gradient, |g| {
+    gradient.with_floats(|g| {
         in_place(var, |w| {
             let (m, v) = moments;
             if g.len() != w.len() || m.len() != w.len() || v.len() != w.len() {
@@ -99,8 +149,8 @@ simd_fn! {
 }
 
 /// Stochastic gradient descent with momentum on one parameter; `factors` are gradient scale, momentum, rate, L2.
-pub fn momentum(var: &Var, gradient: &Tensor, velocity: &mut [f32], factors: [f32; 4]) -> Result<()> {
-    with_slice::<f32, _>(gradient, |g| {
+pub fn momentum(var: &Var, gradient: &Gradient<'_>, velocity: &mut [f32], factors: [f32; 4]) -> Result<()> {
+    gradient.with_floats(|g| {
         in_place(var, |w| {
             if g.len() != w.len() || velocity.len() != w.len() {
                 bail!("momentum: gradient and velocity do not have the parameter's size")
@@ -143,23 +193,6 @@ pub fn blend(to: &Var, from: &Var, rate: f64) -> Result<()> {
             });
             Ok(())
         })
-    })
-}
-
-/// Sum of squares of all elements, in f64, in an order that depends on the length alone.
-pub fn sum_of_squares(tensor: &Tensor) -> Result<f64> {
-    if !(tensor.device().is_cpu() && tensor.dtype() == DType::F32) {
-        return tensor.detach().to_dtype(DType::F64)?.sqr()?.sum_all()?.to_scalar::<f64>();
-    }
-    with_slice::<f32, _>(tensor, |values| {
-        let mut partial = vec![0.0_f64; values.len().div_ceil(GRAIN)];
-        let shared = Shared::new(&mut partial);
-        parallel::for_ranges(values.len(), GRAIN, |range| {
-            // SAFETY: one element a range.
-            let partial = unsafe { shared.range(range.start / GRAIN, 1) };
-            partial[0] = sum_of_squares_range(&values[range]);
-        });
-        Ok(partial.iter().sum())
     })
 }
 

@@ -109,43 +109,105 @@ pub unsafe fn correlate_products(job: &Products<'_, f32>, out: *mut f32, stride:
     }
 }
 
+/// Most accumulators of a block.
+const MAX_TOTALS: usize = 32;
+
+#[repr(align(64))]
+struct Totals([f32; MAX_TOTALS * LANES]);
+
 /// # Safety
 /// As [`correlate_products`].
 #[target_feature(enable = "avx512f")]
 unsafe fn columns<const I: usize, const J: usize>(job: &Products<'_, f32>, out: *mut f32, stride: usize) {
-    let a = job.a.as_ptr();
-    let b = job.b.as_ptr();
+    let mut totals = Totals([0.0; MAX_TOTALS * LANES]);
+    let mut sums = [0.0; MAX_TOTALS];
     let mut first = 0;
     while first < job.columns.len() {
         let count = (job.columns.len() - first).min(J);
         // The last block repeats its last column rather than having a kernel of its own.
-        let mut starts = [b; J];
+        let mut starts = [job.b.as_ptr(); J];
         for (j, start) in starts.iter_mut().enumerate() {
             // SAFETY: `check` bounded every column offset.
-            *start = unsafe { b.add(job.columns[first + j.min(count - 1)] as usize) };
+            *start = unsafe { start.add(job.columns[first + j.min(count - 1)] as usize) };
         }
-        let mut totals = [[_mm512_setzero_ps(); J]; I];
-        for &(a_offset, b_offset) in job.vectors {
-            let (a_offset, b_offset) = (a_offset as usize, b_offset as usize);
-            let mut x = [_mm512_setzero_ps(); I];
-            for i in 0..I {
-                // SAFETY: `check` bounded the last row at the last vector.
-                x[i] = unsafe { _mm512_loadu_ps(a.add(i * job.a_plane + a_offset)) };
-            }
-            for j in 0..J {
-                // SAFETY: `check` bounded the largest column at the last vector.
-                let y = unsafe { _mm512_loadu_ps(starts[j].add(b_offset)) };
-                for i in 0..I {
-                    totals[i][j] = _mm512_fmadd_ps(x[i], y, totals[i][j]);
-                }
-            }
+        // SAFETY: `check` bounded rows and columns at every vector; I * J <= MAX_TOTALS for all instances.
+        unsafe { products_block::<I, J>(job, &starts, totals.0.as_mut_ptr()) };
+        for (sums, totals) in sums.chunks_exact_mut(LANES).zip(totals.0.chunks_exact(LANES * LANES)) {
+            // SAFETY: sixteen vectors in, sixteen floats out.
+            unsafe { sum_lanes(totals.as_ptr(), sums.as_mut_ptr()) };
         }
-        for (i, totals) in totals.iter().enumerate() {
-            for (j, &total) in totals.iter().enumerate().take(count) {
+        for i in 0..I {
+            for j in 0..count {
                 // SAFETY: `check` bounded `out` for every row and column.
-                unsafe { *out.add(i * stride + first + j) += _mm512_reduce_add_ps(total) };
+                unsafe { *out.add(i * stride + first + j) += sums[i * J + j] };
             }
         }
         first += count;
     }
+}
+
+/// The sums of one register block, lane by lane, to `totals[I * J][LANES]`. A function of its own, so that nothing but the
+/// loop competes for registers.
+///
+/// # Safety
+/// As [`correlate_products`]; `starts` point to valid columns, and `totals` has room.
+#[inline(never)]
+#[target_feature(enable = "avx512f")]
+unsafe fn products_block<const I: usize, const J: usize>(
+    job: &Products<'_, f32>,
+    starts: &[*const f32; J],
+    totals: *mut f32,
+) {
+    let a = job.a.as_ptr();
+    let a_plane = job.a_plane;
+    let starts = *starts;
+    let mut sums = [[_mm512_setzero_ps(); J]; I];
+    for &(a_offset, b_offset) in job.vectors {
+        let (a_offset, b_offset) = (a_offset as usize, b_offset as usize);
+        let mut x = [_mm512_setzero_ps(); I];
+        for i in 0..I {
+            // SAFETY: `check` bounded the last row at the last vector.
+            x[i] = unsafe { _mm512_loadu_ps(a.add(i * a_plane + a_offset)) };
+        }
+        for j in 0..J {
+            // SAFETY: `check` bounded the largest column at the last vector.
+            let y = unsafe { _mm512_loadu_ps(starts[j].add(b_offset)) };
+            for i in 0..I {
+                sums[i][j] = _mm512_fmadd_ps(x[i], y, sums[i][j]);
+            }
+        }
+    }
+    for i in 0..I {
+        for j in 0..J {
+            // SAFETY: the caller gave room for I * J vectors.
+            unsafe { _mm512_storeu_ps(totals.add((i * J + j) * LANES), sums[i][j]) };
+        }
+    }
+}
+
+/// Sums each of sixteen vectors over its lanes, by transposing while adding.
+///
+/// # Safety
+/// `vectors` points to 256 floats, `sums` to 16.
+#[target_feature(enable = "avx512f")]
+unsafe fn sum_lanes(vectors: *const f32, sums: *mut f32) {
+    let mut quads = [_mm512_setzero_ps(); 4];
+    for (q, quad) in quads.iter_mut().enumerate() {
+        let mut v = [_mm512_setzero_ps(); 4];
+        for (i, v) in v.iter_mut().enumerate() {
+            // SAFETY: within the 256 floats.
+            *v = unsafe { _mm512_loadu_ps(vectors.add((4 * q + i) * LANES)) };
+        }
+        let ab = _mm512_add_ps(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
+        let cd = _mm512_add_ps(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
+        let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+        let low = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+        let high = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+        // Every 128-bit lane now holds its own four partial sums of a, b, c, d.
+        *quad = _mm512_add_ps(low, high);
+    }
+    let fold = |a, b| _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+    let total = fold(fold(quads[0], quads[1]), fold(quads[2], quads[3]));
+    // SAFETY: sixteen floats.
+    unsafe { _mm512_storeu_ps(sums, total) };
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 
 use super::super::activation::Activation;
 use super::super::kind::OpKind;
@@ -10,7 +10,7 @@ use super::super::memory::Buffer;
 use super::super::parallel::Shared;
 use super::super::real::Real;
 use super::super::resample::upsample_nearest;
-use super::super::tracking::{Gradients, Slot, token, track};
+use super::super::tracking::{InputGradients, Slot, deliver, token, track};
 use super::super::value::{Value, with_float, with_slice};
 use super::driver::{self, Backward, Pass, Planes, Sink};
 use super::fold::{fold_kernel, unfold_gradient};
@@ -254,7 +254,7 @@ fn native<T: Real>(
 }
 
 impl<T: Real> Saved<T> {
-    fn backward(&self) -> Result<Gradients> {
+    fn backward(&self) -> Result<InputGradients> {
         let Some(gradient) = self.slot.take::<T>() else { return self.nothing() };
         let (o, n) = (self.y_channels, self.plan.shape.n);
         let pixels = self.y.len() / (n * o).max(1);
@@ -319,22 +319,22 @@ impl<T: Real> Saved<T> {
         gradients.push(match weight_gradient {
             Some(gradient) if self.folded => {
                 let (o, c, k, _) = self.weight.dims4()?;
-                Some(Tensor::from_slice(&unfold_gradient(&gradient, o, c, k), self.weight.shape(), &Device::Cpu)?)
+                deliver(&self.weight, unfold_gradient(&gradient, o, c, k))?
             }
-            Some(gradient) => Some(Tensor::from_slice(&gradient, self.weight.shape(), &Device::Cpu)?),
+            Some(gradient) => deliver(&self.weight, gradient)?,
             None => None,
         });
         for (tensor, sums) in [(&self.bias, &sums), (&self.gamma, &gamma_sums), (&self.beta, &beta_sums)] {
             if let Some(tensor) = tensor {
-                let gradient = || Tensor::from_vec(sum_over_batch(sums, o), tensor.shape(), &Device::Cpu);
-                gradients.push(if tensor.track_op() { Some(gradient()?) } else { None });
+                let wanted = tensor.track_op();
+                gradients.push(if wanted { deliver(tensor, sum_over_batch(sums, o))? } else { None });
             }
         }
         Ok(gradients)
     }
 
     /// Nobody asked for this value's gradient: zeros all the way.
-    fn nothing(&self) -> Result<Gradients> {
+    fn nothing(&self) -> Result<InputGradients> {
         let mut gradients = Vec::new();
         for _ in &self.inputs {
             gradients.push(Some(token()?));

@@ -1,6 +1,7 @@
 //! Sources and sinks of planes for the convolution driver: this is where everything is fused.
 
 use super::super::activation::Activation;
+use super::super::memory::Buffer;
 use super::super::parallel::Shared;
 use super::super::real::Real;
 use super::super::resample::{bilinear2_adjoint_plane, bilinear2_plane};
@@ -241,10 +242,8 @@ impl<T: Real> Planes<T> for GradientPlanes<'_, T> {
 }
 
 /// Sums per-plane values `[n][channels]` over the batch, in order.
-pub fn sum_over_batch<T: Real>(values: &[T], channels: usize) -> Vec<T> {
-    let mut total = vec![T::ZERO; channels];
-    for row in values.chunks_exact(channels.max(1)) {
-        total.iter_mut().zip(row).for_each(|(total, &value)| *total += value);
-    }
+pub fn sum_over_batch<T: Real>(values: &[T], channels: usize) -> Buffer<T> {
+    let mut total = Buffer::zeroed(channels);
+    values.chunks_exact(channels.max(1)).for_each(|row| simd::add_assign(&mut total, row));
     total
 }
