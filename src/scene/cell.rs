@@ -199,7 +199,7 @@ impl CellDescription {
                 force_n: 15.0,
                 speed: 0.25,
                 finger_mass_kg: 0.2,
-                palm_mass_kg: 2.0,
+                palm_mass_kg: 0.8,
             },
             motion: MotionLimits {
                 step_m: Vec3::splat(0.08),

@@ -246,17 +246,6 @@ fn soak_chunk(
             let step = world.step(&policy.act(&world, &mut rng));
             report.steps += 1;
             let check = world.check();
-            if check.escaped > 0 || check.deepest_m > SUNK_M {
-                println!(
-                    "FAULT {kind:?} ep {} tick {} {check:?} grip {:?} closed {} poses {:?} lows {:?}",
-                    report.episodes,
-                    world.tick(),
-                    world.gripper_pose().translation,
-                    world.gripper_state().closed,
-                    world.object_poses().iter().map(|p| p.translation).collect::<Vec<_>>(),
-                    (0..5).map(|i| world.physics.lowest_point(i)).collect::<Vec<_>>()
-                );
-            }
             report.nan += u64::from(!check.finite || step.truncated);
             report.escaped += u64::from(check.escaped > 0);
             report.sunk += u64::from(check.deepest_m > SUNK_M);

@@ -31,6 +31,9 @@ const COUPLING_FORCE: f32 = 80.0;
 /// Rate (1/s) at which the motor between the fingers corrects their speed.
 const SPEED_GAIN: f32 = 2_000.0;
 
+/// The path is given up when the palm lags behind it by this, metres.
+const STOP_LAG: f32 = 0.005;
+
 /// A straight way with a trapezoidal speed, at rest at both ends.
 #[derive(Clone, Copy, Debug, Default)]
 struct Profile {
@@ -101,6 +104,8 @@ pub(super) struct Gripper {
     /// Ticks for which the fingers have stood still, and where.
     still: u32,
     still_at: f32,
+    /// Distances of the pads from the middle during a glide.
+    carried: [f32; 2],
 }
 
 fn side_sign(side: usize) -> f32 {
@@ -207,6 +212,7 @@ impl Gripper {
             closed: false,
             still: 8,
             still_at: half_open,
+            carried: [half_open; 2],
         }
     }
 
@@ -328,10 +334,13 @@ impl Gripper {
 
     /// Follows the path for `dt` seconds without physics; for a way on which there is nothing to meet.
     pub fn glide(&mut self, physics: &mut Physics, dt: f32) {
+        if self.time == 0.0 {
+            // Once a way, so that its rounding does not depend on how many pieces it is cut into.
+            self.carried = [self.finger_state(physics, 0).0, self.finger_state(physics, 1).0];
+        }
         self.time += dt;
         let arrived = self.time >= self.linear.duration.max(self.angular.duration);
         let station = if arrived { self.goal } else { self.reference(self.time) };
-        let apertures = [self.finger_state(physics, 0).0, self.finger_state(physics, 1).0];
         self.yaw = station.yaw;
         let world_from_palm = station.pose();
         let bodies = &mut physics.world.bodies;
@@ -343,7 +352,7 @@ impl Gripper {
         };
         place(self.palm, world_from_palm);
         for side in [0, 1] {
-            let offset = Pose::from_translation(Vec3::X * (side_sign(side) * apertures[side]));
+            let offset = Pose::from_translation(Vec3::X * (side_sign(side) * self.carried[side]));
             place(self.fingers[side], world_from_palm * offset);
         }
     }
@@ -357,6 +366,12 @@ impl Gripper {
     fn drive_palm(&mut self, physics: &mut Physics, dt: f32) {
         let (now, next) = (self.reference(self.time), self.reference(self.time + dt));
         self.time += dt;
+        // Held up by something: a robot that feels this stops. Going on would hammer what is in the way into the bin.
+        if now.position.distance(physics.world.bodies[self.palm].translation()) > STOP_LAG {
+            let here = self.station(physics);
+            self.go(here, here);
+            return self.drive_palm(physics, dt);
+        }
         let bodies = &mut physics.world.bodies;
         let total = self.description.palm_mass_kg + 2.0 * self.description.finger_mass_kg;
         let palm = &bodies[self.palm];

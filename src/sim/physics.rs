@@ -36,7 +36,8 @@ fn object_groups() -> InteractionGroups {
     groups(OBJECT, Group::ALL)
 }
 
-fn fence_groups() -> InteractionGroups {
+/// What only objects meet.
+fn half_space_groups() -> InteractionGroups {
     groups(FENCE, OBJECT)
 }
 
@@ -75,25 +76,37 @@ impl Physics {
         world.integration_parameters = config.integration_parameters();
         let ground = world.insert_body(RigidBodyBuilder::fixed());
         let friction = cell.surfaces.bin_friction;
+        let mut insert = |shape: SharedShape, friction: f32, centre: Vec3, groups: InteractionGroups| {
+            world.insert_collider(solid(shape, friction).translation(centre).collision_groups(groups), Some(ground));
+        };
+        let cuboid = |half: Vec3| SharedShape::cuboid(half.x, half.y, half.z);
+        let alone = cell.bins.len() == 1;
         for (bin, &offset) in cell.bins.iter().zip(divider_offsets) {
-            for (half, centre) in tray_solids(bin) {
-                let collider = solid(SharedShape::cuboid(half.x, half.y, half.z), friction)
-                    .translation(centre)
-                    .collision_groups(cell_groups());
-                world.insert_collider(collider, Some(ground));
+            let [floor, walls @ ..] = tray_solids(bin);
+            if alone {
+                // Half-spaces push out whatever is in them along one direction, however deep it is. They go on above
+                // the rim as an invisible fence, so that nothing leaves a bin but in the gripper.
+                let half = bin.half_size().extend(0.0);
+                for normal in [Vec3::Z, Vec3::X, -Vec3::X, Vec3::Y, -Vec3::Y] {
+                    let point = bin.position - normal * half;
+                    insert(SharedShape::halfspace(normal), friction, point, half_space_groups());
+                }
+            } else {
+                insert(cuboid(floor.0), friction, floor.1, groups(CELL, OBJECT));
+                for (half, centre) in walls {
+                    insert(cuboid(half), friction, centre, groups(CELL, OBJECT));
+                }
+                for (half, centre) in fence_solids(bin) {
+                    insert(cuboid(half), 0.0, centre, half_space_groups());
+                }
             }
-            for (half, centre) in fence_solids(bin) {
-                let collider = solid(SharedShape::cuboid(half.x, half.y, half.z), 0.0)
-                    .translation(centre)
-                    .collision_groups(fence_groups());
-                world.insert_collider(collider, Some(ground));
+            insert(cuboid(floor.0), friction, floor.1, groups(CELL, GRIPPER));
+            for (half, centre) in walls {
+                insert(cuboid(half), friction, centre, groups(CELL, GRIPPER));
             }
             if let Some(divider) = bin.divider {
                 let half = 0.5 * Vec3::new(bin.inner_size.x, divider.thickness, divider.height);
-                let collider = solid(SharedShape::cuboid(half.x, half.y, half.z), friction)
-                    .translation(bin.position + Vec3::new(0.0, offset, half.z))
-                    .collision_groups(cell_groups());
-                world.insert_collider(collider, Some(ground));
+                insert(cuboid(half), friction, bin.position + Vec3::new(0.0, offset, half.z), cell_groups());
             }
         }
         Self { world, objects: Vec::new(), ticks: 0 }
@@ -115,7 +128,7 @@ impl Physics {
             .build();
         let handle = self.world.insert_body(body);
         if let Some(body) = self.world.bodies.get_mut(handle) {
-            body.activation_mut().time_until_sleep = 0.1;
+            body.activation_mut().time_until_sleep = 0.05;
         }
         for part in &model.parts {
             if let Some(collider) = part_collider(part, model) {
@@ -146,14 +159,6 @@ impl Physics {
         self.objects[index].corners.iter().map(|&c| pose.transform_point(c).z).fold(f32::INFINITY, f32::min)
     }
 
-    /// Whether every object sleeps or moves slower than 5 mm/s, its farthest point included.
-    pub fn at_rest(&self) -> bool {
-        self.objects.iter().all(|object| {
-            let body = &self.world.bodies[object.handle];
-            body.is_sleeping() || body.linvel().length() + body.angvel().length() * object.radius < 0.005
-        })
-    }
-
     /// Whether a box touches neither the cell nor any object but `ignored`.
     pub fn is_free(&self, half: Vec3, pose: Pose, ignored: Option<usize>) -> bool {
         let mut filter = QueryFilter::new().groups(gripper_groups());
@@ -178,17 +183,6 @@ impl Physics {
 
     pub fn all_asleep(&self) -> bool {
         self.objects.iter().all(|object| self.world.bodies[object.handle].is_sleeping())
-    }
-
-    /// Takes resting objects out of the simulation until something touches them.
-    pub fn send_to_sleep(&mut self) {
-        for object in &self.objects {
-            if let Some(body) = self.world.bodies.get_mut(object.handle) {
-                body.set_linvel(Vec3::ZERO, false);
-                body.set_angvel(Vec3::ZERO, false);
-                body.sleep();
-            }
-        }
     }
 
     pub fn tick(&mut self) {
@@ -229,7 +223,7 @@ fn tray_solids(bin: &BinDescription) -> [(Vec3, Vec3); 5] {
     [floor, wall(-1.0, true), wall(1.0, true), wall(-1.0, false), wall(1.0, false)]
 }
 
-/// (half extents, centre) of the fence above the rim, and a lid.
+/// (half extents, centre) of a fence above the rim and a lid, for cells with several bins.
 fn fence_solids(bin: &BinDescription) -> [(Vec3, Vec3); 5] {
     let mut solids = tray_solids(bin);
     let half_height = 0.5 * FENCE_HEIGHT;

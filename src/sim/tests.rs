@@ -1,10 +1,13 @@
 //! What a user of the simulation relies on: friction holds, the same seed gives the same bits, rewards and ends are
 //! as documented.
 
-use super::GraspWorld;
+use super::policy::PolicyKind;
 use super::testing::{action, cuboid, five_prisms, go_to, open_bin};
+use super::{EvaluationConfig, GraspEvaluation, GraspWorld, SimConfig, evaluate_policy, soak, step_worlds};
 use crate::contract::{Action, GripperCommand, Pose, Seed};
+use crate::scene::CellDescription;
 use glam::Vec3;
+use std::sync::Arc;
 
 /// Grips a box of 0.1 kg that stands in the middle of the bin and lifts it; then shakes it for 10 s along x, y and z
 /// in turn with accelerations of up to 1 g. Returns how far the object moved in the gripper.
@@ -141,274 +144,143 @@ fn dropped_objects_lie_in_the_bin() {
             let lowest = world.physics.lowest_point(i) - bin.position.z;
             assert!(lowest > -0.001 && lowest < 0.08, "seed {seed}: object {i} lies {lowest} m above the floor");
         }
-        assert!(world.physics.at_rest());
+        assert!(world.physics.all_asleep());
     }
 }
 
+fn test_objects() -> Vec<std::sync::Arc<crate::objects::ObjectModel>> {
+    crate::objects::ObjectSet::builtin().split(crate::objects::Split::Test)
+}
+
+fn evaluation(policy: PolicyKind, attempts: usize) -> GraspEvaluation {
+    let config = EvaluationConfig { policy, attempts, ..EvaluationConfig::default() };
+    evaluate_policy(&config, &test_objects(), Seed(1))
+}
+
 #[test]
-#[ignore]
-fn eval_lab() {
-    let objects = crate::objects::ObjectSet::builtin().split(crate::objects::Split::Test);
-    let n: usize = std::env::var("N").map_or(200, |s| s.parse().unwrap());
-    for policy in std::env::var("P")
-        .unwrap_or("scripted,oracle".into())
-        .split(',')
-        .map(|p| p.parse::<super::policy::PolicyKind>().unwrap())
-    {
-        let t = std::time::Instant::now();
-        let config = super::EvaluationConfig {
-            policy,
-            attempts: n,
-            attempts_per_set: std::env::var("K").map_or(10, |k| k.parse().unwrap()),
-            ..Default::default()
+fn the_oracle_grasps_and_the_script_sometimes_does() {
+    let oracle = evaluation(PolicyKind::Oracle, 60);
+    assert!(oracle.success >= 0.85, "{oracle:?}");
+    let scripted = evaluation(PolicyKind::Scripted, 100);
+    assert!((0.05..=0.5).contains(&scripted.success), "{scripted:?}");
+    let failures = scripted.failures;
+    let failed = failures.missed + failures.slipped + failures.nothing_tried + failures.time_out + failures.truncated;
+    assert_eq!(failed + scripted.successes, scripted.attempts);
+    assert!(scripted.mean_steps > 4.0 && scripted.mean_steps < 20.0, "{scripted:?}");
+}
+
+#[test]
+fn nothing_sinks_escapes_or_blows_up() {
+    let report = soak(&CellDescription::iiwa_bin(), &SimConfig::default(), &test_objects(), 1_000, Seed(2));
+    assert_eq!(report.steps, 1_000);
+    assert_eq!((report.nan, report.escaped, report.sunk), (0, 0, 0), "{report:?}");
+}
+
+/// Poses of `count` environments after a few steps, stepped on `threads` threads.
+fn stepped(count: usize, threads: usize) -> Vec<Vec<u32>> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+    pool.install(|| {
+        let cell = Arc::new(CellDescription::iiwa_bin());
+        let mut worlds: Vec<GraspWorld> = (0..count)
+            .map(|i| {
+                let mut world = GraspWorld::new(Arc::clone(&cell), &SimConfig::default());
+                world.reset(&five_prisms(i as u64), Seed(i as u64));
+                world
+            })
+            .collect();
+        for k in 0..5_u16 {
+            let actions: Vec<Action> = (0..count)
+                .map(|i| action(Vec3::new(0.02, 0.01 * i as f32, -0.05), 0.1 * f32::from(k), GripperCommand::Keep))
+                .collect();
+            assert_eq!(step_worlds(&mut worlds, &actions).len(), count);
+        }
+        worlds.iter().map(fingerprint).collect()
+    })
+}
+
+#[test]
+fn threads_and_neighbours_change_nothing() {
+    let alone = stepped(2, 1);
+    let many = stepped(5, 2);
+    assert_eq!(alone[..], many[..2]);
+    assert_ne!(many[2], many[3]);
+    assert_eq!(evaluation(PolicyKind::Oracle, 12), {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+        pool.install(|| evaluation(PolicyKind::Oracle, 12))
+    });
+}
+
+#[test]
+fn drawing_between_ticks_changes_nothing() {
+    let (mut whole, mut pieces) = (open_bin(&five_prisms(3), 8), open_bin(&five_prisms(3), 8));
+    for (k, command) in [GripperCommand::Keep, GripperCommand::Keep, GripperCommand::Close].into_iter().enumerate() {
+        let mut action = action(Vec3::new(0.02, -0.01, -0.07), 0.3, command);
+        action.terminate = k == 2;
+        let step = whole.step(&action);
+        pieces.begin_step(&action);
+        let mut calls = 0;
+        let piecewise = loop {
+            calls += 1;
+            if let Some(step) = pieces.advance(4) {
+                break step;
+            }
         };
-        let r = super::evaluate_policy(&config, &objects, Seed(1));
-        println!("{policy:?} {:?} {:.1} ms each x 2 threads", r, t.elapsed().as_secs_f32() * 1e3 / n as f32);
+        assert!(calls > 3, "{calls}");
+        assert_eq!(step, piecewise);
+        assert_eq!(fingerprint(&whole), fingerprint(&pieces), "action {k}");
     }
 }
 
 #[test]
-#[ignore]
-fn soak_lab() {
-    let objects = crate::objects::ObjectSet::builtin().split(crate::objects::Split::All);
-    let n: u64 = std::env::var("N").map_or(20000, |s| s.parse().unwrap());
-    let t = std::time::Instant::now();
-    let r = super::soak(&crate::scene::CellDescription::iiwa_bin(), &super::SimConfig::default(), &objects, n, Seed(1));
-    println!("{r:?} {:.1} s", t.elapsed().as_secs_f32());
-}
-
-#[test]
-#[ignore]
-fn diag_lab() {
-    use super::policy::{Oracle, Policy};
-    let objects = crate::objects::ObjectSet::builtin().split(crate::objects::Split::Test);
-    let cell = std::sync::Arc::new(crate::scene::CellDescription::iiwa_bin());
-    let mut show = 0;
-    let mut noplan = 0;
-    let mut tp = 0.0;
-    let mut ts = 0.0;
-    let mut tr = 0.0;
-    let (mut n, mut ok) = (0, 0);
-    let mut settle = 0u64;
-    let mut ticks = 0u64;
-    let mut steps = 0u64;
-    for set in 0..30u64 {
-        let seed = Seed(1).derive("set", set);
-        let mut world = GraspWorld::new(cell.clone(), &super::SimConfig::default());
-        let mut order: Vec<usize> = (0..100).collect();
-        seed.rng().shuffle(&mut order);
-        let objs: Vec<_> = order[..5].iter().map(|&i| objects[i].clone()).collect();
-        let mut policy = Oracle::default();
-        let mut rng = seed.rng();
-        for k in 0..5u64 {
-            let t = std::time::Instant::now();
-            let before = world.physics.ticks;
-            if k == 0 {
-                world.reset(&objs, seed);
-                settle += world.physics.ticks
-            } else {
-                let g = world.last_step().grasped.clone();
-                world.next_attempt(&g, seed.derive("a", k));
-                settle += world.physics.ticks - before;
-            }
-            tr += t.elapsed().as_secs_f64();
-            policy.begin();
-            let mut log = Vec::new();
-            let t0 = world.physics.ticks;
-            loop {
-                let t = std::time::Instant::now();
-                let a = policy.act(&world, &mut rng);
-                tp += t.elapsed().as_secs_f64();
-                if format!("{:?}", policy.plan()).contains("-inf") && format!("{:?}", policy.plan()).contains("Above") {
-                    noplan += 1;
-                }
-                let t = std::time::Instant::now();
-                let trace = std::env::var("TRACE").is_ok_and(|t| t == format!("{set}.{k}"));
-                let s = if trace {
-                    world.begin_step(&a);
-                    println!("{a:?} {}", format!("{:?}", policy.plan()));
-                    let mut r;
-                    let mut c = 0;
-                    loop {
-                        r = world.advance(1);
-                        c += 1;
-                        if c % 6 == 0 {
-                            let g = world.gripper_pose().inverse();
-                            let i = policy.plan().map_or(0, |p| p.object);
-                            let rel = g * world.physics.object_pose(i);
-                            println!(
-                                "  t {c} ap {:.4} f {:?} rel {:.4} rot {:.3} vel {:.3} z {:.4} low {:.3}",
-                                world.gripper_state().aperture_m,
-                                world.contact_forces(),
-                                rel.translation,
-                                rel.rotation,
-                                world.physics.world.bodies[world.physics.objects[i].handle].linvel(),
-                                world.gripper_pose().translation.z,
-                                world.physics.lowest_point(i)
-                            );
-                        }
-                        if r.is_some() {
-                            break;
-                        }
-                    }
-                    r.unwrap()
-                } else {
-                    world.step(&a)
-                };
-                ts += t.elapsed().as_secs_f64();
-                log.push(format!(
-                    "   {a:?} -> ap {:.4} z {:.3} plan {:?}",
-                    world.gripper_state().aperture_m,
-                    world.gripper_pose().translation.z,
-                    format!("{:?}", policy.plan()).chars().take(90).collect::<String>()
-                ));
-                if s.done() {
-                    n += 1;
-                    ok += s.success() as u32;
-                    steps += s.tick;
-                    if !s.success() {
-                        let rim = cell.bins[0].rim_z();
-                        println!(
-                            "FAIL set {set} k {k}; lowest {:?} offsets z {:?}",
-                            (0..5).map(|i| world.physics.lowest_point(i) - rim).collect::<Vec<_>>(),
-                            world.object_poses().iter().map(|p| p.translation.z).collect::<Vec<_>>()
-                        );
-                        for l in log.iter().take(if show < 6 { 14 } else { 0 }) {
-                            println!("{}", &l[..l.len().min(260)]);
-                        }
-                        show += 1;
-                    }
-                    break;
-                }
-            }
-            ticks += world.physics.ticks - t0;
+fn another_attempt_returns_what_was_grasped() {
+    let mut world = open_bin(&five_prisms(6), 6);
+    let mut policy = PolicyKind::Oracle.create();
+    let mut rng = Seed(0).rng();
+    let step = loop {
+        let step = world.step(&policy.act(&world, &mut rng));
+        if step.done() {
+            break step;
         }
-    }
-    let n_ = n as f64;
-    println!("noplan {noplan}");
-    println!(
-        "{ok}/{n} plan {:.2} ms step {:.2} ms reset {:.2} ms; settle ticks {} step ticks {} steps {}",
-        tp / n_ * 1e3,
-        ts / n_ * 1e3,
-        tr / n_ * 1e3,
-        settle / n,
-        ticks / n,
-        steps as f64 / n_
-    );
-}
-
-#[test]
-#[ignore]
-fn perf_lab() {
-    let objects = crate::objects::ObjectSet::builtin().split(crate::objects::Split::Test);
-    let cell = std::sync::Arc::new(crate::scene::CellDescription::iiwa_bin());
-    let mut world = GraspWorld::new(cell.clone(), &super::SimConfig::default());
-    world.reset(&objects[..5], Seed(3));
-    let tick = |w: &mut GraspWorld, n: u32, what: &str| {
-        let t = std::time::Instant::now();
-        let s0 = w.physics.ticks;
-        for _ in 0..n {
-            w.physics_tick();
-        }
-        println!("{what}: {:.2} us/tick ({})", t.elapsed().as_secs_f64() * 1e6 / n as f64, w.physics.ticks - s0);
     };
-    tick(&mut world, 2000, "gripper idle, objects asleep");
-    for a in [
-        action(Vec3::new(0.05, 0.0, 0.0), 0.0, GripperCommand::Keep),
-        action(Vec3::new(0.0, 0.0, -0.08), 0.0, GripperCommand::Keep),
-        action(Vec3::ZERO, 0.8, GripperCommand::Keep),
-        action(Vec3::ZERO, 0.0, GripperCommand::Close),
-        action(Vec3::ZERO, 0.0, GripperCommand::Open),
-        Action { terminate: true, ..Action::default() },
-    ] {
-        let s0 = world.physics.ticks;
-        let t = std::time::Instant::now();
-        world.step(&a);
-        let n = world.physics.ticks - s0;
-        println!("{a:?}: {n} ticks {:.2} us/tick", t.elapsed().as_secs_f64() * 1e6 / n as f64);
-    }
-    let t = std::time::Instant::now();
-    let mut n = 0;
-    for k in 0..50 {
-        world.reset(&objects[k..k + 5], Seed(k as u64));
-        n += world.physics.ticks;
-    }
-    println!(
-        "reset {:.3} ms, {} ticks, {:.2} us/tick",
-        t.elapsed().as_secs_f64() * 1e3 / 50.0,
-        n / 50,
-        t.elapsed().as_secs_f64() * 1e6 / n as f64
-    );
-    let mut world2 = open_bin(&[], 1);
-    tick(&mut world2, 2000, "gripper only");
-    world2.gripper.take().unwrap().remove(&mut world2.physics);
-    tick(&mut world2, 2000, "nothing");
-    for k in 0..300 {
-        world.reset(&objects[k % 90..k % 90 + 5], Seed(k as u64));
-        for _ in 0..6 {
-            world.step(&action(Vec3::new(0.01, 0.02, -0.04), 0.2, GripperCommand::Keep));
-        }
-        world.step(&Action { terminate: true, ..Action::default() });
-    }
+    assert!(step.success());
+    let left: Vec<_> = (0..5).filter(|i| !step.grasped.contains(i)).map(|i| world.object_poses()[i]).collect();
+    world.next_attempt(&step.grasped, Seed(7));
+    assert!(!world.is_done() && world.tick() == 0 && !world.gripper_state().closed);
+    let check = world.check();
+    assert!(check.escaped == 0 && check.deepest_m < 0.003, "{check:?}");
+    let moved = (0..5)
+        .filter(|i| !step.grasped.contains(i))
+        .zip(&left)
+        .filter(|(i, then)| world.object_poses()[*i].translation.distance(then.translation) > 0.03);
+    assert!(moved.count() <= 1, "the others stay where they were, but for one that is hit");
 }
 
 #[test]
-#[ignore]
-fn creep_lab() {
-    // Hold test objects in oracle grasps for 4 s at rest, and measure drift of the object in the gripper.
-    use super::policy::{Oracle, Policy};
-    let objects = crate::objects::ObjectSet::builtin().split(crate::objects::Split::Test);
-    let cell = std::sync::Arc::new(crate::scene::CellDescription::iiwa_bin());
-    let mut drifts = Vec::new();
-    let mut lost = 0;
-    let mut n = 0;
-    let mut tick = 0.0;
-    let mut ticks = 0u64;
-    for set in 0..40u64 {
-        let seed = Seed(2).derive("set", set);
-        let mut world = GraspWorld::new(cell.clone(), &super::SimConfig::default());
-        let mut order: Vec<usize> = (0..100).collect();
-        seed.rng().shuffle(&mut order);
-        let objs: Vec<_> = order[..5].iter().map(|&i| objects[i].clone()).collect();
-        world.reset(&objs, seed);
-        let mut policy = Oracle::default();
-        let mut rng = seed.rng();
-        policy.begin();
-        loop {
-            let a = policy.act(&world, &mut rng);
-            if a.terminate {
-                let i = policy.plan().map_or(0, |p| p.object);
-                let rel = |w: &GraspWorld| w.gripper_pose().inverse() * w.physics.object_pose(i);
-                let r0 = rel(&world);
-                let t = std::time::Instant::now();
-                let t0 = world.physics.ticks;
-                for _ in 0..960 {
-                    world.physics_tick();
-                }
-                tick += t.elapsed().as_secs_f64();
-                ticks += world.physics.ticks - t0;
-                let r1 = rel(&world);
-                let d = r1.translation.distance(r0.translation);
-                n += 1;
-                if d > 0.03 {
-                    lost += 1;
-                } else {
-                    drifts.push((d * 1e3, r1.rotation.angle_between(r0.rotation)));
-                }
-                break;
-            }
-            if world.step(&a).done() {
-                break;
-            }
-        }
+fn the_plugin_steps_environments_and_keeps_them_apart() {
+    use super::{Driver, LastStep, PendingAction, SimPlugin};
+    let mut app = bevy::prelude::App::new();
+    app.add_plugins((bevy::app::TaskPoolPlugin::default(), SimPlugin));
+    let spawn = |app: &mut bevy::prelude::App, seed: u64| {
+        let mut driver = Driver::new(PolicyKind::Oracle.create(), Seed(seed).rng());
+        driver.begin();
+        let world = open_bin(&five_prisms(seed), seed);
+        app.world_mut().spawn((world, PendingAction::default(), LastStep::default(), driver)).id()
+    };
+    let entities: Vec<_> = (0..3).map(|seed| spawn(&mut app, seed)).collect();
+    for _ in 0..20 {
+        app.update();
     }
-    drifts.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let m = drifts.len();
-    println!(
-        "creep over 4 s: {n} grasps, lost {lost}, median {:?} 90% {:?} max {:?}; {:.2} us/tick",
-        drifts[m / 2],
-        drifts[m * 9 / 10],
-        drifts[m - 1],
-        tick * 1e6 / ticks as f64
-    );
+    let ecs = app.world();
+    let get = |entity| ecs.get::<GraspWorld>(entity).expect("the world");
+    assert!(entities.iter().all(|&entity| get(entity).is_done()));
+    assert!(entities.iter().any(|&entity| ecs.get::<LastStep>(entity).expect("a step").0.success()));
+    // One is reset; the others stay as they were.
+    let others: Vec<_> = entities[1..].iter().map(|&entity| fingerprint(get(entity))).collect();
+    app.world_mut().get_mut::<GraspWorld>(entities[0]).expect("the world").reset(&five_prisms(9), Seed(9));
+    app.update();
+    let ecs = app.world();
+    for (&entity, before) in entities[1..].iter().zip(&others) {
+        assert_eq!(fingerprint(ecs.get::<GraspWorld>(entity).expect("the world")), *before);
+    }
+    assert_eq!(ecs.get::<GraspWorld>(entities[0]).expect("the world").tick(), 1);
 }

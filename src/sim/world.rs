@@ -14,8 +14,6 @@ use bevy::prelude::Component;
 use glam::{Quat, Vec3};
 use std::sync::Arc;
 
-mod hand;
-
 /// What the machine that carries out a step is doing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
@@ -197,14 +195,13 @@ impl GraspWorld {
 
     /// Ticks until everything rests.
     fn settle(&mut self) {
-        let mut resting = 0;
+        // The engine puts whole heaps to sleep once they have rested for a while. Sending them to sleep from outside
+        // would be quicker and is wrong: bodies that are woken later have lost the contacts they stood on.
         for _ in 0..self.config.max_settle_ticks {
-            self.physics.tick();
-            resting = if self.physics.at_rest() { resting + 1 } else { 0 };
-            if resting >= 12 {
-                self.physics.send_to_sleep();
+            if self.physics.all_asleep() {
                 break;
             }
+            self.physics.tick();
         }
     }
 
