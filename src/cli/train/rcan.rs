@@ -12,7 +12,7 @@ use crate::gan::{BoxedSource, FrameError};
 use crate::nn::with_large_stack;
 use crate::run::{ReportText, RunDir, interrupt, write_report};
 use anyhow::Context;
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -98,7 +98,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         eprintln!("warning: {warning}");
     }
     interrupt::install(|| eprintln!("saving a checkpoint; Ctrl-C again stops at once"))?;
-    let mut view = View { bar: output::progress(1000, "of 1,000"), best: String::new() };
+    let mut view = View { bar: progress_bar(), best: String::new() };
     let result = with_large_stack(|| {
         let mut trainer = trainer;
         let outcome = trainer.run(open, &mut view);
@@ -318,6 +318,15 @@ fn opener(settings: &Settings) -> anyhow::Result<Opener> {
     };
     config.validate().map_err(|error| Usage(error.to_string()))?;
     Ok(Box::new(move || source::live(config, seed)))
+}
+
+/// In thousandths of the run.
+fn progress_bar() -> ProgressBar {
+    let bar = output::progress(1000, "done");
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar:.cyan/dim} {percent}%  {msg}  {eta} left") {
+        bar.set_style(style);
+    }
+    bar
 }
 
 /// What a person sees of a run.

@@ -82,7 +82,7 @@ impl TrainBatch {
         let sizes = [h, w];
         let source = images_tensor(frames.iter().map(|f| f.batch.source_image(f.index)), sizes)?;
         let canonical = images_tensor(frames.iter().map(|f| f.batch.canonical_image(f.index)), sizes)?;
-        let mut mask = vec![0.0; n * Class::COUNT * h * w];
+        let mut mask = vec![0.0_f32; n * Class::COUNT * h * w];
         let mut depth = Vec::with_capacity(n * h * w);
         for (frame, planes) in frames.iter().zip(mask.chunks_exact_mut(Class::COUNT * h * w)) {
             for (i, &class) in frame.batch.segmentation_image(frame.index).iter().enumerate() {
