@@ -14,6 +14,8 @@ use bevy::prelude::Component;
 use glam::{Quat, Vec3};
 use std::sync::Arc;
 
+mod hand;
+
 /// What the machine that carries out a step is doing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
