@@ -208,7 +208,7 @@ impl CellDescription {
                 acceleration: 10.0,
                 angular_speed: 8.0,
                 angular_acceleration: 80.0,
-                max_force_n: 40.0,
+                max_force_n: 24.0,
                 max_torque_nm: 3.0,
                 max_yaw_rad: 2.6,
                 floor_clearance: 0.004,
