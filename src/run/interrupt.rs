@@ -46,14 +46,37 @@ impl Presses {
 /// Listens from now on; call it once, early. `announce` is called on the first press, from another thread, to tell the
 /// user what happens.
 ///
+/// A process that was told to outlive its terminal (`nohup`) keeps that: it listens to nothing, and a signal that ends
+/// it costs what was done since the last checkpoint. One that a script started in the background listens.
+///
 /// # Errors
-/// When the operating system refuses, or another handler is there.
+/// When the operating system refuses, or this was called before.
 pub fn install(announce: impl Fn() + Send + 'static) -> Result<(), InterruptError> {
+    if ignored_signals().is_some_and(|ignored| ignores(ignored, SIGHUP)) {
+        return Ok(());
+    }
     let handler = move || match PRESSES.press() {
         Answer::AskToStop => announce(),
         Answer::ExitNow => std::process::exit(EXIT_CODE),
     };
-    Ok(ctrlc::try_set_handler(handler)?)
+    // Shells start background jobs with Ctrl-C ignored; `try_set_handler` would take that for somebody's handler.
+    Ok(ctrlc::set_handler(handler)?)
+}
+
+const SIGHUP: u32 = 1;
+
+fn ignores(mask: u64, signal: u32) -> bool {
+    mask >> (signal - 1) & 1 == 1
+}
+
+/// The signals this process was started to ignore, a bit each; `None` where the system does not tell.
+fn ignored_signals() -> Option<u64> {
+    parse_ignored(&std::fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn parse_ignored(status: &str) -> Option<u64> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
 }
 
 /// Whether to stop after the current step.
@@ -89,5 +112,15 @@ mod tests {
         presses.request();
         assert!(presses.requested());
         assert_eq!(presses.press(), Answer::ExitNow);
+    }
+
+    #[test]
+    fn nohup_is_recognized() {
+        // As /proc/self/status shows it: plain, under nohup, started with & by a script (SIGINT and SIGQUIT).
+        for (status, hangup) in [("0000000000000000", false), ("0000000000000001", true), ("0000000000000006", false)] {
+            let text = format!("Name:\tbingrasp\nSigBlk:\t0000000000000001\nSigIgn:\t{status}\nSigCgt:\t0\n");
+            assert_eq!(ignores(parse_ignored(&text).unwrap(), SIGHUP), hangup, "{status}");
+        }
+        assert_eq!(parse_ignored("Name:\tbingrasp\n"), None);
     }
 }

@@ -159,7 +159,7 @@ pub struct Written {
     files: Vec<PathBuf>,
     checksums: String,
     line: String,
-    bytes: usize,
+    pub(super) bytes: usize,
 }
 
 fn append_synced((path, file): &mut (PathBuf, File), text: &str) -> Result<(), DataError> {

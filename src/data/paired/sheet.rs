@@ -36,12 +36,13 @@ pub fn sheet(reader: &PairReader, rows: usize, seed: Seed) -> Result<ContactShee
 /// The contact sheet of some pairs.
 pub fn sheet_of(pairs: &[Pair], title: impl Into<String>, subtitle: impl Into<String>) -> ContactSheet {
     let metres = |pair: &Pair| -> Vec<f32> { pair.depth_mm.iter().map(|&mm| f32::from(mm) * 0.001).collect() };
-    // The range of what stands in front of the background: there the differences are that matter.
-    let foreground = |pair: &Pair| {
+    // The range of what lies in the bin: there the differences are that matter. The arm reaches up to the camera.
+    let contents = |pair: &Pair| {
         let depths = metres(pair).into_iter().zip(pair.segmentation.clone());
-        depths.filter(|&(_, class)| class != Class::Background as u8).map(|(depth, _)| depth).collect::<Vec<_>>()
+        let in_bin = [Class::Object, Class::Tray, Class::Divider].map(|class| class as u8);
+        depths.filter(|(_, class)| in_bin.contains(class)).map(|(depth, _)| depth).collect::<Vec<_>>()
     };
-    let (near, far) = depth_range(pairs.iter().flat_map(foreground));
+    let (near, far) = depth_range(pairs.iter().flat_map(contents));
     let mut columns = vec!["randomized", "canonical", "segmentation", "depth"];
     let instances = !pairs.is_empty() && pairs.iter().all(|pair| pair.instances.is_some());
     if instances {

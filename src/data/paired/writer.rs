@@ -8,7 +8,7 @@ use super::record::PairRecord;
 use super::tars::{self, TarSink};
 use crate::contract::FrameBatch;
 use crate::data::DataError;
-use crate::run::atomic::{create_folder, remove_leftovers, sha256_file};
+use crate::run::atomic::{FileError, create_folder, remove_leftovers, sha256_file};
 use crate::run::lock::{FolderLock, is_vacant};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,8 @@ pub struct PairWriter {
     root: PathBuf,
     next: u64,
     end: u64,
+    /// Pairs and bytes written by this process, to tell what the rest will take.
+    written: (u64, u64),
     _lock: FolderLock,
 }
 
@@ -122,7 +124,7 @@ impl PairWriter {
             _ => Sink::Folder(Box::new(FolderSink::open(out, layout.clone(), (every.pairs, every.bytes))?)),
         };
         let end = config.range().end;
-        Ok(Self { sink, layout, manifest, root: out.into(), next, end, _lock: lock })
+        Ok(Self { sink, layout, manifest, root: out.into(), next, end, written: (0, 0), _lock: lock })
     }
 
     pub fn config(&self) -> &DatasetConfig {
@@ -146,6 +148,18 @@ impl PairWriter {
     /// # Errors
     /// [`DataError::Input`] when the batch does not fit the dataset or leaves a gap; [`FileError::DiskFull`].
     pub fn write(&mut self, first: u64, frames: &FrameBatch, records: &[PairRecord]) -> Result<(), DataError> {
+        self.try_write(first, frames, records).map_err(|error| match error {
+            // One file's need tells little: say what the rest of the dataset will take.
+            DataError::File(FileError::DiskFull { path, needed }) => {
+                let (pairs, bytes) = self.written;
+                let rest = bytes.checked_div(pairs).unwrap_or(0).saturating_mul(self.remaining());
+                DataError::File(FileError::DiskFull { path, needed: needed.max(rest) })
+            }
+            error => error,
+        })
+    }
+
+    fn try_write(&mut self, first: u64, frames: &FrameBatch, records: &[PairRecord]) -> Result<(), DataError> {
         check_batch(self.config(), frames, records)?;
         if first > self.next {
             return Err(DataError::Input(format!("pair {} is missing before pair {first}", self.next)));
@@ -165,6 +179,7 @@ impl PairWriter {
                     let write = |i: &u64| FolderSink::write_files(root, layout, &encode(i)?);
                     let written: Result<Vec<_>, _> = part.par_iter().map(write).collect();
                     for pair in written? {
+                        self.written = (self.written.0 + 1, self.written.1 + pair.bytes as u64);
                         sink.add(pair)?;
                         self.next += 1;
                     }
@@ -172,6 +187,8 @@ impl PairWriter {
                 Sink::Tars(sink) => {
                     let pairs: Result<Vec<_>, _> = part.par_iter().map(encode).collect();
                     for pair in pairs? {
+                        let bytes: usize = pair.images.iter().map(Vec::len).sum();
+                        self.written = (self.written.0 + 1, self.written.1 + bytes as u64);
                         sink.add(&pair, (pair.index + 1) % per_tar == 0 || pair.index + 1 == self.end)?;
                         self.next += 1;
                     }
