@@ -16,6 +16,7 @@ pub mod keep;
 pub mod offscreen;
 pub mod painter;
 pub mod pictures;
+mod raster;
 pub mod recorder;
 pub mod scores;
 pub mod script;

@@ -115,7 +115,8 @@ impl Offscreen {
                 *uploaded = picture.version;
             }
         }
-        self.painter.paint(&self.painted, self.size, self.scale)
+        let rgba = self.painter.paint(&self.painted, self.size, self.scale);
+        rgba.chunks_exact(4).flat_map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect()
     }
 
     pub fn size(&self) -> (usize, usize) {

@@ -1,57 +1,37 @@
-//! egui's triangles on the CPU: the same layout as in the window, without a window or a graphics device.
+//! egui's triangles on the CPU: for pictures without a display, and for windows on machines without a GPU, where a
+//! graphics driver that runs on the CPU would take several times as long.
 //!
-//! In: clipped primitives and texture changes of a pass. Out: RGB pixels. Colours are multiplied and blended in gamma
-//! space with premultiplied alpha, as egui expects.
+//! In: clipped primitives and texture changes of a pass. Out: RGBA pixels. Colours are multiplied and blended in gamma
+//! space with premultiplied alpha, as egui expects. Tiles of the picture in which nothing has changed are not painted
+//! again.
 
+use super::raster::{Target, Texture};
 use bevy_egui::egui::epaint::textures::TexturesDelta;
 use bevy_egui::egui::epaint::{ClippedPrimitive, ImageDelta, Primitive, Vertex};
-use bevy_egui::egui::{ImageData, Mesh, Pos2, Rect, TextureFilter, TextureId};
+use bevy_egui::egui::{ImageData, Mesh, TextureFilter, TextureId};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-/// Lines that one thread paints at a time.
-const BAND: usize = 48;
+const TILE_WIDTH: usize = 128;
+const TILE_HEIGHT: usize = 40;
 
-/// Premultiplied RGBA in gamma space.
-struct Texture {
-    width: usize,
-    height: usize,
-    pixels: Vec<[u8; 4]>,
-    smooth: bool,
-}
-
-impl Texture {
-    fn texel(&self, x: i32, y: i32) -> [f32; 4] {
-        let clamp = |v: i32, n: usize| (v.max(0) as usize).min(n.saturating_sub(1));
-        self.pixels[clamp(y, self.height) * self.width + clamp(x, self.width)].map(f32::from)
-    }
-
-    /// In [0, 255].
-    fn sample(&self, u: f32, v: f32) -> [f32; 4] {
-        let (x, y) = (u * self.width as f32, v * self.height as f32);
-        if !self.smooth {
-            return self.texel(x.floor() as i32, y.floor() as i32);
-        }
-        let (x, y) = (x - 0.5, y - 0.5);
-        let (left, top) = (x.floor(), y.floor());
-        let (fx, fy) = (x - left, y - top);
-        let (left, top) = (left as i32, top as i32);
-        if fx < 1e-3 && fy < 1e-3 {
-            return self.texel(left, top);
-        }
-        let [a, b] = [self.texel(left, top), self.texel(left + 1, top)];
-        let [c, d] = [self.texel(left, top + 1), self.texel(left + 1, top + 1)];
-        std::array::from_fn(|i| {
-            let (upper, lower) = (a[i] + (b[i] - a[i]) * fx, c[i] + (d[i] - c[i]) * fx);
-            upper + (lower - upper) * fy
-        })
-    }
-}
-
-/// Textures by id, kept from pass to pass.
+/// Textures by id, and the picture that was painted last.
 #[derive(Default)]
 pub struct Painter {
     textures: BTreeMap<u128, Texture>,
+    changes: u64,
+    canvas: Vec<u8>,
+    size: (usize, usize),
+    /// What each tile showed when it was painted.
+    tiles: Vec<u64>,
+}
+
+/// A primitive of this pass: where it is (left, top, right, bottom; pixels), what it shows.
+struct Item<'a> {
+    mesh: &'a Mesh,
+    texture: &'a Texture,
+    bounds: [usize; 4],
+    hash: u64,
 }
 
 fn key(id: TextureId) -> u128 {
@@ -59,6 +39,20 @@ fn key(id: TextureId) -> u128 {
         TextureId::Managed(id) => u128::from(id),
         TextureId::User(id) => (1 << 64) | u128::from(id),
     }
+}
+
+fn mix(hash: u64, word: u64) -> u64 {
+    (hash.rotate_left(5) ^ word).wrapping_mul(0x517C_C1B7_2722_0A95)
+}
+
+fn hash_mesh(mesh: &Mesh) -> u64 {
+    let pair = |a: f32, b: f32| u64::from(a.to_bits()) | u64::from(b.to_bits()) << 32;
+    let vertex = |hash, v: &Vertex| {
+        let hash = mix(hash, pair(v.pos.x, v.pos.y));
+        mix(mix(hash, pair(v.uv.x, v.uv.y)), u64::from(u32::from_le_bytes(v.color.to_array())))
+    };
+    let hash = mesh.vertices.iter().fold(mesh.indices.len() as u64, vertex);
+    mesh.indices.iter().fold(hash, |hash, &index| mix(hash, u64::from(index)))
 }
 
 impl Painter {
@@ -76,14 +70,15 @@ impl Painter {
     }
 
     fn set(&mut self, id: TextureId, change: &ImageDelta) {
+        self.changes += 1;
         let ImageData::Color(image) = &change.image;
         let [width, height] = image.size;
-        let pixels = image.pixels.iter().map(|colour| colour.to_array());
+        let pixels: Vec<[u8; 4]> = image.pixels.iter().map(|colour| colour.to_array()).collect();
         let smooth = change.options.magnification == TextureFilter::Linear;
         match (change.pos, self.textures.get_mut(&key(id))) {
             (Some([left, top]), Some(texture)) => {
-                let rows: Vec<[u8; 4]> = pixels.collect();
-                for (row, line) in rows.chunks_exact(width.max(1)).enumerate() {
+                texture.version = self.changes;
+                for (row, line) in pixels.chunks_exact(width.max(1)).enumerate() {
                     let start = (top + row) * texture.width + left;
                     if let Some(place) = texture.pixels.get_mut(start..start + width) {
                         place.copy_from_slice(line);
@@ -91,7 +86,7 @@ impl Painter {
                 }
             }
             _ => {
-                let texture = Texture { width, height, pixels: pixels.collect(), smooth };
+                let texture = Texture { width, height, pixels, smooth, opaque: false, version: self.changes };
                 self.textures.insert(key(id), texture);
             }
         }
@@ -99,147 +94,112 @@ impl Painter {
 
     /// Sets one of the host's own textures from opaque RGBA pixels.
     pub fn set_user(&mut self, id: u64, (width, height): (usize, usize), rgba: &[u8]) {
-        let pixels = rgba.chunks_exact(4).map(|p| [p[0], p[1], p[2], 255]).collect();
-        self.textures.insert(key(TextureId::User(id)), Texture { width, height, pixels, smooth: true });
+        self.changes += 1;
+        let version = self.changes;
+        let texture = self.textures.entry(key(TextureId::User(id))).or_default();
+        texture.pixels.clear();
+        texture.pixels.extend_from_slice(bytemuck::cast_slice(&rgba[..width * height * 4]));
+        (texture.width, texture.height) = (width, height);
+        (texture.smooth, texture.opaque, texture.version) = (true, true, version);
     }
 
-    /// Paints a pass on white. `[height, width, 3]`
-    pub fn paint(&self, primitives: &[ClippedPrimitive], (width, height): (usize, usize), scale: f32) -> Vec<u8> {
-        let mut canvas = vec![255_u8; width * height * 3];
-        canvas.par_chunks_mut(width * 3 * BAND).enumerate().for_each(|(band, pixels)| {
-            let top = band * BAND;
-            let bottom = top + pixels.len() / (width * 3);
-            let mut target = Band { pixels, width, top, bottom };
-            for ClippedPrimitive { clip_rect, primitive } in primitives {
-                if let Primitive::Mesh(mesh) = primitive
-                    && let Some(texture) = self.textures.get(&key(mesh.texture_id))
-                {
-                    target.mesh(mesh, texture, *clip_rect, scale);
+    /// Paints a pass on white. `[height, width, 4]`
+    pub fn paint(&mut self, primitives: &[ClippedPrimitive], size: (usize, usize), scale: f32) -> &[u8] {
+        let (width, height) = size;
+        let columns = width.div_ceil(TILE_WIDTH);
+        if self.size != size {
+            self.size = size;
+            self.canvas = vec![255; width * height * 4];
+            self.tiles = vec![0; columns * height.div_ceil(TILE_HEIGHT)];
+        }
+        let items: Vec<Item<'_>> =
+            primitives.iter().filter_map(|primitive| self.item(primitive, size, scale)).collect();
+        let (mut canvas, mut tiles) = (std::mem::take(&mut self.canvas), std::mem::take(&mut self.tiles));
+        let bands = canvas.par_chunks_mut((width * 4 * TILE_HEIGHT).max(1));
+        bands.zip(tiles.par_chunks_mut(columns.max(1))).enumerate().for_each(|(band, (pixels, tiles))| {
+            let top = band * TILE_HEIGHT;
+            let bottom = top + pixels.len() / (width * 4);
+            for (column, known) in tiles.iter_mut().enumerate() {
+                let left = column * TILE_WIDTH;
+                let right = (left + TILE_WIDTH).min(width);
+                let touches = |[l, t, r, b]: [usize; 4]| l < right && r > left && t < bottom && b > top;
+                let shown = || items.iter().filter(|item| touches(item.bounds));
+                // Never the value that a tile has before it is painted.
+                let hash = shown().fold(1, |hash, item| mix(hash, item.hash)) | 1;
+                if *known == hash {
+                    continue;
+                }
+                *known = hash;
+                let mut target = Target { pixels: &mut *pixels, width, top };
+                target.clear([left, top, right, bottom]);
+                for item in shown() {
+                    let [l, t, r, b] = item.bounds;
+                    let clip = [l.max(left), t.max(top), r.min(right), b.min(bottom)];
+                    for triangle in item.mesh.indices.chunks_exact(3) {
+                        let corners = [0, 1, 2].map(|i| item.mesh.vertices.get(triangle[i] as usize));
+                        if let [Some(a), Some(b), Some(c)] = corners {
+                            target.triangle([a, b, c], item.texture, clip, scale);
+                        }
+                    }
                 }
             }
         });
-        canvas
-    }
-}
-
-/// Some lines of the picture.
-struct Band<'a> {
-    pixels: &'a mut [u8],
-    width: usize,
-    top: usize,
-    bottom: usize,
-}
-
-/// A range of pixels whose centres lie between two coordinates.
-fn span(low: f32, high: f32, limit: (usize, usize)) -> (usize, usize) {
-    let bound = |v: f32| ((v - 0.5).ceil().max(0.0) as usize).clamp(limit.0, limit.1);
-    (bound(low), bound(high))
-}
-
-impl Band<'_> {
-    fn mesh(&mut self, mesh: &Mesh, texture: &Texture, clip: Rect, scale: f32) {
-        let columns = span((clip.min.x * scale).round(), (clip.max.x * scale).round(), (0, self.width));
-        let rows = span((clip.min.y * scale).round(), (clip.max.y * scale).round(), (self.top, self.bottom));
-        if columns.0 >= columns.1 || rows.0 >= rows.1 {
-            return;
-        }
-        for triangle in mesh.indices.chunks_exact(3) {
-            let corners = [0, 1, 2].map(|i| mesh.vertices.get(triangle[i] as usize));
-            if let [Some(a), Some(b), Some(c)] = corners {
-                self.triangle([a, b, c], texture, (columns, rows), scale);
-            }
-        }
+        (self.canvas, self.tiles) = (canvas, tiles);
+        &self.canvas
     }
 
-    fn triangle(
-        &mut self,
-        corners: [&Vertex; 3],
-        texture: &Texture,
-        (columns, rows): ((usize, usize), (usize, usize)),
+    fn item<'a>(
+        &'a self,
+        primitive: &'a ClippedPrimitive,
+        (width, height): (usize, usize),
         scale: f32,
-    ) {
-        let mut corners = corners;
-        let point = |vertex: &Vertex| Pos2::new(vertex.pos.x * scale, vertex.pos.y * scale);
-        let edge = |a: Pos2, b: Pos2, p: Pos2| (b.x - a.x) * (p.y - a.y) - (b.y - a.y) * (p.x - a.x);
-        let mut p = corners.map(point);
-        let mut area = edge(p[0], p[1], p[2]);
-        if area < 0.0 {
-            corners.swap(1, 2);
-            p.swap(1, 2);
-            area = -area;
+    ) -> Option<Item<'a>> {
+        let Primitive::Mesh(mesh) = &primitive.primitive else { return None };
+        let texture = self.textures.get(&key(mesh.texture_id))?;
+        let clip = primitive.clip_rect;
+        let edge = |v: f32, most: usize| ((v * scale).round().max(0.0) as usize).min(most);
+        let mut bounds =
+            [edge(clip.min.x, width), edge(clip.min.y, height), edge(clip.max.x, width), edge(clip.max.y, height)];
+        let hull = mesh.calc_bounds();
+        if hull.is_finite() {
+            let grown = |v: f32, most: usize| ((v * scale).max(0.0) as usize).min(most);
+            bounds[0] = bounds[0].max(grown(hull.min.x, width));
+            bounds[1] = bounds[1].max(grown(hull.min.y, height));
+            bounds[2] = bounds[2].min(grown(hull.max.x + 2.0, width));
+            bounds[3] = bounds[3].min(grown(hull.max.y + 2.0, height));
         }
-        if area.is_nan() || area < 1e-6 {
-            return;
-        }
-        let least = |f: fn(&Pos2) -> f32| p.iter().map(f).fold(f32::INFINITY, f32::min);
-        let most = |f: fn(&Pos2) -> f32| p.iter().map(f).fold(f32::NEG_INFINITY, f32::max);
-        let columns = span(least(|p| p.x), most(|p| p.x), columns);
-        let rows = span(least(|p| p.y), most(|p| p.y), rows);
-        if columns.0 >= columns.1 {
-            return;
-        }
-        // Pixels on a shared edge belong to one triangle: the one whose upper or left edge it is.
-        let owns = |a: Pos2, b: Pos2| (a.y == b.y && b.x > a.x) || b.y < a.y;
-        let edges = [(1, 2), (2, 0), (0, 1)].map(|(i, j)| (p[i], p[j], owns(p[i], p[j])));
-        let colours = corners.map(|vertex| vertex.color.to_array().map(f32::from));
-        let plain = colours[0] == colours[1] && colours[1] == colours[2];
-        let flat = corners[0].uv == corners[1].uv && corners[1].uv == corners[2].uv;
-        let flat_texel = flat.then(|| texture.sample(corners[0].uv.x, corners[0].uv.y));
-        let solid = flat_texel.filter(|_| plain).map(|texel| multiply(texel, colours[0]));
-        for y in rows.0..rows.1 {
-            let line = (y - self.top) * self.width;
-            for x in columns.0..columns.1 {
-                let centre = Pos2::new(x as f32 + 0.5, y as f32 + 0.5);
-                let weights = edges.map(|(a, b, owned)| {
-                    let w = edge(a, b, centre);
-                    if w > 0.0 || (w == 0.0 && owned) { w } else { -1.0 }
-                });
-                if weights.iter().any(|&w| w < 0.0) {
-                    continue;
-                }
-                let colour = solid.unwrap_or_else(|| {
-                    let share = weights.map(|w| w / area);
-                    let mix = |f: fn(&Vertex) -> f32| (0..3).map(|i| share[i] * f(corners[i])).sum::<f32>();
-                    let texel = flat_texel.unwrap_or_else(|| texture.sample(mix(|v| v.uv.x), mix(|v| v.uv.y)));
-                    let tint = std::array::from_fn(|c| (0..3).map(|i| share[i] * colours[i][c]).sum::<f32>());
-                    multiply(texel, tint)
-                });
-                blend(&mut self.pixels[(line + x) * 3..][..3], colour);
-            }
-        }
-    }
-}
-
-fn multiply(texel: [f32; 4], tint: [f32; 4]) -> [f32; 4] {
-    std::array::from_fn(|i| texel[i] * tint[i] * (1.0 / 255.0))
-}
-
-fn blend(pixel: &mut [u8], colour: [f32; 4]) {
-    let keep = 1.0 - colour[3] * (1.0 / 255.0);
-    for (value, c) in pixel.iter_mut().zip(colour) {
-        *value = (c + f32::from(*value) * keep + 0.5).clamp(0.0, 255.0) as u8;
+        let place = bounds.iter().fold(hash_mesh(mesh), |hash, &v| mix(hash, v as u64));
+        let hash = mix(place, texture.version);
+        (bounds[0] < bounds[2] && bounds[1] < bounds[3]).then_some(Item { mesh, texture, bounds, hash })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bevy_egui::egui::{Color32, pos2, vec2};
+    use bevy_egui::egui::{Color32, Pos2, Rect, pos2, vec2};
 
-    fn painted(draw: impl FnOnce(&mut Mesh)) -> Vec<u8> {
+    fn painter() -> Painter {
         let mut painter = Painter::default();
         painter.set_user(0, (2, 1), &[255, 0, 0, 255, 0, 255, 0, 255]);
+        let white = Texture { width: 1, height: 1, pixels: vec![[255; 4]], smooth: true, opaque: false, version: 1 };
+        painter.textures.insert(key(TextureId::default()), white);
         painter
-            .textures
-            .insert(key(TextureId::default()), Texture { width: 1, height: 1, pixels: vec![[255; 4]], smooth: true });
+    }
+
+    fn pass(draw: impl FnOnce(&mut Mesh)) -> [ClippedPrimitive; 1] {
         let mut mesh = Mesh::default();
         draw(&mut mesh);
         let clip_rect = Rect::from_min_size(Pos2::ZERO, vec2(8.0, 8.0));
-        painter.paint(&[ClippedPrimitive { clip_rect, primitive: Primitive::Mesh(mesh) }], (16, 16), 2.0)
+        [ClippedPrimitive { clip_rect, primitive: Primitive::Mesh(mesh) }]
+    }
+
+    fn painted(draw: impl FnOnce(&mut Mesh)) -> Vec<u8> {
+        painter().paint(&pass(draw), (16, 16), 2.0).to_vec()
     }
 
     fn at(picture: &[u8], x: usize, y: usize) -> [u8; 3] {
-        std::array::from_fn(|i| picture[(y * 16 + x) * 3 + i])
+        std::array::from_fn(|i| picture[(y * 16 + x) * 4 + i])
     }
 
     #[test]
@@ -266,5 +226,40 @@ mod tests {
         assert_eq!((at(&picture, 0, 0), at(&picture, 15, 15)), ([255, 0, 0], [0, 255, 0]));
         let middle = at(&picture, 8, 8);
         assert!(middle[0] > 80 && middle[1] > 80, "{middle:?}");
+    }
+
+    #[test]
+    fn what_changes_is_painted_again_and_leaves_no_trace() {
+        let square = |x: f32| {
+            pass(|mesh| {
+                mesh.add_colored_rect(Rect::from_min_size(pos2(x, 1.0), vec2(2.0, 2.0)), Color32::BLACK);
+            })
+        };
+        let mut painter = painter();
+        painter.paint(&square(1.0), (16, 16), 2.0);
+        let moved = painter.paint(&square(4.0), (16, 16), 2.0).to_vec();
+        assert_eq!((at(&moved, 3, 3), at(&moved, 9, 3)), ([255; 3], [0; 3]));
+        // A texture that changes shows, though no triangle does.
+        let textured = pass(|mesh| {
+            mesh.texture_id = TextureId::User(0);
+            let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+            mesh.add_rect_with_uv(Rect::from_min_max(pos2(0.0, 0.0), pos2(8.0, 8.0)), uv, Color32::WHITE);
+        });
+        painter.paint(&textured, (16, 16), 2.0);
+        painter.set_user(0, (1, 1), &[0, 0, 255, 255]);
+        assert_eq!(at(painter.paint(&textured, (16, 16), 2.0), 2, 2), [0, 0, 255]);
+    }
+
+    #[test]
+    fn a_picture_at_its_own_size_is_copied_exactly() {
+        let rgba: Vec<u8> = (0..16 * 16).flat_map(|i| [i as u8, 255 - i as u8, 7, 255]).collect();
+        let mut painter = painter();
+        painter.set_user(1, (16, 16), &rgba);
+        let whole = pass(|mesh| {
+            mesh.texture_id = TextureId::User(1);
+            let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+            mesh.add_rect_with_uv(Rect::from_min_max(pos2(0.0, 0.0), pos2(8.0, 8.0)), uv, Color32::WHITE);
+        });
+        assert_eq!(painter.paint(&whole, (16, 16), 2.0), rgba);
     }
 }

@@ -193,7 +193,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             seed: 0,
-            domain: Domain::RandomizedMedium,
+            domain: Domain::Reality,
             objects: "train".to_owned(),
             count: 5,
             divider_m: None,

@@ -3,6 +3,7 @@
 //! In: a way to build the viewer (on another thread, while the window opens), options. Out: figures of how it ran. The
 //! pictures come from the session's own graphics device and are shown as textures.
 
+use super::painter::Painter;
 use super::script::{Button, Input, Order, Script, State};
 use super::settings::Settings;
 use super::ui::{Textures, Viewer, install_theme};
@@ -10,17 +11,24 @@ use crate::run::atomic::write_atomic;
 use anyhow::Context;
 use bevy::app::{AppExit, TerminalCtrlCHandlerPlugin};
 use bevy::asset::RenderAssetUsages;
+use bevy::camera::{CameraMainTextureUsages, ClearColorConfig};
 use bevy::input::ButtonState;
 use bevy::input::keyboard::{Key, KeyCode, KeyboardInput};
 use bevy::input::mouse::{MouseButton, MouseButtonInput, MouseScrollUnit, MouseWheel};
 use bevy::input::touch::TouchPhase;
 use bevy::log::LogPlugin;
 use bevy::prelude::*;
-use bevy::render::render_resource::{Extent3d, TextureDimension, TextureFormat};
+use bevy::render::render_resource::{Extent3d, TexelCopyBufferLayout, TextureDimension, TextureFormat, TextureUsages};
+use bevy::render::renderer::RenderQueue;
+use bevy::render::view::ViewTarget;
 use bevy::render::view::screenshot::{Screenshot, ScreenshotCaptured};
+use bevy::render::{Render, RenderApp, RenderSystems};
 use bevy::window::{CursorMoved, PresentMode, PrimaryWindow, WindowResolution};
 use bevy::winit::{UpdateMode, WinitSettings};
-use bevy_egui::{EguiContexts, EguiPlugin, EguiPrimaryContextPass, EguiTextureHandle, EguiUserTextures, egui};
+use bevy_egui::{
+    EguiContexts, EguiPlugin, EguiPostUpdateSet, EguiPrimaryContextPass, EguiRenderOutput, EguiTextureHandle,
+    EguiUserTextures, egui,
+};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -78,6 +86,7 @@ struct Shared {
     options: Rules,
     handles: Option<[Handle<Image>; 5]>,
     uploaded: [u64; 5],
+    painter: Painter,
     report: Report,
     before: Option<Instant>,
     /// Frames that showed a whole picture.
@@ -120,6 +129,7 @@ pub fn run(
         options: Rules { remember: options.remember, measure: options.measure },
         handles: None,
         uploaded: [0; 5],
+        painter: Painter::default(),
         report: Report::default(),
         before: None,
         shown: 0,
@@ -149,12 +159,23 @@ pub fn run(
     app.insert_resource(WinitSettings { focused_mode: UpdateMode::Continuous, unfocused_mode: UpdateMode::Continuous });
     app.insert_resource(shared.clone());
     app.add_systems(Startup, |mut commands: Commands| {
-        commands.spawn((Camera2d, Msaa::Off));
+        // The picture that was handed over must not be cleared away; the layout covers the whole window.
+        let camera = Camera { clear_color: ClearColorConfig::None, ..default() };
+        let usages = CameraMainTextureUsages::default().with(TextureUsages::COPY_DST);
+        commands.spawn((Camera2d, camera, usages, Msaa::Off));
     });
+    let painted = Painted::default();
+    if let Some(render_app) = app.get_sub_app_mut(RenderApp) {
+        render_app.insert_resource(painted.clone());
+        render_app.add_systems(Render, hand_over.in_set(RenderSystems::Queue));
+    }
+    app.insert_resource(painted);
     app.add_systems(First, (play_script, stop_on_signal));
     app.add_systems(Update, advance);
     app.add_systems(EguiPrimaryContextPass, lay_out);
     app.add_systems(PostUpdate, (grant, remember));
+    let before_upload = EguiPostUpdateSet::PostProcessOutput;
+    app.add_systems(PostUpdate, paint.after(EguiPostUpdateSet::ProcessOutput).before(before_upload));
     app.run();
     let mut shared = shared.lock();
     if let Stage::Ready(viewer) = &mut shared.stage
@@ -247,8 +268,34 @@ fn advance(
         return;
     }
     viewer.feed_recorder();
-    let handles = shared.handles.get_or_insert_with(|| std::array::from_fn(|_| images.add(Image::default())));
-    for ((picture, handle), uploaded) in viewer.pictures().into_iter().zip(&*handles).zip(&mut shared.uploaded) {
+    if viewer.session.gpu().description.software {
+        let id = |i: u64| Some(egui::TextureId::User(i));
+        viewer.textures = Textures { main: id(0), panels: [id(1), id(2), id(3), id(4)] };
+    } else if let Err(error) =
+        upload(viewer, &mut shared.uploaded, &mut shared.handles, (&mut images, &mut user_textures))
+    {
+        shared.error = Some(error);
+    }
+    let mode = if viewer.session.is_alive() || shared.script.is_some() || viewer.recorder.is_some() {
+        UpdateMode::Continuous
+    } else {
+        UpdateMode::reactive(REST)
+    };
+    if winit.focused_mode != mode {
+        (winit.focused_mode, winit.unfocused_mode) = (mode, mode);
+    }
+    shared.count_frame(now, f64::from(seconds), &mut exit);
+}
+
+/// New pictures as textures of Bevy's device.
+fn upload(
+    viewer: &mut Viewer,
+    uploaded: &mut [u64; 5],
+    handles: &mut Option<[Handle<Image>; 5]>,
+    (images, user_textures): (&mut Assets<Image>, &mut EguiUserTextures),
+) -> anyhow::Result<()> {
+    let handles = handles.get_or_insert_with(|| std::array::from_fn(|_| images.add(Image::default())));
+    for ((picture, handle), uploaded) in viewer.pictures().into_iter().zip(&*handles).zip(uploaded) {
         if picture.version != *uploaded {
             *uploaded = picture.version;
             let size =
@@ -260,24 +307,14 @@ fn advance(
                 TextureFormat::Rgba8UnormSrgb,
                 RenderAssetUsages::RENDER_WORLD,
             );
-            if let Err(error) = images.insert(handle.id(), image) {
-                shared.error = Some(anyhow::anyhow!("{error}"));
-            }
+            images.insert(handle.id(), image).map_err(|error| anyhow::anyhow!("{error}"))?;
         }
     }
     if viewer.textures == Textures::default() {
         let mut id = |i: usize| Some(user_textures.add_image(EguiTextureHandle::Strong(handles[i].clone())));
         viewer.textures = Textures { main: id(0), panels: [id(1), id(2), id(3), id(4)] };
     }
-    let mode = if viewer.session.is_alive() || shared.script.is_some() || viewer.recorder.is_some() {
-        UpdateMode::Continuous
-    } else {
-        UpdateMode::reactive(REST)
-    };
-    if winit.focused_mode != mode {
-        (winit.focused_mode, winit.unfocused_mode) = (mode, mode);
-    }
-    shared.count_frame(now, f64::from(seconds), &mut exit);
+    Ok(())
 }
 
 impl Shared {
@@ -327,8 +364,9 @@ fn lay_out(shared: Res<Handles>, mut contexts: EguiContexts, mut themed: Local<b
         Stage::Ready(viewer) => viewer.show(ctx),
         Stage::Loading(_) => {
             let painter = ctx.layer_painter(egui::LayerId::background());
-            let (middle, font) = (ctx.content_rect().center(), egui::FontId::proportional(16.0));
-            painter.text(middle, egui::Align2::CENTER_CENTER, "Opening the cell", font, egui::Color32::GRAY);
+            let (window, font) = (ctx.content_rect(), egui::FontId::proportional(16.0));
+            painter.rect_filled(window, 0.0, egui::Color32::from_rgb(243, 244, 247));
+            painter.text(window.center(), egui::Align2::CENTER_CENTER, "Opening the cell", font, egui::Color32::GRAY);
         }
     }
 }
@@ -410,6 +448,77 @@ fn remember(shared: Res<Handles>, windows: Query<&Window, With<PrimaryWindow>>) 
 fn stop_on_signal(mut exit: MessageWriter<AppExit>) {
     if crate::run::interrupt::requested() {
         exit.write(AppExit::Success);
+    }
+}
+
+/// On an adapter that runs on the CPU the layout is painted by our own painter and handed to the screen as a picture:
+/// the driver would take several times as long for the same triangles.
+fn paint(
+    shared: Res<Handles>,
+    painted: Res<Painted>,
+    windows: Query<&Window, With<PrimaryWindow>>,
+    mut contexts: Query<&mut EguiRenderOutput>,
+) {
+    let (Ok(window), Ok(mut output), mut shared) = (windows.single(), contexts.single_mut(), shared.lock()) else {
+        return;
+    };
+    let shared = &mut *shared;
+    let software = match &shared.stage {
+        Stage::Ready(viewer) => Some(viewer.session.gpu().description.software),
+        Stage::Loading(_) => None,
+    };
+    if software == Some(false) {
+        return;
+    }
+    // Until it is known who paints, both keep their textures.
+    shared.painter.update(&output.textures_delta);
+    if let Stage::Ready(viewer) = &shared.stage {
+        for (i, (picture, uploaded)) in (0..).zip(viewer.pictures().into_iter().zip(&mut shared.uploaded)) {
+            if picture.version != *uploaded {
+                *uploaded = picture.version;
+                shared.painter.set_user(i, (picture.width, picture.height), &picture.rgba);
+            }
+        }
+        let size = (window.physical_width() as usize, window.physical_height() as usize);
+        let pixels = shared.painter.paint(&output.paint_jobs, size, window.scale_factor());
+        let mut frame = painted.lock();
+        frame.size = [window.physical_width(), window.physical_height()];
+        frame.rgba.clear();
+        frame.rgba.extend_from_slice(pixels);
+        drop(frame);
+        shared.painter.free(&output.textures_delta);
+        output.textures_delta = egui::TexturesDelta::default();
+        output.paint_jobs.clear();
+    }
+}
+
+/// The last picture of the CPU painter, on its way to the render world.
+#[derive(Default)]
+struct Frame {
+    size: [u32; 2],
+    rgba: Vec<u8>,
+}
+
+#[derive(Resource, Clone, Default)]
+struct Painted(Arc<Mutex<Frame>>);
+
+impl Painted {
+    fn lock(&self) -> MutexGuard<'_, Frame> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes the painted picture into the camera's target before anything is drawn on it.
+fn hand_over(painted: Res<Painted>, queue: Res<RenderQueue>, targets: Query<&ViewTarget>) {
+    let frame = painted.lock();
+    for target in &targets {
+        let texture = target.main_texture();
+        if [texture.width(), texture.height()] != frame.size || frame.rgba.is_empty() {
+            continue;
+        }
+        let rows = TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(frame.size[0] * 4), rows_per_image: None };
+        let size = Extent3d { width: frame.size[0], height: frame.size[1], depth_or_array_layers: 1 };
+        queue.write_texture(texture.as_image_copy(), &frame.rgba, rows, size);
     }
 }
 
