@@ -47,13 +47,14 @@ impl Presses {
 /// user what happens.
 ///
 /// # Errors
-/// When the operating system refuses, or another handler is there.
+/// When the operating system refuses, or this was called before.
 pub fn install(announce: impl Fn() + Send + 'static) -> Result<(), InterruptError> {
     let handler = move || match PRESSES.press() {
         Answer::AskToStop => announce(),
         Answer::ExitNow => std::process::exit(EXIT_CODE),
     };
-    Ok(ctrlc::try_set_handler(handler)?)
+    // Takes over also where the signal was ignored: shells start background jobs like that.
+    Ok(ctrlc::set_handler(handler)?)
 }
 
 /// Whether to stop after the current step.
