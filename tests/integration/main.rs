@@ -3,3 +3,4 @@
 mod command_line;
 mod rendering;
 mod rooms;
+mod training;

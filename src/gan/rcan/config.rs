@@ -161,7 +161,7 @@ impl RcanConfig {
     pub fn preset(preset: Preset) -> Self {
         let (size, generator, strides) = match preset {
             Preset::Cpu => {
-                let filters = vec![32, 64, 128, 256];
+                let filters = vec![24, 48, 96, 192];
                 let config =
                     GeneratorConfig { filters, strided: 2, bottleneck: 1, stem_kernel: 5, head_kernel: 5, refine: 1 };
                 (64, config, vec![2, 2, 2, 1])
@@ -172,6 +172,14 @@ impl RcanConfig {
                     GeneratorConfig { filters, strided: 2, bottleneck: 2, stem_kernel: 7, head_kernel: 7, refine: 0 };
                 (472, config, vec![2, 2, 2, 2])
             }
+        };
+        // Losses are means here, and the paper does not say over what it sums. Measured at 64x64 after 500 steps, the
+        // gradient of the adversary at the generated image has 60 times the norm of the pairwise error's when both have
+        // weight 1 (`gradient/image_by_*` in the metrics). The small preset brings it below the pairwise error, and adds
+        // a tenth of the constant offset, which the pairwise error does not see and a weak adversary hardly corrects.
+        let (gan, offset) = match preset {
+            Preset::Cpu => (0.005, 0.1),
+            Preset::Paper => (1.0, 0.0),
         };
         Self {
             preset,
@@ -185,7 +193,7 @@ impl RcanConfig {
             ema_decay: 0.998,
             reuse: 2.0,
             pool_blocks: 6,
-            weights: LossWeights { image: 1.0, mask: 1.0, depth: 1.0, gan: 1.0, offset: 0.0 },
+            weights: LossWeights { image: 1.0, mask: 1.0, depth: 1.0, gan, offset },
             generator,
             discriminator: DiscriminatorConfig { filters: vec![32, 32, 64, 128], strides, scales: 3 },
             adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },

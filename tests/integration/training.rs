@@ -1,0 +1,134 @@
+//! `train rcan`, `eval translation` and `translate` as a user calls them: killed and resumed to the same bytes.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A network small enough for a test.
+const SMALL: [&str; 30] = [
+    "--batch",
+    "4",
+    "--seed",
+    "3",
+    "--set",
+    "rcan.size=32",
+    "--set",
+    "rcan.generator.filters=[8, 12, 16]",
+    "--set",
+    "rcan.discriminator.filters=[8, 8]",
+    "--set",
+    "rcan.discriminator.strides=[2, 2]",
+    "--set",
+    "rcan.discriminator.scales=2",
+    "--set",
+    "rcan.generator.strided=1",
+    "--set",
+    "data.environments=4",
+    "--set",
+    "rcan.pool_blocks=2",
+    "--set",
+    "rcan.reuse=0.5",
+    "--set",
+    "checkpoint_every=4",
+    "--set",
+    "log_every=2",
+    "--set",
+    "picture_every=10",
+    "--set",
+    "rcan.warmup_steps=5",
+];
+
+fn bingrasp(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bingrasp"));
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(words: &[&str]) -> Output {
+    bingrasp(words).output().expect("the binary runs")
+}
+
+fn sound(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn train<'a>(out: &'a str, extra: &[&'a str]) -> Vec<&'a str> {
+    ["train", "rcan", "--out", out].into_iter().chain(extra.iter().copied()).collect()
+}
+
+/// The checksums of the checkpoint after the last step: SHA-256 of every file in it.
+fn checksums(run: &str, step: u64) -> String {
+    let path = Path::new(run).join(format!("checkpoints/step-{step:09}/checksums.txt"));
+    std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+#[test]
+fn training_killed_anywhere_resumes_to_the_same_checkpoint_and_translates() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (whole, killed) = (place("whole"), place("killed"));
+    let steps = [&SMALL[..], &["--steps", "24"]].concat();
+    let report = sound(&run(&train(&whole, &[&steps[..], &["--json"]].concat())));
+    assert!(report.contains("\"complete\": true") && report.contains("validation/ssim"), "{report}");
+
+    // Killed without warning as soon as there is a checkpoint.
+    let mut child = bingrasp(&train(&killed, &steps)).spawn().expect("the binary runs");
+    let begun = Instant::now();
+    while std::fs::read_dir(Path::new(&killed).join("checkpoints")).map_or(0, Iterator::count) == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(300), "no checkpoint came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
+
+    // Other settings than those it was started with are refused, and nothing changes.
+    let refused = run(&train(&killed, &["--resume", "--batch", "8"]));
+    assert_eq!(refused.status.code(), Some(2));
+    sound(&run(&train(&killed, &["--resume"])));
+    assert_eq!(checksums(&whole, 23), checksums(&killed, 23));
+    let metrics = |run: &str| std::fs::read(Path::new(run).join("metrics.jsonl")).expect("metrics");
+    assert!(metrics(&whole) == metrics(&killed), "metrics differ");
+    assert!(Path::new(&killed).join("report.md").is_file());
+
+    // A second run must not write over the first.
+    assert!(!run(&train(&whole, &steps)).status.success());
+
+    let json = sound(&run(&["eval", "translation", "--checkpoint", &whole, "--count", "10", "--json"]));
+    let report: serde_json::Value = serde_json::from_str(&json).expect("one JSON object");
+    for figure in ["psnr", "ssim", "object_iou", "mean_iou", "depth_mae_m", "vanish_rate", "ghost_rate"] {
+        assert!(report[figure].is_number(), "{figure} is missing in {json}");
+    }
+    assert_eq!(report["frames"], 10);
+    assert!(Path::new(report["sheet"].as_str().expect("a path")).is_file());
+
+    let (photos, out) = (place("photos"), place("translated"));
+    std::fs::create_dir(&photos).expect("a folder");
+    image::RgbImage::from_fn(80, 60, |x, y| image::Rgb([x as u8, y as u8, 99]))
+        .save(Path::new(&photos).join("a.png"))
+        .expect("a picture");
+    std::fs::write(Path::new(&photos).join("b.jpg"), b"no picture").expect("a file");
+    let output = run(&["translate", "--checkpoint", &whole, &photos, &out]);
+    assert_eq!(output.status.code(), Some(1), "the broken picture counts as a failure");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("b.jpg"));
+    for part in ["", "mask", "depth"] {
+        let picture = image::open(Path::new(&out).join(part).join("a.png")).expect("a result");
+        assert_eq!((picture.width(), picture.height()), (32, 32));
+    }
+}
+
+#[test]
+fn training_from_a_data_set_takes_its_pairs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (pairs, out) = (place("pairs"), place("run"));
+    sound(&run(&["dataset", "--out", &pairs, "--count", "48", "--size", "32", "--envs", "4"]));
+    let words = [&SMALL[..], &["--steps", "3", "--data", &pairs]].concat();
+    sound(&run(&train(&out, &words)));
+    // Pairs of another size are refused before anything is written.
+    let other = place("other");
+    let words = [&SMALL[..], &["--steps", "3", "--data", &pairs, "--set", "rcan.size=64"]].concat();
+    let refused = run(&train(&other, &words));
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(!Path::new(&other).exists());
+}
