@@ -158,13 +158,19 @@ impl Offscreen {
             match order {
                 Some(Order::Screenshot(path)) => self.screenshot(&path)?,
                 Some(Order::State(path)) => write_atomic(&path, &serde_json::to_vec_pretty(&State::of(&self.viewer))?)?,
-                Some(Order::Close) => return Ok(()),
+                Some(Order::Close) => break,
                 Some(Order::Send(_)) | None => {}
             }
             if let Some(path) = self.viewer.wishes.screenshot.take() {
                 self.screenshot(&path)?;
                 self.viewer.session.say(format!("Screenshot: {}", path.display()));
             }
+            if let Some(text) = self.viewer.wishes.copy.take() {
+                println!("{text}");
+            }
+        }
+        if let Some(recorder) = self.viewer.recorder.take() {
+            recorder.stop()?;
         }
         Ok(())
     }

@@ -112,9 +112,9 @@ impl Painter {
             self.canvas = vec![255; width * height * 4];
             self.tiles = vec![0; columns * height.div_ceil(TILE_HEIGHT)];
         }
+        let (mut canvas, mut tiles) = (std::mem::take(&mut self.canvas), std::mem::take(&mut self.tiles));
         let items: Vec<Item<'_>> =
             primitives.iter().filter_map(|primitive| self.item(primitive, size, scale)).collect();
-        let (mut canvas, mut tiles) = (std::mem::take(&mut self.canvas), std::mem::take(&mut self.tiles));
         let bands = canvas.par_chunks_mut((width * 4 * TILE_HEIGHT).max(1));
         bands.zip(tiles.par_chunks_mut(columns.max(1))).enumerate().for_each(|(band, (pixels, tiles))| {
             let top = band * TILE_HEIGHT;

@@ -206,11 +206,11 @@ impl Stage {
         self.ticks += 1;
         if self.world.is_done() {
             self.since_done += 1;
-        } else if !self.busy {
-            if let Some(action) = self.decide() {
-                self.record(Event::Act(action));
-                self.begin(&action);
-            }
+        } else if !self.busy
+            && let Some(action) = self.decide()
+        {
+            self.record(Event::Act(action));
+            self.begin(&action);
         }
         let idle = !self.busy;
         if idle && self.stir == 0 && self.pull.is_none() {

@@ -245,7 +245,8 @@ impl RcanConfig {
         if !(0.0..1.0).contains(&self.ema_decay) || !(0.0..=1.0).contains(&self.final_rate) {
             return bad("ema_decay must be in [0, 1) and final_rate in [0, 1]".into());
         }
-        if !(self.reuse > 0.0 && self.reuse <= 1e6) || !(1..=10_000).contains(&self.pool_blocks) {
+        let reuse_is_possible = self.reuse > 0.0 && self.reuse <= 1e6;
+        if !reuse_is_possible || !(1..=10_000).contains(&self.pool_blocks) {
             return bad("reuse must be above 0 and pool_blocks from 1 to 10000".into());
         }
         self.depth.validate()

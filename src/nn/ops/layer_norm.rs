@@ -223,6 +223,9 @@ pub(crate) fn softmax_block<T: Real>(x: &[T], inner: usize, y: &mut [T]) {
         }
     }
     for y in y.chunks_exact_mut(inner) {
-        y.iter_mut().zip(&total).for_each(|(y, &total)| *y = *y / total);
+        y.iter_mut().zip(&total).for_each(|(y, &total)| {
+            let share = *y / total;
+            *y = share;
+        });
     }
 }

@@ -169,7 +169,8 @@ fn max_plane<T: Real>(
                 let row = (oy * sy + ky) * w + ox * sx;
                 for index in row..row + kw {
                     // NaN wins, as in PyTorch: it must not vanish here.
-                    if from[index] > from[best] || from[index] != from[index] {
+                    let is_nan = from[index].partial_cmp(&from[index]).is_none();
+                    if from[index] > from[best] || is_nan {
                         best = index;
                     }
                 }

@@ -54,10 +54,6 @@ impl Contact {
     pub fn middle(&self) -> Vec2 {
         0.5 * (self.low + self.high)
     }
-
-    pub fn size(&self) -> Vec2 {
-        self.high - self.low
-    }
 }
 
 /// Both pads' contacts: the one on the -x side, the one on the +x side.
@@ -187,7 +183,7 @@ mod tests {
         let section = cutter.cut(&triangles, frame, 0.01, [0.01, 0.04]).expect("there is a box");
         assert!((section.near.x + 0.03).abs() < 1e-6 && (section.far.x - 0.01).abs() < 1e-6);
         assert!((section.far.squareness - 1.0).abs() < 1e-5 && (section.near.squareness - 1.0).abs() < 1e-5);
-        assert!(section.far.size().distance(Vec2::new(0.02, 0.03)) < 1e-5);
+        assert!((section.far.high - section.far.low).distance(Vec2::new(0.02, 0.03)) < 1e-5);
         assert!(section.far.middle().distance(Vec2::new(0.0, 0.025)) < 1e-5);
         // Closing along y: 10 cm.
         let across = JawFrame::new(centre.truncate(), std::f32::consts::FRAC_PI_2);

@@ -339,10 +339,9 @@ impl<T: Real> Saved<T> {
         for _ in &self.inputs {
             gradients.push(Some(token()?));
         }
-        for tensor in [Some(&self.weight), self.bias.as_ref(), self.gamma.as_ref(), self.beta.as_ref()] {
-            if let Some(tensor) = tensor {
-                gradients.push(Some(tensor.zeros_like()?));
-            }
+        let parameters = [Some(&self.weight), self.bias.as_ref(), self.gamma.as_ref(), self.beta.as_ref()];
+        for tensor in parameters.into_iter().flatten() {
+            gradients.push(Some(tensor.zeros_like()?));
         }
         Ok(gradients)
     }
