@@ -65,8 +65,6 @@ impl SimConfig {
             // by millimetres.
             contact_softness: SpringCoefficients { natural_frequency: 200.0, damping_ratio: 10.0 },
             static_contact_softness: SpringCoefficients { natural_frequency: 2000.0, damping_ratio: 10.0 },
-            // Contacts are seen 6 mm ahead: what falls or is struck covers 4 mm a tick.
-            normalized_prediction_distance: 0.06,
             // 3 m/s: 1.6 mm a substep, far less than any wall.
             normalized_max_linear_velocity: 30.0,
             normalized_max_corrective_velocity: 3.0,
