@@ -13,6 +13,7 @@
 //! sideways with what it holds.
 
 use super::config::SimConfig;
+use super::motion::{Profile, Station};
 use super::physics::{Physics, from_rapier, gripper_groups, to_rapier};
 use crate::contract::Pose;
 use crate::scene::arm::wrap;
@@ -33,54 +34,6 @@ const SPEED_GAIN: f32 = 2_000.0;
 
 /// The path is given up when the palm lags behind it by this, metres.
 const STOP_LAG: f32 = 0.005;
-
-/// A straight way with a trapezoidal speed, at rest at both ends.
-#[derive(Clone, Copy, Debug, Default)]
-struct Profile {
-    distance: f32,
-    speed: f32,
-    acceleration: f32,
-    duration: f32,
-}
-
-impl Profile {
-    fn new(distance: f32, speed: f32, acceleration: f32) -> Self {
-        // The speed that is reached when there is no room for the highest.
-        let speed = speed.min((distance * acceleration).sqrt());
-        let duration = if distance > 0.0 { distance / speed + speed / acceleration } else { 0.0 };
-        Self { distance, speed, acceleration, duration }
-    }
-
-    /// Way covered after `time`.
-    fn at(&self, time: f32) -> f32 {
-        let ramp = |t: f32| 0.5 * self.acceleration * t * t;
-        let ramp_time = if self.acceleration > 0.0 { self.speed / self.acceleration } else { 0.0 };
-        if time <= 0.0 {
-            0.0
-        } else if time >= self.duration {
-            self.distance
-        } else if time < ramp_time {
-            ramp(time)
-        } else if time > self.duration - ramp_time {
-            self.distance - ramp(self.duration - time)
-        } else {
-            ramp(ramp_time) + self.speed * (time - ramp_time)
-        }
-    }
-}
-
-/// Where the gripper is and where it is asked to be: position of the point between the tips, and yaw.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Station {
-    pub position: Vec3,
-    pub yaw: f32,
-}
-
-impl Station {
-    pub fn pose(self) -> Pose {
-        Pose::new(self.position, Quat::from_rotation_z(self.yaw))
-    }
-}
 
 pub(super) struct Gripper {
     description: GripperDescription,
@@ -426,22 +379,5 @@ impl Gripper {
         } else {
             (self.still, self.still_at) = (0, mean);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_profile_is_a_trapezoid() {
-        // 1 m at up to 1 m/s with 2 m/s^2: half a second of ramp at both ends (0.25 m each), half a second between.
-        let profile = Profile::new(1.0, 1.0, 2.0);
-        assert!((profile.duration - 1.5).abs() < 1e-6);
-        assert!((profile.at(0.5) - 0.25).abs() < 1e-6 && (profile.at(1.0) - 0.75).abs() < 1e-6);
-        // 0.08 m at 10 m/s^2 never reaches 2 m/s: a triangle of 2 sqrt(0.08 / 10) s.
-        let short = Profile::new(0.08, 2.0, 10.0);
-        assert!((short.duration - 0.178_885).abs() < 1e-5);
-        assert!((short.at(0.5 * short.duration) - 0.04).abs() < 1e-6);
     }
 }

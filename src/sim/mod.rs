@@ -8,6 +8,7 @@ pub mod checks;
 mod config;
 pub mod evaluate;
 mod gripper;
+mod motion;
 mod physics;
 pub mod plugin;
 pub mod policy;

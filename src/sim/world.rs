@@ -4,42 +4,22 @@
 //! and what is to be drawn on them. Two worlds share nothing, so they may be stepped on any threads in any order.
 
 use super::config::SimConfig;
-use super::gripper::{Gripper, Station};
+use super::gripper::Gripper;
+use super::motion::Station;
 use super::physics::Physics;
-use crate::contract::{Action, GripperCommand, GripperState, Pose, Rng, Seed, Step, Surface, VisualPart};
+use crate::contract::{Pose, Rng, Seed, Step, Surface, VisualPart};
 use crate::objects::ObjectModel;
 use crate::scene::parts::{arm_poses, fixed_parts};
-use crate::scene::{ArmPose, BinDescription, Bodies, CellDescription, instance};
+use crate::scene::{ArmPose, Bodies, CellDescription, instance};
 use bevy::prelude::Component;
-use glam::{Quat, Vec3};
+use glam::Vec3;
 use std::sync::Arc;
 
+mod episode;
 mod hand;
+mod queries;
 
-/// What the machine that carries out a step is doing.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Phase {
-    /// Waits for an action.
-    Ready,
-    /// Carries out an action; `judge` when the episode ends with it. In this and the next phases `free` says that
-    /// nothing but the gripper moves and it meets nothing, so that there is no physics to be done.
-    Moving {
-        ticks: u32,
-        judge: bool,
-        free: bool,
-    },
-    /// The arm rises to be judged.
-    Lifting {
-        ticks: u32,
-        free: bool,
-    },
-    /// Holds still in the air.
-    Holding {
-        ticks: u32,
-        free: bool,
-    },
-    Done,
-}
+use episode::Phase;
 
 /// One simulated cell.
 #[derive(Component)]
@@ -207,224 +187,11 @@ impl GraspWorld {
         }
     }
 
-    /// Carries out one action to its end. After the last step of an episode this does nothing but repeat its outcome
-    /// until the next reset.
-    pub fn step(&mut self, action: &Action) -> Step {
-        self.begin_step(action);
-        loop {
-            if let Some(step) = self.advance(u32::MAX) {
-                return step;
-            }
-        }
-    }
-
-    /// Takes an action without moving anything yet; [`Self::advance`] carries it out. For viewers, which draw between.
-    pub fn begin_step(&mut self, action: &Action) {
-        if self.phase != Phase::Ready {
-            return;
-        }
-        self.tick += 1;
-        let last = self.tick >= u64::from(self.config.max_steps);
-        let goal = self.goal_of(action);
-        let Some(gripper) = &mut self.gripper else { return };
-        let here = gripper.station(&self.physics);
-        let closed = gripper.closed();
-        match action.gripper {
-            GripperCommand::Keep => {}
-            GripperCommand::Close => gripper.command(true),
-            GripperCommand::Open => gripper.command(false),
-        }
-        let still = closed == gripper.closed();
-        // A policy that ends the episode has said that it is where it wants to be.
-        let goal = if action.terminate { Station { position: here.position, ..here } } else { goal };
-        gripper.go(here, goal);
-        let free = still && self.way_is_free();
-        self.phase = Phase::Moving { ticks: 0, judge: action.terminate || last, free };
-    }
-
-    /// Whether everything rests and the gripper meets nothing on its way to its goal.
-    fn way_is_free(&self) -> bool {
-        const MARGIN: f32 = 0.005;
-        let Some(gripper) = &self.gripper else { return true };
-        if !(self.physics.all_asleep() && gripper.at_rest(&self.physics)) {
-            return false;
-        }
-        let bounds = gripper.swept_bounds(MARGIN);
-        let clear_of_bins = self.cell.bins.iter().zip(&self.divider_offsets).all(|(bin, &offset)| {
-            let half = bin.half_size();
-            bounds.iter().all(|(low, high)| {
-                let (low, high) = (*low - bin.position, *high - bin.position);
-                let inside = low.truncate().cmpge(-half).all() && high.truncate().cmple(half).all() && low.z > 0.0;
-                let beside_divider = bin.divider.is_none_or(|divider| {
-                    let reach = 0.5 * divider.thickness;
-                    low.z > divider.height || low.y > offset + reach || high.y < offset - reach
-                });
-                low.z > bin.wall_height || (inside && beside_divider)
-            })
-        });
-        clear_of_bins
-            && (0..self.models.len()).all(|index| {
-                let (low, high) = self.physics.object_bounds(index);
-                bounds.iter().all(|(from, to)| low.cmpgt(*to).any() || high.cmplt(*from).any())
-            })
-    }
-
-    /// The arm rises above the rim, gently: what is held should not be shaken off by the judgement.
-    fn lift(&mut self) {
-        let height = self.highest_rim() + self.cell.motion.lift_height;
-        if let Some(gripper) = &mut self.gripper {
-            let here = gripper.station(&self.physics);
-            let up = Station { position: here.position.with_z(height.max(here.position.z)), yaw: here.yaw };
-            gripper.go_gently(here, up);
-        }
-        self.phase = Phase::Lifting { ticks: 0, free: self.way_is_free() };
-    }
-
-    fn highest_rim(&self) -> f32 {
-        self.cell.bins.iter().map(BinDescription::rim_z).fold(f32::NEG_INFINITY, f32::max)
-    }
-
-    /// Where an action leads: displacement and rotation clamped, then the place held inside the workspace.
-    fn goal_of(&self, action: &Action) -> Station {
-        let limits = &self.cell.motion;
-        let base = self.station();
-        let translation = Vec3::from(action.translation_m);
-        // A policy that returns nonsense stays where it is.
-        let translation = if translation.is_finite() { translation } else { Vec3::ZERO };
-        let rotation = if action.rotation_rad.is_finite() { action.rotation_rad } else { 0.0 };
-        let wanted = base.position + translation.clamp(-limits.step_m, limits.step_m);
-        let yaw = base.yaw + rotation.clamp(-limits.step_rad, limits.step_rad);
-        Station { position: self.clamp_to_workspace(wanted), yaw: yaw.clamp(-limits.max_yaw_rad, limits.max_yaw_rad) }
-    }
-
-    /// The nearest place where the gripper may be: over a bin, between floor and ceiling.
-    pub fn clamp_to_workspace(&self, place: Vec3) -> Vec3 {
-        let limits = &self.cell.motion;
-        let inside = |bin: &BinDescription| {
-            let half = (bin.half_size() - limits.wall_margin).extend(0.0);
-            let (low, high) = (bin.position - half, bin.position + half);
-            place.clamp(
-                low + Vec3::Z * limits.floor_clearance,
-                high + Vec3::Z * limits.ceiling.max(limits.floor_clearance),
-            )
-        };
-        self.cell
-            .bins
-            .iter()
-            .map(inside)
-            .min_by(|a, b| a.distance_squared(place).total_cmp(&b.distance_squared(place)))
-            .unwrap_or(place)
-    }
-
-    /// Carries on with the step by at most `ticks` of physics. Returns its outcome when it is finished.
-    pub fn advance(&mut self, ticks: u32) -> Option<Step> {
-        let ticks_at_once = ticks == u32::MAX;
-        let mut left = ticks;
-        while left > 0 {
-            left -= 1;
-            match self.phase {
-                Phase::Ready | Phase::Done => return Some(self.last_step.clone()),
-                Phase::Moving { ticks, judge, free } => {
-                    self.motion_tick(free, ticks_at_once);
-                    self.phase = Phase::Moving { ticks: ticks + 1, judge, free };
-                    if self.gripper_finished() || ticks + 1 >= self.config.max_ticks_per_step {
-                        if judge {
-                            self.lift();
-                            continue;
-                        }
-                        self.phase = Phase::Ready;
-                        return Some(self.finish(self.config.step_reward, false, Vec::new()));
-                    }
-                }
-                Phase::Lifting { ticks, free } => {
-                    self.motion_tick(free, ticks_at_once);
-                    self.phase = Phase::Lifting { ticks: ticks + 1, free };
-                    if self.gripper_finished() || ticks + 1 >= 3 * self.config.rate_hz {
-                        self.held_offsets = self.offsets_from_gripper();
-                        self.phase = Phase::Holding { ticks: 0, free };
-                    }
-                }
-                Phase::Holding { ticks, free } => {
-                    self.motion_tick(free, ticks_at_once);
-                    self.phase = Phase::Holding { ticks: ticks + 1, free };
-                    let held = (ticks + 1) as f32 * self.config.dt() >= self.config.hold_seconds;
-                    if held || (free && ticks_at_once) {
-                        let grasped = self.held_clear();
-                        let reward =
-                            if grasped.is_empty() { self.config.failure_reward } else { self.config.success_reward };
-                        self.phase = Phase::Done;
-                        return Some(self.finish(reward, true, grasped));
-                    }
-                }
-            }
-            if !self.is_finite() {
-                self.phase = Phase::Done;
-                let mut step = self.finish(self.config.failure_reward, false, Vec::new());
-                step.truncated = true;
-                self.last_step = step.clone();
-                return Some(step);
-            }
-        }
-        self.publish();
-        None
-    }
-
-    /// One tick; where there is no physics to be done and nobody looks on, the whole motion.
-    fn motion_tick(&mut self, free: bool, at_once: bool) {
-        if !free {
-            self.physics_tick();
-        } else if let Some(gripper) = &mut self.gripper {
-            gripper.glide(&mut self.physics, if at_once { f32::INFINITY } else { self.config.dt() });
-        }
-    }
-
-    fn gripper_finished(&self) -> bool {
-        self.gripper.as_ref().is_none_or(Gripper::finished)
-    }
-
-    fn finish(&mut self, reward: f32, terminated: bool, grasped: Vec<usize>) -> Step {
-        self.publish();
-        self.last_step = Step { reward, terminated, truncated: false, grasped, tick: self.tick };
-        self.last_step.clone()
-    }
-
     pub(super) fn physics_tick(&mut self) {
         if let Some(gripper) = &mut self.gripper {
             gripper.drive(&mut self.physics, self.config.dt());
         }
         self.physics.tick();
-    }
-
-    /// One tick with the gripper driven from one place to another, whatever the acceleration.
-    #[cfg(test)]
-    pub(super) fn shake_tick(&mut self, from: Vec3, to: Vec3) {
-        let dt = self.config.dt();
-        if let Some(gripper) = &mut self.gripper {
-            let station = |position| Station { position, yaw: 0.0 };
-            gripper.force_path(station(from), station(to), dt);
-        }
-        self.physics_tick();
-    }
-
-    fn offsets_from_gripper(&self) -> Vec<Vec3> {
-        let gripper = self.gripper_pose().translation;
-        (0..self.models.len()).map(|i| self.physics.object_pose(i).translation - gripper).collect()
-    }
-
-    /// Objects whose lowest point is above every rim and that kept their place in the gripper during the hold.
-    fn held_clear(&self) -> Vec<usize> {
-        let rim = self.highest_rim();
-        let now = self.offsets_from_gripper();
-        (0..self.models.len())
-            .filter(|&i| {
-                let slip = self.held_offsets.get(i).map_or(f32::INFINITY, |then| then.distance(now[i]));
-                self.physics.lowest_point(i) > rim && slip < 0.02
-            })
-            .collect()
-    }
-
-    fn is_finite(&self) -> bool {
-        (0..self.models.len()).all(|i| self.physics.object_pose(i).is_finite()) && self.gripper_pose().is_finite()
     }
 
     /// Writes the poses that viewers and renderers read.
@@ -457,48 +224,6 @@ impl GraspWorld {
         self.gripper
             .as_ref()
             .map_or(Station { position: Vec3::ZERO, yaw: 0.0 }, |gripper| gripper.station(&self.physics))
-    }
-
-    /// The gripper's frame: origin midway between the tips, z up, x the closing direction.
-    pub fn gripper_pose(&self) -> Pose {
-        self.gripper.as_ref().map_or(Pose::IDENTITY, |gripper| gripper.palm_pose(&self.physics))
-    }
-
-    /// Rotation about the vertical, followed over full turns.
-    pub fn gripper_yaw(&self) -> f32 {
-        self.station().yaw
-    }
-
-    pub fn gripper_state(&self) -> GripperState {
-        let floor = self.cell.bins.first().map_or(0.0, |bin| bin.position.z);
-        GripperState {
-            closed: self.gripper.as_ref().is_some_and(Gripper::closed),
-            height_m: self.gripper_pose().translation.z - floor,
-            aperture_m: self.gripper.as_ref().map_or(0.0, |gripper| gripper.aperture(&self.physics)),
-        }
-    }
-
-    /// Force that each finger and the palm feel from what they touch, newtons: fingers 0 and 1, palm.
-    pub fn contact_forces(&self) -> [f32; 3] {
-        let Some(gripper) = &self.gripper else { return [0.0; 3] };
-        gripper.colliders().map(|collider| {
-            let pairs = self.physics.world.narrow_phase.contact_pairs_with(collider);
-            pairs.map(|pair| pair.total_impulse_magnitude()).sum::<f32>() / self.config.dt()
-        })
-    }
-
-    /// Points in the world where bodies touch, for overlays.
-    pub fn contact_points(&self) -> Vec<Vec3> {
-        let mut points = Vec::new();
-        for pair in self.physics.world.contact_pairs() {
-            for manifold in pair.solver_manifolds() {
-                let Some(collider) = self.physics.world.colliders.get(pair.collider1) else { continue };
-                let pose = *collider.position();
-                let pose = manifold.subshape_pos1().map_or(pose, |local| pose * *local);
-                points.extend(manifold.points.iter().filter(|p| p.dist < 0.0005).map(|p| pose * p.local_p1));
-            }
-        }
-        points
     }
 
     pub fn cell(&self) -> &Arc<CellDescription> {
@@ -545,34 +270,5 @@ impl GraspWorld {
 
     pub fn last_step(&self) -> &Step {
         &self.last_step
-    }
-
-    /// The flange's frame.
-    pub fn wrist_pose(&self) -> Pose {
-        let (translation, rotation) = {
-            let pose = self.gripper_pose() * self.cell.gripper.gripper_from_flange();
-            (pose.translation, pose.rotation)
-        };
-        Pose::new(translation, Quat::normalize(rotation))
-    }
-}
-
-/// What the planner and the checks ask.
-impl GraspWorld {
-    /// Highest point of an object's collision shape, world z.
-    pub fn highest_point(&self, index: usize) -> f32 {
-        let pose = self.physics.object_pose(index);
-        let corners = &self.physics.objects[index].corners;
-        corners.iter().map(|&corner| pose.transform_point(corner).z).fold(f32::NEG_INFINITY, f32::max)
-    }
-
-    /// Whether a box (half extents, centre, rotation) touches neither the cell nor any object but `ignored`.
-    pub fn is_free(&self, half: Vec3, centre: Vec3, rotation: Quat, ignored: Option<usize>) -> bool {
-        self.physics.is_free(half, Pose::new(centre, rotation), ignored)
-    }
-
-    /// Whether a box touches no wall, floor or divider.
-    pub fn is_clear_of_cell(&self, half: Vec3, centre: Vec3, rotation: Quat) -> bool {
-        self.physics.is_clear_of_cell(half, Pose::new(centre, rotation))
     }
 }
