@@ -7,9 +7,9 @@ use crate::objects::ObjectModel;
 use crate::render::{Anchors, Gpu, RenderConfig, SceneView, TiledRenderer};
 use crate::scene::CameraDescription;
 use crate::sim::GraspWorld;
-use bevy::ecs::batching::BatchingStrategy;
 use bevy::prelude::*;
 use glam::Vec3;
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// What an environment is to do in the next update.
@@ -116,28 +116,28 @@ pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
     Ok(app)
 }
 
+/// On rayon's threads, all of the cores: of two cores, Bevy's compute pool would get one.
 fn advance(mut environments: Query<(&mut GraspWorld, &mut Command, &mut Episode)>) {
+    let mut environments: Vec<_> = environments.iter_mut().collect();
     // One environment a task: resets and steps differ in length.
-    environments.par_iter_mut().batching_strategy(BatchingStrategy::fixed(1)).for_each(
-        |(mut world, mut command, mut episode)| {
-            match std::mem::take(&mut *command) {
-                Command::Idle => return,
-                Command::Reset { objects, seed } => {
-                    world.reset(&objects, seed);
-                    episode.begin(&world, seed);
-                }
-                Command::NextAttempt { returned, seed } => {
-                    world.next_attempt(&returned, seed);
-                    episode.begin(&world, seed);
-                }
-                Command::Act(action) => {
-                    episode.last_step = world.step(&action);
-                    episode.gripper_before = episode.gripper_now;
-                }
+    environments.par_iter_mut().with_max_len(1).for_each(|(world, command, episode)| {
+        match std::mem::take(&mut **command) {
+            Command::Idle => return,
+            Command::Reset { objects, seed } => {
+                world.reset(&objects, seed);
+                episode.begin(world, seed);
             }
-            episode.gripper_now = world.gripper_pose().translation;
-        },
-    );
+            Command::NextAttempt { returned, seed } => {
+                world.next_attempt(&returned, seed);
+                episode.begin(world, seed);
+            }
+            Command::Act(action) => {
+                episode.last_step = world.step(&action);
+                episode.gripper_before = episode.gripper_now;
+            }
+        }
+        episode.gripper_now = world.gripper_pose().translation;
+    });
 }
 
 impl Episode {

@@ -70,24 +70,26 @@ impl Plugin for SimPlugin {
 
 /// Asks each driver that has nothing pending.
 pub fn drive(mut environments: Query<(&GraspWorld, &mut Driver, &mut PendingAction, Option<&Pace>)>) {
-    environments.par_iter_mut().for_each(|(world, mut driver, mut pending, pace)| {
+    let mut environments: Vec<_> = environments.iter_mut().collect();
+    environments.par_iter_mut().for_each(|(world, driver, pending, pace)| {
         if world.is_done() || pending.0.is_some() || pace.is_some_and(|pace| pace.busy) {
             return;
         }
-        let Driver { policy, rng } = &mut *driver;
+        let Driver { policy, rng } = &mut **driver;
         pending.0 = Some(policy.act(world, rng));
     });
 }
 
 /// Carries out what is pending.
 pub fn step(mut environments: Query<(&mut GraspWorld, &mut PendingAction, &mut LastStep, Option<&mut Pace>)>) {
-    environments.par_iter_mut().for_each(|(mut world, mut pending, mut last, pace)| match pace {
+    let mut environments: Vec<_> = environments.iter_mut().collect();
+    environments.par_iter_mut().for_each(|(world, pending, last, pace)| match pace {
         None => {
             if let Some(action) = pending.0.take() {
                 last.0 = world.step(&action);
             }
         }
-        Some(mut pace) => {
+        Some(pace) => {
             if !pace.busy
                 && let Some(action) = pending.0.take()
             {

@@ -57,12 +57,17 @@ impl FolderSink {
             let file = OpenOptions::new().append(true).create(true).open(&path);
             file.map(|file| (path.clone(), file)).map_err(|e| FileError::io("open", path, e))
         };
+        let metadata = Layout::join(root, &layout.metadata());
         let logs = Logs {
             root: root.into(),
             folders,
             checksums: append(root.join(CHECKSUMS_NAME))?,
-            metadata: append(Layout::join(root, &layout.metadata()))?,
+            metadata: append(metadata.clone())?,
         };
+        // The names of the two must be as durable as what will be appended to them.
+        for folder in metadata.parent().into_iter().chain([root]) {
+            sync_folder(folder)?;
+        }
         Ok(Self {
             layout,
             root: root.into(),
