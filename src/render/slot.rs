@@ -117,7 +117,8 @@ impl Slot {
         for tile in tiles {
             let first_material = materials.len() as u32;
             materials.extend_from_slice(&tile.materials);
-            for (kind, record, visibility) in &tile.instances {
+            // Bins come first in a scene and are drawn last: objects and gripper stand before them.
+            for (kind, record, visibility) in tile.instances.iter().rev() {
                 let key = match kind {
                     DrawKind::Mesh(data) => (0, geometry.of_data(gpu, data)),
                     DrawKind::Sphere => (1, Geometry::SPHERE),
