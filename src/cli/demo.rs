@@ -1,16 +1,17 @@
 //! `bingrasp demo`: the main job from start to finish.
 
-use super::{Usage, common, dataset, domains, output};
+use super::{Usage, common, dataset, domains, eval_translation, output, train};
 use crate::collect::collect_pairs;
 use crate::data::paired::{PairWriter, check};
 use crate::env::GraspEnv;
 use crate::run::interrupt;
 use clap::Parser;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Simulates grasping in many bins, writes a paired dataset, checks it, and draws a contact sheet.
+/// Simulates grasping in many bins, writes a paired dataset, checks it, draws a contact sheet, and trains RCAN on the
+/// pairs for a moment.
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder for everything that the demo makes; replaced if it is an earlier demo's
@@ -30,16 +31,33 @@ struct DatasetWords {
     generate: dataset::GenerateArgs,
 }
 
+/// `demo` trains as `train rcan` would with these words.
+#[derive(Parser)]
+struct TrainWords {
+    #[command(flatten)]
+    train: train::rcan::Args,
+}
+
+/// And judges as `eval translation` would.
+#[derive(Parser)]
+struct JudgeWords {
+    #[command(flatten)]
+    judge: eval_translation::Args,
+}
+
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     dataset::stop_on_interrupt()?;
     let pairs = args.out.join("pairs");
+    let rcan = args.out.join("rcan");
     let sheet = args.out.join("sheet.png");
-    if pairs.exists() {
-        // Only a dataset of ours is replaced.
-        if !pairs.join("dataset.toml").is_file() {
-            return Err(Usage(format!("{} is not an earlier demo's; pass another --out", pairs.display())).into());
+    for (folder, mark) in [(&pairs, "dataset.toml"), (&rcan, "config.toml")] {
+        // Only what is ours is replaced.
+        if folder.exists() && !folder.join(mark).is_file() {
+            return Err(Usage(format!("{} is not an earlier demo's; pass another --out", folder.display())).into());
         }
-        std::fs::remove_dir_all(&pairs)?;
+    }
+    for folder in [&pairs, &rcan].into_iter().filter(|folder| folder.exists()) {
+        std::fs::remove_dir_all(folder)?;
     }
     let count = if args.small { 256 } else { 2000 };
     let (seed, out) = (args.seed.seed.to_string(), pairs.display().to_string());
@@ -71,5 +89,24 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (moments, size) = if args.small { (2, 128) } else { (4, 224) };
     domains::sheet(&picture, moments, size, args.seed.get())?;
     output::line(&format!("4. the same moments in every domain: {}", picture.display()))?;
-    Ok(ExitCode::from(u8::from(!report.is_ok())))
+    if !report.is_ok() {
+        return Ok(ExitCode::FAILURE);
+    }
+    drop(env);
+    learn(args, &pairs, &rcan)
+}
+
+/// A short training on the pairs, judged on unseen scenes.
+fn learn(args: &Args, pairs: &Path, run: &Path) -> anyhow::Result<ExitCode> {
+    let (minutes, frames) = if args.small { ("0.25", "64") } else { ("1.5", "300") };
+    let (seed, pairs, out) = (args.seed.seed.to_string(), pairs.display().to_string(), run.display().to_string());
+    let words = ["demo", "--out", &out, "--data", &pairs, "--minutes", minutes, "--seed", &seed];
+    output::line(&format!("5. training RCAN on those pairs: bingrasp train rcan {}", words[1..].join(" ")))?;
+    let done = train::rcan::run(&TrainWords::try_parse_from(words)?.train)?;
+    if done != ExitCode::SUCCESS {
+        return Ok(done);
+    }
+    let words = ["demo", "--checkpoint", &out, "--count", frames, "--seed", &seed];
+    output::line(&format!("6. on unseen scenes of test objects: bingrasp eval translation {}", words[1..].join(" ")))?;
+    eval_translation::run(&JudgeWords::try_parse_from(words)?.judge)
 }

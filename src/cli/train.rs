@@ -1,6 +1,6 @@
 //! `bingrasp train`: learners, from nothing to a run directory with checkpoints, figures, pictures and a report.
 
-mod rcan;
+pub mod rcan;
 mod source;
 
 use std::process::ExitCode;

@@ -292,14 +292,16 @@ fn opener(settings: &Settings) -> anyhow::Result<Opener> {
         let root = PathBuf::from(from);
         let config =
             PairReader::open(&root).with_context(|| format!("opening the data set in {from}"))?.config().clone();
-        if (config.width, config.height) != (size, size) {
+        let shrink = config.width / size;
+        if shrink == 0 || (config.width, config.height) != (size * shrink, size * shrink) {
             return Err(Usage(format!(
-                "the pairs in {from} are {}x{} and the network takes {size}x{size}; make a data set with --size {size}",
+                "the pairs in {from} are {}x{} and the network takes {size}x{size}; make a data set with --size {size} \
+                 or a multiple of it",
                 config.width, config.height
             ))
             .into());
         }
-        return Ok(Box::new(move || source::folder(&root, seed)));
+        return Ok(Box::new(move || source::folder(&root, shrink as usize, seed)));
     }
     let domain: Domain = text_of(settings, "source").parse().map_err(|e| Usage(format!("data.source: {e}")))?;
     let textures = text_of(settings, "textures");

@@ -70,6 +70,8 @@ impl FrameSource for Live {
 /// A data set, in a new random order every time round.
 struct Folder {
     reader: PairReader,
+    /// How many times larger its pictures are than the network's.
+    shrink: usize,
     seed: Seed,
     /// Positions below this one are trained on.
     train: usize,
@@ -77,8 +79,8 @@ struct Folder {
     round: Option<u64>,
 }
 
-/// Opens the data set in `root`.
-pub fn folder(root: &Path, seed: Seed) -> Result<BoxedSource, FrameError> {
+/// Opens the data set in `root`, its pictures made `shrink` times smaller.
+pub fn folder(root: &Path, shrink: usize, seed: Seed) -> Result<BoxedSource, FrameError> {
     let reader = PairReader::open(root).map_err(FrameError::source)?;
     if reader.len() < 10 {
         return Err(FrameError::source(format!(
@@ -88,13 +90,14 @@ pub fn folder(root: &Path, seed: Seed) -> Result<BoxedSource, FrameError> {
         )));
     }
     let train = reader.len() - (reader.len() / 10).min(HELD_OUT);
-    Ok(Box::new(Folder { reader, seed, train, order: Vec::new(), round: None }))
+    Ok(Box::new(Folder { reader, shrink, seed, train, order: Vec::new(), round: None }))
 }
 
 impl Folder {
     fn read(&self, positions: &[usize]) -> Result<FrameBatch, FrameError> {
         let pairs: Result<Vec<_>, _> = self.reader.read_many(positions).into_iter().collect();
-        to_frames(&pairs.map_err(FrameError::source)?).map_err(FrameError::source)
+        let frames = to_frames(&pairs.map_err(FrameError::source)?).map_err(FrameError::source)?;
+        Ok(if self.shrink == 1 { frames } else { frames.shrunk(self.shrink) })
     }
 
     /// The position of the `number`th pair that is drawn since the beginning.

@@ -101,6 +101,10 @@ pub struct GeneratorConfig {
     pub head_kernel: usize,
     /// 3x3 convolutions between the last skip and the heads.
     pub refine: usize,
+    /// The input image joins the features again after the last skip and before the heads: instance normalization takes
+    /// the mean and the contrast of every feature map away, and with them the absolute colours. Not in the paper.
+    #[serde(default)]
+    pub raw_input: bool,
 }
 
 /// One patch discriminator a scale.
@@ -162,14 +166,28 @@ impl RcanConfig {
         let (size, generator, strides) = match preset {
             Preset::Cpu => {
                 let filters = vec![24, 48, 96, 192];
-                let config =
-                    GeneratorConfig { filters, strided: 2, bottleneck: 1, stem_kernel: 5, head_kernel: 5, refine: 1 };
+                let config = GeneratorConfig {
+                    filters,
+                    strided: 2,
+                    bottleneck: 1,
+                    stem_kernel: 5,
+                    head_kernel: 5,
+                    refine: 1,
+                    raw_input: true,
+                };
                 (64, config, vec![2, 2, 2, 1])
             }
             Preset::Paper => {
                 let filters = vec![32, 64, 128, 256, 512, 1024];
-                let config =
-                    GeneratorConfig { filters, strided: 2, bottleneck: 2, stem_kernel: 7, head_kernel: 7, refine: 0 };
+                let config = GeneratorConfig {
+                    filters,
+                    strided: 2,
+                    bottleneck: 2,
+                    stem_kernel: 7,
+                    head_kernel: 7,
+                    refine: 0,
+                    raw_input: false,
+                };
                 (472, config, vec![2, 2, 2, 2])
             }
         };

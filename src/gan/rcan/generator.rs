@@ -72,6 +72,7 @@ pub struct Generator {
     mix: Vec<Block>,
     refine: Vec<Block>,
     heads: Conv2d,
+    raw_input: bool,
     size: usize,
     depth: DepthRange,
 }
@@ -80,7 +81,8 @@ impl Generator {
     /// # Errors
     /// A device that fails.
     pub fn new(config: &RcanConfig, seed: Seed, device: &Device) -> std::result::Result<Self, NnError> {
-        let GeneratorConfig { filters, strided, bottleneck, stem_kernel, head_kernel, refine } = &config.generator;
+        let GeneratorConfig { filters, strided, bottleneck, stem_kernel, head_kernel, refine, raw_input } =
+            &config.generator;
         let mut store = ParamStore::new(seed, device);
         let stem = Block::new(&mut store, "stem", Conv2dConfig::new(3, filters[0], *stem_kernel))?;
         let levels = filters.len();
@@ -91,13 +93,17 @@ impl Generator {
             down.push(Block::new(&mut store, &format!("down{level}"), conv)?);
         }
         let deepest = filters[levels - 1];
-        let mut around = |name: &str, count: usize, width: usize| {
+        let raw = if *raw_input { 3 } else { 0 };
+        let mut around = |name: &str, count: usize, width: usize, extra: usize| {
             (0..count)
-                .map(|i| Block::new(&mut store, &format!("{name}{i}"), Conv2dConfig::new(width, width, 3)))
+                .map(|i| {
+                    let inputs = width + if i == 0 { extra } else { 0 };
+                    Block::new(&mut store, &format!("{name}{i}"), Conv2dConfig::new(inputs, width, 3))
+                })
                 .collect::<std::result::Result<Vec<_>, _>>()
         };
-        let bottleneck = around("bottleneck", *bottleneck, deepest)?;
-        let refine = around("refine", *refine, filters[0])?;
+        let bottleneck = around("bottleneck", *bottleneck, deepest, 0)?;
+        let refine = around("refine", *refine, filters[0], raw)?;
         let (mut up, mut mix) = (Vec::new(), Vec::new());
         for level in (0..levels - 1).rev() {
             let (own, below) = (filters[level], filters[level + 1]);
@@ -105,9 +111,9 @@ impl Generator {
             mix.push(Block::new(&mut store, &format!("mix{level}"), Conv2dConfig::new(2 * own, own, 1))?);
         }
         let outputs = 3 + 1 + Class::COUNT;
-        let heads = Conv2d::new(store.root().sub("heads"), Conv2dConfig::new(filters[0], outputs, *head_kernel))?;
-        let (strided, size, depth) = (*strided, config.size, config.depth);
-        Ok(Self { store, stem, down, strided, bottleneck, up, mix, refine, heads, size, depth })
+        let heads = Conv2d::new(store.root().sub("heads"), Conv2dConfig::new(filters[0] + raw, outputs, *head_kernel))?;
+        let (strided, size, depth, raw_input) = (*strided, config.size, config.depth, *raw_input);
+        Ok(Self { store, stem, down, strided, bottleneck, up, mix, refine, heads, raw_input, size, depth })
     }
 
     pub fn store(&self) -> &ParamStore {
@@ -134,7 +140,8 @@ impl Generator {
 
     /// Image, depth and mask.
     fn maps(&self, x: &Value) -> Result<[Value; 3]> {
-        let mut x = self.stem.forward(&[x.into()])?;
+        let raw = x;
+        let mut x = self.stem.forward(&[raw.into()])?;
         let mut skips = Vec::with_capacity(self.down.len());
         for (index, block) in self.down.iter().enumerate() {
             let next = if index < self.strided {
@@ -156,10 +163,12 @@ impl Generator {
             };
             x = mix.forward(&[(&y).into(), skip.into()])?;
         }
-        for block in &self.refine {
-            x = block.forward(&[(&x).into()])?;
+        let inputs = if self.raw_input { 2 } else { 1 };
+        for (index, block) in self.refine.iter().enumerate() {
+            let count = if index == 0 { inputs } else { 1 };
+            x = block.forward(&[(&x).into(), raw.into()][..count])?;
         }
-        let maps = self.heads.forward(&x)?.to_tensor()?;
+        let maps = self.heads.forward_fused(&[(&x).into(), raw.into()][..inputs], None)?.to_tensor()?;
         let part = |first: usize, count: usize| Value::from_tensor(&maps.narrow(1, first, count)?.contiguous()?);
         Ok([
             activate(&part(0, 3)?, Activation::Tanh)?,
@@ -254,7 +263,8 @@ mod tests {
         let generator = Generator::new(&small(16), Seed(1), &Device::Cpu)?;
         let down = block(3, 8, 5) + block(8, 12, 3) + block(12, 16, 3) + block(16, 20, 3) + block(20, 20, 3);
         let up = block(20, 16, 3) + block(32, 16, 1) + block(16, 12, 3) + block(24, 12, 1);
-        let last = block(12, 8, 3) + block(16, 8, 1) + block(8, 8, 3) + 8 * 9 * 25 + 9;
+        // The image's three channels join before the last block and before the heads.
+        let last = block(12, 8, 3) + block(16, 8, 1) + block(8 + 3, 8, 3) + (8 + 3) * 9 * 25 + 9;
         assert_eq!(generator.store().parameter_count(), down + up + last);
         Ok(())
     }
@@ -278,6 +288,27 @@ mod tests {
             assert!(at(&out.mask, class)? >= at(&out.mask, c)?);
         }
         assert_eq!(t.depth_m[y * 16 + x], generator.depth_range().decode(at(&out.depth, 0)?));
+        Ok(())
+    }
+
+    /// The fixture holds weights that PyTorch loaded by name, and what it made of them: see `generator.py` beside it.
+    #[test]
+    fn pytorch_makes_the_same_of_the_same_weights() -> anyhow::Result<()> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/torch/generator.safetensors");
+        let tensors = candle_core::safetensors::load(path, &Device::Cpu)?;
+        let mut config = small(16);
+        config.generator.filters = vec![4, 6, 8];
+        let generator = Generator::new(&config, Seed(0), &Device::Cpu)?;
+        let weights: Vec<(String, Tensor)> = tensors
+            .iter()
+            .filter_map(|(name, tensor)| Some((name.strip_prefix("weights/")?.to_string(), tensor.clone())))
+            .collect();
+        generator.store().load_state(&weights)?;
+        let out = generator.forward(&Value::from_tensor(&tensors["source"])?)?;
+        for (ours, name) in [(out.image, "image"), (out.depth, "depth"), (out.mask, "mask")] {
+            let difference = (ours - &tensors[name])?.abs()?.max_all()?.to_scalar::<f32>()?;
+            assert!(difference < 2e-5, "{name} differs by {difference}");
+        }
         Ok(())
     }
 }

@@ -9,6 +9,8 @@ use crate::contract::{Rng, Seed};
 use super::loss;
 use super::*;
 
+mod pytorch;
+
 type Function = Box<dyn Fn(&[Value], &[Tensor]) -> Result<Tensor>>;
 
 /// One op on small inputs: some enter as values, some are plain tensors (weights). The function returns any tensor; the
@@ -142,10 +144,12 @@ fn cases(kind: OpKind) -> Vec<Case> {
                 linear(&v[0], &t[0], Some(&t[1]), Activation::None)?.to_tensor()
             }),
         ],
-        OpKind::Activation => [Activation::Relu, leaky, Activation::Tanh, Activation::Sigmoid]
-            .into_iter()
-            .map(|a| case("", &[&[3, 7]], &[], move |v, _| activate(&v[0], a)?.to_tensor()))
-            .collect(),
+        OpKind::Activation => {
+            [("relu", Activation::Relu), ("leaky", leaky), ("tanh", Activation::Tanh), ("sigmoid", Activation::Sigmoid)]
+                .into_iter()
+                .map(|(name, a)| case(name, &[&[3, 7]], &[], move |v, _| activate(&v[0], a)?.to_tensor()))
+                .collect()
+        }
         OpKind::Add => vec![case("", &[&[2, 5], &[2, 5]], &[], |v, _| {
             let sum = add(&v[0], &v[1])?;
             mul(&sum, &add(&sum, &v[0])?)?.to_tensor()
