@@ -27,12 +27,7 @@ pub fn progress(total: u64, unit: &'static str) -> ProgressBar {
 
 /// Largest resident memory of this process so far, GiB; 0 where the system does not tell.
 pub fn peak_memory_gib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<f64>().ok())
-        .map_or(0.0, |kib| kib / 1024.0 / 1024.0)
+    crate::run::memory::peak_gib()
 }
 
 /// The middle of the values; 0 for none.

@@ -4,6 +4,7 @@
 //! 130. A run that was stopped either way goes on from its last checkpoint.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 static PRESSES: Presses = Presses(AtomicU32::new(0));
 
@@ -43,24 +44,40 @@ impl Presses {
     }
 }
 
-/// Listens from now on; call it once, early. `announce` is called on the first press, from another thread, to tell the
-/// user what happens.
+/// Listens from now on; call it early. `announce` is called on the first press, from another thread, to tell the user
+/// what happens; a later call replaces it, for programs of several parts.
 ///
 /// A process that was told to outlive its terminal (`nohup`) keeps that: it listens to nothing, and a signal that ends
 /// it costs what was done since the last checkpoint. One that a script started in the background listens.
 ///
 /// # Errors
-/// When the operating system refuses, or this was called before.
+/// When the operating system refuses.
 pub fn install(announce: impl Fn() + Send + 'static) -> Result<(), InterruptError> {
     if ignored_signals().is_some_and(|ignored| ignores(ignored, SIGHUP)) {
         return Ok(());
     }
-    let handler = move || match PRESSES.press() {
-        Answer::AskToStop => announce(),
+    let first = lock(&ANNOUNCE).replace(Box::new(announce)).is_none();
+    if !first {
+        return Ok(());
+    }
+    let handler = || match PRESSES.press() {
+        Answer::AskToStop => {
+            if let Some(announce) = &*lock(&ANNOUNCE) {
+                announce();
+            }
+        }
         Answer::ExitNow => std::process::exit(EXIT_CODE),
     };
     // Shells start background jobs with Ctrl-C ignored; `try_set_handler` would take that for somebody's handler.
     Ok(ctrlc::set_handler(handler)?)
+}
+
+type Announce = Box<dyn Fn() + Send>;
+
+static ANNOUNCE: Mutex<Option<Announce>> = Mutex::new(None);
+
+fn lock(announce: &Mutex<Option<Announce>>) -> MutexGuard<'_, Option<Announce>> {
+    announce.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const SIGHUP: u32 = 1;

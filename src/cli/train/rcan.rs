@@ -40,7 +40,7 @@ pub struct Args {
     /// Stop after this many minutes of training; the learning rate falls with the clock
     #[arg(long)]
     minutes: Option<f64>,
-    /// Images a step [default: 16]
+    /// Images a step [default: 8 for cpu, 16 for paper]
     #[arg(long)]
     batch: Option<usize>,
     /// Leave the adversary out
@@ -80,9 +80,14 @@ struct Report {
     images_per_s: f64,
     seconds: f64,
     waiting_share: f64,
+    /// Share of the cores' time that nothing of this program used.
+    idle_share: f64,
     validation: serde_json::Map<String, serde_json::Value>,
     generator_parameters: usize,
     discriminator_parameters: usize,
+    /// After the first thousand steps of this process, at the end, and at most.
+    warm_memory_gib: f64,
+    last_memory_gib: f64,
     peak_memory_gib: f64,
     report: PathBuf,
     threads: usize,
@@ -118,9 +123,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         images_per_s: outcome.steps_here as f64 * settings.rcan.batch as f64 / seconds,
         seconds: outcome.seconds,
         waiting_share: outcome.waiting_s / seconds,
+        idle_share: 1.0 - outcome.processor_s / (seconds * rayon::current_num_threads() as f64),
         validation: outcome.validation.iter().map(|(name, value)| (name.clone(), (*value).into())).collect(),
         generator_parameters: trainer.learner().generator.store().parameter_count(),
         discriminator_parameters: trainer.learner().discriminator.store().parameter_count(),
+        warm_memory_gib: outcome.warm_gib,
+        last_memory_gib: outcome.last_gib,
         peak_memory_gib: output::peak_memory_gib(),
         report: report_path,
         threads: rayon::current_num_threads(),

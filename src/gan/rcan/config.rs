@@ -199,10 +199,12 @@ impl RcanConfig {
             Preset::Cpu => (0.005, 0.1),
             Preset::Paper => (1.0, 0.0),
         };
+        // At an equal number of images, half the batch and twice the steps learn faster at 64x64.
+        let batch = if preset == Preset::Cpu { 8 } else { 16 };
         Self {
             preset,
             size,
-            batch: 16,
+            batch,
             image_loss: ImageLoss::Mpse,
             learning_rate: 1e-3,
             discriminator_learning_rate: 2e-4,

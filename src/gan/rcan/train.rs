@@ -11,7 +11,7 @@ use super::learner::{RcanError, RcanLearner, StepFigures};
 use super::picture::{Row, sheet};
 use crate::contract::{FrameBatch, Seed};
 use crate::gan::frames::{BoxedSource, Frame, FrameError, FramePool, Prefetch};
-use crate::run::RunDir;
+use crate::run::{RunDir, memory};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Instant;
@@ -54,6 +54,8 @@ pub struct Settings {
 
 /// The learner's name in `config.toml`.
 pub const LEARNER: &str = "rcan";
+/// Steps of a process after which its memory has grown to what it needs.
+pub const WARM_STEPS: u64 = 1000;
 
 impl Settings {
     /// Reads the settings of the run in `root`.
@@ -115,6 +117,11 @@ pub struct Outcome {
     pub steps_here: u64,
     pub seconds: f64,
     pub waiting_s: f64,
+    /// Processor seconds of all threads meanwhile.
+    pub processor_s: f64,
+    /// Resident memory after [`WARM_STEPS`] steps (0 before that) and at the end, GiB.
+    pub warm_gib: f64,
+    pub last_gib: f64,
     /// The last validation by this process.
     pub validation: Vec<(String, f64)>,
 }
@@ -221,6 +228,7 @@ impl Trainer {
         watcher: &mut dyn Watcher,
     ) -> Result<Outcome, RcanError> {
         let started = Instant::now();
+        let processor_before = memory::processor_s();
         let first_step = self.step;
         let mut outcome = Outcome {
             ended: Ended::Complete,
@@ -228,6 +236,9 @@ impl Trainer {
             steps_here: 0,
             seconds: 0.0,
             waiting_s: 0.0,
+            processor_s: 0.0,
+            warm_gib: 0.0,
+            last_gib: 0.0,
             validation: Vec::new(),
         };
         if self.is_over(self.elapsed_s) {
@@ -251,6 +262,9 @@ impl Trainer {
             let done = self.settings.limits.progress(self.step, elapsed);
             let rate = config.rate_factor(self.step, done);
             let figures = self.learner.step(&batch, rate, self.step)?;
+            if self.step == first_step + WARM_STEPS {
+                outcome.warm_gib = memory::resident_gib();
+            }
             self.window.add(&figures);
             let step = self.step;
             self.step += 1;
@@ -284,6 +298,8 @@ impl Trainer {
         outcome.steps = self.step;
         outcome.steps_here = self.step - first_step;
         outcome.seconds = started.elapsed().as_secs_f64();
+        outcome.processor_s = memory::processor_s() - processor_before;
+        outcome.last_gib = memory::resident_gib();
         Ok(outcome)
     }
 
@@ -307,7 +323,8 @@ impl Trainer {
         let mut values = self.window.take();
         values.push(("rate/learning", learning_rate));
         self.run.scalars(step, &values)?;
-        Ok(self.run.timings(step, &[("speed/images per second", images_per_s)])?)
+        let timings = [("speed/images per second", images_per_s), ("memory/resident GiB", memory::resident_gib())];
+        Ok(self.run.timings(step, &timings)?)
     }
 
     /// Validation figures and a sheet of pictures.
