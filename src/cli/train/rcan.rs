@@ -85,7 +85,7 @@ struct Report {
     validation: serde_json::Map<String, serde_json::Value>,
     generator_parameters: usize,
     discriminator_parameters: usize,
-    /// After the first thousand steps of this process, at the end, and at most.
+    /// After 2,000 steps of this process, at the end, and at most.
     warm_memory_gib: f64,
     last_memory_gib: f64,
     peak_memory_gib: f64,

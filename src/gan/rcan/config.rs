@@ -324,6 +324,6 @@ mod tests {
         assert!((config.rate_factor(0, 0.0) - 0.1).abs() < 1e-12);
         assert!((config.rate_factor(500, 0.5) - 0.55).abs() < 1e-12);
         assert!((config.rate_factor(1000, 1.0) - 0.1).abs() < 1e-12);
-        assert_eq!(config.steps_per_block(768), 96);
+        assert_eq!(config.steps_per_block(768), 192);
     }
 }

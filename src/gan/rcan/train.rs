@@ -54,8 +54,8 @@ pub struct Settings {
 
 /// The learner's name in `config.toml`.
 pub const LEARNER: &str = "rcan";
-/// Steps of a process after which its memory has grown to what it needs.
-pub const WARM_STEPS: u64 = 1000;
+/// Steps of a process after which its memory has grown to what it needs: the pool of frames is full.
+pub const WARM_STEPS: u64 = 2000;
 
 impl Settings {
     /// Reads the settings of the run in `root`.
