@@ -34,6 +34,7 @@ pub fn show(ctx: &egui::Context, viewer: &mut Viewer) {
                 for (ui, (group, keys)) in columns.iter_mut().zip(HELP) {
                     theme::title(ui, group);
                     ui.add_space(2.0);
+                    ui.spacing_mut().interact_size.y = 18.0;
                     egui::Grid::new(group).num_columns(2).spacing(vec2(12.0, 5.0)).show(ui, |ui| {
                         for (key, what) in keys {
                             ui.label(RichText::new(*key).monospace().color(theme::ACCENT));

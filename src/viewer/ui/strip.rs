@@ -123,7 +123,8 @@ fn facts(viewer: &Viewer) -> [(&'static str, String); 4] {
 
 fn describe(action: &Action) -> String {
     let [x, y, z] = action.translation_m.map(|metres| (metres * 1e3).round() as i32);
-    let mut text = format!("{x:+} {y:+} {z:+} mm {:+.0}°", action.rotation_rad.to_degrees());
+    let degrees = action.rotation_rad.to_degrees().round() as i32;
+    let mut text = format!("{x:+} {y:+} {z:+} mm {degrees:+}°");
     match action.gripper {
         GripperCommand::Keep => {}
         GripperCommand::Close => text.push_str(" close"),

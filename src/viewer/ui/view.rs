@@ -163,12 +163,13 @@ fn channels(ui: &mut Ui, viewer: &mut Viewer, area: Rect) {
 fn key_help(ui: &mut Ui, area: Rect) {
     let keys = [("W A S D", "move"), ("Q E", "down, up"), ("⬅ ➡", "turn"), ("G", "grip"), ("Enter", "lift, judge")];
     floating(ui, "keys", (Align2::LEFT_BOTTOM, pos2(area.min.x + 8.0, area.max.y - 8.0)), |ui| {
-        ui.add_space(4.0);
+        ui.spacing_mut().item_spacing.x = 6.0;
         for (key, what) in keys {
-            ui.label(RichText::new(key).monospace().strong().color(theme::ACCENT));
+            ui.add_space(4.0);
+            ui.label(RichText::new(key).monospace().color(theme::ACCENT));
             ui.label(theme::muted(what));
-            ui.add_space(8.0);
         }
+        ui.add_space(4.0);
     });
 }
 
