@@ -251,6 +251,26 @@ mod tests {
     }
 
     #[test]
+    fn a_stretched_picture_is_interpolated() {
+        // A ramp of 8 texels, 20 apart, over 16 pixels: pixel i shows texel coordinate (i + 0.5) / 2.
+        let rgba: Vec<u8> = (0..64).flat_map(|i| [20 * (i % 8) as u8, 10, 200, 255]).collect();
+        let mut painter = painter();
+        painter.set_user(1, (8, 8), &rgba);
+        let whole = pass(|mesh| {
+            mesh.texture_id = TextureId::User(1);
+            let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+            mesh.add_rect_with_uv(Rect::from_min_max(pos2(0.0, 0.0), pos2(8.0, 8.0)), uv, Color32::WHITE);
+        });
+        let picture = painter.paint(&whole, (16, 16), 2.0).to_vec();
+        for x in 0..16 {
+            let expected = (20.0 * ((x as f32 + 0.5) / 2.0 - 0.5)).clamp(0.0, 140.0);
+            let [red, green, blue] = at(&picture, x, 7);
+            assert!((f32::from(red) - expected).abs() <= 1.0, "{x}: {red} {expected}");
+            assert_eq!((green, blue), (10, 200));
+        }
+    }
+
+    #[test]
     fn a_picture_at_its_own_size_is_copied_exactly() {
         let rgba: Vec<u8> = (0..16 * 16).flat_map(|i| [i as u8, 255 - i as u8, 7, 255]).collect();
         let mut painter = painter();

@@ -227,7 +227,10 @@ fn the_window_shows_what_the_screenshot_without_a_display_shows() {
     // The panels lie beside each other and differ.
     let column = |i: usize| -> Vec<f32> {
         let left = (12 + i * 164) / 16 + 1;
-        (35..42).flat_map(|row| (left..left + 8).map(move |c| (row, c))).map(|(row, c)| expected[row * 80 + c]).collect()
+        (35..42)
+            .flat_map(|row| (left..left + 8).map(move |c| (row, c)))
+            .map(|(row, c)| expected[row * 80 + c])
+            .collect()
     };
     for (i, j) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)] {
         let apart: f32 = column(i).iter().zip(column(j)).map(|(a, b)| (a - b).abs()).sum::<f32>() / 56.0;
@@ -291,11 +294,8 @@ fn scenes_commands_and_pairs_bring_it_back() {
     assert_eq!((was.orbit, was.look_seeds), (is.orbit, is.look_seeds));
     // So does the saved scene, with the object that was dropped by hand.
     let scene = first.path("bingrasp-view/scene-0001.json");
-    let opened = visit(
-        Host::Headless,
-        &["--open", &scene.display().to_string()],
-        "{\"state\": \"s.json\"}\n\"close\"\n",
-    );
+    let opened =
+        visit(Host::Headless, &["--open", &scene.display().to_string()], "{\"state\": \"s.json\"}\n\"close\"\n");
     let (saved, opened) = (first.state("saved"), opened.state("s"));
     assert_eq!((saved.objects, &saved.objects_m, saved.gripper_m), (6, &opened.objects_m, opened.gripper_m));
     // The pair is a dataset.

@@ -10,7 +10,7 @@ mod theme;
 mod top;
 mod view;
 
-use super::pictures::Picture;
+use super::pictures::{PANELS, Picture};
 use super::recorder::Recorder;
 use super::session::{Grip, Session};
 use bevy_egui::egui::{self, Rect, Response, TextureId, Ui, pos2};
@@ -23,7 +23,15 @@ pub use theme::install as install_theme;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Textures {
     pub main: Option<TextureId>,
-    pub panels: [Option<TextureId>; 4],
+    pub panels: [Option<TextureId>; PANELS],
+}
+
+impl Textures {
+    /// The host's own texture 0 for the main view, and 1 and so on for the panels.
+    pub fn numbered() -> Self {
+        let id = |i: usize| Some(TextureId::User(i as u64));
+        Self { main: id(0), panels: std::array::from_fn(|i| id(1 + i)) }
+    }
 }
 
 /// What the layout asks of its host.
@@ -43,6 +51,8 @@ pub struct Viewer {
     /// Folder of everything that is taken home.
     pub out: PathBuf,
     pub frames_per_s: f32,
+    /// Options that were given and are part of every command that shows this again.
+    pub given: Vec<String>,
     /// Seconds for which frames came too slowly.
     slow_s: f32,
     pub(super) help: bool,
@@ -72,6 +82,7 @@ impl Viewer {
             recorder: None,
             out,
             frames_per_s: 0.0,
+            given: Vec::new(),
             slow_s: 0.0,
             help: false,
             open: None,
@@ -114,9 +125,9 @@ impl Viewer {
     }
 
     /// The session's pictures in the order of the textures: main view, then panels.
-    pub fn pictures(&self) -> [&Picture; 5] {
-        let [a, b, c, d] = &self.session.gallery.panels;
-        [&self.session.gallery.main, a, b, c, d]
+    pub fn pictures(&self) -> [&Picture; 1 + PANELS] {
+        let [a, b, c, d, e] = &self.session.gallery.panels;
+        [&self.session.gallery.main, a, b, c, d, e]
     }
 
     fn mark(&mut self, name: impl Into<String>, response: &Response) {

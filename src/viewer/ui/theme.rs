@@ -105,6 +105,16 @@ pub fn title(ui: &mut Ui, text: &str) {
     ui.label(RichText::new(text).strong().color(INK));
 }
 
+/// A key as it looks on a keyboard.
+pub fn key_cap(ui: &mut Ui, text: &str) {
+    egui::Frame::new()
+        .fill(PAPER)
+        .stroke(Stroke::new(1.0, LINE))
+        .corner_radius(CornerRadius::same(4))
+        .inner_margin(Margin::symmetric(5, 1))
+        .show(ui, |ui| ui.label(RichText::new(text).monospace().color(ACCENT)));
+}
+
 pub fn muted(text: impl Into<String>) -> RichText {
     RichText::new(text).color(MUTED).small()
 }
