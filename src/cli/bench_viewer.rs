@@ -86,7 +86,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let seconds = args.random_minutes.map_or(args.seconds, |minutes| minutes * 60.0).clamp(0.5, 86_400.0);
     let options = window::Options {
         size: view.window_size(),
-        maximized: false,
         remember: false,
         script: args.random_minutes.map(|_| window::random_input(seconds as f32, args.seed)),
         measure: Some(Duration::from_secs_f64(seconds)),

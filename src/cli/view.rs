@@ -191,13 +191,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let window = args.size.map_or(settings.window, |(width, height)| [width, height]);
-    let options = window::Options {
-        size: window,
-        maximized: settings.maximized && args.size.is_none(),
-        remember: !(args.fresh || alone),
-        script,
-        measure: None,
-    };
+    let options = window::Options { size: window, remember: !(args.fresh || alone), script, measure: None };
     let (args, settings) = (args.clone(), settings);
     window::run(move || build(&args, &settings), options)?;
     Ok(ExitCode::SUCCESS)

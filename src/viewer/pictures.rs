@@ -263,7 +263,8 @@ impl Artist {
             let renderer = Self::renderer(robot, gpu, images, size(&camera))?;
             renderer.capture(domain, &[shot.view(camera)]).map(Some)
         };
-        let (main, panels) = rayon::join(draw_main, draw_small);
+        // The small ones come first on the device, and their camera effects are done while it draws the main picture.
+        let (panels, main) = rayon::join(draw_small, draw_main);
         Ok(Drawn { main: main?, panels: panels? })
     }
 

@@ -11,7 +11,7 @@ use super::translator::Translator;
 use super::ui::{Textures, Viewer, install_theme};
 use crate::run::atomic::write_atomic;
 use anyhow::Context;
-use bevy::app::{AppExit, TerminalCtrlCHandlerPlugin};
+use bevy::app::{AppExit, TaskPoolOptions, TaskPoolPlugin, TerminalCtrlCHandlerPlugin};
 use bevy::asset::RenderAssetUsages;
 use bevy::camera::{CameraMainTextureUsages, ClearColorConfig};
 use bevy::input::ButtonState;
@@ -25,7 +25,7 @@ use bevy::render::renderer::RenderQueue;
 use bevy::render::view::ViewTarget;
 use bevy::render::view::screenshot::{Screenshot, ScreenshotCaptured};
 use bevy::render::{Render, RenderApp, RenderSystems};
-use bevy::window::{CursorMoved, PresentMode, PrimaryWindow, WindowResolution};
+use bevy::window::{CursorMoved, PresentMode, PrimaryWindow, WindowCloseRequested, WindowResolution};
 use bevy::winit::{UpdateMode, WinitSettings};
 use bevy_egui::{
     EguiContexts, EguiPlugin, EguiPostUpdateSet, EguiPrimaryContextPass, EguiRenderOutput, EguiTextureHandle,
@@ -36,8 +36,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Pixels of the main picture for each of the screen's while things move on a machine that is too slow for all of them.
-const ROUGH: f32 = 0.75;
 /// How often a window at rest looks around.
 const REST: Duration = Duration::from_millis(250);
 /// How often memory is looked at while it is measured how the window runs.
@@ -46,7 +44,6 @@ const SAMPLES: usize = 20;
 pub struct Options {
     /// Points.
     pub size: [f32; 2],
-    pub maximized: bool,
     /// Write the settings at the end.
     pub remember: bool,
     pub script: Option<Script>,
@@ -160,6 +157,7 @@ pub fn run(
         DefaultPlugins
             .set(WindowPlugin { primary_window: Some(window), ..default() })
             .set(LogPlugin { filter: "error".into(), ..default() })
+            .set(TaskPoolPlugin { task_pool_options: threads() })
             .disable::<TerminalCtrlCHandlerPlugin>(),
     );
     // Arrays of textures are slow on software adapters, and there are six textures.
@@ -205,6 +203,14 @@ pub fn run(
         Some(error) => Err(error),
         None => Ok(shared.report.clone()),
     }
+}
+
+/// Threads for systems. Drawing a frame occupies one while it waits for the graphics device, and the frame before is
+/// brought to the screen meanwhile: with Bevy's choice for two cores, one thread, it would have to wait.
+fn threads() -> TaskPoolOptions {
+    let mut options = TaskPoolOptions::default();
+    options.compute.min_threads = 4;
+    options
 }
 
 /// Looks for a display before winit does, which would panic.
@@ -272,8 +278,7 @@ fn advance(
     if seconds > 0.0 {
         viewer.frames_per_s += (1.0 / seconds - viewer.frames_per_s) * 0.05;
     }
-    let rough = viewer.govern(seconds);
-    viewer.detail = if rough { ROUGH } else { 1.0 };
+    viewer.detail = viewer.govern(seconds);
     viewer.session.update(seconds.min(0.5));
     if let Err(error) = viewer.session.draw() {
         shared.error = Some(error.into());
@@ -452,7 +457,7 @@ fn remember(shared: Res<Handles>, windows: Query<&Window, With<PrimaryWindow>>) 
     shared.report.window_pixels = [window.physical_width(), window.physical_height()];
     if let Stage::Ready(viewer) = &shared.stage {
         let size = [window.width(), window.height()];
-        shared.settings = Some(Settings::of(&viewer.session, size, false));
+        shared.settings = Some(Settings::of(&viewer.session, size));
     }
 }
 
@@ -541,6 +546,7 @@ struct Senders<'w> {
     buttons: MessageWriter<'w, MouseButtonInput>,
     wheels: MessageWriter<'w, MouseWheel>,
     keys: MessageWriter<'w, KeyboardInput>,
+    close: MessageWriter<'w, WindowCloseRequested>,
     exit: MessageWriter<'w, AppExit>,
 }
 
@@ -573,7 +579,7 @@ fn play_script(
             }
         }
         Ok(Some(Order::Close)) => {
-            senders.exit.write(AppExit::Success);
+            senders.close.write(WindowCloseRequested { window });
         }
         Ok(None) if script.is_over() => {
             senders.exit.write(AppExit::Success);

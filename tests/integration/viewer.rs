@@ -4,8 +4,13 @@
 use bingrasp::data::png::decode_rgb;
 use bingrasp::viewer::script::State;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// Longer than anything here takes on a slow machine: a viewer that hangs is a failure, not a wait.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Host {
@@ -45,14 +50,7 @@ impl Visit {
     }
 }
 
-/// Runs `bingrasp view` with a script. Paths in it are relative to a fresh folder.
-fn visit(host: Host, words: &[&str], script: &str) -> Visit {
-    let folder = tempfile::tempdir().expect("a folder");
-    visit_in(folder, host, words, script)
-}
-
-fn visit_in(folder: TempDir, host: Host, words: &[&str], script: &str) -> Visit {
-    std::fs::write(folder.path().join("script.txt"), script).expect("written");
+fn bingrasp(host: Host) -> Command {
     let binary = env!("CARGO_BIN_EXE_bingrasp");
     let mut command = match host {
         Host::Headless => Command::new(binary),
@@ -62,11 +60,45 @@ fn visit_in(folder: TempDir, host: Host, words: &[&str], script: &str) -> Visit 
             command
         }
     };
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if host == Host::Headless {
+        command.env_remove("DISPLAY");
+    }
+    command
+}
+
+/// Runs a command to its end; one window at a time, because each wants the whole machine.
+fn finish(host: Host, command: &mut Command) -> Output {
+    static WINDOW: Mutex<()> = Mutex::new(());
+    let _alone = (host == Host::Window).then(|| WINDOW.lock().unwrap_or_else(PoisonError::into_inner));
+    let child = command.spawn().expect("the binary runs");
+    let watched = child.id();
+    let (done, ended) = std::sync::mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        if ended.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-KILL", &watched.to_string()]).status();
+        }
+    });
+    let output = Child::wait_with_output(child).expect("it ends");
+    drop(done);
+    watch.join().expect("the watch ends");
+    output
+}
+
+/// Runs `bingrasp view` with a script. Paths in it are relative to a fresh folder.
+fn visit(host: Host, words: &[&str], script: &str) -> Visit {
+    let folder = tempfile::tempdir().expect("a folder");
+    visit_in(folder, host, words, script)
+}
+
+fn visit_in(folder: TempDir, host: Host, words: &[&str], script: &str) -> Visit {
+    std::fs::write(folder.path().join("script.txt"), script).expect("written");
+    let mut command = bingrasp(host);
     command.args(["view", "--fresh", "--script", "script.txt"]).args(words);
     if host == Host::Headless {
-        command.arg("--headless").env_remove("DISPLAY");
+        command.arg("--headless");
     }
-    let output = command.current_dir(folder.path()).stdin(Stdio::null()).output().expect("the binary runs");
+    let output = finish(host, command.current_dir(folder.path()));
     let visit = Visit { folder, output };
     assert!(visit.output.status.success(), "{host:?} {words:?}: {}", visit.says());
     visit
@@ -288,7 +320,8 @@ fn scenes_commands_and_pairs_bring_it_back() {
     let printed = String::from_utf8_lossy(&first.output.stdout).into_owned();
     let words: Vec<&str> = printed.split_whitespace().skip(2).collect();
     assert!(printed.starts_with("bingrasp view --seed 9 "), "{printed}");
-    let again = visit(Host::Headless, &[&words[..], &["--paused"]].concat(), "{\"state\": \"s.json\"}\n\"close\"\n");
+    assert!(words.contains(&"--paused"), "it was paused: {printed}");
+    let again = visit(Host::Headless, &words, "{\"state\": \"s.json\"}\n\"close\"\n");
     let (was, is) = (first.state("was"), again.state("s"));
     assert_eq!((was.ticks, &was.objects_m, was.gripper_m), (is.ticks, &is.objects_m, is.gripper_m));
     assert_eq!((was.orbit, was.look_seeds), (is.orbit, is.look_seeds));
@@ -340,22 +373,116 @@ fn settings_are_remembered() {
     std::fs::create_dir(&config).expect("created");
     let text = r#"{"window": [1100, 640], "setup": {"seed": 42, "domain": "canonical"}, "speed": 0.5}"#;
     std::fs::write(config.join("viewer.json"), text).expect("written");
-    // A person's window is closed by the window system: here by the signal that ends a terminal's job.
-    let mut child = Command::new("xvfb-run")
-        .args(["-a", "-s", "-screen 0 1280x720x24", "timeout", "-s", "INT", "4"])
-        .args([env!("CARGO_BIN_EXE_bingrasp"), "view", "--view", "top"])
-        .env("BINGRASP_CONFIG_DIR", &config)
-        .current_dir(folder.path())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the binary starts");
-    child.wait().expect("it ends");
-    let kept: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(config.join("viewer.json")).expect("kept")).expect("JSON");
+    // A person's window is closed from outside: here by the signal that ends a terminal's job, after a time that is
+    // enough for it to open.
+    let mut kept = serde_json::Value::Null;
+    for seconds in ["4", "20", "90"] {
+        let mut command = Command::new("xvfb-run");
+        command
+            .args(["-a", "-s", "-screen 0 1280x720x24", "timeout", "-s", "INT", seconds])
+            .args([env!("CARGO_BIN_EXE_bingrasp"), "view", "--view", "top"])
+            .env("BINGRASP_CONFIG_DIR", &config)
+            .current_dir(folder.path())
+            .stderr(Stdio::null());
+        finish(Host::Window, &mut command);
+        let bytes = std::fs::read(config.join("viewer.json")).expect("kept");
+        kept = serde_json::from_slice(&bytes).expect("JSON");
+        if kept["orbit"]["elevation"].is_number() {
+            break;
+        }
+    }
     assert_eq!(kept["setup"]["domain"], "canonical");
     assert_eq!(kept["speed"], 0.5);
     assert_eq!(kept["window"], serde_json::json!([1100.0, 640.0]));
     assert!(kept["orbit"]["elevation"].as_f64().expect("a number") > 1.5, "the view is remembered: {kept}");
+}
+
+/// A generator of a few steps: what it draws is of no matter, that it draws is.
+fn small_run(folder: &Path) -> PathBuf {
+    let out = folder.join("run");
+    let settings = [
+        "rcan.size=32",
+        "rcan.generator.filters=[8, 12, 16]",
+        "rcan.generator.strided=1",
+        "rcan.discriminator.filters=[8, 8]",
+        "rcan.discriminator.strides=[2, 2]",
+        "rcan.discriminator.scales=2",
+        "data.environments=4",
+        "checkpoint_every=2",
+        "picture_every=10",
+    ];
+    let mut command = bingrasp(Host::Headless);
+    command.args(["train", "rcan", "--batch", "4", "--steps", "2", "--seed", "3", "--out"]).arg(&out);
+    settings.iter().for_each(|setting| {
+        command.args(["--set", setting]);
+    });
+    let output = finish(Host::Headless, &mut command);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    out
+}
+
+#[test]
+fn a_generator_has_a_panel_of_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = small_run(folder.path()).display().to_string();
+    let script = r#"
+{"state": "start.json"}
+{"click": "play"}
+{"until-ticks": 120}
+{"wait": 0.5}
+{"click": "play"}
+{"wait": 0.3}
+{"state": "played.json"}
+{"screenshot": "a.png"}
+{"click": "panel-generated"}
+{"wait": 0.5}
+{"click": "output-depth"}
+{"wait": 0.5}
+{"state": "zoomed.json"}
+{"key": "Escape"}
+{"click": "play"}
+{"wait": 0.3}
+"close"
+"#;
+    for host in hosts() {
+        let visit = visit(host, &["--paused", "--seed", "3", "--rcan", &run], script);
+        let (start, played, zoomed) = (visit.state("start"), visit.state("played"), visit.state("zoomed"));
+        assert!(played.translated > start.translated, "{host:?}: it translates while the cell plays");
+        assert!(played.variety.iter().all(|&share| share > 0.1), "a picture is blank: {:?}", played.variety);
+        assert_eq!((zoomed.eye.as_str(), zoomed.channel.as_str()), ("robot", "generated"));
+        assert_eq!((zoomed.output.as_str(), zoomed.main_pixels), ("depth", [32, 32]));
+    }
+    let mut command = bingrasp(Host::Headless);
+    command.args(["view", "--screenshot", "x.png", "--rcan", "nowhere"]).current_dir(folder.path());
+    let broken = finish(Host::Headless, &mut command);
+    let says = String::from_utf8_lossy(&broken.stderr).into_owned();
+    assert!(broken.status.code() == Some(1) && says.contains("nowhere"), "{says}");
+    if hosts().contains(&Host::Window) {
+        let mut command = bingrasp(Host::Window);
+        command.args(["bench", "viewer", "--seconds", "2", "--json", "--rcan", &run]).current_dir(folder.path());
+        let output = finish(Host::Window, &mut command);
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(report["translated_per_frame"], 1.0, "no picture is left out: {report}");
+        assert!(report["frames_per_s"].as_f64() > Some(0.0), "{report}");
+    }
+}
+
+#[test]
+fn random_input_breaks_nothing() {
+    if !hosts().contains(&Host::Window) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = bingrasp(Host::Window);
+    command.args(["bench", "viewer", "--random-minutes", "0.15", "--seed", "5", "--json"]).current_dir(folder.path());
+    let output = finish(Host::Window, &mut command);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["random"]["panics"], 0, "{report}");
+    assert!(
+        report["frames"].as_u64() > Some(3) && report["random"]["memory_end_gib"].as_f64() > Some(0.01),
+        "{report}"
+    );
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0, "it writes nothing");
 }
 
 #[test]

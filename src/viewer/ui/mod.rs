@@ -55,6 +55,8 @@ pub struct Viewer {
     pub given: Vec<String>,
     /// Seconds for which frames came too slowly.
     slow_s: f32,
+    /// How far the detail was lowered for it.
+    rung: usize,
     pub(super) help: bool,
     pub(super) open: Option<OpenMenu>,
     pub(super) grip: Option<Grip>,
@@ -84,6 +86,7 @@ impl Viewer {
             frames_per_s: 0.0,
             given: Vec::new(),
             slow_s: 0.0,
+            rung: 0,
             help: false,
             open: None,
             grip: None,
@@ -110,18 +113,26 @@ impl Viewer {
         self.help = shown;
     }
 
-    /// Told how long the last frame took. True when the main picture should be drawn with fewer pixels: while things
-    /// move, on a machine that was seen to be slow.
-    pub fn govern(&mut self, seconds: f32) -> bool {
-        const SLOW_FRAME_S: f32 = 1.0 / 24.0;
-        const PATIENCE_S: f32 = 1.5;
+    /// Told how long the last frame took. Returns the pixels of the main picture for each of the screen's: fewer while
+    /// things move, on a machine that was seen to be slow.
+    pub fn govern(&mut self, seconds: f32) -> f32 {
+        const LADDER: [f32; 3] = [1.0, 0.75, 0.6];
+        const SLOW_FRAME_S: f32 = 1.0 / 28.0;
+        const PATIENCE_S: f32 = 1.2;
         let moving = self.session.playing || self.session.is_stepping() || self.grip.is_some();
-        if moving && self.slow_s < PATIENCE_S {
+        if !moving {
+            return 1.0;
+        }
+        if self.rung + 1 < LADDER.len() {
             // A single hiccup is forgiven, and so is a time of speed.
             let change = if seconds > SLOW_FRAME_S { seconds.min(0.2) } else { -2.0 * seconds };
             self.slow_s = (self.slow_s + change).max(0.0);
+            if self.slow_s >= PATIENCE_S {
+                self.rung += 1;
+                self.slow_s = 0.0;
+            }
         }
-        moving && self.slow_s >= PATIENCE_S
+        LADDER[self.rung]
     }
 
     /// The session's pictures in the order of the textures: main view, then panels.

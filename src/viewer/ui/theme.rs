@@ -135,7 +135,10 @@ pub fn primary(ui: &mut Ui, text: &str, width: f32) -> Response {
 /// One of several choices.
 pub fn choice(ui: &mut Ui, selected: bool, text: &str) -> Response {
     let (fill, colour) = if selected { (ACCENT, PAPER) } else { (Color32::TRANSPARENT, INK) };
-    let button = egui::Button::new(RichText::new(text).color(colour)).fill(fill).min_size(vec2(0.0, 24.0));
+    let button = egui::Button::new(RichText::new(text).color(colour))
+        .fill(fill)
+        .min_size(vec2(0.0, 24.0))
+        .wrap_mode(egui::TextWrapMode::Extend);
     ui.scope(|ui| {
         ui.spacing_mut().button_padding.x = 7.0;
         ui.visuals_mut().widgets.inactive.bg_stroke = Stroke::NONE;
