@@ -6,7 +6,7 @@ use bingrasp::viewer::script::State;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a slow machine: a viewer that hangs is a failure, not a wait.
