@@ -6,6 +6,7 @@
 use super::material::srgb_to_linear;
 use crate::contract::{Rng, Seed};
 use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
 
 /// Parameters of the camera model; lengths in units of the picture's width unless said otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,9 +106,10 @@ pub fn apply(effects: &CameraEffects, frame: &mut FrameImages<'_>, seed: Seed) {
         gaussian_blur(&mut light, frame.width, frame.height, effects.blur * frame.width as f32);
     }
     expose(&mut light, frame.width, frame.height, effects, seed);
+    let encoder = Encoder::get();
     for (pixel, rgb) in light.iter().zip(frame.source_rgb.chunks_exact_mut(3)) {
         for c in 0..3 {
-            rgb[c] = linear_to_srgb(pixel[c]);
+            rgb[c] = encoder.encode(pixel[c]);
         }
     }
     if effects.jpeg_quality > 0 {
@@ -117,21 +119,74 @@ pub fn apply(effects: &CameraEffects, frame: &mut FrameImages<'_>, seed: Seed) {
 
 pub mod jpeg;
 
-fn srgb_table() -> [f32; 256] {
-    std::array::from_fn(|i| srgb_to_linear([i as u8; 3]).x)
+fn srgb_table() -> &'static [f32; 256] {
+    static TABLE: OnceLock<[f32; 256]> = OnceLock::new();
+    TABLE.get_or_init(|| std::array::from_fn(|i| srgb_to_linear([i as u8; 3]).x))
 }
 
-fn linear_to_srgb(linear: f32) -> u8 {
-    let c = linear.clamp(0.0, 1.0);
-    let s = if c <= 0.003_130_8 { c * 12.92 } else { 1.055 * c.powf(1.0 / 2.4) - 0.055 };
+/// The curve itself, `linear` in [0, 1].
+fn encoded(linear: f32) -> u8 {
+    let s = if linear <= 0.003_130_8 { linear * 12.92 } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 };
     (s * 255.0 + 0.5) as u8
+}
+
+/// The curve's inverse by look-up, because a power costs more than all the rest of a pixel.
+struct Encoder {
+    /// The code at the lower end of each share of [0, 1].
+    first: Vec<u8>,
+    /// The least value of each code, and a last one that is never reached.
+    least: [f32; 257],
+}
+
+impl Encoder {
+    const SHARES: f32 = 1024.0;
+
+    fn get() -> &'static Self {
+        static ENCODER: OnceLock<Encoder> = OnceLock::new();
+        ENCODER.get_or_init(|| {
+            // Floats above zero are ordered as their bits are.
+            let least = |code: usize| {
+                let (mut below, mut above) = (0_u32, 1.0_f32.to_bits());
+                while below + 1 < above {
+                    let middle = below.midpoint(above);
+                    let reached = usize::from(encoded(f32::from_bits(middle))) >= code;
+                    *if reached { &mut above } else { &mut below } = middle;
+                }
+                f32::from_bits(above)
+            };
+            Self {
+                first: (0..=Self::SHARES as usize).map(|i| encoded(i as f32 / Self::SHARES)).collect(),
+                least: std::array::from_fn(|code| match code {
+                    0 => 0.0,
+                    256 => f32::INFINITY,
+                    code => least(code),
+                }),
+            }
+        })
+    }
+
+    fn encode(&self, linear: f32) -> u8 {
+        let c = linear.clamp(0.0, 1.0);
+        let mut code = self.first[(c * Self::SHARES) as usize];
+        while c >= self.least[usize::from(code) + 1] {
+            code += 1;
+        }
+        code
+    }
+}
+
+/// The nearest whole number of a place in a picture; -1 for all that lie before it. (`round` is a call into the C library
+/// on processors without SSE 4.1.)
+fn nearest(v: f32) -> i32 {
+    if v > -0.5 { (v + 0.5) as i32 } else { -1 }
 }
 
 /// Screen-space ambient occlusion: how much nearer the neighbours are within 3 cm, on two rings of eight.
 fn occlude(light: &mut [[f32; 3]], frame: &FrameImages<'_>, strength: f32) {
     const REACH_M: f32 = 0.03;
     let (width, height) = (frame.width as i32, frame.height as i32);
-    let ring: [(f32, f32); 8] = std::array::from_fn(|i| {
+    // Half a ring: the other half meets the same pairs.
+    let ring: [(f32, f32); 4] = std::array::from_fn(|i| {
         let angle = (i as f32 + 0.5) * std::f32::consts::TAU / 8.0;
         (angle.cos(), angle.sin())
     });
@@ -145,7 +200,7 @@ fn occlude(light: &mut [[f32; 3]], frame: &FrameImages<'_>, strength: f32) {
             let radius = (REACH_M * frame.focal_px / depth).max(1.0);
             let mut sum = 0.0;
             let depth_at = |dx: f32, dy: f32| {
-                let (px, py) = ((x as f32 + dx).round() as i32, (y as f32 + dy).round() as i32);
+                let (px, py) = (nearest(x as f32 + dx), nearest(y as f32 + dy));
                 if px < 0 || py < 0 || px >= width || py >= height {
                     return depth;
                 }
@@ -160,7 +215,7 @@ fn occlude(light: &mut [[f32; 3]], frame: &FrameImages<'_>, strength: f32) {
                     sum += (rise / reach).clamp(0.0, 1.0) * weight;
                 }
             }
-            let factor = 1.0 - strength * (sum / 16.0 * 2.2).min(0.85);
+            let factor = 1.0 - strength * (sum / 8.0 * 2.2).min(0.85);
             light[at].iter_mut().for_each(|c| *c *= factor);
         }
     }
@@ -182,8 +237,8 @@ fn smear(light: &mut [[f32; 3]], frame: &FrameImages<'_>, shutter: f32) {
             let mut touched = false;
             for tap in -taps..=taps {
                 let along = tap as f32 / taps as f32 * 0.5;
-                let px = ((x as f32 + dx * along).round() as i32).clamp(0, width - 1);
-                let py = ((y as f32 + dy * along).round() as i32).clamp(0, height - 1);
+                let px = nearest(x as f32 + dx * along).clamp(0, width - 1);
+                let py = nearest(y as f32 + dy * along).clamp(0, height - 1);
                 let at = (py * width + px) as usize;
                 touched |= frame.segmentation[at] == frame.arm_class;
                 (0..3).for_each(|c| sum[c] += sharp[at][c]);
@@ -328,6 +383,21 @@ mod tests {
         let camera = CameraEffects::cheap_camera(&mut Seed(3).rng());
         assert_eq!(run(&camera, 1), run(&camera, 1));
         assert_ne!(run(&camera, 1).0, run(&camera, 2).0);
+    }
+
+    #[test]
+    fn look_up_equals_the_curve() {
+        let encoder = Encoder::get();
+        let mut rng = Seed(1).rng();
+        for code in 1..256_usize {
+            let least = encoder.least[code];
+            assert_eq!(usize::from(encoder.encode(least)), code);
+            assert_eq!(usize::from(encoder.encode(f32::from_bits(least.to_bits() - 1))), code - 1);
+        }
+        for _ in 0..100_000 {
+            let value = rng.range(-0.1, 1.1);
+            assert_eq!(encoder.encode(value), encoded(value.clamp(0.0, 1.0)), "{value}");
+        }
     }
 
     #[test]

@@ -1,12 +1,19 @@
-//! `bingrasp bench viewer`: how smooth the window is on this machine.
+//! `bingrasp bench viewer`: how smooth the window is on this machine, and how it takes random input.
 
 use super::{output, view};
 use crate::viewer::settings::Settings;
 use crate::viewer::window;
 use clap::Parser;
 use serde::Serialize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+/// Growth of memory within what the allocator keeps or gives back by chance.
+const GROWTH_GIB: f64 = 0.03;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -16,9 +23,13 @@ pub struct Args {
     /// Size of the window in points
     #[arg(long, value_name = "WxH", default_value = "1280x720")]
     size: String,
-    /// Press random keys and buttons meanwhile, and watch memory
-    #[arg(long)]
-    random_input: bool,
+    /// A run of `train rcan` whose generator translates every frame
+    #[arg(long, value_name = "RUN")]
+    rcan: Option<PathBuf>,
+    /// Press random keys, buttons and the mouse for so many minutes instead, and watch memory; fails when anything
+    /// panics or memory grows
+    #[arg(long, value_name = "MINUTES")]
+    random_minutes: Option<f64>,
     /// Seed of the episode, and of the random input
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -33,14 +44,28 @@ struct Report {
     longest_frame_ms: f64,
     first_picture_s: f64,
     window_pixels: [u32; 2],
+    frames: u64,
     seconds: f64,
-    /// Resident memory after the first picture and at the end.
-    memory_start_gib: f64,
-    memory_end_gib: f64,
+    /// Pictures translated by the generator for each time that the panels changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    translated_per_frame: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    random: Option<Random>,
     peak_memory_gib: f64,
     adapter: String,
     threads: usize,
     seed: u64,
+}
+
+/// A run with random input.
+#[derive(Serialize)]
+struct Random {
+    panics: u64,
+    /// Resident memory when a quarter of the time was over, and at the end; medians of five samples.
+    memory_warm_gib: f64,
+    memory_end_gib: f64,
+    /// Every twentieth of the time.
+    memory_gib: Vec<f64>,
 }
 
 /// The options of `bingrasp view`, as if typed.
@@ -52,46 +77,109 @@ struct View {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let started = process_start();
-    let words = ["view", "--fresh", "--size", &args.size, "--seed", &args.seed.to_string()].map(str::to_owned);
+    let mut words =
+        ["view", "--fresh", "--size", &args.size, "--seed", &args.seed.to_string()].map(str::to_owned).to_vec();
+    if let Some(run) = &args.rcan {
+        words.extend(["--rcan".to_owned(), run.display().to_string()]);
+    }
     let view = View::try_parse_from(words).map_err(|error| super::Usage(error.kind().to_string()))?.args;
-    let adapter = crate::render::Gpu::open()?.description.name;
+    let seconds = args.random_minutes.map_or(args.seconds, |minutes| minutes * 60.0).clamp(0.5, 86_400.0);
     let options = window::Options {
         size: view.window_size(),
-        maximized: false,
         remember: false,
-        script: args.random_input.then(|| window::random_input(args.seconds as f32, args.seed)),
-        measure: Some(Duration::from_secs_f64(args.seconds.clamp(0.5, 86_400.0))),
+        script: args.random_minutes.map(|_| window::random_input(seconds as f32, args.seed)),
+        measure: Some(Duration::from_secs_f64(seconds)),
     };
-    let measured = window::run(move || view::build(&view, &Settings::default()), options)?;
+    let panics = count_panics();
+    // Random input must find generators slow as people do; a figure must not leave pictures out.
+    let lockstep = args.random_minutes.is_none();
+    let build = move || {
+        let mut viewer = view::build(&view, &Settings::default())?;
+        viewer.session.lockstep = lockstep;
+        Ok(viewer)
+    };
+    let Ok(measured) = catch_unwind(AssertUnwindSafe(|| window::run(build, options))) else {
+        anyhow::bail!("the window panicked; the message is above");
+    };
+    let measured = measured?;
     let first = measured.first_picture.unwrap_or_else(Instant::now);
+    let random = args.random_minutes.map(|_| {
+        let memory = &measured.memory_gib;
+        let median = |samples: &[f64]| {
+            let mut samples = samples.to_vec();
+            samples.sort_by(f64::total_cmp);
+            samples.get(samples.len() / 2).copied().unwrap_or(0.0)
+        };
+        let (warm, end) = (memory.get(4..9).unwrap_or_default(), memory.get(15..).unwrap_or_default());
+        Random {
+            panics: panics.load(Ordering::Relaxed),
+            memory_warm_gib: median(warm),
+            memory_end_gib: median(end),
+            memory_gib: memory.clone(),
+        }
+    });
     let report = Report {
         frames_per_s: measured.frames as f64 / measured.seconds.max(1e-9),
         longest_frame_ms: measured.longest_frame_s * 1e3,
         first_picture_s: first.saturating_duration_since(started).as_secs_f64(),
         window_pixels: measured.window_pixels,
+        frames: measured.frames,
         seconds: measured.seconds,
-        memory_start_gib: measured.memory_gib[0],
-        memory_end_gib: measured.memory_gib[1],
+        translated_per_frame: args
+            .rcan
+            .as_ref()
+            .map(|_| measured.translated as f64 / measured.panels_drawn.max(1) as f64),
+        random,
         peak_memory_gib: output::peak_memory_gib(),
-        adapter,
+        adapter: measured.adapter.clone(),
         threads: rayon::current_num_threads(),
         seed: args.seed,
     };
+    say(args, &report)?;
+    let sound = report
+        .random
+        .as_ref()
+        .is_none_or(|random| random.panics == 0 && random.memory_end_gib <= random.memory_warm_gib + GROWTH_GIB);
+    Ok(ExitCode::from(u8::from(!sound)))
+}
+
+fn say(args: &Args, report: &Report) -> anyhow::Result<()> {
     if args.json {
-        output::json(&report)?;
-    } else {
+        output::json(report)?;
+        return Ok(());
+    }
+    output::line(&format!(
+        "{:.1} frames/s at {}x{} on {} (longest {:.0} ms), first picture after {:.2} s, {:.2} GiB at the peak",
+        report.frames_per_s,
+        report.window_pixels[0],
+        report.window_pixels[1],
+        report.adapter,
+        report.longest_frame_ms,
+        report.first_picture_s,
+        report.peak_memory_gib
+    ))?;
+    if let Some(random) = &report.random {
         output::line(&format!(
-            "{:.1} frames/s at {}x{} on {} (longest {:.0} ms), first picture after {:.2} s, {:.2} GiB at the peak",
-            report.frames_per_s,
-            report.window_pixels[0],
-            report.window_pixels[1],
-            report.adapter,
-            report.longest_frame_ms,
-            report.first_picture_s,
-            report.peak_memory_gib
+            "{:.1} minutes of random input, {} frames: {} panics, memory {:.3} GiB warm and {:.3} GiB at the end",
+            report.seconds / 60.0,
+            report.frames,
+            random.panics,
+            random.memory_warm_gib,
+            random.memory_end_gib
         ))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
+}
+
+/// Counts panics on every thread, also on those that nobody waits for.
+fn count_panics() -> Arc<AtomicU64> {
+    let count = Arc::new(AtomicU64::new(0));
+    let (hook, mine) = (std::panic::take_hook(), count.clone());
+    std::panic::set_hook(Box::new(move |info| {
+        mine.fetch_add(1, Ordering::Relaxed);
+        hook(info);
+    }));
+    count
 }
 
 /// When this process was started, as well as the system tells.

@@ -13,6 +13,8 @@ mod doctor;
 mod domains;
 mod eval;
 mod eval_translation;
+#[cfg(feature = "viewer")]
+mod generator;
 mod object_sheet;
 mod objects;
 mod output;

@@ -12,7 +12,7 @@ use crate::viewer::pictures::Channel;
 use crate::viewer::script::Script;
 use crate::viewer::session::{Eye, Materials, Pool};
 use crate::viewer::settings::Settings;
-use crate::viewer::setup::{Actor, AxisKind, Setup};
+use crate::viewer::setup::{Actor, AxisKind, Setup, quoted};
 use crate::viewer::{Session, Viewer, window};
 use anyhow::Context;
 use glam::Vec3;
@@ -44,7 +44,7 @@ pub struct Args {
     /// Where to look from: overview, shoulder, top, side, wrist, robot, or X,Y,Z,DISTANCE,AZIMUTH,ELEVATION
     #[arg(long, value_name = "VIEW", allow_hyphen_values = true)]
     view: Option<View>,
-    /// What the main view shows: source, canonical, segmentation, instances or depth
+    /// What the main view shows: source, canonical, segmentation, instances, depth, or generated with --rcan
     #[arg(long)]
     channel: Option<Channel>,
     /// One look for a whole episode, also in randomized-heavy
@@ -59,9 +59,13 @@ pub struct Args {
     /// Leave one axis as the canonical domain has it
     #[arg(long, value_name = "AXIS")]
     without: Vec<AxisKind>,
-    /// Draw colliders, contacts and forces over the picture
-    #[arg(long)]
-    overlay: bool,
+    /// Draw colliders, contacts and forces over the picture, or some of them
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, value_delimiter = ',',
+        default_missing_value = "colliders,contacts,forces")]
+    overlay: Vec<Overlay>,
+    /// A run of `train rcan`: its generator translates what the robot's camera sees, as one more panel
+    #[arg(long, value_name = "RUN")]
+    rcan: Option<PathBuf>,
     #[command(flatten)]
     textures: TextureArgs,
     /// A scene that was saved with the viewer
@@ -94,6 +98,14 @@ pub struct Args {
     /// Play the script without a display
     #[arg(long, requires = "script", hide = true)]
     headless: bool,
+}
+
+/// `--overlay`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Overlay {
+    Colliders,
+    Contacts,
+    Forces,
 }
 
 /// `--view`.
@@ -179,13 +191,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let window = args.size.map_or(settings.window, |(width, height)| [width, height]);
-    let options = window::Options {
-        size: window,
-        maximized: settings.maximized && args.size.is_none(),
-        remember: !(args.fresh || alone),
-        script,
-        measure: None,
-    };
+    let options = window::Options { size: window, remember: !(args.fresh || alone), script, measure: None };
     let (args, settings) = (args.clone(), settings);
     window::run(move || build(&args, &settings), options)?;
     Ok(ExitCode::SUCCESS)
@@ -224,13 +230,28 @@ pub(super) fn build(args: &Args, settings: &Settings) -> anyhow::Result<Viewer> 
     }
     if let Some(channel) = args.channel {
         session.show.channel = channel;
+        if channel == Channel::Generated {
+            session.show.eye = Eye::Robot;
+        }
     }
-    if args.overlay {
-        (session.show.colliders, session.show.contacts, session.show.forces) = (true, true, true);
+    if !args.overlay.is_empty() {
+        let on = |which| args.overlay.contains(&which);
+        (session.show.colliders, session.show.contacts) = (on(Overlay::Colliders), on(Overlay::Contacts));
+        session.show.forces = on(Overlay::Forces);
+    }
+    let mut given: Vec<String> = Vec::new();
+    if let Some(run) = &args.rcan {
+        session.set_translator(super::generator::translator(run)?);
+        given.push(format!("--rcan {}", quoted(&run.to_string_lossy())));
+    }
+    if let Some(folder) = &args.textures.textures {
+        given.push(format!("--textures {}", quoted(&folder.to_string_lossy())));
     }
     session.run(args.ticks);
     session.playing = !(args.paused || args.open.is_some() || args.screenshot.is_some());
-    Ok(Viewer::new(session, args.out.clone()))
+    let mut viewer = Viewer::new(session, args.out.clone());
+    viewer.given = given;
+    Ok(viewer)
 }
 
 fn setup(args: &Args, remembered: &Setup) -> Setup {

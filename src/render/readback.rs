@@ -7,7 +7,7 @@ use crate::contract::FrameBatch;
 use rayon::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A device that is silent for longer is given up.
 const TIME_OUT: Duration = Duration::from_secs(60);
@@ -31,6 +31,10 @@ impl Mapping {
     fn is_mapped(&self) -> bool {
         self.0.load(Ordering::Acquire) == MAPPED
     }
+
+    fn is_pending(&self) -> bool {
+        self.0.load(Ordering::Acquire) == PENDING
+    }
 }
 
 /// Waits until a submission is drawn and its buffers are mapped.
@@ -45,6 +49,16 @@ pub fn wait(gpu: &Gpu, submission: wgpu::SubmissionIndex, mappings: &[Mapping]) 
         Ok(_) => {}
         Err(wgpu::PollError::Timeout) => return Err(RenderError::TimeOut(TIME_OUT.as_secs())),
         Err(error) => return Err(RenderError::Lost(error.to_string())),
+    }
+    // Where several threads capture at once, another one may be about to call back.
+    let drawn = Instant::now();
+    while mappings.iter().any(Mapping::is_pending) {
+        if drawn.elapsed() > TIME_OUT {
+            return Err(RenderError::TimeOut(TIME_OUT.as_secs()));
+        }
+        std::thread::sleep(Duration::from_micros(20));
+        // What is wrong with the device shows in the mapping or by the clock.
+        let _ = gpu.device.poll(wgpu::PollType::Poll);
     }
     if mappings.iter().all(Mapping::is_mapped) {
         Ok(())

@@ -46,7 +46,7 @@ impl Preset {
 
     fn orbit(self) -> Orbit {
         let (eye, target) = match self {
-            Self::Overview => (Vec3::new(0.08, -1.12, 0.78), Vec3::new(0.36, 0.02, 0.29)),
+            Self::Overview => (Vec3::new(-0.26, -1.2, 0.95), Vec3::new(0.37, 0.02, 0.32)),
             Self::Shoulder | Self::Wrist => (Vec3::new(0.2, -0.5, 0.75), Vec3::new(0.56, 0.0, 0.05)),
             Self::Top => (Vec3::new(0.5499, 0.0, 0.95), Vec3::new(0.55, 0.0, 0.03)),
             Self::Side => (Vec3::new(0.56, -0.95, 0.24), Vec3::new(0.54, 0.0, 0.12)),

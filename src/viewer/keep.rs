@@ -4,7 +4,7 @@ use super::camera::Orbit;
 use super::pictures::{Channel, Shot};
 use super::recorder::Recorder;
 use super::session::{Eye, Session};
-use super::setup::{Setup, quoted};
+use super::setup::{Actor, Setup, quoted};
 use super::stage::Event;
 use super::ui::Viewer;
 use crate::contract::Seed;
@@ -171,12 +171,27 @@ impl Viewer {
         }
     }
 
+    /// What is laid over the scene, and what was brought along.
+    fn shown_words(&self) -> Vec<String> {
+        let show = &self.session.show;
+        let overlays = [("colliders", show.colliders), ("contacts", show.contacts), ("forces", show.forces)];
+        let overlays: Vec<&str> = overlays.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
+        let mut words = self.given.clone();
+        if !overlays.is_empty() {
+            words.push(format!("--overlay={}", overlays.join(",")));
+        }
+        if !self.session.playing {
+            words.push("--paused".to_owned());
+        }
+        words
+    }
+
     /// The command that shows again what is on screen. What a person's hand did cannot be told in options: then the
     /// scene is saved and the command opens it.
     pub fn command_line(&mut self) -> String {
         let session = &self.session;
         let by_hand = |event: &Event| !matches!(event, Event::Act(_) | Event::Run(_) | Event::Idle(_));
-        let told = session.setup().actor.policy().is_some() && !session.stage().log().iter().any(by_hand);
+        let told = session.setup().actor != Actor::Keyboard && !session.stage().log().iter().any(by_hand);
         if told {
             let mut words = vec!["bingrasp view".to_owned()];
             words.extend(session.setup().arguments());
@@ -185,6 +200,7 @@ impl Viewer {
                 words.push(format!("--channel {}", session.show.channel.name()));
             }
             words.push(format!("--ticks {}", session.stage().ticks));
+            words.extend(self.shown_words());
             return words.join(" ");
         }
         let save = || {
@@ -193,7 +209,11 @@ impl Viewer {
             Ok::<_, anyhow::Error>(path)
         };
         match save() {
-            Ok(path) => format!("bingrasp view --open {}", quoted(&path.to_string_lossy())),
+            Ok(path) => {
+                let mut words = vec![format!("bingrasp view --open {}", quoted(&path.to_string_lossy()))];
+                words.extend(self.shown_words());
+                words.join(" ")
+            }
             Err(error) => {
                 self.session.say(format!("{error:#}"));
                 String::new()

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `session` | the whole viewer without a window: state and commands |
 //! | `setup`, `stage`, `camera`, `pictures`, `scores` | its parts |
+//! | `translator`, `pilot` | what a run's generator draws, what a run's policy does; `cli` brings both |
 //! | `keep`, `recorder`, `settings` | what is taken home and remembered |
 //! | `ui/` | the egui layout over a session |
 //! | `window` | a Bevy app with winit and bevy_egui |
@@ -16,6 +17,7 @@ pub mod keep;
 pub mod offscreen;
 pub mod painter;
 pub mod pictures;
+pub mod pilot;
 mod raster;
 pub mod recorder;
 pub mod scores;
@@ -24,6 +26,7 @@ pub mod session;
 pub mod settings;
 pub mod setup;
 pub mod stage;
+pub mod translator;
 pub mod ui;
 pub mod window;
 

@@ -1,14 +1,13 @@
 //! The viewer without a display: the same layout, painted by [`super::painter`]. Screenshots and tests use it.
 
 use super::painter::Painter;
+use super::pictures::PANELS;
 use super::script::{Button, Input, Order, Script, State};
 use super::ui::{Textures, Viewer, install_theme};
 use crate::data::png::encode_rgb;
 use crate::render::RenderError;
 use crate::run::atomic::write_atomic;
-use bevy_egui::egui::{
-    self, Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, RawInput, Rect, TextureId, vec2,
-};
+use bevy_egui::egui::{self, Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, RawInput, Rect, vec2};
 use std::path::Path;
 
 /// Seconds between frames.
@@ -24,7 +23,7 @@ pub struct Offscreen {
     scale: f32,
     time: f64,
     pointer: Pos2,
-    uploaded: [u64; 5],
+    uploaded: [u64; 1 + PANELS],
     painted: Vec<egui::ClippedPrimitive>,
 }
 
@@ -34,8 +33,9 @@ impl Offscreen {
         let ctx = egui::Context::default();
         ctx.set_pixels_per_point(scale);
         install_theme(&ctx);
-        let id = |i: u64| Some(TextureId::User(i));
-        viewer.textures = Textures { main: id(0), panels: [id(1), id(2), id(3), id(4)] };
+        // Pictures are to depend on nothing but the input.
+        viewer.session.lockstep = true;
+        viewer.textures = Textures::numbered();
         let size = ((width * scale).round() as usize, (height * scale).round() as usize);
         Self {
             viewer,
@@ -45,7 +45,7 @@ impl Offscreen {
             scale,
             time: 0.0,
             pointer: Pos2::ZERO,
-            uploaded: [0; 5],
+            uploaded: [0; 1 + PANELS],
             painted: Vec::new(),
         }
     }

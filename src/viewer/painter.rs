@@ -2,7 +2,7 @@
 //! graphics driver that runs on the CPU would take several times as long.
 //!
 //! In: clipped primitives and texture changes of a pass. Out: RGBA pixels. Colours are multiplied and blended in gamma
-//! space with premultiplied alpha, as egui expects. Tiles of the picture in which nothing has changed are not painted
+//! space with premultiplied alpha, as egui expects. Tiles of the picture in which no triangle has changed are not painted
 //! again.
 
 use super::raster::{Target, Texture};
@@ -26,12 +26,29 @@ pub struct Painter {
     tiles: Vec<u64>,
 }
 
-/// A primitive of this pass: where it is (left, top, right, bottom; pixels), what it shows.
+/// A primitive of this pass: where it may be (left, top, right, bottom; pixels), what it shows.
 struct Item<'a> {
     mesh: &'a Mesh,
     texture: &'a Texture,
     bounds: [usize; 4],
+    triangles: Vec<Triangle>,
+}
+
+/// Egui gathers everything with one texture and clip in a mesh: a tile asks each triangle.
+#[derive(Clone, Copy)]
+struct Triangle {
+    /// Within the item's.
+    bounds: [usize; 4],
+    corners: [u32; 3],
     hash: u64,
+}
+
+fn touch([l, t, r, b]: [usize; 4], [left, top, right, bottom]: [usize; 4]) -> bool {
+    l < right && r > left && t < bottom && b > top
+}
+
+fn within([l, t, r, b]: [usize; 4], [left, top, right, bottom]: [usize; 4]) -> [usize; 4] {
+    [l.max(left), t.max(top), r.min(right), b.min(bottom)]
 }
 
 fn key(id: TextureId) -> u128 {
@@ -45,14 +62,10 @@ fn mix(hash: u64, word: u64) -> u64 {
     (hash.rotate_left(5) ^ word).wrapping_mul(0x517C_C1B7_2722_0A95)
 }
 
-fn hash_mesh(mesh: &Mesh) -> u64 {
+fn hash_vertex(v: &Vertex) -> u64 {
     let pair = |a: f32, b: f32| u64::from(a.to_bits()) | u64::from(b.to_bits()) << 32;
-    let vertex = |hash, v: &Vertex| {
-        let hash = mix(hash, pair(v.pos.x, v.pos.y));
-        mix(mix(hash, pair(v.uv.x, v.uv.y)), u64::from(u32::from_le_bytes(v.color.to_array())))
-    };
-    let hash = mesh.vertices.iter().fold(mesh.indices.len() as u64, vertex);
-    mesh.indices.iter().fold(hash, |hash, &index| mix(hash, u64::from(index)))
+    let hash = mix(pair(v.pos.x, v.pos.y), pair(v.uv.x, v.uv.y));
+    mix(hash, u64::from(u32::from_le_bytes(v.color.to_array())))
 }
 
 impl Painter {
@@ -119,28 +132,30 @@ impl Painter {
         bands.zip(tiles.par_chunks_mut(columns.max(1))).enumerate().for_each(|(band, (pixels, tiles))| {
             let top = band * TILE_HEIGHT;
             let bottom = top + pixels.len() / (width * 4);
+            let here = |of: [usize; 4]| touch(of, [0, top, width, bottom]);
+            let shown: Vec<(&Item<'_>, &Triangle)> = items
+                .iter()
+                .filter(|item| here(item.bounds))
+                .flat_map(|item| item.triangles.iter().map(move |triangle| (item, triangle)))
+                .filter(|(_, triangle)| here(triangle.bounds))
+                .collect();
             for (column, known) in tiles.iter_mut().enumerate() {
                 let left = column * TILE_WIDTH;
                 let right = (left + TILE_WIDTH).min(width);
-                let touches = |[l, t, r, b]: [usize; 4]| l < right && r > left && t < bottom && b > top;
-                let shown = || items.iter().filter(|item| touches(item.bounds));
+                let tile = [left, top, right, bottom];
+                let shown = || shown.iter().filter(|(_, triangle)| touch(triangle.bounds, tile));
                 // Never the value that a tile has before it is painted.
-                let hash = shown().fold(1, |hash, item| mix(hash, item.hash)) | 1;
+                let hash = shown().fold(1, |hash, (_, triangle)| mix(hash, triangle.hash)) | 1;
                 if *known == hash {
                     continue;
                 }
                 *known = hash;
                 let mut target = Target { pixels: &mut *pixels, width, top };
-                target.clear([left, top, right, bottom]);
-                for item in shown() {
-                    let [l, t, r, b] = item.bounds;
-                    let clip = [l.max(left), t.max(top), r.min(right), b.min(bottom)];
-                    for triangle in item.mesh.indices.chunks_exact(3) {
-                        let corners = [0, 1, 2].map(|i| item.mesh.vertices.get(triangle[i] as usize));
-                        if let [Some(a), Some(b), Some(c)] = corners {
-                            target.triangle([a, b, c], item.texture, clip, scale);
-                        }
-                    }
+                target.clear(tile);
+                for (item, triangle) in shown() {
+                    // Looked up when the item was made.
+                    let corners = triangle.corners.map(|i| &item.mesh.vertices[i as usize]);
+                    target.triangle(corners, item.texture, within(item.bounds, tile), scale);
                 }
             }
         });
@@ -158,19 +173,28 @@ impl Painter {
         let texture = self.textures.get(&key(mesh.texture_id))?;
         let clip = primitive.clip_rect;
         let edge = |v: f32, most: usize| ((v * scale).round().max(0.0) as usize).min(most);
-        let mut bounds =
+        let bounds =
             [edge(clip.min.x, width), edge(clip.min.y, height), edge(clip.max.x, width), edge(clip.max.y, height)];
-        let hull = mesh.calc_bounds();
-        if hull.is_finite() {
-            let grown = |v: f32, most: usize| ((v * scale).max(0.0) as usize).min(most);
-            bounds[0] = bounds[0].max(grown(hull.min.x, width));
-            bounds[1] = bounds[1].max(grown(hull.min.y, height));
-            bounds[2] = bounds[2].min(grown(hull.max.x + 2.0, width));
-            bounds[3] = bounds[3].min(grown(hull.max.y + 2.0, height));
-        }
-        let place = bounds.iter().fold(hash_mesh(mesh), |hash, &v| mix(hash, v as u64));
-        let hash = mix(place, texture.version);
-        (bounds[0] < bounds[2] && bounds[1] < bounds[3]).then_some(Item { mesh, texture, bounds, hash })
+        // What else decides a pixel: the texture, and where it is cut off.
+        let common = bounds.iter().fold(texture.version, |hash, &v| mix(hash, v as u64));
+        let triangles = mesh.indices.chunks_exact(3).filter_map(|corners| {
+            let corners = [corners[0], corners[1], corners[2]];
+            let [a, b, c] = corners.map(|i| mesh.vertices.get(i as usize));
+            let of = [a?, b?, c?];
+            let least = |axis: fn(&Vertex) -> f32| of.iter().map(|v| axis(v)).fold(f32::INFINITY, f32::min) * scale;
+            let most = |axis: fn(&Vertex) -> f32| of.iter().map(|v| axis(v)).fold(f32::NEG_INFINITY, f32::max) * scale;
+            // Pixels whose centres may be inside, and a little more.
+            let hull = [
+                (least(|v| v.pos.x) - 1.0).max(0.0) as usize,
+                (least(|v| v.pos.y) - 1.0).max(0.0) as usize,
+                (most(|v| v.pos.x) + 1.0).max(0.0) as usize + 1,
+                (most(|v| v.pos.y) + 1.0).max(0.0) as usize + 1,
+            ];
+            let hash = of.iter().fold(common, |hash, v| mix(hash, hash_vertex(v)));
+            touch(hull, bounds).then(|| Triangle { bounds: within(hull, bounds), corners, hash })
+        });
+        let triangles: Vec<Triangle> = triangles.collect();
+        (!triangles.is_empty()).then_some(Item { mesh, texture, bounds, triangles })
     }
 }
 
@@ -248,6 +272,26 @@ mod tests {
         painter.paint(&textured, (16, 16), 2.0);
         painter.set_user(0, (1, 1), &[0, 0, 255, 255]);
         assert_eq!(at(painter.paint(&textured, (16, 16), 2.0), 2, 2), [0, 0, 255]);
+    }
+
+    #[test]
+    fn a_stretched_picture_is_interpolated() {
+        // A ramp of 8 texels, 20 apart, over 16 pixels: pixel i shows texel coordinate (i + 0.5) / 2.
+        let rgba: Vec<u8> = (0..64).flat_map(|i| [20 * (i % 8) as u8, 10, 200, 255]).collect();
+        let mut painter = painter();
+        painter.set_user(1, (8, 8), &rgba);
+        let whole = pass(|mesh| {
+            mesh.texture_id = TextureId::User(1);
+            let uv = Rect::from_min_max(pos2(0.0, 0.0), pos2(1.0, 1.0));
+            mesh.add_rect_with_uv(Rect::from_min_max(pos2(0.0, 0.0), pos2(8.0, 8.0)), uv, Color32::WHITE);
+        });
+        let picture = painter.paint(&whole, (16, 16), 2.0).to_vec();
+        for x in 0..16 {
+            let expected = (20.0 * ((x as f32 + 0.5) / 2.0 - 0.5)).clamp(0.0, 140.0);
+            let [red, green, blue] = at(&picture, x, 7);
+            assert!((f32::from(red) - expected).abs() <= 1.0, "{x}: {red} {expected}");
+            assert_eq!((green, blue), (10, 200));
+        }
     }
 
     #[test]

@@ -24,12 +24,15 @@ pub enum Channel {
     Segmentation,
     Instances,
     Depth,
+    /// What a generator makes of the source; only of the robot's camera.
+    Generated,
 }
 
 impl Channel {
+    /// What the renderer draws.
     pub const ALL: [Self; 5] = [Self::Source, Self::Canonical, Self::Segmentation, Self::Instances, Self::Depth];
-    /// The strip under the main view.
-    pub const PANELS: [Self; 4] = [Self::Source, Self::Canonical, Self::Segmentation, Self::Depth];
+    /// The strip under the main view; the last is there when a generator is.
+    pub const PANELS: [Self; 5] = [Self::Source, Self::Canonical, Self::Segmentation, Self::Depth, Self::Generated];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -38,6 +41,7 @@ impl Channel {
             Self::Segmentation => "segmentation",
             Self::Instances => "instances",
             Self::Depth => "depth",
+            Self::Generated => "generated",
         }
     }
 
@@ -48,6 +52,7 @@ impl Channel {
             Self::Segmentation => "Segmentation",
             Self::Instances => "Instances",
             Self::Depth => "Depth",
+            Self::Generated => "Generated",
         }
     }
 
@@ -58,13 +63,14 @@ impl Channel {
             Self::Segmentation => "Class of every pixel: object, tray, divider, arm, background",
             Self::Instances => "Every object, link and part in its own colour",
             Self::Depth => "Distance along the optical axis: red is near, blue is far",
+            Self::Generated => "What the trained generator makes of the source picture",
         }
     }
 
     /// `[height, width, 3]` of the first frame of a batch.
     pub fn colours(self, frames: &FrameBatch) -> Vec<u8> {
         match self {
-            Self::Source => frames.source_rgb.clone(),
+            Self::Source | Self::Generated => frames.source_rgb.clone(),
             Self::Canonical => frames.canonical_rgb.clone(),
             Self::Segmentation => colour_classes(&frames.segmentation),
             Self::Instances => colour_instances(&frames.instances),
@@ -80,20 +86,24 @@ impl std::str::FromStr for Channel {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let found = Self::ALL.into_iter().find(|channel| channel.name() == text);
+        let mut all = Self::ALL.into_iter().chain([Self::Generated]);
+        let found = all.find(|channel| channel.name() == text);
         found.ok_or_else(|| {
-            format!("'{text}' is no channel; choose source, canonical, segmentation, instances or depth")
+            format!("'{text}' is no channel; choose source, canonical, segmentation, instances, depth or generated")
         })
     }
 }
 
 /// Nearest and farthest depth of a sample of the pixels, in steps that hold still while things move.
-fn steady_range(depth_m: &[f32]) -> (f32, f32) {
+pub(super) fn steady_range(depth_m: &[f32]) -> (f32, f32) {
     const STEP_M: f32 = 0.1;
     let every = (depth_m.len() / 4096).max(1);
     let (near, far) = depth_range(depth_m.iter().step_by(every).copied());
     ((near / STEP_M).floor() * STEP_M, (far / STEP_M).ceil() * STEP_M)
 }
+
+/// Panels of the strip.
+pub const PANELS: usize = Channel::PANELS.len();
 
 const VOID: [u8; 4] = [225, 228, 234, 255];
 
@@ -108,7 +118,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    fn set(&mut self, width: usize, height: usize, rgb: &[u8]) {
+    pub(super) fn set(&mut self, width: usize, height: usize, rgb: &[u8]) {
         (self.width, self.height) = (width, height);
         self.rgba.resize(width * height * 4, 255);
         for (to, from) in self.rgba.chunks_exact_mut(4).zip(rgb.chunks_exact(3)) {
@@ -169,11 +179,30 @@ pub struct Artist {
     main_before: Option<TiledRenderer>,
     robot: Option<TiledRenderer>,
     enlarged: Option<TiledRenderer>,
+    /// At the size of a generator's and of a policy's pictures.
+    network: Option<TiledRenderer>,
+    pilot: Option<TiledRenderer>,
+}
+
+/// Cameras of the pictures that are wanted, and what is to be done with the generator's.
+#[derive(Default)]
+pub struct Wanted<'a> {
+    pub main: Option<Camera>,
+    /// The main picture is the robot camera's, with its faults.
+    pub enlarged: bool,
+    pub panels: Option<Camera>,
+    pub network: Option<(Camera, &'a mut (dyn FnMut(FrameBatch) + Send))>,
+}
+
+/// The frames that were wanted.
+pub struct Drawn {
+    pub main: Option<FrameBatch>,
+    pub panels: Option<FrameBatch>,
 }
 
 impl Artist {
     pub fn new(gpu: Gpu, images: Arc<ImageSet>) -> Self {
-        Self { gpu, images, main: None, main_before: None, robot: None, enlarged: None }
+        Self { gpu, images, main: None, main_before: None, robot: None, enlarged: None, network: None, pilot: None }
     }
 
     pub fn gpu(&self) -> &Gpu {
@@ -198,43 +227,58 @@ impl Artist {
         slot.as_mut().ok_or_else(|| RenderError::Lost("no renderer".to_owned()))
     }
 
-    /// The scene through the free camera: as the domain paints it, without the robot camera's faults.
+    /// Draws everything that is wanted, on all cores: each picture has parts that only one core works at.
     ///
     /// # Errors
     /// The graphics device fails.
-    pub fn main(&mut self, shot: &Shot<'_>, camera: Camera) -> Result<FrameBatch, RenderError> {
-        let size = (camera.intrinsics.width, camera.intrinsics.height);
-        let mut look = shot.look.clone();
-        look.effects = CameraEffects::NONE;
-        look.jitter.camera = Pose::IDENTITY;
-        if self.main.as_ref().is_some_and(|renderer| (renderer.config().width, renderer.config().height) != size) {
-            std::mem::swap(&mut self.main, &mut self.main_before);
-        }
-        let renderer = Self::renderer(&mut self.main, &self.gpu, &self.images, size)?;
-        renderer.capture(look.domain, &[Shot { look: &look, ..*shot }.view(camera)])
+    pub fn draw(&mut self, shot: &Shot<'_>, wanted: Wanted<'_>) -> Result<Drawn, RenderError> {
+        let Self { gpu, images, main, main_before, robot, enlarged, network, .. } = self;
+        let (gpu, images): (&Gpu, &ImageSet) = (gpu, images);
+        let size = |camera: &Camera| (camera.intrinsics.width, camera.intrinsics.height);
+        let domain = shot.look.domain;
+        let draw_main = || -> Result<_, RenderError> {
+            let Some(camera) = wanted.main else { return Ok(None) };
+            if wanted.enlarged {
+                let renderer = Self::renderer(enlarged, gpu, images, size(&camera))?;
+                return renderer.capture(domain, &[shot.view(camera)]).map(Some);
+            }
+            // As the domain paints it, without the robot camera's faults.
+            let mut look = shot.look.clone();
+            look.effects = CameraEffects::NONE;
+            look.jitter.camera = Pose::IDENTITY;
+            let other = |renderer: &TiledRenderer| (renderer.config().width, renderer.config().height) != size(&camera);
+            if main.as_ref().is_some_and(other) {
+                std::mem::swap(main, main_before);
+            }
+            let renderer = Self::renderer(main, gpu, images, size(&camera))?;
+            renderer.capture(domain, &[Shot { look: &look, ..*shot }.view(camera)]).map(Some)
+        };
+        let draw_small = || -> Result<_, RenderError> {
+            // First, because a generator then works while the rest is drawn.
+            if let Some((camera, hand_over)) = wanted.network {
+                let renderer = Self::renderer(network, gpu, images, size(&camera))?;
+                hand_over(renderer.capture(domain, &[shot.view(camera)])?);
+            }
+            let Some(camera) = wanted.panels else { return Ok(None) };
+            let renderer = Self::renderer(robot, gpu, images, size(&camera))?;
+            renderer.capture(domain, &[shot.view(camera)]).map(Some)
+        };
+        // The small ones come first on the device, and their camera effects are done while it draws the main picture.
+        let (panels, main) = rayon::join(draw_small, draw_main);
+        Ok(Drawn { main: main?, panels: panels? })
     }
 
-    /// The pair that a learner gets.
+    /// The pair that a learned policy decides on.
     ///
     /// # Errors
     /// The graphics device fails.
-    pub fn robot(&mut self, shot: &Shot<'_>, camera: Camera) -> Result<FrameBatch, RenderError> {
+    pub fn pilot(&mut self, shot: &Shot<'_>, camera: Camera) -> Result<FrameBatch, RenderError> {
         let size = (camera.intrinsics.width, camera.intrinsics.height);
-        let renderer = Self::renderer(&mut self.robot, &self.gpu, &self.images, size)?;
+        let renderer = Self::renderer(&mut self.pilot, &self.gpu, &self.images, size)?;
         renderer.capture(shot.look.domain, &[shot.view(camera)])
     }
 
-    /// As [`Self::robot`], for the main view.
-    ///
-    /// # Errors
-    /// The graphics device fails.
-    pub fn enlarged(&mut self, shot: &Shot<'_>, camera: Camera) -> Result<FrameBatch, RenderError> {
-        let size = (camera.intrinsics.width, camera.intrinsics.height);
-        let renderer = Self::renderer(&mut self.enlarged, &self.gpu, &self.images, size)?;
-        renderer.capture(shot.look.domain, &[shot.view(camera)])
-    }
-
-    /// As [`Self::robot`] at any size, without touching the live panels.
+    /// The pair at any size, without touching the live panels.
     ///
     /// # Errors
     /// The graphics device fails.
@@ -249,7 +293,7 @@ impl Artist {
 pub struct Gallery {
     pub main: Picture,
     /// In the order of [`Channel::PANELS`].
-    pub panels: [Picture; 4],
+    pub panels: [Picture; PANELS],
     pub main_frames: Option<FrameBatch>,
     pub robot_frames: Option<FrameBatch>,
 }
@@ -268,7 +312,7 @@ impl Gallery {
     }
 
     pub fn set_robot(&mut self, frames: FrameBatch) {
-        for (picture, channel) in self.panels.iter_mut().zip(Channel::PANELS) {
+        for (picture, channel) in self.panels.iter_mut().zip(Channel::PANELS).take(PANELS - 1) {
             picture.set(frames.width, frames.height, &channel.colours(&frames));
         }
         self.robot_frames = Some(frames);

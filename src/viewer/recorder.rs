@@ -3,7 +3,7 @@
 //! In: the pictures of the session, at most [`RATE`] a second of the person's time. Out: files, encoded on another thread
 //! so that the view stays smooth; a frame is left out rather than waited for.
 
-use super::pictures::{Gallery, Picture};
+use super::pictures::{Gallery, PANELS, Picture};
 use crate::data::png::encode_rgb;
 use crate::run::atomic::{AtomicFile, create_folder, write_atomic};
 use anyhow::Context;
@@ -22,7 +22,7 @@ const WIDTH: u32 = 640;
 pub const MOST_FRAMES: usize = 1500;
 
 /// When, and the main view and the panels.
-type Taken = (f64, [Picture; 5]);
+type Taken = (f64, [Picture; 1 + PANELS]);
 
 /// Recordings run until they are stopped or dropped.
 pub struct Recorder {
@@ -64,8 +64,8 @@ impl Recorder {
         // On the beat, or from now on when the beat was lost.
         let beat = self.next + 1.0 / RATE;
         self.next = if beat > clock { beat } else { clock + 1.0 / RATE };
-        let [a, b, c, d] = gallery.panels.clone();
-        let pictures = [gallery.main.clone(), a, b, c, d];
+        let [a, b, c, d, e] = gallery.panels.clone();
+        let pictures = [gallery.main.clone(), a, b, c, d, e];
         let taken = self.sender.as_ref().is_some_and(|sender| sender.try_send((clock, pictures)).is_ok());
         self.frames += usize::from(taken);
         let broken = self.worker.as_ref().is_none_or(JoinHandle::is_finished);
@@ -91,7 +91,7 @@ fn write_gif(mut file: AtomicFile, frames: &Receiver<Taken>) -> anyhow::Result<(
         encoder.set_repeat(Repeat::Infinite)?;
         // A frame is shown until the next was taken.
         let mut waiting: Option<Taken> = None;
-        let mut encode = |pictures: &[Picture; 5], seconds: f64| {
+        let mut encode = |pictures: &[Picture; 1 + PANELS], seconds: f64| {
             let composed = image::DynamicImage::ImageRgb8(compose(pictures)).into_rgba8();
             let delay = Delay::from_numer_denom_ms((seconds * 100.0).round().clamp(2.0, 500.0) as u32 * 10, 1);
             encoder.encode_frame(Frame::from_parts(composed, 0, 0, delay))
@@ -118,8 +118,8 @@ fn write_pngs(folder: &Path, frames: &Receiver<Taken>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The main view on the left, the four panels in a column on the right.
-fn compose([main, panels @ ..]: &[Picture; 5]) -> RgbImage {
+/// The main view on the left, the panels in a column on the right.
+fn compose([main, panels @ ..]: &[Picture; 1 + PANELS]) -> RgbImage {
     let height = (WIDTH as usize * main.height / main.width.max(1)).clamp(64, 960) as u32;
     let shown: Vec<&Picture> = panels.iter().filter(|panel| !panel.is_empty()).collect();
     let edge = if shown.is_empty() { 0 } else { height / shown.len().max(4) as u32 };
@@ -149,7 +149,7 @@ mod tests {
         let picture = |w: usize, h: usize, v: u8| Picture { width: w, height: h, rgba: vec![v; w * h * 4], version: 1 };
         Gallery {
             main: picture(320, 160, shade),
-            panels: std::array::from_fn(|i| picture(32, 32, 40 * i as u8)),
+            panels: std::array::from_fn(|i| if i < 4 { picture(32, 32, 40 * i as u8) } else { Picture::default() }),
             ..Gallery::default()
         }
     }

@@ -4,6 +4,7 @@
 //! `{"drag": {"from": "view", "by": [80, 10]}}`, `{"screenshot": "now.png"}`, `{"state": "now.json"}`, `"close"`.
 //! Out: raw input, one event a frame, which the host sends the way its window system would.
 
+use super::pictures::PANELS;
 use super::ui::Viewer;
 use crate::contract::{Rng, Seed};
 use anyhow::Context;
@@ -311,8 +312,11 @@ pub struct State {
     pub notice: Option<String>,
     pub main_pixels: [usize; 2],
     /// Share of each picture's pixels that differ from its first.
-    pub variety: [f32; 5],
+    pub variety: [f32; 1 + PANELS],
     pub frames_per_s: f32,
+    /// Pictures that the generator has translated.
+    pub translated: u64,
+    pub output: String,
 }
 
 impl State {
@@ -352,6 +356,8 @@ impl State {
                 pixels.filter(|&pixel| Some(pixel) != first).count() as f32 / count.max(1) as f32
             }),
             frames_per_s: viewer.frames_per_s,
+            translated: session.translator().map_or(0, super::translator::Translator::translated),
+            output: show.output.name().to_owned(),
         }
     }
 }

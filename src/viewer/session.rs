@@ -4,18 +4,21 @@
 //! display and the tests drive the same [`Session`].
 
 use super::camera::{FreeCamera, Orbit, Preset};
-use super::pictures::{Artist, Channel, Gallery, Shot};
+use super::pictures::{Artist, Channel, Gallery, PANELS, Picture, Shot, Wanted, steady_range};
+use super::pilot::{Pilot, Seen};
 use super::scores::Scores;
 use super::setup::{Actor, AxisKind, Setup};
 use super::stage::{LINGER_TICKS, Stage};
+use super::translator::{Done, Output, Translator};
 use crate::appearance::ImageSet;
-use crate::contract::{Camera, Intrinsics, Pose, Seed};
+use crate::contract::{Camera, FrameBatch, Intrinsics, Pose, Seed};
 use crate::objects::ObjectModel;
 use crate::render::{Gpu, RenderError};
 use crate::scene::{CameraDescription, CellDescription};
 use glam::{Vec2, Vec3};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Edge of the strip's pictures, pixels.
 pub const PANEL_SIZE: u32 = 160;
@@ -23,6 +26,8 @@ pub const PANEL_SIZE: u32 = 160;
 const HISTORY: usize = 256;
 /// More physics than this in one update would let a slow picture slow the next one further.
 const MOST_TICKS: f32 = 120.0;
+/// A generator is waited for no longer than this, where it is waited for.
+const LOCKSTEP: Duration = Duration::from_secs(120);
 /// Seconds that a notice stays.
 const NOTICE_S: f64 = 4.0;
 pub const SPEEDS: [f32; 6] = [0.1, 0.25, 0.5, 1.0, 2.0, 4.0];
@@ -44,6 +49,8 @@ pub enum Eye {
 pub struct Show {
     pub eye: Eye,
     pub channel: Channel,
+    /// Of the generator.
+    pub output: Output,
     pub colliders: bool,
     pub contacts: bool,
     pub forces: bool,
@@ -56,6 +63,7 @@ impl Default for Show {
         Self {
             eye: Eye::Free,
             channel: Channel::Source,
+            output: Output::Image,
             colliders: false,
             contacts: false,
             forces: false,
@@ -120,6 +128,17 @@ pub struct Session {
     scene: u64,
     drawn_main: Option<MainKey>,
     drawn_robot: Option<u64>,
+    drawn_network: Option<u64>,
+    /// Times that the panels were drawn.
+    pub panels_drawn: u64,
+    translator: Option<Translator>,
+    /// Wait for the generator, so that its panel shows the same moment as the others.
+    pub lockstep: bool,
+    network_frames: Option<FrameBatch>,
+    generated: Option<Done>,
+    /// Which output of `generated` is on screen, and whether in the main view.
+    shown_generated: Option<(Output, bool)>,
+    pilot: Option<Box<dyn Pilot>>,
 }
 
 impl Session {
@@ -146,6 +165,14 @@ impl Session {
             scene: 0,
             drawn_main: None,
             drawn_robot: None,
+            drawn_network: None,
+            panels_drawn: 0,
+            translator: None,
+            lockstep: false,
+            network_frames: None,
+            generated: None,
+            shown_generated: None,
+            pilot: None,
         }
     }
 
@@ -163,6 +190,31 @@ impl Session {
 
     pub fn gpu(&self) -> &Gpu {
         self.artist.gpu()
+    }
+
+    /// From now on a panel shows what a generator makes of the source picture.
+    pub fn set_translator(&mut self, translator: Translator) {
+        self.translator = Some(translator);
+        (self.drawn_network, self.generated, self.shown_generated) = (None, None, None);
+    }
+
+    pub fn translator(&self) -> Option<&Translator> {
+        self.translator.as_ref()
+    }
+
+    /// A learned policy that may be chosen as the actor.
+    pub fn set_pilot(&mut self, pilot: Box<dyn Pilot>) {
+        self.pilot = Some(pilot);
+    }
+
+    pub fn pilot(&self) -> Option<&dyn Pilot> {
+        self.pilot.as_deref()
+    }
+
+    /// The panels that there are.
+    pub fn channels(&self) -> &'static [Channel] {
+        const ALL: &[Channel] = &Channel::PANELS;
+        if self.translator.is_some() { ALL } else { &ALL[..PANELS - 1] }
     }
 
     pub fn objects_in_set(&self) -> usize {
@@ -202,6 +254,9 @@ impl Session {
     /// Carries on by physics ticks, from episode to episode. Stops at the end of a step that was asked for alone.
     pub fn run(&mut self, ticks: u32) {
         for _ in 0..ticks {
+            if self.stage.awaits_pilot() && !self.consult() {
+                return;
+            }
             let ticked = self.stage.tick();
             self.scene += u64::from(ticked.moved);
             if let Some(step) = ticked.step {
@@ -219,8 +274,38 @@ impl Session {
         }
     }
 
+    /// Asks the learned policy for the next action. False when there is none.
+    fn consult(&mut self) -> bool {
+        let tick = self.stage.world().tick();
+        let look = self.setup.look(tick, self.artist.image_count());
+        let camera = self.pilot.as_ref().map(|pilot| self.robot_camera(pilot.size()));
+        let Self { artist, stage, pilot, setup, .. } = self;
+        let ask = || {
+            let (Some(pilot), Some(camera)) = (pilot, camera) else {
+                return Err("there is no trained policy here: open the viewer with --policy RUN".to_owned());
+            };
+            let shot = Shot {
+                world: stage.world(),
+                look: &look,
+                look_seed: setup.look_seed(tick).0,
+                gripper_before: stage.gripper_before,
+            };
+            let frames = artist.pilot(&shot, camera).map_err(|error| error.to_string())?;
+            if tick == 0 {
+                pilot.begin();
+            }
+            stage.pilot(|world, rng| pilot.act(&Seen { frames: &frames, gripper: world.gripper_state(), tick }, rng))
+        };
+        let outcome = ask();
+        if let Err(error) = &outcome {
+            self.say(error);
+            (self.playing, self.stepping) = (false, false);
+        }
+        outcome.is_ok()
+    }
+
     fn next_episode(&mut self) {
-        if self.setup.actor.policy().is_some() {
+        if self.setup.actor != Actor::Keyboard {
             self.visit(self.setup.seed.wrapping_add(1));
         } else {
             self.stage.next_attempt();
@@ -230,7 +315,12 @@ impl Session {
 
     /// Whether anything on screen changes by itself.
     pub fn is_alive(&self) -> bool {
-        self.playing || self.stepping || self.stage.is_pulling() || self.free.is_gliding() || self.notice.is_some()
+        self.playing
+            || self.stepping
+            || self.stage.is_pulling()
+            || self.free.is_gliding()
+            || self.notice.is_some()
+            || self.translator.as_ref().is_some_and(Translator::is_busy)
     }
 
     pub fn toggle_play(&mut self) {
@@ -413,7 +503,10 @@ impl Session {
         let (width, height) = self.view_size;
         match self.show.eye {
             Eye::Free => self.free.orbit.camera(width, height),
-            Eye::Robot => self.robot_camera(width.min(height)),
+            Eye::Robot => match (&self.translator, self.show.channel) {
+                (Some(translator), Channel::Generated) => self.robot_camera(translator.size),
+                _ => self.robot_camera(width.min(height)),
+            },
             Eye::Wrist => {
                 let wrist = CameraDescription::wrist();
                 let pose = wrist.camera(wrist.centre_crop(64), self.stage.world().gripper_pose()).world_from_camera;
@@ -437,33 +530,101 @@ impl Session {
     /// # Errors
     /// The graphics device fails.
     pub fn draw(&mut self) -> Result<bool, RenderError> {
+        if self.show.channel == Channel::Generated && !(self.translator.is_some() && self.show.eye == Eye::Robot) {
+            self.show.channel = Channel::Source;
+        }
+        let generated = self.show.channel == Channel::Generated;
         let camera = self.main_camera();
         let robot = self.show.eye == Eye::Robot;
         let key = MainKey { scene: self.scene, camera, channel: self.show.channel, robot };
-        let new_main = self.drawn_main.as_ref() != Some(&key);
+        let new_main = !generated && self.drawn_main.as_ref() != Some(&key);
         let new_panels = self.show.panels && self.drawn_robot != Some(self.scene);
-        if !(new_main || new_panels) {
-            return Ok(false);
-        }
-        let tick = self.stage.world().tick();
-        let look = self.setup.look(tick, self.artist.image_count());
-        let shot = Shot {
-            world: self.stage.world(),
-            look: &look,
-            look_seed: self.setup.look_seed(tick).0,
-            gripper_before: self.stage.gripper_before,
-        };
-        if new_panels {
-            let camera = self.robot_camera(PANEL_SIZE);
-            self.gallery.set_robot(self.artist.robot(&shot, camera)?);
-            self.drawn_robot = Some(self.scene);
+        let translates = self.translator.is_some() && (self.show.panels || generated);
+        let new_network = translates && self.drawn_network != Some(self.scene);
+        if new_main || new_panels || new_network {
+            self.capture([new_main, new_panels, new_network], camera)?;
         }
         if new_main {
-            let frames = if robot { self.artist.enlarged(&shot, camera)? } else { self.artist.main(&shot, camera)? };
-            self.gallery.set_main(frames, self.show.channel);
             self.drawn_main = Some(key);
         }
-        Ok(true)
+        Ok(self.collect(generated) || new_main || new_panels)
+    }
+
+    /// Main view, panels, and the generator's source picture.
+    fn capture(&mut self, [main, panels, network]: [bool; 3], camera: Camera) -> Result<(), RenderError> {
+        let tick = self.stage.world().tick();
+        let look = self.setup.look(tick, self.artist.image_count());
+        let panel_camera = self.robot_camera(PANEL_SIZE);
+        let network_camera = self.translator.as_ref().map(|translator| self.robot_camera(translator.size));
+        let Self { artist, stage, translator, network_frames, setup, .. } = self;
+        let shot = Shot {
+            world: stage.world(),
+            look: &look,
+            look_seed: setup.look_seed(tick).0,
+            gripper_before: stage.gripper_before,
+        };
+        let mut hand_over = |frames: FrameBatch| {
+            if let Some(translator) = translator {
+                translator.submit(frames.source_rgb.clone(), steady_range(&frames.depth_m));
+            }
+            *network_frames = Some(frames);
+        };
+        let wanted = Wanted {
+            main: main.then_some(camera),
+            enlarged: self.show.eye == Eye::Robot,
+            panels: panels.then_some(panel_camera),
+            network: network_camera.filter(|_| network).map(|camera| (camera, &mut hand_over as _)),
+        };
+        let drawn = artist.draw(&shot, wanted)?;
+        if let Some(frames) = drawn.panels {
+            self.gallery.set_robot(frames);
+            self.drawn_robot = Some(self.scene);
+            self.panels_drawn += 1;
+        }
+        if let Some(frames) = drawn.main {
+            self.gallery.set_main(frames, self.show.channel);
+        }
+        if network {
+            self.drawn_network = Some(self.scene);
+        }
+        Ok(())
+    }
+
+    /// Takes over what the generator has finished. True when a picture is new.
+    fn collect(&mut self, main: bool) -> bool {
+        let Some(translator) = &self.translator else { return false };
+        if self.lockstep {
+            translator.wait(LOCKSTEP);
+        }
+        let size = translator.size;
+        match translator.take() {
+            Ok(Some(done)) => {
+                self.generated = Some(done);
+                self.shown_generated = None;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                self.translator = None;
+                self.gallery.panels[PANELS - 1] = Picture::default();
+                self.say(error);
+                return true;
+            }
+        }
+        let Some(done) = &self.generated else { return false };
+        let wanted = Some((self.show.output, main));
+        if self.shown_generated == wanted {
+            return false;
+        }
+        let rgb = done.translated.colours(self.show.output, done.range_m);
+        let edge = size as usize;
+        self.gallery.panels[PANELS - 1].set(edge, edge, &rgb);
+        if main {
+            self.gallery.main.set(edge, edge, &rgb);
+            self.gallery.main_frames = self.network_frames.clone();
+            self.drawn_main = None;
+        }
+        self.shown_generated = wanted;
+        true
     }
 
     /// The object under a pixel of the main picture, and the place that is seen there.

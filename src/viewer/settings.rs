@@ -14,7 +14,6 @@ const LARGEST: u64 = 1 << 20;
 pub struct Settings {
     /// Points.
     pub window: [f32; 2],
-    pub maximized: bool,
     pub setup: Setup,
     pub orbit: Orbit,
     pub show: Show,
@@ -25,7 +24,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             window: [1280.0, 720.0],
-            maximized: false,
             setup: Setup::default(),
             orbit: Orbit::default(),
             show: Show::default(),
@@ -67,10 +65,9 @@ impl Settings {
         self
     }
 
-    pub fn of(session: &Session, window: [f32; 2], maximized: bool) -> Self {
+    pub fn of(session: &Session, window: [f32; 2]) -> Self {
         Self {
             window,
-            maximized,
             setup: session.setup().clone(),
             orbit: session.free.orbit,
             show: session.show,

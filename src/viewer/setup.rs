@@ -14,13 +14,16 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 pub enum Actor {
     Keyboard,
-    #[default]
     Scripted,
+    #[default]
     Oracle,
     Random,
+    /// A policy from a run, where one was given.
+    Policy,
 }
 
 impl Actor {
+    /// Those that are always there.
     pub const ALL: [Self; 4] = [Self::Keyboard, Self::Scripted, Self::Oracle, Self::Random];
 
     pub const fn name(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Actor {
             Self::Scripted => "scripted",
             Self::Oracle => "oracle",
             Self::Random => "random",
+            Self::Policy => "policy",
         }
     }
 
@@ -38,12 +42,13 @@ impl Actor {
             Self::Scripted => "The papers' exploration policy: aims at objects with noise",
             Self::Oracle => "Reads the true state and plans the best grasp",
             Self::Random => "Random actions",
+            Self::Policy => "The trained policy decides from the robot camera's picture",
         }
     }
 
     pub const fn policy(self) -> Option<PolicyKind> {
         match self {
-            Self::Keyboard => None,
+            Self::Keyboard | Self::Policy => None,
             Self::Scripted => Some(PolicyKind::Scripted),
             Self::Oracle => Some(PolicyKind::Oracle),
             Self::Random => Some(PolicyKind::Random),
@@ -199,7 +204,7 @@ impl Default for Setup {
             divider_m: None,
             axes: [Axis::default(); 5],
             every_step: true,
-            actor: Actor::Scripted,
+            actor: Actor::default(),
         }
     }
 }

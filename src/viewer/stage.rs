@@ -3,7 +3,7 @@
 //! In: a [`Setup`], object models, what the person does. Out: a [`GraspWorld`] to draw, the last action, reward and
 //! outcome, and a list of [`Event`]s.
 
-use super::setup::Setup;
+use super::setup::{Actor, Setup};
 use crate::contract::{Action, GripperCommand, Rng, Seed, Step};
 use crate::objects::ObjectModel;
 use crate::scene::{CellDescription, instance};
@@ -83,6 +83,7 @@ pub struct Stage {
     cell: Arc<CellDescription>,
     pool: Arc<Vec<Arc<ObjectModel>>>,
     world: GraspWorld,
+    actor: Actor,
     policy: Option<Box<dyn Policy>>,
     rng: Rng,
     log: Vec<Event>,
@@ -118,7 +119,7 @@ impl Stage {
             }
         }
         let mut sim = SimConfig::default();
-        if setup.actor.policy().is_none() {
+        if setup.actor == Actor::Keyboard {
             sim.max_steps = KEYBOARD_STEPS;
         }
         let seed = Seed(setup.seed);
@@ -133,6 +134,7 @@ impl Stage {
             world,
             cell,
             pool,
+            actor: setup.actor,
             policy,
             rng: seed.derive("policy", 0).rng(),
             log: Vec::new(),
@@ -222,9 +224,23 @@ impl Stage {
 
     /// Begins a step that stands still when nobody decides: the next [`Self::tick`]s carry it out.
     pub fn force_decision(&mut self) {
-        if !self.busy && self.world.is_ready() && self.queued.is_none() && self.policy.is_none() {
+        if !self.busy && self.world.is_ready() && self.queued.is_none() && self.actor == Actor::Keyboard {
             self.queued = Some(self.keyed());
         }
+    }
+
+    /// Whether a learned policy is to decide before the next tick.
+    pub fn awaits_pilot(&self) -> bool {
+        self.actor == Actor::Policy && !self.busy && self.world.is_ready() && self.queued.is_none()
+    }
+
+    /// What the learned policy decided, by this episode's random numbers.
+    ///
+    /// # Errors
+    /// The policy's sentence.
+    pub fn pilot(&mut self, act: impl FnOnce(&GraspWorld, &mut Rng) -> Result<Action, String>) -> Result<(), String> {
+        self.queued = Some(act(&self.world, &mut self.rng)?);
+        Ok(())
     }
 
     fn decide(&mut self) -> Option<Action> {
@@ -233,6 +249,7 @@ impl Stage {
         }
         match &mut self.policy {
             Some(policy) => Some(policy.act(&self.world, &mut self.rng)),
+            None if self.actor == Actor::Policy => None,
             None => (!self.teleop.is_still()).then(|| self.keyed()),
         }
     }
@@ -259,7 +276,7 @@ impl Stage {
     }
 
     fn queue(&mut self, action: Action) {
-        if self.policy.is_none() && !self.world.is_done() {
+        if self.actor == Actor::Keyboard && !self.world.is_done() {
             self.queued = Some(action);
         }
     }

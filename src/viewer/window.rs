@@ -4,12 +4,14 @@
 //! pictures come from the session's own graphics device and are shown as textures.
 
 use super::painter::Painter;
+use super::pictures::PANELS;
 use super::script::{Button, Input, Order, Script, State};
 use super::settings::Settings;
+use super::translator::Translator;
 use super::ui::{Textures, Viewer, install_theme};
 use crate::run::atomic::write_atomic;
 use anyhow::Context;
-use bevy::app::{AppExit, TerminalCtrlCHandlerPlugin};
+use bevy::app::{AppExit, TaskPoolOptions, TaskPoolPlugin, TerminalCtrlCHandlerPlugin};
 use bevy::asset::RenderAssetUsages;
 use bevy::camera::{CameraMainTextureUsages, ClearColorConfig};
 use bevy::input::ButtonState;
@@ -23,7 +25,7 @@ use bevy::render::renderer::RenderQueue;
 use bevy::render::view::ViewTarget;
 use bevy::render::view::screenshot::{Screenshot, ScreenshotCaptured};
 use bevy::render::{Render, RenderApp, RenderSystems};
-use bevy::window::{CursorMoved, PresentMode, PrimaryWindow, WindowResolution};
+use bevy::window::{CursorMoved, PresentMode, PrimaryWindow, WindowCloseRequested, WindowResolution};
 use bevy::winit::{UpdateMode, WinitSettings};
 use bevy_egui::{
     EguiContexts, EguiPlugin, EguiPostUpdateSet, EguiPrimaryContextPass, EguiRenderOutput, EguiTextureHandle,
@@ -34,15 +36,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Pixels of the main picture for each of the screen's while things move on a machine that is too slow for all of them.
-const ROUGH: f32 = 0.75;
 /// How often a window at rest looks around.
 const REST: Duration = Duration::from_millis(250);
+/// How often memory is looked at while it is measured how the window runs.
+const SAMPLES: usize = 20;
 
 pub struct Options {
     /// Points.
     pub size: [f32; 2],
-    pub maximized: bool,
     /// Write the settings at the end.
     pub remember: bool,
     pub script: Option<Script>,
@@ -59,9 +60,14 @@ pub struct Report {
     pub frames: u64,
     pub seconds: f64,
     pub longest_frame_s: f64,
-    /// Resident memory after the first pictures, and at the end.
-    pub memory_gib: [f64; 2],
+    /// Resident memory, [`SAMPLES`] times at equal distances; the first is after as much time as lies between two.
+    pub memory_gib: Vec<f64>,
+    /// Frames in which the panels changed, and pictures that a generator translated.
+    pub panels_drawn: u64,
+    pub translated: u64,
     pub window_pixels: [u32; 2],
+    /// What the pictures are drawn on.
+    pub adapter: String,
 }
 
 /// Why there is no window.
@@ -84,8 +90,8 @@ struct Shared {
     stage: Stage,
     script: Option<Script>,
     options: Rules,
-    handles: Option<[Handle<Image>; 5]>,
-    uploaded: [u64; 5],
+    handles: Option<[Handle<Image>; 1 + PANELS]>,
+    uploaded: [u64; 1 + PANELS],
     painter: Painter,
     report: Report,
     before: Option<Instant>,
@@ -128,7 +134,7 @@ pub fn run(
         script: options.script,
         options: Rules { remember: options.remember, measure: options.measure },
         handles: None,
-        uploaded: [0; 5],
+        uploaded: [0; 1 + PANELS],
         painter: Painter::default(),
         report: Report::default(),
         before: None,
@@ -151,6 +157,7 @@ pub fn run(
         DefaultPlugins
             .set(WindowPlugin { primary_window: Some(window), ..default() })
             .set(LogPlugin { filter: "error".into(), ..default() })
+            .set(TaskPoolPlugin { task_pool_options: threads() })
             .disable::<TerminalCtrlCHandlerPlugin>(),
     );
     // Arrays of textures are slow on software adapters, and there are six textures.
@@ -178,10 +185,14 @@ pub fn run(
     app.add_systems(PostUpdate, paint.after(EguiPostUpdateSet::ProcessOutput).before(before_upload));
     app.run();
     let mut shared = shared.lock();
-    if let Stage::Ready(viewer) = &mut shared.stage
-        && let Some(recorder) = viewer.recorder.take()
-    {
-        recorder.stop()?;
+    let shared = &mut *shared;
+    if let Stage::Ready(viewer) = &mut shared.stage {
+        shared.report.adapter = viewer.session.gpu().description.name.clone();
+        shared.report.panels_drawn = viewer.session.panels_drawn;
+        shared.report.translated = viewer.session.translator().map_or(0, Translator::translated);
+        if let Some(recorder) = viewer.recorder.take() {
+            recorder.stop()?;
+        }
     }
     if shared.options.remember
         && let Some(settings) = &shared.settings
@@ -192,6 +203,14 @@ pub fn run(
         Some(error) => Err(error),
         None => Ok(shared.report.clone()),
     }
+}
+
+/// Threads for systems. Drawing a frame occupies one while it waits for the graphics device, and the frame before is
+/// brought to the screen meanwhile: with Bevy's choice for two cores, one thread, it would have to wait.
+fn threads() -> TaskPoolOptions {
+    let mut options = TaskPoolOptions::default();
+    options.compute.min_threads = 4;
+    options
 }
 
 /// Looks for a display before winit does, which would panic.
@@ -259,8 +278,7 @@ fn advance(
     if seconds > 0.0 {
         viewer.frames_per_s += (1.0 / seconds - viewer.frames_per_s) * 0.05;
     }
-    let rough = viewer.govern(seconds);
-    viewer.detail = if rough { ROUGH } else { 1.0 };
+    viewer.detail = viewer.govern(seconds);
     viewer.session.update(seconds.min(0.5));
     if let Err(error) = viewer.session.draw() {
         shared.error = Some(error.into());
@@ -269,8 +287,7 @@ fn advance(
     }
     viewer.feed_recorder();
     if viewer.session.gpu().description.software {
-        let id = |i: u64| Some(egui::TextureId::User(i));
-        viewer.textures = Textures { main: id(0), panels: [id(1), id(2), id(3), id(4)] };
+        viewer.textures = Textures::numbered();
     } else if let Err(error) =
         upload(viewer, &mut shared.uploaded, &mut shared.handles, (&mut images, &mut user_textures))
     {
@@ -290,13 +307,13 @@ fn advance(
 /// New pictures as textures of Bevy's device.
 fn upload(
     viewer: &mut Viewer,
-    uploaded: &mut [u64; 5],
-    handles: &mut Option<[Handle<Image>; 5]>,
+    uploaded: &mut [u64; 1 + PANELS],
+    handles: &mut Option<[Handle<Image>; 1 + PANELS]>,
     (images, user_textures): (&mut Assets<Image>, &mut EguiUserTextures),
 ) -> anyhow::Result<()> {
     let handles = handles.get_or_insert_with(|| std::array::from_fn(|_| images.add(Image::default())));
     for ((picture, handle), uploaded) in viewer.pictures().into_iter().zip(&*handles).zip(uploaded) {
-        if picture.version != *uploaded {
+        if picture.version != *uploaded && !picture.is_empty() {
             *uploaded = picture.version;
             let size =
                 Extent3d { width: picture.width as u32, height: picture.height as u32, depth_or_array_layers: 1 };
@@ -312,7 +329,7 @@ fn upload(
     }
     if viewer.textures == Textures::default() {
         let mut id = |i: usize| Some(user_textures.add_image(EguiTextureHandle::Strong(handles[i].clone())));
-        viewer.textures = Textures { main: id(0), panels: [id(1), id(2), id(3), id(4)] };
+        viewer.textures = Textures { main: id(0), panels: std::array::from_fn(|i| id(1 + i)) };
     }
     Ok(())
 }
@@ -324,19 +341,19 @@ impl Shared {
         if self.shown == 3 {
             self.report.first_picture = Some(now);
         }
-        if self.shown == 30 {
-            self.report.memory_gib[0] = resident_gib();
-        }
         if self.shown > 3 {
             self.report.frames += 1;
             self.report.seconds += seconds;
             self.report.longest_frame_s = self.report.longest_frame_s.max(seconds);
         }
-        if let Some(limit) = self.options.measure
-            && self.report.seconds >= limit.as_secs_f64()
-        {
-            self.report.memory_gib[1] = resident_gib();
-            exit.write(AppExit::Success);
+        if let Some(limit) = self.options.measure {
+            let share = self.report.seconds / limit.as_secs_f64().max(1e-9);
+            if share * SAMPLES as f64 >= (self.report.memory_gib.len() + 1) as f64 {
+                self.report.memory_gib.push(resident_gib());
+            }
+            if share >= 1.0 {
+                exit.write(AppExit::Success);
+            }
         }
     }
 }
@@ -440,7 +457,7 @@ fn remember(shared: Res<Handles>, windows: Query<&Window, With<PrimaryWindow>>) 
     shared.report.window_pixels = [window.physical_width(), window.physical_height()];
     if let Stage::Ready(viewer) = &shared.stage {
         let size = [window.width(), window.height()];
-        shared.settings = Some(Settings::of(&viewer.session, size, false));
+        shared.settings = Some(Settings::of(&viewer.session, size));
     }
 }
 
@@ -529,6 +546,7 @@ struct Senders<'w> {
     buttons: MessageWriter<'w, MouseButtonInput>,
     wheels: MessageWriter<'w, MouseWheel>,
     keys: MessageWriter<'w, KeyboardInput>,
+    close: MessageWriter<'w, WindowCloseRequested>,
     exit: MessageWriter<'w, AppExit>,
 }
 
@@ -561,7 +579,7 @@ fn play_script(
             }
         }
         Ok(Some(Order::Close)) => {
-            senders.exit.write(AppExit::Success);
+            senders.close.write(WindowCloseRequested { window });
         }
         Ok(None) if script.is_over() => {
             senders.exit.write(AppExit::Success);

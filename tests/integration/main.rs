@@ -4,3 +4,5 @@ mod command_line;
 mod rendering;
 mod rooms;
 mod training;
+#[cfg(feature = "viewer")]
+mod viewer;

@@ -14,7 +14,7 @@ pub fn show(ctx: &egui::Context, viewer: &mut Viewer) {
         .collapsible(false)
         .resizable(false)
         .anchor(egui::Align2::CENTER_CENTER, vec2(0.0, 0.0))
-        .default_width(760.0)
+        .default_width(880.0)
         .show(ctx, |ui| {
             ui.horizontal(|ui| {
                 ui.label(RichText::new("bingrasp").size(22.0).strong().color(theme::ACCENT));
@@ -34,6 +34,7 @@ pub fn show(ctx: &egui::Context, viewer: &mut Viewer) {
                 for (ui, (group, keys)) in columns.iter_mut().zip(HELP) {
                     theme::title(ui, group);
                     ui.add_space(2.0);
+                    ui.spacing_mut().interact_size.y = 18.0;
                     egui::Grid::new(group).num_columns(2).spacing(vec2(12.0, 5.0)).show(ui, |ui| {
                         for (key, what) in keys {
                             ui.label(RichText::new(*key).monospace().color(theme::ACCENT));
@@ -45,6 +46,15 @@ pub fn show(ctx: &egui::Context, viewer: &mut Viewer) {
             });
             ui.add_space(10.0);
             let adapter = &viewer.session.gpu().description;
+            let session = &viewer.session;
+            for name in session
+                .translator()
+                .map(|t| format!("Generator: {}", t.name))
+                .into_iter()
+                .chain(session.pilot().map(|pilot| format!("Policy: {}", pilot.name())))
+            {
+                ui.label(theme::muted(name));
+            }
             ui.label(theme::muted(format!(
                 "Drawing on {}{}. Files go to {}.",
                 adapter.name,

@@ -10,7 +10,7 @@ mod theme;
 mod top;
 mod view;
 
-use super::pictures::Picture;
+use super::pictures::{PANELS, Picture};
 use super::recorder::Recorder;
 use super::session::{Grip, Session};
 use bevy_egui::egui::{self, Rect, Response, TextureId, Ui, pos2};
@@ -23,7 +23,15 @@ pub use theme::install as install_theme;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Textures {
     pub main: Option<TextureId>,
-    pub panels: [Option<TextureId>; 4],
+    pub panels: [Option<TextureId>; PANELS],
+}
+
+impl Textures {
+    /// The host's own texture 0 for the main view, and 1 and so on for the panels.
+    pub fn numbered() -> Self {
+        let id = |i: usize| Some(TextureId::User(i as u64));
+        Self { main: id(0), panels: std::array::from_fn(|i| id(1 + i)) }
+    }
 }
 
 /// What the layout asks of its host.
@@ -43,8 +51,12 @@ pub struct Viewer {
     /// Folder of everything that is taken home.
     pub out: PathBuf,
     pub frames_per_s: f32,
+    /// Options that were given and are part of every command that shows this again.
+    pub given: Vec<String>,
     /// Seconds for which frames came too slowly.
     slow_s: f32,
+    /// How far the detail was lowered for it.
+    rung: usize,
     pub(super) help: bool,
     pub(super) open: Option<OpenMenu>,
     pub(super) grip: Option<Grip>,
@@ -72,7 +84,9 @@ impl Viewer {
             recorder: None,
             out,
             frames_per_s: 0.0,
+            given: Vec::new(),
             slow_s: 0.0,
+            rung: 0,
             help: false,
             open: None,
             grip: None,
@@ -99,24 +113,32 @@ impl Viewer {
         self.help = shown;
     }
 
-    /// Told how long the last frame took. True when the main picture should be drawn with fewer pixels: while things
-    /// move, on a machine that was seen to be slow.
-    pub fn govern(&mut self, seconds: f32) -> bool {
-        const SLOW_FRAME_S: f32 = 1.0 / 24.0;
-        const PATIENCE_S: f32 = 1.5;
+    /// Told how long the last frame took. Returns the pixels of the main picture for each of the screen's: fewer while
+    /// things move, on a machine that was seen to be slow.
+    pub fn govern(&mut self, seconds: f32) -> f32 {
+        const LADDER: [f32; 3] = [1.0, 0.75, 0.6];
+        const SLOW_FRAME_S: f32 = 1.0 / 28.0;
+        const PATIENCE_S: f32 = 1.2;
         let moving = self.session.playing || self.session.is_stepping() || self.grip.is_some();
-        if moving && self.slow_s < PATIENCE_S {
+        if !moving {
+            return 1.0;
+        }
+        if self.rung + 1 < LADDER.len() {
             // A single hiccup is forgiven, and so is a time of speed.
             let change = if seconds > SLOW_FRAME_S { seconds.min(0.2) } else { -2.0 * seconds };
             self.slow_s = (self.slow_s + change).max(0.0);
+            if self.slow_s >= PATIENCE_S {
+                self.rung += 1;
+                self.slow_s = 0.0;
+            }
         }
-        moving && self.slow_s >= PATIENCE_S
+        LADDER[self.rung]
     }
 
     /// The session's pictures in the order of the textures: main view, then panels.
-    pub fn pictures(&self) -> [&Picture; 5] {
-        let [a, b, c, d] = &self.session.gallery.panels;
-        [&self.session.gallery.main, a, b, c, d]
+    pub fn pictures(&self) -> [&Picture; 1 + PANELS] {
+        let [a, b, c, d, e] = &self.session.gallery.panels;
+        [&self.session.gallery.main, a, b, c, d, e]
     }
 
     fn mark(&mut self, name: impl Into<String>, response: &Response) {

@@ -48,9 +48,10 @@ fn row(ui: &mut Ui, caption: &str, control: impl FnOnce(&mut Ui)) {
 
 fn actor(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup) {
     theme::title(ui, "Who acts");
-    ui.horizontal(|ui| {
+    let learned = viewer.session.pilot().map(|_| Actor::Policy);
+    ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = 2.0;
-        for actor in Actor::ALL {
+        for actor in Actor::ALL.into_iter().chain(learned) {
             let name = actor.name();
             let label = format!("{}{}", name[..1].to_uppercase(), &name[1..]);
             let response = theme::choice(ui, setup.actor == actor, &label).on_hover_text(actor.tooltip());

@@ -2,12 +2,16 @@
 
 use super::super::pictures::Channel;
 use super::super::session::Eye;
+use super::super::translator::Output;
 use super::{Viewer, theme};
 use crate::contract::{Action, GripperCommand};
 use bevy_egui::egui::{self, CornerRadius, Margin, Panel, Rect, RichText, Sense, Stroke, StrokeKind, Ui, pos2, vec2};
-use egui_plot::{Line, Plot, PlotPoints};
+use egui_plot::{Line, Plot, PlotPoints, Points};
 
 const PICTURE: f32 = 148.0;
+const HEIGHT: f32 = 176.0;
+/// The least width of what is said beside the panels.
+const FACTS: f32 = 252.0;
 
 pub fn show(ui: &mut Ui, viewer: &mut Viewer) {
     let frame = egui::Frame::new().fill(theme::GROUND).inner_margin(Margin { left: 8, right: 4, top: 0, bottom: 8 });
@@ -16,8 +20,11 @@ pub fn show(ui: &mut Ui, viewer: &mut Viewer) {
         |ui| {
             ui.horizontal_top(|ui| {
                 ui.spacing_mut().item_spacing.x = 8.0;
-                for (i, channel) in Channel::PANELS.into_iter().enumerate() {
-                    panel(ui, viewer, (i, channel));
+                let channels = viewer.session.channels();
+                let room = (ui.available_width() - FACTS) / channels.len() as f32 - 16.0;
+                let edge = room.floor().clamp(100.0, PICTURE);
+                for (i, &channel) in channels.iter().enumerate() {
+                    panel(ui, viewer, (i, channel), edge);
                 }
                 now(ui, viewer);
             });
@@ -25,28 +32,44 @@ pub fn show(ui: &mut Ui, viewer: &mut Viewer) {
     );
 }
 
-fn panel(ui: &mut Ui, viewer: &mut Viewer, (i, channel): (usize, Channel)) {
-    let size = vec2(PICTURE + 8.0, 176.0);
+fn panel(ui: &mut Ui, viewer: &mut Viewer, (i, channel): (usize, Channel), edge: f32) {
+    let size = vec2(edge + 8.0, HEIGHT);
     let (rect, response) = ui.allocate_exact_size(size, Sense::click());
-    let response = response.on_hover_text(format!("{}. Click to enlarge.", channel.tooltip()));
+    let response = response.on_hover_text(format!("{}. Click to enlarge.", tooltip(viewer, channel)));
     viewer.mark(format!("panel-{}", channel.name()), &response);
     let enlarged = viewer.session.show.eye == Eye::Robot && viewer.session.show.channel == channel;
-    let edge = if enlarged || response.hovered() { theme::ACCENT } else { theme::LINE };
+    let frame = if enlarged || response.hovered() { theme::ACCENT } else { theme::LINE };
     let painter = ui.painter();
-    painter.rect(rect, CornerRadius::same(8), theme::PAPER, Stroke::new(1.0, edge), StrokeKind::Inside);
-    let picture = Rect::from_min_size(rect.min + vec2(4.0, 4.0), vec2(PICTURE, PICTURE));
-    if let Some(texture) = viewer.textures.panels[i] {
+    painter.rect(rect, CornerRadius::same(8), theme::PAPER, Stroke::new(1.0, frame), StrokeKind::Inside);
+    let picture = Rect::from_min_size(rect.min + vec2(4.0, 4.0 + (PICTURE - edge) * 0.5), vec2(edge, edge));
+    let drawn = !viewer.session.gallery.panels[i].is_empty();
+    if let Some(texture) = viewer.textures.panels[i].filter(|_| drawn) {
         theme::picture(painter, texture, picture);
     }
     let font = egui::FontId::proportional(12.0);
-    let (caption, colour) = match channel {
-        Channel::Source => (format!("Source: {}", short(viewer)), theme::INK),
-        other => (other.label().to_owned(), theme::INK),
+    let caption = match (channel, viewer.session.show.output) {
+        (Channel::Source, _) => format!("Source: {}", short(viewer)),
+        (Channel::Generated, Output::Segmentation) => "Generated classes".to_owned(),
+        (Channel::Generated, Output::Depth) => "Generated depth".to_owned(),
+        (other, _) => other.label().to_owned(),
     };
     let place = pos2(rect.min.x + 6.0, rect.max.y - 12.0);
-    painter.text(place, egui::Align2::LEFT_CENTER, caption, font, if enlarged { theme::ACCENT } else { colour });
+    painter.text(place, egui::Align2::LEFT_CENTER, caption, font, if enlarged { theme::ACCENT } else { theme::INK });
     if response.clicked() {
         viewer.session.zoom_panel(channel);
+    }
+}
+
+fn tooltip(viewer: &Viewer, channel: Channel) -> String {
+    match (channel, viewer.session.translator()) {
+        (Channel::Generated, Some(translator)) => format!(
+            "{}: {}, {} pixels, {:.0} ms a picture",
+            channel.tooltip(),
+            translator.name,
+            translator.size,
+            translator.seconds() * 1e3
+        ),
+        _ => channel.tooltip().to_owned(),
     }
 }
 
@@ -123,7 +146,8 @@ fn facts(viewer: &Viewer) -> [(&'static str, String); 4] {
 
 fn describe(action: &Action) -> String {
     let [x, y, z] = action.translation_m.map(|metres| (metres * 1e3).round() as i32);
-    let mut text = format!("{x:+} {y:+} {z:+} mm {:+.0}°", action.rotation_rad.to_degrees());
+    let degrees = action.rotation_rad.to_degrees().round() as i32;
+    let mut text = format!("{x:+} {y:+} {z:+} mm {degrees:+}°");
     match action.gripper {
         GripperCommand::Keep => {}
         GripperCommand::Close => text.push_str(" close"),
@@ -147,6 +171,13 @@ fn successes(ui: &mut Ui, viewer: &mut Viewer) {
     });
     let curve = scores.curve();
     let line = Line::new("success rate", PlotPoints::from(curve)).color(theme::ACCENT).width(1.6);
+    let marks = |success: bool, height: f64| -> Vec<[f64; 2]> {
+        let first = scores.attempts as usize - scores.recent().len();
+        let which = scores.recent().iter().enumerate().filter(|&(_, &outcome)| outcome == success);
+        which.map(|(i, _)| [(first + i + 1) as f64, height]).collect()
+    };
+    let dots = |name: &str, points: Vec<[f64; 2]>, colour| Points::new(name, points).color(colour).radius(2.2);
+    let (grasped, missed) = (marks(true, 1.0), marks(false, 0.0));
     let response = Plot::new("success")
         .height(ui.available_height().max(24.0))
         .show_axes([false, false])
@@ -157,12 +188,16 @@ fn successes(ui: &mut Ui, viewer: &mut Viewer) {
         .allow_drag(false)
         .allow_scroll(false)
         .allow_boxed_zoom(false)
-        .include_y(0.0)
-        .include_y(1.05)
+        .include_y(-0.12)
+        .include_y(1.12)
         .include_x(1.0)
         .include_x(10.0)
-        .show(ui, |plot| plot.line(line))
+        .show(ui, |plot| {
+            plot.line(line);
+            plot.points(dots("grasped", grasped, theme::GOOD));
+            plot.points(dots("missed", missed, theme::BAD));
+        })
         .response;
-    let response = response.on_hover_text("Success rate of the last 20 attempts");
+    let response = response.on_hover_text("Every attempt, and the success rate of the last 20");
     viewer.mark("scores", &response);
 }

@@ -105,6 +105,16 @@ pub fn title(ui: &mut Ui, text: &str) {
     ui.label(RichText::new(text).strong().color(INK));
 }
 
+/// A key as it looks on a keyboard.
+pub fn key_cap(ui: &mut Ui, text: &str) {
+    egui::Frame::new()
+        .fill(PAPER)
+        .stroke(Stroke::new(1.0, LINE))
+        .corner_radius(CornerRadius::same(4))
+        .inner_margin(Margin::symmetric(5, 1))
+        .show(ui, |ui| ui.label(RichText::new(text).monospace().color(ACCENT)));
+}
+
 pub fn muted(text: impl Into<String>) -> RichText {
     RichText::new(text).color(MUTED).small()
 }
@@ -125,7 +135,10 @@ pub fn primary(ui: &mut Ui, text: &str, width: f32) -> Response {
 /// One of several choices.
 pub fn choice(ui: &mut Ui, selected: bool, text: &str) -> Response {
     let (fill, colour) = if selected { (ACCENT, PAPER) } else { (Color32::TRANSPARENT, INK) };
-    let button = egui::Button::new(RichText::new(text).color(colour)).fill(fill).min_size(vec2(0.0, 24.0));
+    let button = egui::Button::new(RichText::new(text).color(colour))
+        .fill(fill)
+        .min_size(vec2(0.0, 24.0))
+        .wrap_mode(egui::TextWrapMode::Extend);
     ui.scope(|ui| {
         ui.spacing_mut().button_padding.x = 7.0;
         ui.visuals_mut().widgets.inactive.bg_stroke = Stroke::NONE;

@@ -4,6 +4,7 @@ use super::super::camera::Preset;
 use super::super::pictures::Channel;
 use super::super::session::Eye;
 use super::super::setup::Actor;
+use super::super::translator::Output;
 use super::{Viewer, overlay, theme};
 use bevy_egui::egui::{
     self, Align2, Color32, CornerRadius, Margin, PointerButton, Pos2, Rect, Response, RichText, Sense, Ui, pos2, vec2,
@@ -142,6 +143,15 @@ fn channels(ui: &mut Ui, viewer: &mut Viewer, area: Rect) {
     floating(ui, "channels", (Align2::RIGHT_TOP, pos2(area.max.x - 8.0, area.min.y + 8.0)), |ui| {
         if viewer.session.show.eye == Eye::Robot {
             ui.label(theme::muted("  Robot camera"));
+            if viewer.session.show.channel == Channel::Generated {
+                for output in Output::ALL {
+                    let response = theme::choice(ui, viewer.session.show.output == output, output.label());
+                    viewer.mark(format!("output-{}", output.name()), &response);
+                    if response.clicked() {
+                        viewer.session.show.output = output;
+                    }
+                }
+            }
             let response = theme::choice(ui, false, "✖ Close").on_hover_text("Back to the free view (Esc)");
             viewer.mark("close-panel", &response);
             if response.clicked() {
@@ -161,14 +171,22 @@ fn channels(ui: &mut Ui, viewer: &mut Viewer, area: Rect) {
 }
 
 fn key_help(ui: &mut Ui, area: Rect) {
-    let keys = [("W A S D", "move"), ("Q E", "down, up"), ("⬅ ➡", "turn"), ("G", "grip"), ("Enter", "lift, judge")];
+    let keys = [
+        ("W A S D", "move"),
+        ("Q E", "down, up"),
+        ("⬅ ➡", "turn"),
+        ("G", "grip"),
+        ("Enter", "lift, judge"),
+        ("H", "all keys"),
+    ];
     floating(ui, "keys", (Align2::LEFT_BOTTOM, pos2(area.min.x + 8.0, area.max.y - 8.0)), |ui| {
-        ui.add_space(4.0);
+        ui.spacing_mut().item_spacing.x = 5.0;
         for (key, what) in keys {
-            ui.label(RichText::new(key).monospace().strong().color(theme::ACCENT));
+            ui.add_space(3.0);
+            theme::key_cap(ui, key);
             ui.label(theme::muted(what));
-            ui.add_space(8.0);
         }
+        ui.add_space(5.0);
     });
 }
 
