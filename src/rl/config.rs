@@ -127,7 +127,7 @@ pub struct QtOptConfig {
 impl QtOptConfig {
     pub fn preset(preset: Preset) -> Self {
         let (size, batch, label_block) = match preset {
-            Preset::Cpu => (64, 64, 256),
+            Preset::Cpu => (64, 128, 512),
             Preset::Paper => (472, 32, 32),
         };
         let (off_policy_capacity, on_policy_capacity, segment) = match preset {
@@ -142,7 +142,7 @@ impl QtOptConfig {
             cem: CemConfig::default(),
             batch,
             shift: size / 21,
-            learning_rate: 5e-4,
+            learning_rate: 1e-3,
             warmup_steps: 200,
             final_rate: 0.02,
             adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },

@@ -11,7 +11,7 @@ use super::{Encoded, QFunction, STATE_LEN, Score};
 use crate::contract::{Action, Seed};
 use crate::nn::layers::{Conv2d, Conv2dConfig, LayerNorm, Linear};
 use crate::nn::ops::{self, Activation, Matrix, Value, multiply};
-use crate::nn::{NnError, ParamStore};
+use crate::nn::{Init, NnError, ParamStore};
 use crate::rl::action::ActionFeatures;
 use candle_core::{Device, Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,10 @@ impl CpuQConfig {
     }
 }
 
+/// He et al., 2015, for layers with ReLU; and the same variance without it.
+const HE: Init = Init::KaimingUniform { gain: std::f32::consts::SQRT_2 };
+const PLAIN: Init = Init::KaimingUniform { gain: 1.0 };
+
 /// Numbers of an expanded action.
 const EXPANDED: usize = Action::ENCODED_LEN + 16;
 
@@ -120,26 +124,29 @@ impl CpuQ {
         let mut inputs = channels;
         for (index, (&filters, &stride)) in config.filters.iter().zip(&config.strides).enumerate() {
             let kernel = if index == 0 { 5 } else { 3 };
-            let conv = Conv2dConfig::new(inputs, filters, kernel).stride(stride).activation(Activation::Relu);
+            let conv = Conv2dConfig::new(inputs, filters, kernel).stride(stride).activation(Activation::Relu).init(HE);
             convs.push(Conv2d::new(store.root().sub(format!("conv{index}")), conv)?);
             inputs = filters;
         }
-        let relu = |inputs, outputs, kernel| Conv2dConfig::new(inputs, outputs, kernel).activation(Activation::Relu);
+        let relu = |i, o, kernel| Conv2dConfig::new(i, o, kernel).activation(Activation::Relu).init(HE);
         let detect = Conv2d::new(store.root().sub("detect"), relu(inputs, config.detectors, 1))?;
         let coarse = Conv2d::new(store.root().sub("coarse"), relu(inputs, config.coarse, 3))?;
         let side = config.encoded_side(size) / 2;
-        let mut linear =
-            |name: &str, inputs, outputs, activation| Linear::new(store.root().sub(name), inputs, outputs, activation);
-        let none = Activation::None;
-        let anywhere = linear("anywhere", config.detectors, config.features, none)?;
-        let image = linear("image", config.coarse * side * side, config.features, none)?;
-        let state = linear("state", STATE_LEN, config.features, none)?;
-        let shift = linear("shift", config.features, config.merged, none)?;
-        let scale = linear("scale", config.features, config.merged, none)?;
-        let embed = linear("embed", EXPANDED, config.embedding, Activation::Relu)?;
-        let action = linear("action", config.embedding, config.merged, none)?;
-        let hidden = linear("hidden", config.merged, config.hidden, Activation::Relu)?;
-        let value = linear("value", config.hidden, 1, none)?;
+        let mut linear = |name: &str, sizes: [usize; 2], activation, weight, bias| {
+            Linear::with_init(store.root().sub(name), sizes, activation, [weight, bias])
+        };
+        let (none, zero) = (Activation::None, Init::Zeros);
+        let anywhere = linear("anywhere", [config.detectors, config.features], none, PLAIN, zero)?;
+        let image = linear("image", [config.coarse * side * side, config.features], none, PLAIN, zero)?;
+        let state = linear("state", [STATE_LEN, config.features], none, PLAIN, zero)?;
+        let shift = linear("shift", [config.features, config.merged], none, PLAIN, zero)?;
+        // The action counts from the beginning, and the image may turn its signs.
+        let scale = linear("scale", [config.features, config.merged], none, PLAIN, Init::Ones)?;
+        let embed = linear("embed", [EXPANDED, config.embedding], Activation::Relu, HE, zero)?;
+        let action = linear("action", [config.embedding, config.merged], none, HE, zero)?;
+        let hidden = linear("hidden", [config.merged, config.hidden], Activation::Relu, HE, zero)?;
+        // Grasps are rare: Q begins near the script's success, not at one half.
+        let value = linear("value", [config.hidden, 1], none, Init::PYTORCH, Init::Constant(-2.0))?;
         let norm = LayerNorm::new(store.root().sub("norm"), config.features)?;
         Ok(Self {
             store,
