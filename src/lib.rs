@@ -13,6 +13,7 @@ pub mod gan;
 pub mod nn;
 pub mod objects;
 pub mod render;
+pub mod rl;
 pub mod run;
 pub mod scene;
 pub mod sim;

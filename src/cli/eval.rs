@@ -1,10 +1,24 @@
 //! `bingrasp eval`: policies and learners by fixed protocols.
 
-use super::{common, eval_translation, output};
+use super::{Usage, common, eval_translation, output};
+use crate::collect::sight::Sight;
+use crate::contract::Domain;
+use crate::env::EnvConfig;
+use crate::eval::grasp::{PicturedEvaluation, Player, evaluate_with_pictures};
+use crate::gan::rcan::load_generator;
+use crate::nn::with_large_stack;
+use crate::objects::ObjectModel;
+use crate::rl::load::Loaded;
+use crate::rl::load_policy;
+use crate::rl::train::film_strip;
+use crate::run::atomic::write_atomic;
 use crate::sim::policy::PolicyKind;
 use crate::sim::{EvaluationConfig, GraspEvaluation, evaluate_policy};
+use anyhow::Context;
 use serde::Serialize;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 #[derive(clap::Args)]
@@ -25,9 +39,17 @@ enum What {
 
 #[derive(clap::Args)]
 struct GraspArgs {
-    /// scripted, oracle or random
-    #[arg(long, default_value = "scripted")]
-    policy: PolicyKind,
+    /// scripted, oracle, random, or the folder of a QT-Opt run (or of one of its checkpoints)
+    #[arg(long, value_name = "NAME|RUN", default_value = "scripted")]
+    policy: String,
+    /// What the policy sees [default: the domain it was trained in]
+    #[arg(long)]
+    domain: Option<Domain>,
+    #[command(flatten)]
+    textures: common::TextureArgs,
+    /// A film strip of successes and failures as a PNG file
+    #[arg(long, value_name = "FILE")]
+    film: Option<PathBuf>,
     /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files
     #[arg(long, value_name = "SET|DIR", default_value = "test")]
     objects: String,
@@ -43,10 +65,16 @@ struct GraspArgs {
 
 #[derive(Serialize)]
 struct Report {
-    policy: PolicyKind,
+    policy: String,
+    /// Steps that a learned policy was trained for.
+    trained_steps: Option<u64>,
+    domain: Option<Domain>,
     objects: String,
     #[serde(flatten)]
     evaluation: GraspEvaluation,
+    /// Attempt by attempt, in the order of sets: the same for every policy, so that differences are paired.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attempt_success: Vec<u8>,
     seconds: f64,
     threads: usize,
     seed: u64,
@@ -60,14 +88,42 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
+    let builtin: Option<PolicyKind> = args.policy.parse().ok();
+    let loaded = match builtin {
+        Some(_) => None,
+        None => Some(load(&args.policy)?),
+    };
+    if args.attempts == 0 {
+        return Err(Usage("--attempts must be at least 1".into()).into());
+    }
     let objects = common::load_objects(&args.objects)?;
-    let config = EvaluationConfig { policy: args.policy, attempts: args.attempts, ..EvaluationConfig::default() };
+    let config = EvaluationConfig {
+        policy: builtin.unwrap_or_default(),
+        attempts: args.attempts,
+        ..EvaluationConfig::default()
+    };
     let start = Instant::now();
-    let evaluation = evaluate_policy(&config, &objects, args.seed.get());
+    let mut attempt_success = Vec::new();
+    let mut domain = None;
+    let evaluation = if builtin.is_some() && args.film.is_none() {
+        evaluate_policy(&config, &objects, args.seed.get())
+    } else {
+        let seen = args.domain.map_or_else(|| trained_domain(loaded.as_ref()), Ok)?;
+        domain = Some(seen);
+        let played = play(args, &config, builtin, loaded.as_ref(), (objects, seen))?;
+        attempt_success = played.successes.iter().map(|&success| u8::from(success)).collect();
+        if let Some(path) = &args.film {
+            draw_film(path, args, loaded.as_ref(), &played)?;
+        }
+        played.evaluation
+    };
     let report = Report {
-        policy: args.policy,
+        policy: args.policy.clone(),
+        trained_steps: loaded.as_ref().map(|loaded| loaded.step + 1),
+        domain,
         objects: args.objects.clone(),
         evaluation,
+        attempt_success,
         seconds: start.elapsed().as_secs_f64(),
         threads: rayon::current_num_threads(),
         seed: args.seed.seed,
@@ -78,15 +134,18 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
     }
     let e = &report.evaluation;
     output::line(&format!(
-        "{} on {} objects: {} of {} attempts, {:.1}% (95% interval {:.1} to {:.1}%), {:.1} steps an attempt",
-        report.policy.name(),
+        "{}{} on {} objects: {} of {} attempts, {:.1}% (95% interval {:.1} to {:.1}%), {:.1} steps an attempt, {:.1} to a \
+         success",
+        report.policy,
+        domain.map_or(String::new(), |domain| format!(" in {domain}")),
         report.objects,
         e.successes,
         e.attempts,
         e.success * 100.0,
         e.wilson_low * 100.0,
         e.wilson_high * 100.0,
-        e.mean_steps
+        e.mean_steps,
+        e.steps_to_success
     ))?;
     let f = &e.failures;
     output::line(&format!(
@@ -94,4 +153,107 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
         f.missed, f.slipped, f.nothing_tried, f.time_out
     ))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn load(policy: &str) -> anyhow::Result<Loaded> {
+    let path = Path::new(policy);
+    if !path.is_dir() {
+        let message = format!("'{policy}' is neither scripted, oracle, random nor the folder of a run");
+        return Err(Usage(message).into());
+    }
+    let loaded = load_policy(path)?;
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    Ok(loaded)
+}
+
+/// A setting under `data` of a run.
+fn data_of<'a>(loaded: &'a Loaded, key: &str) -> &'a str {
+    loaded.settings.data.get(key).and_then(toml::Value::as_str).unwrap_or_default()
+}
+
+fn trained_domain(loaded: Option<&Loaded>) -> anyhow::Result<Domain> {
+    match loaded {
+        Some(loaded) => Ok(data_of(loaded, "domain").parse().context("the run's domain")?),
+        None => Ok(Domain::Canonical),
+    }
+}
+
+fn play(
+    args: &GraspArgs,
+    config: &EvaluationConfig,
+    builtin: Option<PolicyKind>,
+    loaded: Option<&Loaded>,
+    (objects, domain): (Vec<Arc<ObjectModel>>, Domain),
+) -> anyhow::Result<PicturedEvaluation> {
+    let films = if args.film.is_some() { FILMS } else { 0 };
+    let env = EnvConfig {
+        textures: args.textures.load()?,
+        ..EnvConfig::new(objects, domain, 1, size_of(loaded), args.seed.get())
+    };
+    match (builtin, loaded) {
+        (Some(kind), _) => {
+            let sight = Sight::plain(domain);
+            let env = EnvConfig { environments: common::environments_for(env.size), ..env };
+            let seeds = (args.seed.get(), films);
+            Ok(with_large_stack(|| evaluate_with_pictures(Player::Builtin(kind), config, env, &sight, seeds))??)
+        }
+        (None, Some(loaded)) => play_learned(loaded, config, env, films),
+        (None, None) => Err(Usage("no policy".into()).into()),
+    }
+}
+
+fn size_of(loaded: Option<&Loaded>) -> u32 {
+    loaded.map_or(96, |loaded| loaded.policy.size as u32)
+}
+
+/// Plays a run's policy in the environments of `env`: its domain, objects, textures and seed.
+pub(super) fn play_learned(
+    loaded: &Loaded,
+    config: &EvaluationConfig,
+    env: EnvConfig,
+    films: usize,
+) -> anyhow::Result<PicturedEvaluation> {
+    let size = size_of(Some(loaded));
+    let (seed, domain) = (env.seed, env.sources.first().copied().unwrap_or(Domain::Canonical));
+    let mut env = EnvConfig {
+        cell: Arc::new(config.cell.clone()),
+        sim: config.sim.clone(),
+        size,
+        environments: common::environments_for(size),
+        ..env
+    };
+    let rcan = data_of(loaded, "rcan");
+    let sight = if rcan.is_empty() {
+        Sight::plain(domain)
+    } else {
+        let generator = load_generator(Path::new(rcan)).with_context(|| format!("loading the generator in {rcan}"))?;
+        Sight::translated(domain, generator.generator)
+    };
+    let camera = data_of(loaded, "camera");
+    if !camera.is_empty() {
+        env.cameras = vec![camera.to_owned()];
+    }
+    let player = Player::Learned(loaded.policy.decider());
+    Ok(with_large_stack(|| evaluate_with_pictures(player, config, env, &sight, (seed, films)))??)
+}
+
+/// Successes and failures on a film strip, at most.
+const FILMS: usize = 8;
+
+fn draw_film(
+    path: &Path,
+    args: &GraspArgs,
+    loaded: Option<&Loaded>,
+    played: &PicturedEvaluation,
+) -> anyhow::Result<()> {
+    let (size, channels) = loaded.map_or((96, 3), |loaded| (loaded.policy.size, loaded.policy.channels));
+    let e = &played.evaluation;
+    let title = format!("{}: {:.1}% of {} attempts", args.policy, 100.0 * e.success, e.attempts);
+    let subtitle =
+        format!("{} objects, seed {}; one row an attempt, the judged state last", args.objects, args.seed.seed);
+    let films: Vec<_> = played.films.iter().collect();
+    let png = film_strip(&title, &subtitle, &films, size, channels).draw().to_png()?;
+    write_atomic(path, &png).with_context(|| format!("writing {}", path.display()))
 }

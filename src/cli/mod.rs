@@ -11,6 +11,7 @@ mod dataset;
 mod demo;
 mod doctor;
 mod domains;
+mod episodes;
 mod eval;
 mod eval_translation;
 #[cfg(feature = "viewer")]
@@ -18,6 +19,7 @@ mod generator;
 mod object_sheet;
 mod objects;
 mod output;
+mod reproduce;
 mod train;
 mod translate;
 #[cfg(feature = "viewer")]
@@ -44,6 +46,9 @@ enum Command {
     /// Write, check or draw a paired randomized/canonical dataset
     #[command(after_help = "Example: bingrasp dataset --out pairs --count 4000 --size 64 --source randomized-heavy")]
     Dataset(dataset::Args),
+    /// Record, check or draw episodes of a policy: a learner's off-policy data
+    #[command(after_help = "Example: bingrasp episodes record --out real --domain reality --count 5000")]
+    Episodes(episodes::Args),
     /// Open a window to watch, drive and take apart the grasping cell
     #[cfg(feature = "viewer")]
     #[command(after_help = "Examples: bingrasp view --domain reality --actor oracle\n          \
@@ -61,6 +66,9 @@ enum Command {
     /// Measure policies and generators by fixed protocols
     #[command(after_help = "Example: bingrasp eval grasp --policy oracle --objects test --attempts 500 --json")]
     Eval(eval::Args),
+    /// Repeat a paper's experiment with `reality` in the place of the robot
+    #[command(after_help = "Example: bingrasp reproduce rcan-table1 --out runs/table1 --rcan runs/rcan --minutes 90")]
+    Reproduce(reproduce::Args),
     /// Measure the speed and soundness of this machine's simulator and renderer
     #[command(after_help = "Example: bingrasp bench capture --size 64 --envs 64 --json")]
     Bench(bench::Args),
@@ -82,12 +90,14 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Dataset(args) => dataset::run(&args),
+        Command::Episodes(args) => episodes::run(&args),
         #[cfg(feature = "viewer")]
         Command::View(args) => view::run(&args),
         Command::Objects(args) => objects::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Translate(args) => translate::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Reproduce(args) => reproduce::run(&args),
         Command::Bench(args) => bench::run(&args, started),
         Command::Doctor(args) => doctor::run(&args),
     };

@@ -1,8 +1,12 @@
 //! `bingrasp train`: learners, from nothing to a run directory with checkpoints, figures, pictures and a report.
 
+pub(super) mod qtopt;
 pub mod rcan;
 mod source;
 
+use crate::cli::Usage;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
@@ -18,10 +22,43 @@ enum Learner {
                             bingrasp train rcan --out runs/rcan --resume\n  \
                             bingrasp train rcan --out runs/from-disk --data pairs --steps 2000 --json")]
     Rcan(Box<rcan::Args>),
+    /// QT-Opt: learns to grasp from the camera's pictures, in the simulator
+    #[command(after_help = "Examples:\n  bingrasp train qtopt --out runs/canonical --minutes 90\n  \
+                            bingrasp train qtopt --out runs/canonical --resume\n  \
+                            bingrasp train qtopt --out runs/heavy --domain randomized-heavy --steps 60000 --json")]
+    Qtopt(Box<qtopt::Args>),
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.learner {
         Learner::Rcan(args) => rcan::run(args),
+        Learner::Qtopt(args) => qtopt::run(args),
     }
+}
+
+/// One `a.b=value` put into the settings.
+fn set<S: Serialize + DeserializeOwned>(settings: &S, words: &str) -> anyhow::Result<S> {
+    let bad = |reason: String| Usage(format!("--set {words}: {reason}"));
+    let (key, value) = words.split_once('=').ok_or_else(|| bad("write KEY=VALUE".into()))?;
+    let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    let mut table = toml::Table::try_from(settings)?;
+    let mut keys: Vec<&str> = key.split('.').collect();
+    let last = keys.pop().unwrap_or_default();
+    let mut place = &mut table;
+    for key in keys {
+        place = place
+            .get_mut(key)
+            .and_then(toml::Value::as_table_mut)
+            .ok_or_else(|| bad(format!("there is no group '{key}'")))?;
+    }
+    // A whole number where the setting takes any.
+    let value = match (place.get(last), value) {
+        (Some(toml::Value::Float(_)), toml::Value::Integer(whole)) => toml::Value::Float(whole as f64),
+        (_, value) => value,
+    };
+    place.insert(last.to_owned(), value);
+    table.try_into().map_err(|error: toml::de::Error| bad(error.message().to_owned()).into())
 }

@@ -3,6 +3,10 @@
 //! In: a [`DatasetConfig`], an environment, a policy. Out: a dataset in a folder. Pairs are made in blocks, each from its
 //! own seed, so that an interrupted run or another process makes exactly the same ones.
 
+pub mod arena;
+pub mod episodes;
+pub mod sight;
+
 use crate::data::DataError;
 use crate::data::paired::{ObjectState, PairRecord, PairWriter, Phase};
 use crate::env::{EnvError, GraspEnv, Observation, Rollout, Transition};

@@ -1,4 +1,6 @@
 //! How good is it? Fixed-seed protocols, metrics, tables with confidence intervals.
 
+pub mod grasp;
 pub mod metrics;
+pub mod table1;
 pub mod translation;

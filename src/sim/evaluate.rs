@@ -63,6 +63,8 @@ pub struct GraspEvaluation {
     pub wilson_high: f64,
     pub failures: Failures,
     pub mean_steps: f64,
+    /// Mean over the successes; 0 without any.
+    pub steps_to_success: f64,
 }
 
 /// Wilson's score interval for a proportion, at 95%.
@@ -79,11 +81,15 @@ pub fn wilson_interval(successes: usize, attempts: usize) -> (f64, f64) {
 }
 
 /// What one attempt came to.
-struct Attempt {
-    step: Step,
-    terminated_by_policy: bool,
-    closed: bool,
-    aperture_before_lift: f32,
+#[derive(Clone, Debug)]
+pub struct AttemptOutcome {
+    pub step: Step,
+    /// The policy ended it; false when its steps ran out.
+    pub terminated_by_policy: bool,
+    /// The fingers were closed at the end.
+    pub closed: bool,
+    /// Distance between the pads when the lift began, metres.
+    pub aperture_at_lift: f32,
 }
 
 /// Runs `config.attempts` attempts on sets drawn from `objects`.
@@ -91,7 +97,7 @@ pub fn evaluate_policy(config: &EvaluationConfig, objects: &[Arc<ObjectModel>], 
     let per_set = config.attempts_per_set.max(1);
     let cell = Arc::new(config.cell.clone());
     let sets = config.attempts.div_ceil(per_set);
-    let attempts: Vec<Attempt> = (0..sets)
+    let attempts: Vec<AttemptOutcome> = (0..sets)
         .into_par_iter()
         .flat_map_iter(|set| {
             let count = per_set.min(config.attempts - set * per_set);
@@ -102,7 +108,7 @@ pub fn evaluate_policy(config: &EvaluationConfig, objects: &[Arc<ObjectModel>], 
 }
 
 /// Distinct objects, at random.
-fn draw(objects: &[Arc<ObjectModel>], count: usize, seed: Seed) -> Vec<Arc<ObjectModel>> {
+pub fn draw(objects: &[Arc<ObjectModel>], count: usize, seed: Seed) -> Vec<Arc<ObjectModel>> {
     let mut order: Vec<usize> = (0..objects.len()).collect();
     seed.derive("objects", 0).rng().shuffle(&mut order);
     order.into_iter().take(count).map(|i| Arc::clone(&objects[i])).collect()
@@ -114,7 +120,7 @@ fn evaluate_set(
     objects: &[Arc<ObjectModel>],
     seed: Seed,
     count: usize,
-) -> Vec<Attempt> {
+) -> Vec<AttemptOutcome> {
     let mut world = GraspWorld::new(Arc::clone(cell), &config.sim);
     world.reset(&draw(objects, cell.objects.per_episode, seed), seed);
     let mut policy = config.policy.create();
@@ -128,14 +134,13 @@ fn evaluate_set(
         policy.begin();
         attempts.push(loop {
             let action = policy.act(&world, &mut rng);
-            let before = world.gripper_state();
             let step = world.step(&action);
             if step.done() {
-                break Attempt {
+                break AttemptOutcome {
                     step,
                     terminated_by_policy: action.terminate,
                     closed: world.gripper_state().closed,
-                    aperture_before_lift: before.aperture_m,
+                    aperture_at_lift: world.aperture_at_lift(),
                 };
             }
         });
@@ -143,7 +148,8 @@ fn evaluate_set(
     attempts
 }
 
-fn summarize(attempts: &[Attempt]) -> GraspEvaluation {
+/// Figures of attempts.
+pub fn summarize(attempts: &[AttemptOutcome]) -> GraspEvaluation {
     let successes = attempts.iter().filter(|attempt| attempt.step.success()).count();
     let mut failures = Failures::default();
     for attempt in attempts.iter().filter(|attempt| !attempt.step.success()) {
@@ -153,7 +159,7 @@ fn summarize(attempts: &[Attempt]) -> GraspEvaluation {
             &mut failures.time_out
         } else if !attempt.closed {
             &mut failures.nothing_tried
-        } else if attempt.aperture_before_lift < 0.002 {
+        } else if attempt.aperture_at_lift < 0.002 {
             &mut failures.missed
         } else {
             &mut failures.slipped
@@ -169,6 +175,12 @@ fn summarize(attempts: &[Attempt]) -> GraspEvaluation {
         wilson_low,
         wilson_high,
         failures,
+        steps_to_success: attempts
+            .iter()
+            .filter(|attempt| attempt.step.success())
+            .map(|attempt| attempt.step.tick as f64)
+            .sum::<f64>()
+            / successes.max(1) as f64,
         mean_steps: attempts.iter().map(|attempt| attempt.step.tick as f64).sum::<f64>() / count,
     }
 }

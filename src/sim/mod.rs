@@ -15,7 +15,9 @@ pub mod policy;
 mod world;
 
 pub use config::SimConfig;
-pub use evaluate::{EvaluationConfig, GraspEvaluation, SoakReport, evaluate_policy, soak};
+pub use evaluate::{
+    AttemptOutcome, EvaluationConfig, GraspEvaluation, SoakReport, draw, evaluate_policy, soak, summarize,
+};
 pub use plugin::{Driver, LastStep, Pace, PendingAction, SimPlugin, SimSystems, step_worlds};
 pub use world::GraspWorld;
 

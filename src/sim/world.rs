@@ -39,6 +39,8 @@ pub struct GraspWorld {
     /// Offsets of the objects from the gripper when the hold began.
     held_offsets: Vec<Vec3>,
     last_step: Step,
+    /// Distance between the pads when the last lift began, metres.
+    lift_aperture: f32,
 }
 
 impl GraspWorld {
@@ -60,6 +62,7 @@ impl GraspWorld {
             tick: 0,
             held_offsets: Vec::new(),
             last_step: Step::default(),
+            lift_aperture: 0.0,
             physics,
             cell,
         };
@@ -266,6 +269,11 @@ impl GraspWorld {
 
     pub fn is_done(&self) -> bool {
         self.phase == Phase::Done
+    }
+
+    /// Distance between the pads when the arm last began to rise for the judgement, metres.
+    pub fn aperture_at_lift(&self) -> f32 {
+        self.lift_aperture
     }
 
     pub fn last_step(&self) -> &Step {

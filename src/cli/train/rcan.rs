@@ -243,7 +243,7 @@ fn apply(args: &Args, settings: &mut Settings) -> anyhow::Result<()> {
         data("textures", absolute(textures));
     }
     for words in &args.set {
-        *settings = set(settings, words)?;
+        *settings = super::set(settings, words)?;
     }
     settings.frames_per_block = if text_of(settings, "from") == "live" {
         source::frames_per_block(environments(settings))
@@ -251,33 +251,6 @@ fn apply(args: &Args, settings: &mut Settings) -> anyhow::Result<()> {
         source::PAIRS_PER_BLOCK
     };
     Ok(())
-}
-
-/// One `a.b=value` put into the settings.
-fn set(settings: &Settings, words: &str) -> anyhow::Result<Settings> {
-    let bad = |reason: String| Usage(format!("--set {words}: {reason}"));
-    let (key, value) = words.split_once('=').ok_or_else(|| bad("write KEY=VALUE".into()))?;
-    let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
-        .ok()
-        .and_then(|mut table| table.remove("value"))
-        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
-    let mut table = toml::Table::try_from(settings)?;
-    let mut keys: Vec<&str> = key.split('.').collect();
-    let last = keys.pop().unwrap_or_default();
-    let mut place = &mut table;
-    for key in keys {
-        place = place
-            .get_mut(key)
-            .and_then(toml::Value::as_table_mut)
-            .ok_or_else(|| bad(format!("there is no group '{key}'")))?;
-    }
-    // A whole number where the setting takes any.
-    let value = match (place.get(last), value) {
-        (Some(toml::Value::Float(_)), toml::Value::Integer(whole)) => toml::Value::Float(whole as f64),
-        (_, value) => value,
-    };
-    place.insert(last.to_owned(), value);
-    table.try_into().map_err(|error: toml::de::Error| bad(error.message().to_owned()).into())
 }
 
 fn text_of<'a>(settings: &'a Settings, key: &str) -> &'a str {

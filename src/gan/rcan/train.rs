@@ -26,7 +26,7 @@ pub struct Limits {
 
 impl Limits {
     /// How much of the run is over, in `[0, 1]`.
-    fn progress(self, step: u64, elapsed_s: f64) -> f64 {
+    pub fn progress(self, step: u64, elapsed_s: f64) -> f64 {
         let steps = self.steps.map_or(0.0, |steps| step as f64 / steps.max(1) as f64);
         let time = self.minutes.map_or(0.0, |minutes| elapsed_s / (minutes * 60.0));
         steps.max(time).min(1.0)

@@ -1,6 +1,6 @@
 //! The fully connected layer.
 
-use candle_core::Result as CandleResult;
+use candle_core::{Result as CandleResult, Tensor};
 
 use crate::nn::error::NnError;
 use crate::nn::init::Init;
@@ -33,6 +33,11 @@ impl Linear {
         let weight = scope.param("weight", &[outputs, inputs], inits[0])?;
         let bias = scope.param("bias", &[outputs], inits[1])?;
         Ok(Self { weight, bias, activation })
+    }
+
+    /// Weight `[outputs, inputs]` and bias `[outputs]`, as values.
+    pub fn tensors(&self) -> (Tensor, Tensor) {
+        (self.weight.var().as_detached_tensor(), self.bias.var().as_detached_tensor())
     }
 
     /// `[..., inputs]` to `[..., outputs]`.

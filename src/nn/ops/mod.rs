@@ -34,6 +34,7 @@ pub use elementwise::{add, affine, flatten, mean_square, mul, reshape};
 pub use kind::OpKind;
 pub use layer_norm::{layer_norm, softmax};
 pub use matmul::linear;
+pub(crate) use matmul::{Matrix, multiply};
 pub use norm::{BatchStatistics, ChannelMoments, NormOptions, batch_norm, group_norm, instance_norm};
 pub use pool::{avg_pool, global_avg_pool, max_pool};
 pub use resample::{upsample_bilinear, upsample_nearest};

@@ -101,6 +101,7 @@ impl GraspWorld {
     /// The arm rises above the rim, gently: what is held should not be shaken off by the judgement.
     fn lift(&mut self) {
         let height = self.highest_rim() + self.cell.motion.lift_height;
+        self.lift_aperture = self.gripper_state().aperture_m;
         if let Some(gripper) = &mut self.gripper {
             let here = gripper.station(&self.physics);
             let up = Station { position: here.position.with_z(height.max(here.position.z)), yaw: here.yaw };

@@ -1,0 +1,344 @@
+//! `bingrasp episodes`: records attempts of a policy, checks recordings, draws them.
+
+use super::{Usage, common, output};
+use crate::collect::arena::{GraspArena, action_space};
+use crate::collect::episodes::{record_episodes, recorded_attempts};
+use crate::collect::sight::Sight;
+use crate::contract::{Domain, Seed};
+use crate::data::episodes::{EpisodeReader, EpisodeWriter, EpisodesConfig};
+use crate::env::{Crop, EnvConfig};
+use crate::nn::with_large_stack;
+use crate::rl::collect::Conduct;
+use crate::rl::config::ExplorationConfig;
+use crate::rl::load::Loaded;
+use crate::rl::load_policy;
+use crate::rl::train::film_strip;
+use crate::run::{atomic::write_atomic, interrupt};
+use crate::scene::CellDescription;
+use crate::sim::policy::PolicyKind;
+use anyhow::Context;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// Play attempts and write what was seen, done and got
+    #[command(after_help = "Example: bingrasp episodes record --out real --domain reality --count 5000")]
+    Record(Box<RecordArgs>),
+    /// Verify checksums and count what is in a recording
+    #[command(after_help = "Example: bingrasp episodes check real --json")]
+    Check {
+        dir: PathBuf,
+        /// One JSON object on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Draw episodes as film strips, one row each
+    #[command(after_help = "Example: bingrasp episodes sheet real --out real.png")]
+    Sheet {
+        dir: PathBuf,
+        /// Where to write the PNG; the default is sheet.png in the recording's folder
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Episodes to show, spread over the recording
+        #[arg(long, default_value_t = 10)]
+        rows: u64,
+    },
+}
+
+#[derive(clap::Args)]
+struct RecordArgs {
+    /// Folder of the recording; it must be missing or empty, or continue with --resume
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Episodes of the whole recording
+    #[arg(long, default_value_t = 1000)]
+    count: u64,
+    /// Edge of the square pictures in pixels
+    #[arg(long, default_value_t = 64)]
+    size: u32,
+    /// What the camera sees: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
+    #[arg(long, default_value_t = Domain::Reality)]
+    domain: Domain,
+    /// scripted, oracle, random, or the folder of a QT-Opt run that sees plain pictures of this size
+    #[arg(long, value_name = "NAME|RUN", default_value = "scripted")]
+    policy: String,
+    /// Play the policy without noise
+    #[arg(long)]
+    greedy: bool,
+    /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files
+    #[arg(long, value_name = "SET|DIR", default_value = "train")]
+    objects: String,
+    #[command(flatten)]
+    textures: common::TextureArgs,
+    /// Go on with an interrupted recording
+    #[arg(long)]
+    resume: bool,
+    #[command(flatten)]
+    seed: common::SeedArg,
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    out: PathBuf,
+    complete: bool,
+    episodes: u64,
+    episodes_per_s: f64,
+    seconds: f64,
+    threads: usize,
+    seed: u64,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.verb {
+        Verb::Record(args) => record(args),
+        Verb::Check { dir, json } => check(dir, *json),
+        Verb::Sheet { dir, out, rows } => {
+            let out = out.clone().unwrap_or_else(|| dir.join("sheet.png"));
+            sheet(dir, &out, *rows)?;
+            output::line(&out.display().to_string())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Episodes of one file.
+const PER_SHARD: u64 = 200;
+
+fn learned(args: &RecordArgs) -> anyhow::Result<Loaded> {
+    let path = Path::new(&args.policy);
+    if !path.is_dir() {
+        let message = format!("'{}' is neither scripted, oracle, random nor the folder of a run", args.policy);
+        return Err(Usage(message).into());
+    }
+    let loaded = load_policy(path)?;
+    let policy = &loaded.policy;
+    if policy.channels != 3 || policy.size != args.size as usize {
+        let message = format!(
+            "the policy in {} sees {} channels of {size}x{size} pixels; recordings are of plain pictures: pass --size {size} \
+             and a policy without a generator",
+            args.policy,
+            policy.channels,
+            size = policy.size
+        );
+        return Err(Usage(message).into());
+    }
+    Ok(loaded)
+}
+
+fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
+    let builtin: Option<PolicyKind> = args.policy.parse().ok();
+    let loaded = if builtin.is_some() { None } else { Some(learned(args)?) };
+    let env = EnvConfig {
+        crop: Crop::Random,
+        textures: args.textures.load()?,
+        ..EnvConfig::new(
+            common::load_objects(&args.objects)?,
+            args.domain,
+            common::environments_for(args.size),
+            args.size,
+            args.seed.get(),
+        )
+    };
+    env.validate().map_err(|error| Usage(error.to_string()))?;
+    let conduct = match (&loaded, args.greedy) {
+        (None, _) => Conduct::Scripted,
+        (Some(_), true) => Conduct::Greedy,
+        (Some(_), false) => Conduct::Noisy,
+    };
+    // The built-in policies are recorded as they are.
+    let exploration = match builtin {
+        Some(_) => ExplorationConfig { hurry: 0.0, script_moved: 0.0, ..ExplorationConfig::default() },
+        None => ExplorationConfig::default(),
+    };
+    let config = EpisodesConfig {
+        seed: args.seed.get(),
+        domain: args.domain,
+        width: args.size,
+        height: args.size,
+        count: args.count,
+        episodes_per_shard: PER_SHARD.min(args.count.max(1)),
+        policy: args.policy.clone(),
+        generator: toml::Table::from_iter([
+            ("objects".to_owned(), args.objects.clone().into()),
+            ("greedy".to_owned(), args.greedy.into()),
+            ("textures".to_owned(), args.textures.textures.as_ref().map_or("", |_| "folder").into()),
+        ]),
+    };
+    config.validate().map_err(|error| Usage(error.to_string()))?;
+    interrupt::install(|| eprintln!("stopping after this file; Ctrl-C again stops at once"))?;
+    let sight = Sight::plain(args.domain);
+    let bar = output::progress(args.count, "episodes");
+    let start = Instant::now();
+    let (mut written, mut first) = (0, 0);
+    let complete = with_large_stack(|| -> anyhow::Result<bool> {
+        // Without an adapter nothing is begun.
+        let mut arena = GraspArena::new(env, sight, builtin.unwrap_or_default())?;
+        let writer = if args.resume {
+            EpisodeWriter::resume(&args.out, &config)?
+        } else {
+            EpisodeWriter::create(&args.out, &config)?
+        };
+        (first, written) = (writer.next_episode(), writer.next_episode());
+        let decider = loaded.as_ref().map(|loaded| loaded.policy.decider());
+        let mut keep_on = |done: u64| {
+            written = done;
+            bar.set_position(done);
+            !interrupt::requested()
+        };
+        Ok(record_episodes(&mut arena, (decider, conduct), &exploration, writer, &mut keep_on)?)
+    })?
+    .with_context(|| format!("writing {}; go on with the same command and --resume", args.out.display()))?;
+    bar.finish_and_clear();
+    let seconds = start.elapsed().as_secs_f64();
+    let report = Report {
+        out: args.out.clone(),
+        complete,
+        episodes: written,
+        episodes_per_s: (written - first) as f64 / seconds.max(1e-9),
+        seconds,
+        threads: rayon::current_num_threads(),
+        seed: args.seed.seed,
+    };
+    if args.json {
+        output::json(&report)?;
+    } else {
+        output::line(&format!(
+            "{} episodes in {:.1} s ({:.1}/s) in {}",
+            report.episodes,
+            seconds,
+            report.episodes_per_s,
+            args.out.display()
+        ))?;
+    }
+    if complete {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("interrupted: everything written so far is kept; go on with the same command and --resume");
+    Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
+}
+
+#[derive(Serialize)]
+struct CheckReport {
+    dir: PathBuf,
+    complete: bool,
+    episodes_expected: u64,
+    episodes_readable: u64,
+    steps: u64,
+    successes: u64,
+    success: f64,
+    mean_steps: f64,
+    domain: Domain,
+    policy: String,
+    size: [u32; 2],
+    problem_count: u64,
+    /// The first of them.
+    problems: Vec<String>,
+}
+
+/// Problems that are listed.
+const LISTED: usize = 20;
+
+fn check(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
+    let reader = EpisodeReader::open(dir).with_context(|| format!("opening the episodes in {}", dir.display()))?;
+    let config = reader.config();
+    let mut report = CheckReport {
+        dir: dir.to_owned(),
+        complete: reader.is_complete(),
+        episodes_expected: config.count,
+        episodes_readable: 0,
+        steps: 0,
+        successes: 0,
+        success: 0.0,
+        mean_steps: 0.0,
+        domain: config.domain,
+        policy: config.policy.clone(),
+        size: [config.width, config.height],
+        problem_count: 0,
+        problems: Vec::new(),
+    };
+    let bar = output::progress(reader.len(), "episodes");
+    for episode in reader.iter() {
+        bar.inc(1);
+        match episode {
+            Ok(episode) => {
+                report.episodes_readable += 1;
+                report.steps += episode.decisions.len() as u64;
+                report.successes += u64::from(episode.success());
+            }
+            Err(error) => {
+                let problem = error.to_string();
+                // A damaged file is named once, not for each of its episodes.
+                if report.problems.last() != Some(&problem) {
+                    report.problem_count += 1;
+                    if report.problems.len() < LISTED {
+                        report.problems.push(problem);
+                    }
+                }
+            }
+        }
+    }
+    bar.finish_and_clear();
+    if !report.complete {
+        report.problem_count += 1;
+        let message = format!("the recording is not complete: {} of {} episodes", reader.len(), config.count);
+        report.problems.push(format!("{message}; go on with `episodes record --resume`"));
+    }
+    let readable = report.episodes_readable.max(1) as f64;
+    report.success = report.successes as f64 / readable;
+    report.mean_steps = report.steps as f64 / readable;
+    let code = ExitCode::from(u8::from(report.problem_count > 0));
+    if json {
+        output::json(&report)?;
+        return Ok(code);
+    }
+    output::line(&format!(
+        "{}: {} of {} episodes readable, {} steps, {:.1}% successes, {} problems",
+        dir.display(),
+        report.episodes_readable,
+        report.episodes_expected,
+        report.steps,
+        report.success * 100.0,
+        report.problem_count
+    ))?;
+    for problem in &report.problems {
+        output::line(&format!("  {problem}"))?;
+    }
+    Ok(code)
+}
+
+fn sheet(dir: &Path, out: &Path, rows: u64) -> anyhow::Result<()> {
+    let reader = EpisodeReader::open(dir).with_context(|| format!("opening the episodes in {}", dir.display()))?;
+    let config = reader.config();
+    if config.width != config.height || reader.is_empty() {
+        return Err(Usage(format!("{} has no episodes of square pictures", dir.display())).into());
+    }
+    let (space, sight) = (action_space(&CellDescription::default()), Sight::plain(config.domain));
+    let rows = rows.clamp(1, reader.len());
+    let wanted: Vec<u64> = (0..rows).map(|i| i * reader.len() / rows).collect();
+    let seeds: Vec<Seed> =
+        wanted.iter().map(|&number| Ok(Seed(reader.read(number)?.seed))).collect::<anyhow::Result<_>>()?;
+    let mut shown = Vec::new();
+    for attempt in recorded_attempts(&reader, &space, &sight) {
+        let attempt = attempt?;
+        if seeds.contains(&attempt.seed) {
+            shown.push(attempt);
+        }
+    }
+    let title = format!("{} of {} episodes in {}", shown.len(), reader.len(), config.domain);
+    let subtitle = format!("played by {}; one row an episode, the judged state last", config.policy);
+    let strips: Vec<_> = shown.iter().collect();
+    let png = film_strip(&title, &subtitle, &strips, config.width as usize, 3).draw().to_png()?;
+    write_atomic(out, &png).with_context(|| format!("writing {}", out.display()))
+}

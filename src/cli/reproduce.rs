@@ -1,0 +1,177 @@
+//! `bingrasp reproduce`: a paper's table, row by row.
+
+use super::train::qtopt;
+use super::{Usage, common, eval, output};
+use crate::contract::{Domain, Seed};
+use crate::env::EnvConfig;
+use crate::eval::table1::{Row, RowResult, figure, markdown};
+use crate::gan::rcan::{Limits, train::Ended};
+use crate::rl::load_policy;
+use crate::run::atomic::{create_folder, read_capped, write_atomic};
+use crate::run::{RunDir, interrupt};
+use crate::sim::{EvaluationConfig, GraspEvaluation};
+use anyhow::Context;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// RCAN, table 1: agents trained on canonical, randomized and translated pictures, each measured in its own
+    /// simulation and in `reality`, a simulated stand-in for the paper's robots
+    #[command(after_help = "Example: bingrasp reproduce rcan-table1 --out runs/table1 --rcan runs/rcan --minutes 90\n\
+                            The same command goes on where it was interrupted; rows that are finished are kept.")]
+    RcanTable1(Table1Args),
+}
+
+#[derive(clap::Args)]
+struct Table1Args {
+    /// Folder of the runs, results, table and figure
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Rows to bring to an end: canonical, mild, medium, heavy, rcan [default: all]
+    #[arg(long, value_delimiter = ',', value_name = "ROW,...")]
+    rows: Vec<Row>,
+    /// An RCAN run (`bingrasp train rcan`), for the row of that name
+    #[arg(long, value_name = "RUN")]
+    rcan: Option<PathBuf>,
+    /// Minutes of training for each row [default: 90 without --steps]
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Gradient steps for each row
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Grasp attempts of each measurement
+    #[arg(long, default_value_t = 700)]
+    attempts: usize,
+    #[command(flatten)]
+    seed: common::SeedArg,
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    out: PathBuf,
+    complete: bool,
+    results: Vec<RowResult>,
+    table: PathBuf,
+    figure: PathBuf,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.what {
+        What::RcanTable1(args) => table1(args),
+    }
+}
+
+fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
+    let mut rows = if args.rows.is_empty() { Row::ALL.to_vec() } else { args.rows.clone() };
+    rows.sort();
+    rows.dedup();
+    if args.attempts == 0 || args.minutes.is_some_and(|minutes| !(minutes > 0.0 && minutes.is_finite())) {
+        return Err(Usage("--attempts must be at least 1 and --minutes above 0".into()).into());
+    }
+    let rcan = args.rcan.as_deref().map(std::path::absolute).transpose().context("--rcan")?;
+    let unfinished = |row: Row| !result_path(&args.out, row).is_file();
+    if rows.contains(&Row::Rcan) && unfinished(Row::Rcan) && rcan.is_none() {
+        let message = "the row rcan needs a generator: train one (`bingrasp train rcan --out runs/rcan --minutes 40`) and \
+                       pass --rcan runs/rcan, or leave the row out with --rows";
+        return Err(Usage(message.into()).into());
+    }
+    create_folder(&args.out)?;
+    let mut complete = true;
+    for row in rows {
+        if unfinished(row) {
+            eprintln!("{}: training in {}", row.title(), row.domain());
+            if !bring_to_end(args, row, rcan.as_deref().filter(|_| row == Row::Rcan))? {
+                complete = false;
+                break;
+            }
+        }
+        write_table(&args.out)?;
+    }
+    let results = results_in(&args.out)?;
+    let (table, figure) = write_table(&args.out)?;
+    if args.json {
+        output::json(&Report { out: args.out.clone(), complete, results, table, figure })?;
+    } else {
+        output::line(&markdown(&results))?;
+        output::line(&format!("{} and {}", table.display(), figure.display()))?;
+    }
+    if complete {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("interrupted: go on with the same command");
+    Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
+}
+
+fn result_path(out: &Path, row: Row) -> PathBuf {
+    out.join(format!("{}.json", row.name()))
+}
+
+/// Trains and measures one row; false when it was interrupted.
+fn bring_to_end(args: &Table1Args, row: Row, rcan: Option<&Path>) -> anyhow::Result<bool> {
+    let run = args.out.join(row.name());
+    let minutes = if args.steps.is_none() { Some(args.minutes.unwrap_or(90.0)) } else { args.minutes };
+    let limits = Limits { steps: args.steps, minutes };
+    let settings = qtopt::settings_for(row.domain(), rcan, limits, args.seed.get());
+    let resume = run.join("config.toml").is_file();
+    if resume && RunDir::read_config(&run)? != toml::to_string(&settings)? {
+        return Err(Usage(format!(
+            "the run in {} was started with other settings; use the same ones, or another folder",
+            run.display()
+        ))
+        .into());
+    }
+    let (outcome, trainer) = qtopt::execute(&run, &settings, resume)?;
+    drop(trainer);
+    if outcome.ended != Ended::Complete {
+        return Ok(false);
+    }
+    let simulation = measure(args, &run, row.domain())?;
+    let reality = measure(args, &run, Domain::Reality)?;
+    let result =
+        RowResult { row, training_steps: outcome.steps, training_attempts: outcome.attempts, simulation, reality };
+    let text = serde_json::to_string_pretty(&result)?;
+    write_atomic(&result_path(&args.out, row), text.as_bytes())?;
+    Ok(true)
+}
+
+/// Success on unseen objects; the same sets for every row.
+fn measure(args: &Table1Args, run: &Path, domain: Domain) -> anyhow::Result<GraspEvaluation> {
+    let loaded = load_policy(run)?;
+    let config = EvaluationConfig { attempts: args.attempts, ..EvaluationConfig::default() };
+    let seed: Seed = args.seed.get().derive("table1", 0);
+    let env = EnvConfig::new(common::load_objects("test")?, domain, 1, loaded.policy.size as u32, seed);
+    Ok(eval::play_learned(&loaded, &config, env, 0)?.evaluation)
+}
+
+fn results_in(out: &Path) -> anyhow::Result<Vec<RowResult>> {
+    let mut results = Vec::new();
+    for row in Row::ALL {
+        let path = result_path(out, row);
+        if path.is_file() {
+            let bytes = read_capped(&path, 1 << 20)?;
+            let result: RowResult =
+                serde_json::from_slice(&bytes).with_context(|| format!("reading {}", path.display()))?;
+            results.push(result);
+        }
+    }
+    Ok(results)
+}
+
+fn write_table(out: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let results = results_in(out)?;
+    let (table, picture) = (out.join("table1.md"), out.join("table1.png"));
+    write_atomic(&table, markdown(&results).as_bytes())?;
+    figure(&results).save(&picture)?;
+    Ok((table, picture))
+}

@@ -1,0 +1,429 @@
+//! `bingrasp train qtopt`.
+
+use crate::cli::{Usage, common, output};
+use crate::collect::arena::{GraspArena, action_space};
+use crate::collect::episodes::recorded_attempts;
+use crate::collect::sight::Sight;
+use crate::contract::{Domain, Seed};
+use crate::data::episodes::EpisodeReader;
+use crate::env::{Crop, EnvConfig};
+use crate::gan::rcan::{Limits, load_generator, train::Ended};
+use crate::nn::with_large_stack;
+use crate::rl::arena::{Arena, ArenaError};
+use crate::rl::train::{LEARNER, Outcome, Progress, Settings, Trainer, Watcher};
+use crate::rl::{Preset, QtOptConfig};
+use crate::run::{ReportText, RunDir, interrupt, write_report};
+use crate::scene::CellDescription;
+use crate::sim::policy::PolicyKind;
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Steps of a run without a limit.
+const DEFAULT_STEPS: u64 = 60_000;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder of the run; it must be missing or empty, or continue with --resume
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// cpu (64x64, two processor cores) or paper (472x472, the published network)
+    #[arg(long, value_name = "PRESET")]
+    size_preset: Option<Preset>,
+    /// What the agent sees: canonical, randomized-mild, randomized-medium, randomized-heavy, reality [default: canonical]
+    #[arg(long)]
+    domain: Option<Domain>,
+    /// An RCAN run: the agent sees its generated image and the source image, 6 channels; the generator is frozen
+    #[arg(long, value_name = "RUN")]
+    rcan: Option<PathBuf>,
+    /// Recorded episodes (`bingrasp episodes record`) to begin with, in place of the script's first attempts
+    #[arg(long, value_name = "DIR")]
+    offline: Option<PathBuf>,
+    /// Stop after this many gradient steps; the run is the same every time [default: 60000 without --minutes]
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Stop after this many minutes of training; the learning rate falls with the clock
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// Transitions a step [default: 128]
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Any other setting of config.toml: --set qtopt.learning_rate=5e-4; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files [default: train]
+    #[arg(long, value_name = "SET|DIR")]
+    objects: Option<String>,
+    #[command(flatten)]
+    textures: common::TextureArgs,
+    /// Seed: the same seed and steps give the same bytes [default: 0]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Go on with the run in --out; its settings are taken from there
+    #[arg(long)]
+    resume: bool,
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    out: PathBuf,
+    complete: bool,
+    steps: u64,
+    attempts: u64,
+    /// By this process; the shares are of its seconds.
+    attempts_per_s: f64,
+    steps_per_s: f64,
+    seconds: f64,
+    playing_share: f64,
+    labelling_share: f64,
+    learning_share: f64,
+    /// Of the last attempts in training, on training objects.
+    success_greedy: Option<f64>,
+    success_scripted: Option<f64>,
+    transitions: [usize; 2],
+    parameters: usize,
+    peak_memory_gib: f64,
+    report: PathBuf,
+    threads: usize,
+    seed: u64,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let settings = settings(args)?;
+    let (outcome, trainer) = execute(&args.out, &settings, args.resume)?;
+    let report_path = write_report(&args.out, &report_text(&trainer, &outcome))?;
+    let complete = outcome.ended == Ended::Complete;
+    let seconds = outcome.seconds.max(1e-9);
+    let known = |rate: f64| rate.is_finite().then_some(rate);
+    let report = Report {
+        out: args.out.clone(),
+        complete,
+        steps: outcome.steps,
+        attempts: outcome.attempts,
+        attempts_per_s: outcome.attempts_here as f64 / seconds,
+        steps_per_s: outcome.steps_here as f64 / seconds,
+        seconds: outcome.seconds,
+        playing_share: outcome.playing_s / seconds,
+        labelling_share: outcome.labelling_s / seconds,
+        learning_share: outcome.learning_s / seconds,
+        success_greedy: known(outcome.greedy),
+        success_scripted: known(outcome.scripted),
+        transitions: trainer.transitions(),
+        parameters: trainer.learner().q.store().parameter_count(),
+        peak_memory_gib: output::peak_memory_gib(),
+        report: report_path,
+        threads: rayon::current_num_threads(),
+        seed: settings.seed,
+    };
+    if args.json {
+        output::json(&report)?;
+    } else {
+        output::line(&format!(
+            "{} steps ({:.1}/s), {} attempts ({:.1}/s), success of the policy {:.1}%, of the script {:.1}%; report: {}",
+            report.steps,
+            report.steps_per_s,
+            report.attempts,
+            report.attempts_per_s,
+            100.0 * outcome.greedy,
+            100.0 * outcome.scripted,
+            report.report.display()
+        ))?;
+    }
+    if complete {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprintln!("interrupted after step {}; {}", outcome.steps, go_on(&args.out));
+    Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
+}
+
+fn go_on(out: &Path) -> String {
+    format!("go on with: bingrasp train qtopt --out {} --resume", out.display())
+}
+
+/// Trains in `out` to the end of the settings' limits or to Ctrl-C, with a bar.
+pub(in crate::cli) fn execute(out: &Path, settings: &Settings, resume: bool) -> anyhow::Result<(Outcome, Trainer)> {
+    let open = opener(settings)?;
+    let (trainer, warnings) =
+        if resume { Trainer::resume(out)? } else { (Trainer::create(out, settings)?, Vec::new()) };
+    for warning in &warnings {
+        eprintln!("warning: {warning}");
+    }
+    interrupt::install(|| eprintln!("saving a checkpoint after this round; Ctrl-C again stops at once"))?;
+    let mut view = View { bar: progress_bar(), last: String::new() };
+    let result = with_large_stack(|| -> anyhow::Result<_> {
+        let mut trainer = trainer;
+        preload(&mut trainer)?;
+        let outcome = trainer.run(open, &mut view)?;
+        Ok((outcome, trainer))
+    })?;
+    view.bar.finish_and_clear();
+    result.with_context(|| go_on(out))
+}
+
+/// The settings of a run that has only these of its own.
+pub(in crate::cli) fn settings_for(domain: Domain, rcan: Option<&Path>, limits: Limits, seed: Seed) -> Settings {
+    let mut settings = defaults(Preset::Cpu);
+    (settings.limits, settings.seed) = (limits, seed.0);
+    settings.data.insert("domain".to_owned(), domain.name().into());
+    if let Some(rcan) = rcan {
+        settings.data.insert("rcan".to_owned(), rcan.display().to_string().into());
+        settings.qtopt.channels = 6;
+    }
+    settings
+}
+
+/// The run's settings: of the preset or of the run that is resumed, changed by what was typed.
+fn settings(args: &Args) -> anyhow::Result<Settings> {
+    if !args.resume {
+        let mut settings = defaults(args.size_preset.unwrap_or_default());
+        apply(args, &mut settings)?;
+        if settings.limits.steps.is_none() && settings.limits.minutes.is_none() {
+            settings.limits.steps = Some(DEFAULT_STEPS);
+        }
+        settings.qtopt.validate().map_err(Usage)?;
+        if settings.limits.minutes.is_some_and(|minutes| !(minutes > 0.0 && minutes.is_finite())) {
+            return Err(Usage("--minutes must be above 0".into()).into());
+        }
+        return Ok(settings);
+    }
+    let saved = Settings::parse(&RunDir::read_config(&args.out)?, &args.out)?;
+    let mut wanted = saved.clone();
+    apply(args, &mut wanted)?;
+    wanted.qtopt.preset = args.size_preset.unwrap_or(saved.qtopt.preset);
+    if wanted != saved {
+        let message = format!(
+            "the run in {} was started with other settings; leave them out with --resume, or start another run",
+            args.out.display()
+        );
+        return Err(Usage(message).into());
+    }
+    Ok(saved)
+}
+
+fn defaults(preset: Preset) -> Settings {
+    let qtopt = QtOptConfig::preset(preset);
+    let environments = common::environments_for(qtopt.size as u32);
+    let data = toml::Table::from_iter([
+        ("domain".to_owned(), Domain::Canonical.name().into()),
+        ("objects".to_owned(), "train".into()),
+        ("textures".to_owned(), "".into()),
+        ("camera".to_owned(), "over-the-shoulder".into()),
+        ("crop".to_owned(), "centre".into()),
+        ("rcan".to_owned(), "".into()),
+        ("offline".to_owned(), "".into()),
+        ("script".to_owned(), PolicyKind::Scripted.name().into()),
+        ("environments".to_owned(), (environments as i64).into()),
+    ]);
+    Settings {
+        learner: LEARNER.into(),
+        seed: 0,
+        checkpoint_every: 25,
+        picture_every: 10,
+        limits: Limits { steps: None, minutes: None },
+        space: action_space(&CellDescription::default()),
+        data,
+        qtopt,
+    }
+}
+
+/// Puts what was typed into the settings.
+fn apply(args: &Args, settings: &mut Settings) -> anyhow::Result<()> {
+    if let Some(batch) = args.batch {
+        settings.qtopt.batch = batch;
+    }
+    if let Some(seed) = args.seed {
+        settings.seed = seed;
+    }
+    if args.steps.is_some() {
+        settings.limits.steps = args.steps;
+    }
+    if args.minutes.is_some() {
+        settings.limits.minutes = args.minutes;
+    }
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    let mut data = |key: &str, value: String| settings.data.insert(key.to_owned(), value.into());
+    if let Some(domain) = args.domain {
+        data("domain", domain.name().into());
+    }
+    if let Some(objects) = &args.objects {
+        data("objects", if Path::new(objects).is_dir() { absolute(Path::new(objects)) } else { objects.clone() });
+    }
+    if let Some(textures) = &args.textures.textures {
+        data("textures", absolute(textures));
+    }
+    if let Some(offline) = &args.offline {
+        data("offline", absolute(offline));
+    }
+    if let Some(rcan) = &args.rcan {
+        data("rcan", absolute(rcan));
+        settings.qtopt.channels = 6;
+    }
+    for words in &args.set {
+        *settings = super::set(settings, words)?;
+    }
+    Ok(())
+}
+
+fn text_of<'a>(settings: &'a Settings, key: &str) -> &'a str {
+    settings.data.get(key).and_then(toml::Value::as_str).unwrap_or_default()
+}
+
+type Opener = Box<dyn FnOnce() -> Result<Box<dyn Arena>, ArenaError> + Send>;
+
+/// Checks where attempts are played, and says how to open it.
+fn opener(settings: &Settings) -> anyhow::Result<Opener> {
+    let bad = |key: &str, error: String| Usage(format!("data.{key}: {error}"));
+    let domain: Domain = text_of(settings, "domain").parse().map_err(|e| bad("domain", format!("{e}")))?;
+    let script: PolicyKind = text_of(settings, "script").parse().map_err(|e| bad("script", format!("{e}")))?;
+    let crop = match text_of(settings, "crop") {
+        "centre" => Crop::Centre,
+        "random" => Crop::Random,
+        other => return Err(bad("crop", format!("'{other}' is neither centre nor random")).into()),
+    };
+    let environments = settings.data.get("environments").and_then(toml::Value::as_integer);
+    let environments = environments.and_then(|count| usize::try_from(count).ok()).unwrap_or(1);
+    let textures = text_of(settings, "textures");
+    let textures = common::TextureArgs { textures: (!textures.is_empty()).then(|| textures.into()) };
+    let seed = Seed(settings.seed).derive("arena", 0);
+    let config = EnvConfig {
+        cameras: vec![text_of(settings, "camera").to_owned()],
+        crop,
+        textures: textures.load()?,
+        ..EnvConfig::new(
+            common::load_objects(text_of(settings, "objects"))?,
+            domain,
+            environments,
+            settings.qtopt.size as u32,
+            seed,
+        )
+    };
+    config.validate().map_err(|error| Usage(error.to_string()))?;
+    let sight = sight(settings, domain)?;
+    Ok(Box::new(move || {
+        let arena = GraspArena::new(config, sight, script).map_err(ArenaError::new)?;
+        Ok(Box::new(arena) as Box<dyn Arena>)
+    }))
+}
+
+/// The agent's eyes: the domain's pictures, with a generator's before them where there is one.
+fn sight(settings: &Settings, domain: Domain) -> anyhow::Result<Sight> {
+    let rcan = text_of(settings, "rcan");
+    if rcan.is_empty() {
+        return Ok(Sight::plain(domain));
+    }
+    let loaded = load_generator(Path::new(rcan)).with_context(|| format!("loading the generator in {rcan}"))?;
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let (made_for, size) = (loaded.generator.size(), settings.qtopt.size);
+    if made_for != size {
+        return Err(Usage(format!(
+            "the generator in {rcan} is for {made_for}x{made_for} pixels and the agent sees {size}x{size}"
+        ))
+        .into());
+    }
+    Ok(Sight::translated(domain, loaded.generator))
+}
+
+/// Recorded episodes into the trainer's memory.
+fn preload(trainer: &mut Trainer) -> anyhow::Result<()> {
+    let settings = trainer.settings().clone();
+    let offline = text_of(&settings, "offline");
+    if offline.is_empty() || trainer.round() > 0 {
+        return Ok(());
+    }
+    let reader =
+        EpisodeReader::open(Path::new(offline)).with_context(|| format!("opening the episodes in {offline}"))?;
+    let size = settings.qtopt.size as u32;
+    let recorded = reader.config();
+    if (recorded.width, recorded.height) != (size, size) {
+        let message = format!(
+            "the episodes in {offline} are {}x{} and the network takes {size}x{size}; record them with --size {size}",
+            recorded.width, recorded.height
+        );
+        return Err(Usage(message).into());
+    }
+    let sight = sight(&settings, recorded.domain)?;
+    let attempts = recorded_attempts(&reader, &settings.space, &sight);
+    Ok(trainer.preload(attempts)?)
+}
+
+/// In thousandths of the run.
+fn progress_bar() -> ProgressBar {
+    let bar = output::progress(1000, "done");
+    if let Ok(style) = ProgressStyle::with_template("{wide_bar:.cyan/dim} {percent}%  {msg}  {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// What a person sees of a run.
+struct View {
+    bar: ProgressBar,
+    last: String,
+}
+
+impl Watcher for View {
+    fn keep_on(&mut self) -> bool {
+        !interrupt::requested()
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        self.bar.set_position((progress.done * 1000.0) as u64);
+        if progress.attempts_per_s > 0.0 {
+            self.last = format!(", {:.1} attempts/s, {:.1} steps/s", progress.attempts_per_s, progress.steps_per_s);
+        }
+        let policy = if progress.greedy.is_finite() { format!("{:.0}%", 100.0 * progress.greedy) } else { "-".into() };
+        self.bar.set_message(format!(
+            "{}: {} attempts, step {}, loss {:.4}, success {policy} (script {:.0}%){}",
+            progress.phase,
+            progress.attempts,
+            progress.steps,
+            progress.loss,
+            100.0 * progress.scripted,
+            self.last
+        ));
+        // A log without a terminal gets a line a round.
+        if progress.attempts_per_s > 0.0 && !std::io::stderr().is_terminal() {
+            eprintln!(
+                "{:5.1}%  {} attempts, step {}, loss {:.4}, success {policy} (script {:.0}%){}",
+                100.0 * progress.done,
+                progress.attempts,
+                progress.steps,
+                progress.loss,
+                100.0 * progress.scripted,
+                self.last
+            );
+        }
+    }
+}
+
+fn report_text(trainer: &Trainer, outcome: &Outcome) -> ReportText {
+    let settings = trainer.settings();
+    let config = &settings.qtopt;
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let [off_policy, on_policy] = trainer.transitions();
+    ReportText {
+        title: "QT-Opt: grasping from pixels".into(),
+        summary: "Success in the curves is that of attempts in training, on training objects, in the domain that the \
+                  agent is trained in. Measure unseen objects with `bingrasp eval grasp --policy RUN`. \
+                  `separation/auc_*` tells how well Q separates grasps that succeed from those that fail, on attempts it \
+                  was not trained on yet; `cem/share_of_dense` is Q of the chosen action over the best of 4,096 draws."
+            .into(),
+        facts: vec![
+            fact("gradient steps", outcome.steps.to_string()),
+            fact("attempts", outcome.attempts.to_string()),
+            fact("image", format!("{0}x{0}, {1} channels", config.size, config.channels)),
+            fact("domain", text_of(settings, "domain").into()),
+            fact("transitions kept", format!("{off_policy} off-policy, {on_policy} on-policy")),
+            fact("parameters", trainer.learner().q.store().parameter_count().to_string()),
+            fact("complete", if outcome.ended == Ended::Complete { "yes" } else { "no" }.into()),
+        ],
+    }
+}

@@ -1,0 +1,79 @@
+//! The simulator as an [`Arena`]: what QT-Opt learns in.
+
+use super::sight::Sight;
+use crate::contract::{Action, Rng, Seed, Step};
+use crate::env::{EnvConfig, EnvError, GraspEnv};
+use crate::rl::action::ActionSpace;
+use crate::rl::arena::{Arena, ArenaError, Order, View};
+use crate::scene::CellDescription;
+use crate::sim::policy::{Policy, PolicyKind};
+
+/// The ranges of actions in a cell.
+pub fn action_space(cell: &CellDescription) -> ActionSpace {
+    ActionSpace { step_m: cell.motion.step_m.to_array(), step_rad: cell.motion.step_rad }
+}
+
+/// Grasping as an agent sees it.
+pub struct GraspArena {
+    env: GraspEnv,
+    sight: Sight,
+    script: PolicyKind,
+    policies: Vec<Box<dyn Policy>>,
+    generators: Vec<Rng>,
+}
+
+impl GraspArena {
+    /// Attempts in `config`'s environments, seen through `sight`; [`Arena::scripted`] plays `script`.
+    ///
+    /// # Errors
+    /// An impossible configuration; no graphics adapter.
+    pub fn new(config: EnvConfig, sight: Sight, script: PolicyKind) -> Result<Self, EnvError> {
+        let env = GraspEnv::new(config)?;
+        let policies = (0..env.len()).map(|_| script.create()).collect();
+        let generators = (0..env.len()).map(|_| Seed(0).rng()).collect();
+        Ok(Self { env, sight, script, policies, generators })
+    }
+
+    pub fn env(&self) -> &GraspEnv {
+        &self.env
+    }
+}
+
+impl Arena for GraspArena {
+    fn environments(&self) -> usize {
+        self.env.len()
+    }
+
+    fn image_shape(&self) -> (usize, usize) {
+        (self.env.config().size as usize, self.sight.channels())
+    }
+
+    fn action_space(&self) -> ActionSpace {
+        action_space(&self.env.config().cell)
+    }
+
+    fn advance(&mut self, orders: &[Order]) -> Result<(View, Vec<Step>), ArenaError> {
+        let mut resets = Vec::new();
+        for (index, order) in orders.iter().enumerate() {
+            if let Order::Begin(seed) = order {
+                resets.push((index, *seed));
+                self.policies[index] = self.script.create();
+                self.policies[index].begin();
+                self.generators[index] = seed.derive("script", 0).rng();
+            }
+        }
+        if !resets.is_empty() {
+            self.env.reset_seeded(&resets).map_err(ArenaError::new)?;
+        }
+        let actions: Vec<Option<Action>> =
+            orders.iter().map(|order| if let Order::Act(action) = order { Some(*action) } else { None }).collect();
+        let outcome = self.env.step_some(&actions, true).map_err(ArenaError::new)?;
+        let images = self.sight.see(outcome.observation.frames)?;
+        let gripper = outcome.observation.gripper;
+        Ok((View { images, gripper }, outcome.steps))
+    }
+
+    fn scripted(&mut self, index: usize) -> Action {
+        self.policies[index].act(self.env.world(index), &mut self.generators[index])
+    }
+}

@@ -1,0 +1,223 @@
+//! Table 1 of the RCAN paper, first column: what an agent that never saw reality achieves there.
+//!
+//! In: successes of each row. Out: a Markdown table and a figure that set them beside the paper's. `reality` is a
+//! simulated stand-in for the paper's robots, and both say so.
+
+use crate::contract::Domain;
+use crate::draw::{Align, Canvas, Rect, TextStyle, Typeface};
+use crate::sim::GraspEvaluation;
+use serde::{Deserialize, Serialize};
+
+/// A row of the table: what the agent was trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Row {
+    Canonical,
+    Mild,
+    Medium,
+    Heavy,
+    Rcan,
+}
+
+impl Row {
+    pub const ALL: [Self; 5] = [Self::Canonical, Self::Mild, Self::Medium, Self::Heavy, Self::Rcan];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Canonical => "canonical",
+            Self::Mild => "mild",
+            Self::Medium => "medium",
+            Self::Heavy => "heavy",
+            Self::Rcan => "rcan",
+        }
+    }
+
+    /// As the paper names it.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Canonical => "Canonical Sim",
+            Self::Mild => "Mild Randomization",
+            Self::Medium => "Medium Randomization",
+            Self::Heavy => "Heavy Randomization",
+            Self::Rcan => "RCAN",
+        }
+    }
+
+    /// What the agent sees in training; RCAN's sees it translated as well.
+    pub const fn domain(self) -> Domain {
+        match self {
+            Self::Canonical => Domain::Canonical,
+            Self::Mild => Domain::RandomizedMild,
+            Self::Medium => Domain::RandomizedMedium,
+            Self::Heavy | Self::Rcan => Domain::RandomizedHeavy,
+        }
+    }
+
+    /// The paper's success in simulation and on robots, percent (102 attempts on each of several robots).
+    pub const fn published(self) -> (u32, u32) {
+        match self {
+            Self::Canonical => (99, 21),
+            Self::Mild => (98, 37),
+            Self::Medium => (98, 35),
+            Self::Heavy => (98, 33),
+            Self::Rcan => (99, 70),
+        }
+    }
+}
+
+impl std::str::FromStr for Row {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|row| row.name() == text);
+        found.ok_or_else(|| format!("unknown row '{text}'; the rows are canonical, mild, medium, heavy, rcan"))
+    }
+}
+
+/// What one row came to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RowResult {
+    pub row: Row,
+    pub training_steps: u64,
+    pub training_attempts: u64,
+    /// In the domain that it was trained in, and in `reality`; unseen objects both times.
+    pub simulation: GraspEvaluation,
+    pub reality: GraspEvaluation,
+}
+
+const STAND_IN: &str = "`reality` is a simulated stand-in for the paper's robots: its own materials, lights, camera and \
+                        objects, which no agent was trained on. Nothing here was measured on a robot.";
+
+fn percent(e: &GraspEvaluation) -> String {
+    format!("{:.1}% ({:.1} to {:.1})", 100.0 * e.success, 100.0 * e.wilson_low, 100.0 * e.wilson_high)
+}
+
+/// The table in Markdown, rows in the paper's order; those that are missing say so.
+pub fn markdown(results: &[RowResult]) -> String {
+    let mut text = String::from("# RCAN, table 1: agents without real data\n\n");
+    text += &format!("{STAND_IN}\n\n");
+    text += "| trained on | in its simulation | in `reality` | attempts | paper: in simulation | paper: on robots |\n";
+    text += "|---|---|---|---|---|---|\n";
+    for row in Row::ALL {
+        let (simulation, robots) = row.published();
+        let found = results.iter().find(|result| result.row == row);
+        let (own, reality, attempts) = found.map_or_else(
+            || ("not run yet".to_owned(), "not run yet".to_owned(), String::new()),
+            |result| (percent(&result.simulation), percent(&result.reality), result.reality.attempts.to_string()),
+        );
+        text += &format!("| {} | {own} | {reality} | {attempts} | {simulation}% | {robots}% |\n", row.title());
+    }
+    text += "\nSuccess on unseen test objects with Wilson's 95% interval; the same sets of objects for every row.\n";
+    text +=
+        "\nFailures in `reality`:\n\n| trained on | missed | slipped | nothing tried | time out | steps to success |\n";
+    text += "|---|---|---|---|---|---|\n";
+    for result in Row::ALL.iter().filter_map(|row| results.iter().find(|result| result.row == *row)) {
+        let f = &result.reality.failures;
+        text += &format!(
+            "| {} | {} | {} | {} | {} | {:.1} |\n",
+            result.row.title(),
+            f.missed,
+            f.slipped,
+            f.nothing_tried,
+            f.time_out,
+            result.reality.steps_to_success
+        );
+    }
+    text
+}
+
+const INK: [u8; 3] = [32, 36, 44];
+const FAINT: [u8; 3] = [112, 118, 128];
+const RULE: [u8; 3] = [222, 223, 220];
+const SIMULATION: [u8; 3] = [172, 190, 214];
+const REALITY: [u8; 3] = [36, 98, 168];
+const PAPER_ROBOT: [u8; 3] = [214, 118, 36];
+
+/// Bars of each row: in simulation, in `reality`, and the paper's robots.
+pub fn figure(results: &[RowResult]) -> Canvas {
+    let (width, left, bar, gap, top) = (980_usize, 250.0_f32, 20_usize, 34_usize, 130_usize);
+    let group = 3 * (bar + 3) + gap;
+    let height = top + Row::ALL.len() * group + 40;
+    let mut canvas = Canvas::new(width, height, [250, 250, 248]);
+    let sans = |size, colour| TextStyle::new(Typeface::Sans, size, colour).weight(0.25);
+    canvas.text("RCAN, table 1: agents without real data", (36.0, 48.0), &sans(28.0, INK), Align::Left);
+    let note = "`reality` is a simulated stand-in for the paper's robots; 95% intervals";
+    canvas.text(note, (36.0, 74.0), &sans(16.0, FAINT), Align::Left);
+    let mut x = 36;
+    for (name, colour) in
+        [("in its simulation", SIMULATION), ("in reality", REALITY), ("paper, on robots", PAPER_ROBOT)]
+    {
+        canvas.fill(Rect { x, y: 92, width: 16, height: 16 }, colour);
+        x += 24 + canvas.text(name, (x as f32 + 24.0, 106.0), &sans(16.0, INK), Align::Left) as i32 + 28;
+    }
+    let scale = (width as f32 - left - 90.0) / 100.0;
+    for tick in (0..=100).step_by(20) {
+        let at = (left + scale * tick as f32) as i32;
+        canvas.fill(Rect { x: at, y: top as i32, width: 1, height: height - top - 34 }, RULE);
+        canvas.text(&format!("{tick}%"), (at as f32, height as f32 - 12.0), &sans(14.0, FAINT), Align::Center);
+    }
+    for (index, row) in Row::ALL.into_iter().enumerate() {
+        let y = top + index * group + gap / 2;
+        canvas.text(row.title(), (left - 16.0, (y + 40) as f32), &sans(17.0, INK), Align::Right);
+        let found = results.iter().find(|result| result.row == row);
+        let mut draw = |place: usize, value: f32, interval: Option<(f64, f64)>, colour: [u8; 3]| {
+            let y = (y + place * (bar + 3)) as i32;
+            let length = (scale * value).max(1.0) as usize;
+            canvas.fill(Rect { x: left as i32, y, width: length, height: bar }, colour);
+            let mut end = left + scale * value;
+            if let Some((low, high)) = interval {
+                let (from, to) = (left + scale * 100.0 * low as f32, left + scale * 100.0 * high as f32);
+                let line =
+                    Rect { x: from as i32, y: y + bar as i32 / 2, width: (to - from).max(1.0) as usize, height: 2 };
+                canvas.fill(line, INK);
+                end = end.max(to);
+            }
+            let label = (end + 8.0, (y + bar as i32 - 5) as f32);
+            canvas.text(&format!("{value:.0}%"), label, &sans(14.0, INK), Align::Left);
+        };
+        if let Some(result) = found {
+            for (place, e, colour) in [(0, &result.simulation, SIMULATION), (1, &result.reality, REALITY)] {
+                draw(place, 100.0 * e.success as f32, Some((e.wilson_low, e.wilson_high)), colour);
+            }
+        }
+        draw(2, row.published().1 as f32, None, PAPER_ROBOT);
+    }
+    canvas
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::summarize;
+
+    #[test]
+    fn the_table_has_every_row_and_says_what_reality_is() {
+        let mut reality = summarize(&[]);
+        (reality.attempts, reality.success) = (700, 0.35);
+        (reality.wilson_low, reality.wilson_high) = (0.315, 0.386);
+        let result = RowResult {
+            row: Row::Heavy,
+            training_steps: 10,
+            training_attempts: 20,
+            simulation: GraspEvaluation { success: 0.9, ..reality.clone() },
+            reality,
+        };
+        let text = markdown(std::slice::from_ref(&result));
+        assert!(text.contains("simulated stand-in"));
+        assert!(
+            text.contains("| Heavy Randomization | 90.0% (31.5 to 38.6) | 35.0% (31.5 to 38.6) | 700 | 98% | 33% |")
+        );
+        assert_eq!(text.matches("not run yet").count(), 8);
+        let canvas = figure(&[result]);
+        // The bar of reality ends at 35%: coloured before, not behind.
+        let y = 130 + 3 * (3 * 23 + 34) + 17 + 23 + 4;
+        let pixel = |percent: f32| {
+            let x = (250.0 + 6.4 * percent) as usize;
+            let at = (y * canvas.width + x) * 3;
+            [canvas.rgb[at], canvas.rgb[at + 1], canvas.rgb[at + 2]]
+        };
+        assert_eq!(pixel(33.0), REALITY);
+        assert_ne!(pixel(50.0), REALITY);
+    }
+}

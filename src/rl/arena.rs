@@ -1,0 +1,61 @@
+//! What the learner asks of environments. The simulator implements it (in `cli`), and so does a toy for tests.
+
+use super::action::ActionSpace;
+use crate::contract::{Action, GripperState, Seed, Step};
+
+/// The simulator or the graphics device failed; the message names the place and the cure.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ArenaError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+impl ArenaError {
+    pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(error.into())
+    }
+}
+
+/// The state of every environment as a policy sees it.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// `[environments, size, size, channels]` bytes.
+    pub images: Vec<u8>,
+    pub gripper: Vec<GripperState>,
+}
+
+impl View {
+    /// The image of one environment, `[size, size, channels]`.
+    pub fn image(&self, index: usize) -> &[u8] {
+        let len = self.images.len() / self.gripper.len().max(1);
+        &self.images[index * len..(index + 1) * len]
+    }
+}
+
+/// What one environment is to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Order {
+    /// Nothing: its episode is over and no other begins.
+    #[default]
+    Idle,
+    /// A new episode, decided by the seed alone.
+    Begin(Seed),
+    Act(Action),
+}
+
+/// Environments that are stepped side by side.
+pub trait Arena {
+    fn environments(&self) -> usize;
+
+    /// Edge of the square images, and their channels.
+    fn image_shape(&self) -> (usize, usize);
+
+    fn action_space(&self) -> ActionSpace;
+
+    /// Carries out the orders and observes everything. Only the outcomes of environments that acted mean anything.
+    ///
+    /// # Errors
+    /// The simulator or the graphics device fails.
+    fn advance(&mut self, orders: &[Order]) -> Result<(View, Vec<Step>), ArenaError>;
+
+    /// What the exploration that needs no learning would do in environment `index`; it begins anew with each episode.
+    fn scripted(&mut self, index: usize) -> Action;
+}

@@ -1,0 +1,98 @@
+//! Targets for the Q-function (QT-Opt, 4.2; RCAN, section 3): `r + gamma V(s')` with clipped double Q-learning,
+//! `V(s') = min over i of Q_i(s', argmax over a of Q_1(s', a))`, the argmax found by the cross-entropy method.
+
+use super::action::{ActionFeatures, ActionSpace};
+use super::cem::{CemConfig, Choice, Search, maximise};
+use super::error::RlError;
+use super::network::{Encoded, QFunction, Score};
+use crate::contract::Seed;
+use rayon::prelude::*;
+
+/// `r` for the last step of an episode, else `r + discount * value`, cut off to the range of Q. A value below zero means
+/// that ending the episode without a grasp (worth 0) is better, and Q-functions with a sigmoid cannot say it.
+pub fn bellman_target(reward: f32, terminal: bool, discount: f32, value: f32) -> f32 {
+    let target = if terminal { reward } else { reward + discount * value };
+    target.clamp(0.0, 1.0)
+}
+
+/// The best action for each encoded image, found from the seed of each.
+///
+/// # Errors
+/// A network that fails.
+pub fn choose(
+    q: &dyn QFunction,
+    encoded: &Encoded,
+    (space, cem): (&ActionSpace, &CemConfig),
+    seeds: &[Seed],
+) -> Result<Vec<Choice>, RlError> {
+    if encoded.is_empty() {
+        return Ok(Vec::new());
+    }
+    if let Some(scorer) = q.scorer(encoded)? {
+        let search = |(index, seed): (usize, &Seed)| {
+            maximise(space, cem, seed.rng(), |actions, logits| {
+                let features: Vec<ActionFeatures> = actions.iter().map(|action| space.features(action)).collect();
+                scorer.score(index, &features, logits);
+            })
+        };
+        return Ok(seeds.par_iter().enumerate().map(search).collect());
+    }
+    let mut searches: Vec<Search<'_>> = seeds.iter().map(|seed| Search::new(space, cem, seed.rng())).collect();
+    for _ in 0..cem.iterations {
+        let proposals: Vec<_> = searches.iter_mut().map(Search::propose).collect();
+        let features: Vec<ActionFeatures> = proposals.iter().flatten().map(|action| space.features(action)).collect();
+        let logits = q.logits(encoded, &features, false)?.to_vec1::<f32>()?;
+        for ((search, actions), logits) in searches.iter_mut().zip(&proposals).zip(logits.chunks_exact(cem.samples)) {
+            search.learn(actions, logits);
+        }
+    }
+    Ok(searches.iter().map(Search::best).collect())
+}
+
+/// Logits of one action for each encoded image, without gradients.
+///
+/// # Errors
+/// A network that fails.
+pub fn logits_of(q: &dyn QFunction, encoded: &Encoded, actions: &[ActionFeatures]) -> Result<Vec<f32>, RlError> {
+    if actions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let _frozen = q.store().freeze();
+    Ok(q.logits(encoded, actions, false)?.to_vec1()?)
+}
+
+/// Scores the same actions in the situation of every encoded image: `[images][actions]`.
+///
+/// # Errors
+/// A network that fails.
+pub fn score_all(q: &dyn QFunction, encoded: &Encoded, actions: &[ActionFeatures]) -> Result<Vec<Vec<f32>>, RlError> {
+    if let Some(scorer) = q.scorer(encoded)? {
+        let score = |index| {
+            let mut logits = Vec::with_capacity(actions.len());
+            Score::score(scorer.as_ref(), index, actions, &mut logits);
+            logits
+        };
+        return Ok((0..encoded.len()).into_par_iter().map(score).collect());
+    }
+    let repeated: Vec<ActionFeatures> = (0..encoded.len()).flat_map(|_| actions.iter().copied()).collect();
+    let logits = logits_of(q, encoded, &repeated)?;
+    Ok(logits.chunks_exact(actions.len().max(1)).map(<[f32]>::to_vec).collect())
+}
+
+/// `1 / (1 + exp(-logit))`.
+pub fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_as_by_hand() {
+        assert!((bellman_target(-0.05, false, 0.9, 0.5) - 0.4).abs() < 1e-7);
+        assert_eq!(bellman_target(1.0, true, 0.9, 0.7), 1.0);
+        assert_eq!(bellman_target(0.0, true, 0.9, 0.7), 0.0);
+        assert_eq!(bellman_target(-0.05, false, 0.9, 0.01), 0.0);
+    }
+}

@@ -1,0 +1,226 @@
+//! The cross-entropy method over actions (QT-Opt, 4.2): draw samples, keep the best, draw again around them.
+//!
+//! Displacement and rotation are drawn from a normal distribution, closing from a coin. The actions that end the episode
+//! have no displacement: there are two of them, and they are tried as they are instead of being drawn.
+//!
+//! In: a function that scores actions. Out: the best action that was tried.
+
+use super::action::ActionSpace;
+use crate::contract::{Action, GripperCommand, Rng};
+use serde::{Deserialize, Serialize};
+
+/// The published search is 2 iterations of 64 samples with 6 elites.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CemConfig {
+    pub iterations: usize,
+    pub samples: usize,
+    pub elites: usize,
+    /// Deviation of the first samples, as a share of the largest step; draws beyond the step are clamped to it.
+    pub deviation: f32,
+    /// Later deviations stay at least this large.
+    pub least_deviation: f32,
+    /// Share of the first samples that close the fingers.
+    pub close: f32,
+}
+
+impl Default for CemConfig {
+    fn default() -> Self {
+        Self { iterations: 2, samples: 64, elites: 6, deviation: 0.6, least_deviation: 0.03, close: 0.25 }
+    }
+}
+
+impl CemConfig {
+    pub(super) fn validate(&self) -> Result<(), String> {
+        let whole = (1..=16).contains(&self.iterations) && (4..=65_536).contains(&self.samples);
+        let elites = self.elites >= 1 && self.elites + ENDS <= self.samples;
+        let spread = self.deviation > 0.0 && self.least_deviation >= 0.0 && (0.0..=1.0).contains(&self.close);
+        if whole && elites && spread && self.deviation.is_finite() && self.least_deviation.is_finite() {
+            return Ok(());
+        }
+        Err("cem: give 1 to 16 iterations of 4 to 65536 samples, fewer elites than samples, and positive deviations"
+            .into())
+    }
+}
+
+/// Actions that end the episode: with closed and with open fingers.
+const ENDS: usize = 2;
+/// Closing stays possible, and so does leaving open.
+const LEAST_CHANCE: f32 = 0.05;
+
+/// What was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Choice {
+    pub action: Action,
+    /// The score of the action: a logit.
+    pub logit: f32,
+    /// Mean deviation of the last elites, as a share of the largest step.
+    pub spread: f32,
+}
+
+impl Choice {
+    /// The Q-value, in `[0, 1]`.
+    pub fn value(&self) -> f32 {
+        1.0 / (1.0 + (-self.logit).exp())
+    }
+}
+
+/// One search. Several may go on in step, so that their samples are scored together.
+pub struct Search<'a> {
+    space: &'a ActionSpace,
+    config: &'a CemConfig,
+    rng: Rng,
+    mean: [f32; 4],
+    deviation: [f32; 4],
+    close: f32,
+    units: Vec<([f32; 4], bool)>,
+    best: Choice,
+}
+
+impl<'a> Search<'a> {
+    pub fn new(space: &'a ActionSpace, config: &'a CemConfig, rng: Rng) -> Self {
+        let best = Choice { action: Action::default(), logit: f32::NEG_INFINITY, spread: config.deviation };
+        let (mean, deviation) = ([0.0; 4], [config.deviation; 4]);
+        Self { space, config, rng, mean, deviation, close: config.close, units: Vec::new(), best }
+    }
+
+    /// The next `samples` actions to score.
+    pub fn propose(&mut self) -> Vec<Action> {
+        let mut actions = Vec::with_capacity(self.config.samples);
+        if self.units.is_empty() {
+            let end = |gripper| Action { gripper, terminate: true, ..Action::default() };
+            actions.extend([end(GripperCommand::Close), end(GripperCommand::Open)]);
+        }
+        self.units.clear();
+        while actions.len() < self.config.samples {
+            let units: [f32; 4] =
+                std::array::from_fn(|i| (self.mean[i] + self.deviation[i] * self.rng.normal()).clamp(-1.0, 1.0));
+            let close = self.rng.chance(self.close);
+            self.units.push((units, close));
+            actions.push(self.space.from_units(units, close));
+        }
+        actions
+    }
+
+    /// Takes the scores of the last proposal.
+    pub fn learn(&mut self, actions: &[Action], logits: &[f32]) {
+        for (action, &logit) in actions.iter().zip(logits) {
+            if logit > self.best.logit {
+                (self.best.action, self.best.logit) = (*action, logit);
+            }
+        }
+        let moves = actions.len() - self.units.len();
+        let mut order: Vec<usize> = (0..self.units.len()).collect();
+        order.sort_by(|&a, &b| logits[moves + b].total_cmp(&logits[moves + a]).then(a.cmp(&b)));
+        order.truncate(self.config.elites.max(1));
+        let count = order.len().max(1) as f32;
+        let elites = || order.iter().map(|&i| &self.units[i]);
+        let mut spread = 0.0;
+        for axis in 0..4 {
+            let mean = elites().map(|(units, _)| units[axis]).sum::<f32>() / count;
+            let variance = elites().map(|(units, _)| (units[axis] - mean).powi(2)).sum::<f32>() / count;
+            self.mean[axis] = mean;
+            self.deviation[axis] = variance.sqrt().max(self.config.least_deviation);
+            spread += 0.25 * variance.sqrt();
+        }
+        let closing = elites().filter(|(_, close)| *close).count() as f32 / count;
+        self.close = closing.clamp(LEAST_CHANCE, 1.0 - LEAST_CHANCE);
+        self.best.spread = spread;
+    }
+
+    pub fn best(&self) -> Choice {
+        self.best
+    }
+}
+
+/// Searches the action with the highest score. `score` fills in one logit for each action.
+pub fn maximise(
+    space: &ActionSpace,
+    config: &CemConfig,
+    rng: Rng,
+    mut score: impl FnMut(&[Action], &mut Vec<f32>),
+) -> Choice {
+    let mut search = Search::new(space, config, rng);
+    let mut logits = Vec::with_capacity(config.samples);
+    for _ in 0..config.iterations {
+        let actions = search.propose();
+        logits.clear();
+        score(&actions, &mut logits);
+        search.learn(&actions, &logits);
+    }
+    search.best()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::action::tests::SPACE;
+    use super::*;
+    use crate::contract::Seed;
+
+    /// A hill, higher where the fingers close.
+    fn hill(action: &Action) -> f32 {
+        if action.terminate {
+            return -0.5;
+        }
+        let units = SPACE.to_units(action);
+        let distance: f32 = units.iter().zip([0.4, -0.5, -1.0, 0.2]).map(|(a, b): (&f32, f32)| (a - b).powi(2)).sum();
+        let height = if action.gripper == GripperCommand::Close { 1.5 } else { 1.0 };
+        height * (-distance).exp()
+    }
+
+    #[test]
+    fn it_finds_what_a_dense_search_finds() {
+        let mut best = f32::NEG_INFINITY;
+        let steps = || (-10..=10).map(|i| i as f32 / 10.0);
+        for x in steps() {
+            for y in steps() {
+                for z in steps() {
+                    for turn in steps() {
+                        for close in [false, true] {
+                            best = best.max(hill(&SPACE.from_units([x, y, z, turn], close)));
+                        }
+                    }
+                }
+            }
+        }
+        assert!((best - 1.5).abs() < 1e-4, "{best}");
+        let search = |config: &CemConfig| -> Vec<f32> {
+            let one = |seed| {
+                let choice = maximise(&SPACE, config, Seed(seed).rng(), |a, l| l.extend(a.iter().map(hill)));
+                assert_eq!(hill(&choice.action), choice.logit);
+                choice.logit / best
+            };
+            (0..200).map(one).collect()
+        };
+        let mean = |shares: &[f32]| shares.iter().sum::<f32>() / shares.len() as f32;
+        let two = search(&CemConfig::default());
+        assert!(mean(&two) > 0.85 && two.iter().all(|&share| share > 0.5), "{} {two:?}", mean(&two));
+        // More iterations come closer: the method converges.
+        let six = search(&CemConfig { iterations: 6, ..CemConfig::default() });
+        assert!(mean(&six) > 0.99, "{}", mean(&six));
+    }
+
+    #[test]
+    fn ending_is_always_tried_and_never_drawn() {
+        let mut tried = 0;
+        let choice = maximise(&SPACE, &CemConfig::default(), Seed(3).rng(), |actions, logits| {
+            tried += actions.iter().filter(|action| action.terminate).count();
+            assert_eq!(actions.len(), 64);
+            logits.extend(actions.iter().map(|a| {
+                let ends = a.terminate && a.gripper == GripperCommand::Close;
+                if ends { 3.0 } else { hill(a) }
+            }));
+        });
+        assert_eq!(tried, 2);
+        assert!(choice.action.terminate && choice.action.gripper == GripperCommand::Close);
+        assert!((choice.value() - 0.952_574_1).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_same_stream_gives_the_same_choice() {
+        let search =
+            |seed| maximise(&SPACE, &CemConfig::default(), Seed(seed).rng(), |a, l| l.extend(a.iter().map(hill)));
+        assert_eq!(search(5), search(5));
+        assert_ne!(search(5).action, search(6).action);
+    }
+}

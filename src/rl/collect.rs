@@ -1,0 +1,216 @@
+//! Playing attempts: the script, the policy as it is, and the policy with noise.
+//!
+//! In: an arena, what decides, who plays each attempt, a seed. Out: [`Attempt`]s. An attempt's number and the seed decide
+//! its bin; the environments take the attempts in turn, so that the same call gives the same bytes.
+
+use super::action::ActionSpace;
+use super::action::TERMINATE;
+use super::arena::{Arena, Order, View};
+use super::cem::Choice;
+use super::config::ExplorationConfig;
+use super::error::RlError;
+use super::network::state_features;
+use super::policy::Decider;
+use super::replay::{ENDED, GOES_ON, RAN_OUT, Record, Transition};
+use crate::contract::{Action, GripperCommand, GripperState, Rng, Seed};
+
+/// Who decides in an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conduct {
+    Scripted,
+    Greedy,
+    Noisy,
+}
+
+/// What came of one attempt.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    pub conduct: Conduct,
+    /// The seed of its bin.
+    pub seed: Seed,
+    pub transitions: Vec<Transition>,
+    /// What was done at each step, and the gripper before it; the gripper's last state is that of the judgement.
+    pub actions: Vec<Action>,
+    pub gripper: Vec<GripperState>,
+    /// Objects held at the end.
+    pub grasped: Vec<usize>,
+    pub success: bool,
+    /// The simulation cut it off: nothing can be learned from it.
+    pub truncated: bool,
+    /// The policy's choice at each step, where the policy played.
+    pub choices: Vec<Choice>,
+    /// Image behind the last action: the judged state.
+    pub last_image: Vec<u8>,
+}
+
+impl Attempt {
+    /// An attempt that has not begun.
+    pub fn new(conduct: Conduct, seed: Seed) -> Self {
+        Self {
+            conduct,
+            seed,
+            transitions: Vec::new(),
+            actions: Vec::new(),
+            gripper: Vec::new(),
+            grasped: Vec::new(),
+            success: false,
+            truncated: false,
+            choices: Vec::new(),
+            last_image: Vec::new(),
+        }
+    }
+
+    /// Discounted sum of rewards from the first step.
+    pub fn discounted_return(&self, discount: f32) -> f32 {
+        self.transitions.iter().rev().fold(0.0, |sum, transition| transition.record.reward + discount * sum)
+    }
+}
+
+/// An attempt that is going on in one environment.
+struct Open {
+    number: usize,
+    attempt: Attempt,
+    rng: Rng,
+    seed: Seed,
+}
+
+/// Plays one attempt for each entry of `plan`. Attempts of the policy need a `decider`.
+///
+/// # Errors
+/// The arena or the network fails.
+pub fn play(
+    arena: &mut dyn Arena,
+    decider: Option<Decider<'_>>,
+    exploration: &ExplorationConfig,
+    plan: &[Conduct],
+    seed: Seed,
+) -> Result<Vec<Attempt>, RlError> {
+    let count = arena.environments();
+    let space = arena.action_space();
+    let mut open: Vec<Option<Open>> = (0..count).map(|_| None).collect();
+    let mut done: Vec<Option<Attempt>> = plan.iter().map(|_| None).collect();
+    let mut next = 0;
+    let mut view = View::default();
+    loop {
+        let mut orders = vec![Order::Idle; count];
+        let mut records: Vec<Option<Transition>> = vec![None; count];
+        let choices = decide(decider, &open, &view)?;
+        for (index, slot) in open.iter_mut().enumerate() {
+            let Some(current) = slot else {
+                if next < plan.len() {
+                    let seed = seed.derive("attempt", next as u64);
+                    orders[index] = Order::Begin(seed);
+                    *slot = Some(Open::new(next, plan[next], seed));
+                    next += 1;
+                }
+                continue;
+            };
+            let gripper = view.gripper[index];
+            let action = match (current.attempt.conduct, &choices[index]) {
+                (Conduct::Scripted, _) | (_, None) => {
+                    script_noise(&arena.scripted(index), &space, exploration, &mut current.rng)
+                }
+                (Conduct::Greedy, Some(choice)) => choice.action,
+                (Conduct::Noisy, Some(choice)) => noisy(&choice.action, &space, exploration, &mut current.rng),
+            };
+            current.attempt.choices.extend(choices[index]);
+            let action = space.effective(&action, gripper.closed);
+            current.attempt.actions.push(action);
+            current.attempt.gripper.push(gripper);
+            records[index] = Some(transition(&view, index, &space, &action, &gripper));
+            orders[index] = Order::Act(action);
+        }
+        if open.iter().all(Option::is_none) {
+            break;
+        }
+        let (new_view, steps) = arena.advance(&orders)?;
+        view = new_view;
+        for (index, slot) in open.iter_mut().enumerate() {
+            let (Some(current), Some(mut transition)) = (slot.as_mut(), records[index].take()) else { continue };
+            let step = &steps[index];
+            transition.record.reward = step.reward;
+            transition.record.ending = match (step.done(), transition.record.action[TERMINATE] > 0.0) {
+                (false, _) => GOES_ON,
+                (true, true) => ENDED,
+                (true, false) => RAN_OUT,
+            };
+            current.attempt.transitions.push(transition);
+            if step.done() {
+                current.attempt.grasped.clone_from(&step.grasped);
+                current.attempt.gripper.push(view.gripper[index]);
+                current.attempt.success = step.success();
+                current.attempt.truncated = step.truncated;
+                current.attempt.last_image = view.image(index).to_vec();
+                if let Some(finished) = slot.take() {
+                    done[finished.number] = Some(finished.attempt);
+                }
+            }
+        }
+    }
+    Ok(done.into_iter().flatten().collect())
+}
+
+impl Open {
+    fn new(number: usize, conduct: Conduct, seed: Seed) -> Self {
+        Self {
+            number,
+            attempt: Attempt::new(conduct, seed),
+            rng: seed.derive("noise", 0).rng(),
+            seed: seed.derive("search", 0),
+        }
+    }
+}
+
+/// The policy's choice where the policy plays.
+fn decide(decider: Option<Decider<'_>>, open: &[Option<Open>], view: &View) -> Result<Vec<Option<Choice>>, RlError> {
+    let mut choices = vec![None; open.len()];
+    let Some(decider) = decider else { return Ok(choices) };
+    let playing: Vec<(usize, &Open)> = open
+        .iter()
+        .enumerate()
+        .filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
+        .filter(|(_, open)| open.attempt.conduct != Conduct::Scripted)
+        .collect();
+    let images: Vec<&[u8]> = playing.iter().map(|(index, _)| view.image(*index)).collect();
+    let gripper: Vec<GripperState> = playing.iter().map(|(index, _)| view.gripper[*index]).collect();
+    let seeds: Vec<Seed> =
+        playing.iter().map(|(_, open)| open.seed.derive("step", open.attempt.transitions.len() as u64)).collect();
+    for ((index, _), choice) in playing.iter().zip(decider.decide(&images, &gripper, &seeds)?) {
+        choices[*index] = Some(choice);
+    }
+    Ok(choices)
+}
+
+fn transition(view: &View, index: usize, space: &ActionSpace, action: &Action, gripper: &GripperState) -> Transition {
+    let record =
+        Record { state: state_features(gripper), action: space.features(action), reward: 0.0, ending: GOES_ON };
+    Transition { image: view.image(index).to_vec(), record }
+}
+
+/// Adds normal noise of `deviation` (of the largest step) to displacement and rotation.
+fn moved(action: &Action, space: &ActionSpace, deviation: f32, rng: &mut Rng) -> Action {
+    let units = space.to_units(action).map(|unit| unit + deviation * rng.normal());
+    let aside = space.from_units(units, false);
+    Action { gripper: action.gripper, terminate: action.terminate, ..aside }
+}
+
+/// The policy's action, or another one now and then.
+fn noisy(action: &Action, space: &ActionSpace, config: &ExplorationConfig, rng: &mut Rng) -> Action {
+    let draw = rng.f32();
+    if draw < config.random {
+        space.random(rng)
+    } else if draw < config.random + config.moved {
+        moved(action, space, config.deviation, rng)
+    } else {
+        *action
+    }
+}
+
+/// The script's action; its closings may end the episode at once, and its ways are not always straight.
+fn script_noise(action: &Action, space: &ActionSpace, config: &ExplorationConfig, rng: &mut Rng) -> Action {
+    let (aside, hurry) = (rng.chance(config.script_moved), rng.chance(config.hurry));
+    if action.gripper == GripperCommand::Close {
+        return Action { terminate: action.terminate || hurry, ..*action };
+    }
+    if aside && !action.terminate { moved(action, space, config.deviation, rng) } else { *action }
+}

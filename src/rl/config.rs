@@ -1,0 +1,270 @@
+//! Everything that decides what a QT-Opt run does, with the sizes that go by name.
+
+use super::cem::CemConfig;
+use super::network::CpuQConfig;
+use crate::nn::AdamConfig;
+use serde::{Deserialize, Serialize};
+
+/// Sizes by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// 64x64, late merge, trains on two processor cores.
+    #[default]
+    Cpu,
+    /// 472x472 with the published network.
+    Paper,
+}
+
+impl Preset {
+    pub const ALL: [Self; 2] = [Self::Cpu, Self::Paper];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Paper => "paper",
+        }
+    }
+}
+
+impl std::fmt::Display for Preset {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl std::str::FromStr for Preset {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|preset| preset.name() == text);
+        found.ok_or_else(|| format!("unknown size preset '{text}'; the presets are cpu, paper"))
+    }
+}
+
+/// Who decides while data is collected, and how far from what they would do.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplorationConfig {
+    /// Scripted attempts before anything is learned.
+    pub first_attempts: usize,
+    /// Share of attempts by the policy until it is better than the script.
+    pub policy_before: f32,
+    /// Share of attempts by the policy after that.
+    pub policy_after: f32,
+    /// Share of the policy's attempts that are played without noise: they tell how good it is.
+    pub greedy: f32,
+    /// Share of a noisy attempt's steps that are uniformly random.
+    pub random: f32,
+    /// Share that is moved aside, by this deviation (of the largest step).
+    pub moved: f32,
+    pub deviation: f32,
+    /// Share of the script's closings that end the episode at once.
+    pub hurry: f32,
+    /// Share of the script's steps that are moved aside.
+    pub script_moved: f32,
+}
+
+impl Default for ExplorationConfig {
+    fn default() -> Self {
+        Self {
+            first_attempts: 4000,
+            policy_before: 0.25,
+            policy_after: 0.95,
+            greedy: 0.3,
+            random: 0.05,
+            moved: 0.3,
+            deviation: 0.25,
+            hurry: 0.7,
+            script_moved: 0.15,
+        }
+    }
+}
+
+/// All of QT-Opt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QtOptConfig {
+    pub preset: Preset,
+    /// Edge of the square images, pixels.
+    pub size: usize,
+    /// 3, or 6 when the agent sees a generated image before the source.
+    pub channels: usize,
+    pub network: CpuQConfig,
+    pub cem: CemConfig,
+    pub batch: usize,
+    /// Images that are learned from are moved by up to this many pixels, as by a random crop.
+    pub shift: usize,
+    /// At its highest; it rises from 0 over `warmup_steps` and falls along half a cosine to `final_rate` of it.
+    pub learning_rate: f64,
+    pub warmup_steps: u64,
+    pub final_rate: f64,
+    pub adam: AdamConfig,
+    pub discount: f32,
+    /// The first target network moves by this share towards the trained one at every step.
+    pub target_rate: f64,
+    /// The second target network is the first one as it was between one and two times this many steps ago.
+    pub older_steps: u64,
+    /// Transitions that are labelled at once, and how often each label is used on average.
+    pub label_block: usize,
+    pub label_reuse: f64,
+    /// Labelled transitions that wait to be trained on.
+    pub training_buffer: usize,
+    /// Share of labelled transitions that come from on-policy data, once there is as much of it as of the other.
+    pub on_policy_share: f32,
+    /// Share of labelled transitions that end their episodes.
+    pub terminal_share: f32,
+    /// Transitions that are kept, and how many go into one file.
+    pub off_policy_capacity: usize,
+    pub on_policy_capacity: usize,
+    pub segment: usize,
+    /// A round collects this many attempts and then takes this many steps.
+    pub attempts_per_round: usize,
+    pub steps_per_round: u64,
+    pub exploration: ExplorationConfig,
+}
+
+impl QtOptConfig {
+    pub fn preset(preset: Preset) -> Self {
+        let (size, batch, label_block) = match preset {
+            Preset::Cpu => (64, 128, 512),
+            Preset::Paper => (472, 32, 32),
+        };
+        let (off_policy_capacity, on_policy_capacity, segment) = match preset {
+            Preset::Cpu => (120_000, 220_000, 4096),
+            Preset::Paper => (3000, 5000, 128),
+        };
+        Self {
+            preset,
+            size,
+            channels: 3,
+            network: CpuQConfig::default(),
+            cem: CemConfig::default(),
+            batch,
+            shift: size / 21,
+            learning_rate: 1e-3,
+            warmup_steps: 200,
+            final_rate: 0.02,
+            adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },
+            discount: 0.9,
+            target_rate: 0.01,
+            older_steps: 250,
+            label_block,
+            label_reuse: 2.0,
+            training_buffer: 4096,
+            on_policy_share: 0.7,
+            terminal_share: 0.25,
+            off_policy_capacity,
+            on_policy_capacity,
+            segment,
+            attempts_per_round: 256,
+            steps_per_round: 256,
+            exploration: ExplorationConfig::default(),
+        }
+    }
+
+    /// # Errors
+    /// The first impossible setting, and what is possible.
+    pub fn validate(&self) -> Result<(), String> {
+        let bad = |message: &str| Err(message.to_owned());
+        let e = &self.exploration;
+        let shares = [
+            self.on_policy_share,
+            self.terminal_share,
+            e.policy_before,
+            e.policy_after,
+            e.greedy,
+            e.random,
+            e.moved,
+            e.hurry,
+            e.script_moved,
+            self.discount,
+        ];
+        if shares.iter().any(|share| !(0.0..=1.0).contains(share)) {
+            return bad("shares and the discount must be from 0 to 1");
+        }
+        let least = if self.preset == Preset::Paper { super::network::LEAST_SIZE } else { 16 };
+        if !(least..=1024).contains(&self.size) {
+            return Err(format!("the image size must be from {least} to 1024, not {}", self.size));
+        }
+        if ![3, 6].contains(&self.channels) {
+            return bad("channels must be 3 (the source image) or 6 (generated and source image)");
+        }
+        if self.shift >= self.size / 2 {
+            return Err(format!("shift must be below half the image, {} pixels", self.size / 2));
+        }
+        if !(1..=65_536).contains(&self.batch) || !(1..=65_536).contains(&self.label_block) {
+            return bad("batch and label_block must be from 1 to 65536");
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) || !(0.0..=1.0).contains(&self.final_rate) {
+            return bad("learning_rate must be above 0 and at most 1, and final_rate from 0 to 1");
+        }
+        if !(self.target_rate > 0.0 && self.target_rate <= 1.0) || self.older_steps == 0 {
+            return bad("target_rate must be above 0 and at most 1, and older_steps at least 1");
+        }
+        if !(self.label_reuse >= 0.1 && self.label_reuse <= 1000.0) || self.training_buffer < self.batch {
+            return bad("label_reuse must be from 0.1 to 1000, and training_buffer at least the batch");
+        }
+        let memory = (self.off_policy_capacity + self.on_policy_capacity) as f64
+            * (self.size * self.size * self.channels) as f64;
+        if !(16..=1_000_000).contains(&self.segment) || memory > 1e12 {
+            return bad("a segment must have 16 to 1000000 transitions, and the replay at most 1 TB");
+        }
+        let rounds = (1..=100_000).contains(&self.attempts_per_round) && self.steps_per_round >= 1;
+        if !rounds || e.first_attempts > 10_000_000 || !(e.deviation >= 0.0 && e.deviation.is_finite()) {
+            return bad("a round takes 1 to 100000 attempts and at least one step, and the noise must be finite");
+        }
+        self.cem.validate()?;
+        if self.preset == Preset::Cpu { self.network.validate(self.size) } else { Ok(()) }
+    }
+
+    pub fn image_bytes(&self) -> usize {
+        self.size * self.size * self.channels
+    }
+
+    /// Steps between two labellings.
+    pub fn steps_per_label(&self) -> u64 {
+        ((self.label_block as f64 * self.label_reuse / self.batch as f64).round() as u64).max(1)
+    }
+
+    /// The part of the highest learning rate at `step`, `progress` in [0, 1] of the run being over.
+    pub fn rate_factor(&self, step: u64, progress: f64) -> f64 {
+        let rise = if step < self.warmup_steps { (step + 1) as f64 / self.warmup_steps as f64 } else { 1.0 };
+        let turn = (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos();
+        rise * (self.final_rate + (1.0 - self.final_rate) * 0.5 * (1.0 + turn))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_survive_toml() -> anyhow::Result<()> {
+        for preset in Preset::ALL {
+            let config = QtOptConfig::preset(preset);
+            config.validate().map_err(anyhow::Error::msg)?;
+            assert_eq!(toml::from_str::<QtOptConfig>(&toml::to_string(&config)?)?, config);
+            assert_eq!(preset.name().parse(), Ok(preset));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let check = |change: fn(&mut QtOptConfig), expected: &str| {
+            let mut config = QtOptConfig::preset(Preset::Cpu);
+            change(&mut config);
+            let message = config.validate().err().unwrap_or_default();
+            assert!(message.contains(expected), "'{message}' does not say '{expected}'");
+        };
+        check(|c| c.channels = 4, "6 (generated");
+        check(|c| c.discount = 1.5, "discount");
+        check(|c| c.cem.elites = 64, "elites");
+        check(|c| c.network.strides.truncate(2), "filters");
+        check(|c| c.size = 8, "16 to 1024");
+        check(|c| c.training_buffer = 3, "training_buffer");
+        check(|c| (c.preset, c.size) = (Preset::Paper, 64), "218");
+        assert!("huge".parse::<Preset>().is_err());
+    }
+}

@@ -1,0 +1,130 @@
+//! Why it learns, or does not: how well Q tells successes from failures that it was not trained on, and how close the
+//! cross-entropy method comes to a dense search.
+
+use super::action::ActionFeatures;
+use super::bellman::{choose, logits_of, score_all, sigmoid};
+use super::collect::Attempt;
+use super::error::RlError;
+use super::network::{images_value, states_value};
+use super::policy::Decider;
+use super::replay::ENDED;
+use crate::contract::{Action, GripperCommand, Seed};
+
+/// Area under the ROC curve: the chance that a success scores above a failure, ties counting half. None without both.
+pub fn area_under_curve(scores: &[(f32, bool)]) -> Option<f64> {
+    let mut sorted = scores.to_vec();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let positives = sorted.iter().filter(|(_, success)| *success).count();
+    let negatives = sorted.len() - positives;
+    if positives == 0 || negatives == 0 {
+        return None;
+    }
+    let (mut ranks, mut at) = (0.0, 0);
+    while at < sorted.len() {
+        let tied = sorted[at..].iter().take_while(|(score, _)| *score == sorted[at].0).count();
+        let mean_rank = at as f64 + (tied as f64 + 1.0) / 2.0;
+        ranks += mean_rank * sorted[at..at + tied].iter().filter(|(_, success)| *success).count() as f64;
+        at += tied;
+    }
+    let p = positives as f64;
+    Some((ranks - p * (p + 1.0) / 2.0) / (p * negatives as f64))
+}
+
+/// How Q judges the actions that ended fresh attempts.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Judgement {
+    /// Chance that a grasp that succeeded has the higher Q; NaN without both kinds.
+    pub auc: f64,
+    /// Mean Q of those actions, and the share of them that succeeded.
+    pub predicted: f64,
+    pub achieved: f64,
+    /// Mean cross-entropy, and that of always saying the mean.
+    pub cross_entropy: f64,
+    pub base: f64,
+}
+
+/// Judges the last actions of attempts that Q was not trained on.
+///
+/// # Errors
+/// A network that fails.
+pub fn judge(decider: Decider<'_>, attempts: &[&Attempt]) -> Result<Judgement, RlError> {
+    let mut scores = Vec::with_capacity(attempts.len());
+    for chunk in attempts.chunks(128) {
+        let last: Vec<_> = chunk
+            .iter()
+            .filter_map(|attempt| Some((attempt.transitions.last()?, attempt.success)))
+            .filter(|(last, _)| last.record.ending == ENDED)
+            .collect();
+        let images: Vec<&[u8]> = last.iter().map(|(transition, _)| &transition.image[..]).collect();
+        let states: Vec<_> = last.iter().map(|(transition, _)| transition.record.state).collect();
+        let actions: Vec<ActionFeatures> = last.iter().map(|(transition, _)| transition.record.action).collect();
+        if last.is_empty() {
+            continue;
+        }
+        let _frozen = decider.q.store().freeze();
+        let images = images_value(&images, decider.size, decider.channels)?;
+        let encoded = decider.q.encode(&images, &states_value(&states)?, false)?;
+        let logits = logits_of(decider.q, &encoded, &actions)?;
+        scores.extend(logits.into_iter().zip(last).map(|(logit, (_, success))| (logit, success)));
+    }
+    let count = scores.len().max(1) as f64;
+    let mean = |f: &dyn Fn(&(f32, bool)) -> f64| scores.iter().map(f).sum::<f64>() / count;
+    let achieved = mean(&|(_, success)| f64::from(u8::from(*success)));
+    let entropy = |p: f64, success: bool| -(if success { p } else { 1.0 - p }).clamp(1e-7, 1.0).ln();
+    Ok(Judgement {
+        auc: area_under_curve(&scores).unwrap_or(f64::NAN),
+        predicted: mean(&|(logit, _)| f64::from(sigmoid(*logit))),
+        achieved,
+        cross_entropy: mean(&|(logit, success)| entropy(f64::from(sigmoid(*logit)), *success)),
+        base: mean(&|(_, success)| entropy(achieved, *success)),
+    })
+}
+
+/// Q of the action that the cross-entropy method finds, over the highest Q of `samples` uniform draws and that action:
+/// the mean over states. 1 when no draw is better.
+///
+/// # Errors
+/// A network that fails.
+pub fn share_of_dense_search(
+    decider: Decider<'_>,
+    images: &[&[u8]],
+    states: &[[f32; super::network::STATE_LEN]],
+    samples: usize,
+    seed: Seed,
+) -> Result<f64, RlError> {
+    if images.is_empty() {
+        return Ok(f64::NAN);
+    }
+    let _frozen = decider.q.store().freeze();
+    let images = images_value(images, decider.size, decider.channels)?;
+    let encoded = decider.q.encode(&images, &states_value(states)?, false)?;
+    let seeds: Vec<Seed> = (0..states.len() as u64).map(|i| seed.derive("search", i)).collect();
+    let found = choose(decider.q, &encoded, (decider.space, decider.cem), &seeds)?;
+    let mut rng = seed.derive("dense", 0).rng();
+    let end = |gripper| Action { gripper, terminate: true, ..Action::default() };
+    let mut actions = vec![end(GripperCommand::Close), end(GripperCommand::Open)];
+    while actions.len() < samples {
+        actions.push(decider.space.effective(&decider.space.random(&mut rng), false));
+    }
+    let features: Vec<ActionFeatures> = actions.iter().map(|action| decider.space.features(action)).collect();
+    let dense = score_all(decider.q, &encoded, &features)?;
+    let shares = found.iter().zip(dense).map(|(choice, logits)| {
+        let best = logits.into_iter().fold(choice.logit, f32::max);
+        f64::from(choice.value() / sigmoid(best).max(1e-9))
+    });
+    Ok(shares.sum::<f64>() / states.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn area_as_by_hand() {
+        // Of the four pairs (success, failure), three are in order and one is a tie.
+        let scores = [(0.9, true), (0.5, true), (0.5, false), (0.1, false)];
+        assert_eq!(area_under_curve(&scores), Some(3.5 / 4.0));
+        assert_eq!(area_under_curve(&[(1.0, true)]), None);
+        assert_eq!(area_under_curve(&[(0.0, true), (1.0, false)]), Some(0.0));
+    }
+}

@@ -1,0 +1,240 @@
+//! The learner: the Q-function, its two lagged targets, and the optimizer. One call labels transitions, another learns
+//! from labelled ones.
+
+use super::action::{ActionFeatures, ActionSpace};
+use super::bellman::{bellman_target, choose, logits_of, sigmoid};
+use super::config::QtOptConfig;
+use super::error::RlError;
+use super::network::{QFunction, STATE_LEN, build, images_value, shifted_images_value, states_value};
+use super::policy::Decider;
+use super::replay::{ENDED, Record};
+use crate::contract::{Rng, Seed};
+use crate::gan::state::{from_file, to_bytes};
+use crate::nn::Adam;
+use crate::nn::ops::loss::sigmoid_cross_entropy;
+use crate::run::{Checkpoint, CheckpointContent, TensorFile};
+use candle_core::{Device, Tensor};
+
+/// A transition with the image that follows it.
+#[derive(Clone, Copy)]
+pub struct Sample<'a> {
+    pub image: &'a [u8],
+    pub record: &'a Record,
+    /// Image and state after the step; none when the episode ended with it.
+    pub next: Option<(&'a [u8], [f32; STATE_LEN])>,
+}
+
+/// Figures of one step.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepFigures {
+    /// Mean cross-entropy of Q with its targets.
+    pub loss: f64,
+    /// Mean distance of Q from its targets.
+    pub td_error: f64,
+    /// Mean Q and mean target.
+    pub q: f64,
+    pub target: f64,
+    pub gradient_norm: f64,
+}
+
+impl StepFigures {
+    pub fn named(&self) -> [(&'static str, f64); 5] {
+        [
+            ("loss/cross_entropy", self.loss),
+            ("loss/td_error", self.td_error),
+            ("q/mean", self.q),
+            ("q/target", self.target),
+            ("gradient/norm", self.gradient_norm),
+        ]
+    }
+}
+
+/// What labelling found.
+#[derive(Clone, Debug, Default)]
+pub struct Labels {
+    pub targets: Vec<f32>,
+    /// Mean over the searches of the deviation of the last elites.
+    pub spread: f64,
+    /// How much lower the second target network values the best actions, on average.
+    pub disagreement: f64,
+}
+
+pub struct QLearner {
+    config: QtOptConfig,
+    space: ActionSpace,
+    /// Trained by gradient.
+    pub q: Box<dyn QFunction>,
+    /// Moving average of the trained one: the first target, and the policy.
+    pub averaged: Box<dyn QFunction>,
+    /// The second target: the average as it was some time ago.
+    older: Box<dyn QFunction>,
+    /// Becomes the second target next.
+    waiting: Box<dyn QFunction>,
+    adam: Adam,
+    steps: u64,
+}
+
+impl QLearner {
+    /// # Errors
+    /// An impossible setting.
+    pub fn new(config: &QtOptConfig, space: ActionSpace, seed: Seed) -> Result<Self, RlError> {
+        config.validate().map_err(RlError::Config)?;
+        let network = || build(config, seed.derive("q", 0), &Device::Cpu);
+        let (q, averaged, older, waiting) = (network()?, network()?, network()?, network()?);
+        let adam = Adam::new(&[q.store()], config.adam)?;
+        Ok(Self { config: config.clone(), space, q, averaged, older, waiting, adam, steps: 0 })
+    }
+
+    pub fn config(&self) -> &QtOptConfig {
+        &self.config
+    }
+
+    pub fn space(&self) -> &ActionSpace {
+        &self.space
+    }
+
+    /// Gradient steps taken.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The current policy.
+    pub fn decider(&self) -> Decider<'_> {
+        Decider {
+            q: self.averaged.as_ref(),
+            space: &self.space,
+            cem: &self.config.cem,
+            size: self.config.size,
+            channels: self.config.channels,
+        }
+    }
+
+    /// The Bellman updater: a target for each sample.
+    ///
+    /// # Errors
+    /// Images of another size.
+    pub fn label(&self, samples: &[Sample<'_>], seed: Seed) -> Result<Labels, RlError> {
+        let going_on: Vec<(usize, (&[u8], [f32; STATE_LEN]))> =
+            samples.iter().enumerate().filter_map(|(index, sample)| Some((index, sample.next?))).collect();
+        let mut values = vec![0.0; samples.len()];
+        let mut labels = Labels::default();
+        let _frozen = (self.averaged.store().freeze(), self.older.store().freeze());
+        if !going_on.is_empty() {
+            let images: Vec<&[u8]> = going_on.iter().map(|(_, (image, _))| *image).collect();
+            let states: Vec<_> = going_on.iter().map(|(_, (_, state))| *state).collect();
+            let images = images_value(&images, self.config.size, self.config.channels)?;
+            let states = states_value(&states)?;
+            let seeds: Vec<Seed> = going_on.iter().map(|(index, _)| seed.derive("search", *index as u64)).collect();
+            let first = self.averaged.encode(&images, &states, false)?;
+            let choices = choose(self.averaged.as_ref(), &first, (&self.space, &self.config.cem), &seeds)?;
+            let actions: Vec<ActionFeatures> =
+                choices.iter().map(|choice| self.space.features(&choice.action)).collect();
+            let second = self.older.encode(&images, &states, false)?;
+            let others = logits_of(self.older.as_ref(), &second, &actions)?;
+            for (((index, _), choice), other) in going_on.iter().zip(&choices).zip(others) {
+                values[*index] = choice.value().min(sigmoid(other));
+                labels.spread += f64::from(choice.spread);
+                labels.disagreement += f64::from(choice.value() - sigmoid(other));
+            }
+            labels.spread /= going_on.len() as f64;
+            labels.disagreement /= going_on.len() as f64;
+        }
+        labels.targets = samples
+            .iter()
+            .zip(values)
+            .map(|(sample, value)| {
+                let record = sample.record;
+                bellman_target(record.reward, record.ending == ENDED, self.config.discount, value)
+            })
+            .collect();
+        Ok(labels)
+    }
+
+    /// Learns from transitions and their targets. `rate` scales the learning rate, `rng` moves the images.
+    ///
+    /// # Errors
+    /// Gradients that are not finite three times in a row.
+    pub fn step(
+        &mut self,
+        samples: &[Sample<'_>],
+        targets: &[f32],
+        rate: f64,
+        rng: &mut Rng,
+    ) -> Result<StepFigures, RlError> {
+        let images: Vec<&[u8]> = samples.iter().map(|sample| sample.image).collect();
+        let states: Vec<_> = samples.iter().map(|sample| sample.record.state).collect();
+        let actions: Vec<ActionFeatures> = samples.iter().map(|sample| sample.record.action).collect();
+        let range = self.config.shift as i32;
+        let mut offset = || rng.below(2 * self.config.shift + 1) as i32 - range;
+        let shifts: Vec<[i32; 2]> = images.iter().map(|_| [offset(), offset()]).collect();
+        let images = shifted_images_value(&images, &shifts, self.config.size, self.config.channels)?;
+        let encoded = self.q.encode(&images, &states_value(&states)?, true)?;
+        let logits = self.q.logits(&encoded, &actions, true)?;
+        let target = Tensor::from_slice(targets, targets.len(), &Device::Cpu)?;
+        let loss = sigmoid_cross_entropy(&logits, &target)?;
+        let gradients = crate::nn::backward(&loss)?;
+        let report = self.adam.step(&gradients, rate * self.config.learning_rate)?;
+        self.averaged.store().follow(self.q.store(), self.config.target_rate)?;
+        self.steps += 1;
+        if self.steps % self.config.older_steps == 0 {
+            self.older.store().copy_from(self.waiting.store())?;
+            self.waiting.store().copy_from(self.averaged.store())?;
+        }
+        let values: Vec<f64> = logits.to_vec1::<f32>()?.into_iter().map(|logit| f64::from(sigmoid(logit))).collect();
+        let count = values.len().max(1) as f64;
+        let apart = values.iter().zip(targets).map(|(q, target)| (q - f64::from(*target)).abs());
+        Ok(StepFigures {
+            loss: f64::from(loss.to_scalar::<f32>()?),
+            td_error: apart.sum::<f64>() / count,
+            q: values.iter().sum::<f64>() / count,
+            target: targets.iter().map(|&target| f64::from(target)).sum::<f64>() / count,
+            gradient_norm: report.gradient_norm,
+        })
+    }
+
+    fn networks(&self) -> [(&'static str, &dyn QFunction); 4] {
+        [
+            (Q, self.q.as_ref()),
+            (AVERAGED, self.averaged.as_ref()),
+            (OLDER, self.older.as_ref()),
+            (WAITING, self.waiting.as_ref()),
+        ]
+    }
+
+    /// Adds everything that a checkpoint needs of the learner.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn save(&self, content: &mut CheckpointContent<'static>) -> Result<(), RlError> {
+        for (name, network) in self.networks() {
+            content.groups.insert(name.to_owned(), to_bytes(&network.store().state_tensors()?)?);
+        }
+        content.groups.insert(ADAM.to_owned(), to_bytes(&self.adam.state_tensors()?)?);
+        Ok(())
+    }
+
+    /// Takes over a checkpoint's tensors.
+    ///
+    /// # Errors
+    /// Tensors that are missing or of other sizes.
+    pub fn load(&mut self, checkpoint: &Checkpoint, steps: u64) -> Result<(), RlError> {
+        for (name, network) in self.networks() {
+            network.store().load_state(&from_file(group_of(checkpoint, name)?)?)?;
+        }
+        self.adam.load_state(&from_file(group_of(checkpoint, ADAM)?)?)?;
+        self.steps = steps;
+        Ok(())
+    }
+}
+
+const Q: &str = "q";
+/// The averaged Q-function: the file to take elsewhere.
+pub(super) const AVERAGED: &str = "q_averaged";
+const OLDER: &str = "q_older";
+const WAITING: &str = "q_waiting";
+const ADAM: &str = "q_adam";
+
+pub(super) fn group_of<'a>(checkpoint: &'a Checkpoint, group: &str) -> Result<&'a TensorFile, RlError> {
+    let found = checkpoint.groups.get(group);
+    found.ok_or_else(|| RlError::NoGroup { path: checkpoint.path.display().to_string(), group: group.to_owned() })
+}

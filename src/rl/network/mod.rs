@@ -1,0 +1,147 @@
+//! Q-functions of images, gripper state and actions.
+//!
+//! In: images in `[-1, 1]`, the gripper's state, [`ActionFeatures`]. Out: logits of Q in `[0, 1]`. The image is encoded
+//! once for all actions that are asked about.
+
+mod cpu;
+mod paper;
+
+pub use cpu::{CpuQ, CpuQConfig};
+pub use paper::{LEAST_SIZE, PaperQ};
+
+use super::action::ActionFeatures;
+use super::config::{Preset, QtOptConfig};
+use crate::contract::{GripperState, Seed};
+use crate::nn::ops::Value;
+use crate::nn::{NnError, ParamStore};
+use candle_core::{Device, Result, Tensor};
+use rayon::prelude::*;
+
+/// Numbers of the gripper's state that a network sees.
+pub const STATE_LEN: usize = 2;
+
+/// `[closed, height in decimetres]` (QT-Opt's state besides the image).
+pub fn state_features(gripper: &GripperState) -> [f32; STATE_LEN] {
+    [f32::from(u8::from(gripper.closed)), gripper.height_m * 10.0]
+}
+
+/// What a network has made of images and states, to be joined with actions.
+pub struct Encoded {
+    parts: Vec<Value>,
+    count: usize,
+}
+
+impl Encoded {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// Scores actions for encoded images without gradients, from several threads at once.
+pub trait Score: Sync {
+    /// Appends one logit for each action in the situation of image `index`.
+    fn score(&self, index: usize, actions: &[ActionFeatures], logits: &mut Vec<f32>);
+}
+
+/// A Q-function.
+pub trait QFunction: Send + Sync {
+    fn store(&self) -> &ParamStore;
+
+    /// Images `[n, channels, size, size]`, states `[n, STATE_LEN]`. `train` lets batch normalizations follow the batch.
+    ///
+    /// # Errors
+    /// Another shape.
+    fn encode(&self, images: &Value, states: &Value, train: bool) -> Result<Encoded>;
+
+    /// Logits `[actions]`, differentiable: as many actions for each image, those of one image one after the other.
+    ///
+    /// # Errors
+    /// A number of actions that is no multiple of the images.
+    fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], train: bool) -> Result<Tensor>;
+
+    /// A scorer that needs no tensor library, where the network has one; else its actions are scored all together by
+    /// [`Self::logits`].
+    ///
+    /// # Errors
+    /// Tensors that are not on the CPU.
+    fn scorer(&self, encoded: &Encoded) -> Result<Option<Box<dyn Score>>>;
+}
+
+/// Builds the network of a configuration.
+///
+/// # Errors
+/// Sizes that the network cannot have.
+pub fn build(config: &QtOptConfig, seed: Seed, device: &Device) -> std::result::Result<Box<dyn QFunction>, NnError> {
+    Ok(match config.preset {
+        Preset::Cpu => Box::new(CpuQ::new(config.size, config.channels, &config.network, seed, device)?),
+        Preset::Paper => Box::new(PaperQ::new(config.size, config.channels, seed, device)?),
+    })
+}
+
+/// Bytes `[n, size, size, channels]` as planes `[n, channels, size, size]` in `[-1, 1]`.
+///
+/// # Errors
+/// An image of another size.
+pub fn images_value(images: &[&[u8]], size: usize, channels: usize) -> Result<Value> {
+    shifted_images_value(images, &vec![[0, 0]; images.len()], size, channels)
+}
+
+/// As [`images_value`], each image moved right and down by so many pixels, its edge repeated: random windows of the
+/// camera's picture (RL-CycleGAN, appendix A), drawn anew each time an image is learned from.
+///
+/// # Errors
+/// An image of another size, or not as many shifts as images.
+pub fn shifted_images_value(images: &[&[u8]], shifts: &[[i32; 2]], size: usize, channels: usize) -> Result<Value> {
+    let pixels = size * size;
+    let mut planes = vec![0.0_f32; images.len() * channels * pixels];
+    if images.len() != shifts.len() || images.iter().any(|image| image.len() != channels * pixels) {
+        candle_core::bail!("as many images of {size}x{size}x{channels} bytes as shifts expected")
+    }
+    let last = size as i32 - 1;
+    let move_one = |((planes, image), shift): ((&mut [f32], &&[u8]), &[i32; 2])| {
+        let from = |to: usize, shift: i32| (to as i32 - shift).clamp(0, last) as usize;
+        for (channel, plane) in planes.chunks_exact_mut(pixels).enumerate() {
+            for (y, row) in plane.chunks_exact_mut(size).enumerate() {
+                let line = &image[from(y, shift[1]) * size * channels..][..size * channels];
+                for (x, to) in row.iter_mut().enumerate() {
+                    *to = f32::from(line[from(x, shift[0]) * channels + channel]) * (1.0 / 127.5) - 1.0;
+                }
+            }
+        }
+    };
+    planes.par_chunks_exact_mut(channels * pixels).zip(images).zip(shifts).for_each(move_one);
+    Value::from_tensor(&Tensor::from_vec(planes, (images.len(), channels, size, size), &Device::Cpu)?)
+}
+
+/// States `[n, STATE_LEN]`.
+///
+/// # Errors
+/// None on the CPU.
+pub fn states_value(states: &[[f32; STATE_LEN]]) -> Result<Value> {
+    let flat: Vec<f32> = states.iter().flatten().copied().collect();
+    Value::from_tensor(&Tensor::from_vec(flat, (states.len(), STATE_LEN), &Device::Cpu)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_become_planes_and_shifts_repeat_the_edge() -> anyhow::Result<()> {
+        // 2x2 pixels of two channels.
+        let image = [0_u8, 255, 51, 204, 102, 153, 255, 0];
+        let value = shifted_images_value(&[&image, &image], &[[0, 0], [1, -1]], 2, 2)?;
+        let planes = value.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
+        let bytes: Vec<i32> = planes.iter().map(|x| ((x + 1.0) * 127.5).round() as i32).collect();
+        assert_eq!(bytes[..8], [0, 51, 102, 255, 255, 204, 153, 0]);
+        // Moved right by one and up by one: both rows show the lower one, both columns the left one.
+        assert_eq!(bytes[8..], [102, 102, 102, 102, 153, 153, 153, 153]);
+        assert!(images_value(&[&image[..7]], 2, 2).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+//! The policy of a trained Q-function: the action with the highest Q that the cross-entropy method finds.
+
+use super::action::ActionSpace;
+use super::bellman::choose;
+use super::cem::{CemConfig, Choice};
+use super::error::RlError;
+use super::network::{QFunction, images_value, state_features, states_value};
+use crate::contract::{GripperState, Seed};
+
+/// Borrowed: what decides.
+#[derive(Clone, Copy)]
+pub struct Decider<'a> {
+    pub q: &'a dyn QFunction,
+    pub space: &'a ActionSpace,
+    pub cem: &'a CemConfig,
+    pub size: usize,
+    pub channels: usize,
+}
+
+impl Decider<'_> {
+    /// Decides for several situations at once: images of `[size, size, channels]` bytes, one seed for each search.
+    ///
+    /// # Errors
+    /// Images of another size.
+    pub fn decide(&self, images: &[&[u8]], gripper: &[GripperState], seeds: &[Seed]) -> Result<Vec<Choice>, RlError> {
+        if images.is_empty() {
+            return Ok(Vec::new());
+        }
+        let _frozen = self.q.store().freeze();
+        let states: Vec<_> = gripper.iter().map(state_features).collect();
+        let images = images_value(images, self.size, self.channels)?;
+        let encoded = self.q.encode(&images, &states_value(&states)?, false)?;
+        choose(self.q, &encoded, (self.space, self.cem), seeds)
+    }
+}
+
+/// Owned: a policy from a run.
+pub struct QPolicy {
+    pub q: Box<dyn QFunction>,
+    pub space: ActionSpace,
+    pub cem: CemConfig,
+    pub size: usize,
+    pub channels: usize,
+}
+
+impl QPolicy {
+    pub fn decider(&self) -> Decider<'_> {
+        Decider { q: self.q.as_ref(), space: &self.space, cem: &self.cem, size: self.size, channels: self.channels }
+    }
+}

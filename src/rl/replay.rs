@@ -1,0 +1,402 @@
+//! Replay: what was seen, done and got, as bytes, bounded, saved piece by piece.
+//!
+//! Transitions are numbered from the first one ever pushed and kept in segments. A full segment never changes again: it
+//! is written to disk once, and checkpoints only name it with its checksum. When the capacity is exceeded the oldest
+//! segment goes. The state that follows a transition is the next one's, so each image is kept once.
+//!
+//! In: whole episodes. Out: transitions by number; files in a folder.
+
+use super::action::ActionFeatures;
+use super::error::RlError;
+use super::network::STATE_LEN;
+use crate::contract::Rng;
+use crate::run::atomic::{AtomicFile, create_folder, read_capped, sha256_hex};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What is kept of one step besides the image.
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub struct Record {
+    pub state: [f32; STATE_LEN],
+    pub action: ActionFeatures,
+    pub reward: f32,
+    /// [`GOES_ON`], [`ENDED`] or [`RAN_OUT`].
+    pub ending: f32,
+}
+
+/// Another step follows.
+pub const GOES_ON: f32 = 0.0;
+/// The policy ended the episode with this step.
+pub const ENDED: f32 = 1.0;
+/// The episode ended because its steps had run out. What came of it says nothing about the action, whose worth is that of
+/// a next state nobody saw (Pardo et al., 2018): such a step is kept as the state that follows the one before it, and
+/// never learned from.
+pub const RAN_OUT: f32 = -1.0;
+
+/// One step of an episode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    /// `[size, size, channels]` bytes.
+    pub image: Vec<u8>,
+    pub record: Record,
+}
+
+/// Some consecutive transitions.
+#[derive(Clone, Debug, Default)]
+struct Segment {
+    images: Vec<u8>,
+    records: Vec<Record>,
+    /// Checksum of the file that holds it, once it is full and on disk.
+    saved: Option<String>,
+}
+
+/// What a checkpoint remembers of a [`Replay`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayState {
+    /// Number of the first segment.
+    first: u64,
+    /// Length and checksum of each segment's file.
+    segments: Vec<(u64, String)>,
+    episodes: u64,
+}
+
+/// Bounded memory of transitions.
+pub struct Replay {
+    name: String,
+    image_bytes: usize,
+    /// Transitions a segment.
+    segment: usize,
+    /// Segments at most.
+    limit: usize,
+    segments: VecDeque<Arc<Segment>>,
+    /// Number of the first segment that is kept.
+    first: u64,
+    /// Numbers of the transitions that end episodes.
+    terminals: VecDeque<u64>,
+    episodes: u64,
+}
+
+const MAGIC: &[u8; 8] = b"bgreplay";
+
+impl Replay {
+    /// Holds at most `capacity` transitions (rounded down to whole segments, at least two of them).
+    pub fn new(name: &str, image_bytes: usize, segment: usize, capacity: usize) -> Self {
+        Self {
+            name: name.to_owned(),
+            image_bytes,
+            segment: segment.max(1),
+            limit: (capacity / segment.max(1)).max(2),
+            segments: VecDeque::new(),
+            first: 0,
+            terminals: VecDeque::new(),
+            episodes: 0,
+        }
+    }
+
+    /// Number of the first transition that is kept.
+    pub fn first(&self) -> u64 {
+        self.first * self.segment as u64
+    }
+
+    /// The number behind the last transition.
+    pub fn end(&self) -> u64 {
+        let last = self.segments.back().map_or(0, |segment| segment.records.len());
+        let full = self.segments.len().saturating_sub(1) * self.segment;
+        self.first() + (full + last) as u64
+    }
+
+    pub fn len(&self) -> usize {
+        (self.end() - self.first()) as usize
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Episodes ever pushed.
+    pub fn episodes(&self) -> u64 {
+        self.episodes
+    }
+
+    /// Bytes of memory held by images and records.
+    pub fn bytes(&self) -> usize {
+        self.segments.iter().map(|s| s.images.capacity() + s.records.capacity() * size_of::<Record>()).sum()
+    }
+
+    /// Appends an episode; its last transition must not go on. One without transitions is ignored.
+    pub fn push(&mut self, episode: &[Transition]) {
+        for transition in episode {
+            debug_assert_eq!(transition.image.len(), self.image_bytes);
+            if self.segments.back().is_none_or(|segment| segment.records.len() >= self.segment) {
+                if self.segments.len() >= self.limit {
+                    self.segments.pop_front();
+                    self.first += 1;
+                    let first = self.first();
+                    while self.terminals.front().is_some_and(|&number| number < first) {
+                        self.terminals.pop_front();
+                    }
+                }
+                let images = Vec::with_capacity(self.segment * self.image_bytes);
+                let records = Vec::with_capacity(self.segment);
+                self.segments.push_back(Arc::new(Segment { images, records, saved: None }));
+            }
+            if transition.record.ending == ENDED {
+                self.terminals.push_back(self.end());
+            }
+            if let Some(segment) = self.segments.back_mut() {
+                let segment = Arc::make_mut(segment);
+                segment.images.extend_from_slice(&transition.image);
+                segment.records.push(transition.record);
+            }
+        }
+        self.episodes += u64::from(!episode.is_empty());
+    }
+
+    fn place(&self, number: u64) -> Option<(&Segment, usize)> {
+        let offset = usize::try_from(number.checked_sub(self.first())?).ok()?;
+        let segment = self.segments.get(offset / self.segment)?;
+        let within = offset % self.segment;
+        (within < segment.records.len()).then_some((segment.as_ref(), within))
+    }
+
+    /// Transition `number`, unless it is gone.
+    pub fn get(&self, number: u64) -> Option<(&[u8], &Record)> {
+        let (segment, within) = self.place(number)?;
+        let images = &segment.images[within * self.image_bytes..(within + 1) * self.image_bytes];
+        Some((images, &segment.records[within]))
+    }
+
+    /// The number of a transition to learn from: one by which the policy ended an episode with probability
+    /// `terminal_share`, else any. The choice does not look at what came of it, so that frequencies of success stay true.
+    /// None when there is none.
+    pub fn draw(&self, terminal_share: f32, rng: &mut Rng) -> Option<u64> {
+        if self.is_empty() {
+            return None;
+        }
+        if !self.terminals.is_empty() && rng.chance(terminal_share) {
+            return self.terminals.get(rng.below(self.terminals.len())).copied();
+        }
+        // Of an episode's steps at most one is unusable.
+        let any = |rng: &mut Rng| self.first() + rng.below(self.len()) as u64;
+        let usable = |number: &u64| self.get(*number).is_some_and(|(_, record)| record.ending != RAN_OUT);
+        (0..64).map(|_| any(rng)).find(usable)
+    }
+
+    /// Writes what is not on disk yet into `folder`, and says what there is.
+    ///
+    /// # Errors
+    /// A full or failing disk.
+    pub fn save(&mut self, folder: &Path) -> Result<ReplayState, RlError> {
+        create_folder(folder)?;
+        let mut state = ReplayState { first: self.first, segments: Vec::new(), episodes: self.episodes };
+        for index in 0..self.segments.len() {
+            let segment = &self.segments[index];
+            let length = segment.records.len();
+            let sum = match &segment.saved {
+                Some(sum) => sum.clone(),
+                None => {
+                    let path = self.path(folder, self.first + index as u64, length);
+                    let sum = self.write(&path, segment)?;
+                    if length == self.segment {
+                        Arc::make_mut(&mut self.segments[index]).saved = Some(sum.clone());
+                    }
+                    sum
+                }
+            };
+            state.segments.push((length as u64, sum));
+        }
+        Ok(state)
+    }
+
+    fn path(&self, folder: &Path, number: u64, length: usize) -> PathBuf {
+        // A segment that is not full yet has another name each time, so that older checkpoints keep theirs.
+        folder.join(format!("{}-{number:06}-{length:06}.bin", self.name))
+    }
+
+    fn write(&self, path: &Path, segment: &Segment) -> Result<String, RlError> {
+        let header = [self.image_bytes as u64, segment.records.len() as u64];
+        let mut file = AtomicFile::create(path)?;
+        file.write_bytes(MAGIC)?;
+        file.write_bytes(bytemuck::cast_slice(&header))?;
+        file.write_bytes(bytemuck::cast_slice(&segment.records))?;
+        file.write_bytes(&segment.images)?;
+        Ok(file.commit()?.sha256)
+    }
+
+    /// Takes over what [`Self::save`] wrote.
+    ///
+    /// # Errors
+    /// A file that is missing or damaged.
+    pub fn load(&mut self, folder: &Path, state: &ReplayState) -> Result<(), RlError> {
+        let mut segments = VecDeque::new();
+        let mut terminals = VecDeque::new();
+        for (index, (length, sum)) in state.segments.iter().enumerate() {
+            let number = state.first + index as u64;
+            let length = usize::try_from(*length).unwrap_or(usize::MAX);
+            let last = index + 1 == state.segments.len();
+            let path = self.path(folder, number, length);
+            let damaged =
+                |message: &str| RlError::NotQtOpt { path: path.display().to_string(), message: message.into() };
+            if length > self.segment || (length < self.segment && !last) {
+                return Err(damaged("its length does not fit the settings of the run"));
+            }
+            let header = MAGIC.len() + 16;
+            let size = header + length * (size_of::<Record>() + self.image_bytes);
+            let bytes = read_capped(&path, size as u64)?;
+            if bytes.len() != size || sha256_hex(&bytes) != *sum {
+                return Err(damaged("the checkpoint names another checksum; go on from an earlier checkpoint"));
+            }
+            let mut segment = Segment {
+                images: Vec::with_capacity(self.segment * self.image_bytes),
+                records: Vec::with_capacity(self.segment),
+                saved: (length == self.segment).then(|| sum.clone()),
+            };
+            let images_at = header + length * size_of::<Record>();
+            segment.records.extend(
+                bytes[header..images_at].chunks_exact(size_of::<Record>()).map(bytemuck::pod_read_unaligned::<Record>),
+            );
+            segment.images.extend_from_slice(&bytes[images_at..]);
+            for (within, record) in segment.records.iter().enumerate() {
+                if record.ending == ENDED {
+                    terminals.push_back(number * self.segment as u64 + within as u64);
+                }
+            }
+            segments.push_back(Arc::new(segment));
+        }
+        (self.segments, self.terminals) = (segments, terminals);
+        (self.first, self.episodes) = (state.first, state.episodes);
+        Ok(())
+    }
+
+    /// Removes files that none of these states names. Call it when the checkpoints that named them are gone.
+    ///
+    /// # Errors
+    /// A folder that cannot be listed.
+    pub fn remove_unnamed(&self, folder: &Path, states: &[ReplayState]) -> Result<(), RlError> {
+        let named: std::collections::BTreeSet<PathBuf> = states
+            .iter()
+            .flat_map(|state| {
+                state.segments.iter().enumerate().map(|(index, (length, _))| {
+                    self.path(folder, state.first + index as u64, usize::try_from(*length).unwrap_or(usize::MAX))
+                })
+            })
+            .collect();
+        let fail = |e| crate::run::atomic::FileError::io("list", folder, e);
+        for entry in std::fs::read_dir(folder).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            let ours = path
+                .file_name()
+                .and_then(|n| n.to_str())
+                .is_some_and(|n| n.starts_with(&format!("{}-", self.name)) && n.ends_with(".bin"));
+            if ours && !named.contains(&path) {
+                std::fs::remove_file(&path).map_err(|e| crate::run::atomic::FileError::io("remove", &path, e))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Seed;
+
+    fn episode(number: u64, length: usize) -> Vec<Transition> {
+        (0..length)
+            .map(|step| Transition {
+                image: vec![(number % 251) as u8, step as u8, 7],
+                record: Record {
+                    state: [number as f32, step as f32],
+                    action: [0.5; 8],
+                    reward: if step + 1 == length { 1.0 } else { -0.05 },
+                    ending: if step + 1 == length { ENDED } else { GOES_ON },
+                },
+            })
+            .collect()
+    }
+
+    fn filled(episodes: u64) -> Replay {
+        let mut replay = Replay::new("test", 3, 10, 40);
+        (0..episodes).for_each(|number| replay.push(&episode(number, 1 + (number % 7) as usize)));
+        replay
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_newest_stay() {
+        let replay = filled(100);
+        // 100 episodes of 1 to 7 steps, 395 transitions: 39 full segments and 5 transitions; 4 segments are kept.
+        assert_eq!((replay.end(), replay.first(), replay.len()), (395, 360, 35));
+        assert!(replay.bytes() <= 4 * 10 * (3 + size_of::<Record>()));
+        assert!(replay.get(359).is_none() && replay.get(395).is_none());
+        let (image, record) = replay.get(394).unwrap();
+        assert_eq!((image, record.state, record.ending), (&[99_u8, 1, 7][..], [99.0, 1.0], ENDED));
+        assert_eq!(replay.episodes(), 100);
+    }
+
+    #[test]
+    fn draws_are_uniform_and_terminal_as_often_as_asked() {
+        let replay = filled(100);
+        let mut rng = Seed(5).rng();
+        let mut counts = std::collections::BTreeMap::new();
+        for _ in 0..35_000 {
+            *counts.entry(replay.draw(0.0, &mut rng).unwrap()).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), 35);
+        assert!(counts.values().all(|&count| (850..1150).contains(&count)), "{counts:?}");
+        let ends = (0..1000).filter(|_| {
+            let number = replay.draw(1.0, &mut rng).unwrap();
+            replay.get(number).unwrap().1.ending == ENDED
+        });
+        assert_eq!(ends.count(), 1000);
+        assert!(Replay::new("empty", 3, 10, 40).draw(0.5, &mut rng).is_none());
+    }
+
+    #[test]
+    fn a_step_that_ran_out_is_never_drawn_but_follows_the_one_before() {
+        let mut replay = Replay::new("test", 3, 10, 40);
+        let mut last = episode(1, 2);
+        last[1].record.ending = RAN_OUT;
+        replay.push(&last);
+        let mut rng = Seed(5).rng();
+        assert!((0..100).all(|_| replay.draw(0.5, &mut rng) == Some(0)));
+        assert_eq!(replay.get(1).unwrap().0, [1, 1, 7]);
+        let mut nothing = Replay::new("test", 3, 10, 40);
+        nothing.push(&last[1..]);
+        assert!(nothing.draw(0.5, &mut rng).is_none());
+    }
+
+    #[test]
+    fn it_comes_back_and_damage_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut replay = filled(30);
+        let early = replay.save(folder.path()).unwrap();
+        (30..50).for_each(|number| replay.push(&episode(number, 3)));
+        let state = replay.save(folder.path()).unwrap();
+        let mut back = Replay::new("test", 3, 10, 40);
+        back.load(folder.path(), &state).unwrap();
+        assert_eq!((back.first(), back.end(), back.episodes()), (replay.first(), replay.end(), replay.episodes()));
+        assert!((replay.first()..replay.end()).all(|number| back.get(number) == replay.get(number)));
+        let draws = |replay: &Replay| {
+            let mut rng = Seed(9).rng();
+            (0..50).map(|_| replay.draw(0.4, &mut rng)).collect::<Vec<_>>()
+        };
+        assert_eq!(draws(&back), draws(&replay));
+        // The earlier checkpoint still has its files, until it is forgotten.
+        back.load(folder.path(), &early).unwrap();
+        assert_eq!(back.episodes(), 30);
+        replay.remove_unnamed(folder.path(), std::slice::from_ref(&state)).unwrap();
+        assert!(back.load(folder.path(), &early).is_err());
+        back.load(folder.path(), &state).unwrap();
+        // One bit.
+        let path = replay.path(folder.path(), replay.first, 10);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[40] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let message = back.load(folder.path(), &state).unwrap_err().to_string();
+        assert!(message.contains(path.to_str().unwrap()) && message.contains("checksum"), "{message}");
+    }
+}

@@ -1,0 +1,203 @@
+//! On a toy of pixels it learns, and killed and resumed it ends in the same bytes.
+
+use super::super::arena::{Order, View};
+use super::super::config::Preset;
+use super::super::load::load_policy;
+use super::*;
+use crate::contract::{Action, GripperState, Rng, Step};
+use crate::nn::with_large_stack;
+use crate::run::Checkpoints;
+
+const SIZE: usize = 16;
+
+/// A hand (green) over a table with one object (red). Ending the attempt over the object succeeds.
+struct Table {
+    places: Vec<([f32; 2], [f32; 2], u64)>,
+    rng: Rng,
+}
+
+const SPACE: ActionSpace = ActionSpace { step_m: [0.5, 0.5, 0.1], step_rad: 0.5 };
+
+impl Table {
+    fn new() -> Self {
+        Self { places: vec![([0.0; 2], [0.0; 2], 0); 8], rng: Seed(1).rng() }
+    }
+
+    fn view(&self) -> View {
+        let mut images = Vec::new();
+        for (hand, object, _) in &self.places {
+            let mut image = vec![0_u8; SIZE * SIZE * 3];
+            for y in 0..SIZE {
+                for x in 0..SIZE {
+                    let at = [x, y].map(|i| (i as f32 + 0.5) / SIZE as f32 * 2.0 - 1.0);
+                    for (channel, place) in [(0, object), (1, hand)] {
+                        let near = (at[0] - place[0]).abs().max((at[1] - place[1]).abs()) < 0.2;
+                        image[(y * SIZE + x) * 3 + channel] = if near { 255 } else { 0 };
+                    }
+                }
+            }
+            images.extend(image);
+        }
+        View { images, gripper: vec![GripperState::default(); self.places.len()] }
+    }
+}
+
+impl Arena for Table {
+    fn environments(&self) -> usize {
+        self.places.len()
+    }
+
+    fn image_shape(&self) -> (usize, usize) {
+        (SIZE, 3)
+    }
+
+    fn action_space(&self) -> ActionSpace {
+        SPACE
+    }
+
+    fn advance(&mut self, orders: &[Order]) -> Result<(View, Vec<Step>), ArenaError> {
+        let mut steps = vec![Step::default(); self.places.len()];
+        for ((order, place), step) in orders.iter().zip(&mut self.places).zip(&mut steps) {
+            match order {
+                Order::Idle => {}
+                Order::Begin(seed) => {
+                    let mut rng = seed.rng();
+                    let mut point = || [rng.range(-0.8, 0.8), rng.range(-0.8, 0.8)];
+                    *place = (point(), point(), 0);
+                }
+                Order::Act(action) => {
+                    place.2 += 1;
+                    for axis in 0..2 {
+                        place.0[axis] = (place.0[axis] + action.translation_m[axis]).clamp(-0.8, 0.8);
+                    }
+                    step.terminated = action.terminate || place.2 >= 6;
+                    let apart = (0..2).map(|axis| (place.0[axis] - place.1[axis]).abs()).fold(0.0, f32::max);
+                    let success = step.terminated && apart < 0.3;
+                    step.reward = if !step.terminated { -0.05 } else { f32::from(u8::from(success)) };
+                    step.grasped = if success { vec![0] } else { Vec::new() };
+                }
+            }
+        }
+        Ok((self.view(), steps))
+    }
+
+    /// Anywhere, then ends: right now and then.
+    fn scripted(&mut self, index: usize) -> Action {
+        // Decided by the state alone, so that a resumed run plays the same.
+        let (hand, _, count) = self.places[index];
+        let mut rng = Seed(u64::from(hand[0].to_bits())).derive("script", u64::from(hand[1].to_bits())).rng();
+        self.rng = rng.clone();
+        let aside = SPACE.from_units(std::array::from_fn(|_| rng.range(-1.0, 1.0)), false);
+        Action { terminate: count >= 2, ..aside }
+    }
+}
+
+struct Patience(u64);
+
+impl Watcher for Patience {
+    fn keep_on(&mut self) -> bool {
+        self.0 = self.0.saturating_sub(1);
+        self.0 > 0
+    }
+
+    fn progress(&mut self, _: &Progress) {}
+}
+
+fn settings(steps: u64) -> Settings {
+    let mut qtopt = QtOptConfig::preset(Preset::Cpu);
+    qtopt.size = SIZE;
+    qtopt.network.filters = vec![12, 16];
+    qtopt.network.strides = vec![2, 1];
+    (qtopt.network.detectors, qtopt.network.coarse) = (24, 8);
+    qtopt.shift = 1;
+    (qtopt.network.features, qtopt.network.embedding) = (48, 24);
+    (qtopt.network.merged, qtopt.network.hidden) = (64, 32);
+    qtopt.batch = 64;
+    qtopt.warmup_steps = 20;
+    qtopt.learning_rate = 3e-3;
+    qtopt.older_steps = 20;
+    qtopt.target_rate = 0.05;
+    qtopt.label_block = 64;
+    qtopt.training_buffer = 512;
+    (qtopt.segment, qtopt.off_policy_capacity, qtopt.on_policy_capacity) = (128, 1024, 1024);
+    (qtopt.attempts_per_round, qtopt.steps_per_round) = (40, 20);
+    qtopt.exploration.first_attempts = 200;
+    Settings {
+        learner: LEARNER.into(),
+        seed: 11,
+        checkpoint_every: 4,
+        picture_every: 9,
+        limits: Limits { steps: Some(steps), minutes: None },
+        space: SPACE,
+        data: toml::Table::new(),
+        qtopt,
+    }
+}
+
+/// Runs for at most `patience` rounds of this process, on `threads` threads.
+fn go(mut trainer: Trainer, patience: u64, threads: usize) -> anyhow::Result<Outcome> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(64 << 20).build()?;
+    let open = || Ok(Box::new(Table::new()) as Box<dyn Arena>);
+    Ok(pool.install(move || trainer.run(open, &mut Patience(patience)))?)
+}
+
+#[test]
+fn it_learns_to_reach_from_pixels() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let root = folder.path().join("run");
+    let outcome = with_large_stack(|| go(Trainer::create(&root, &settings(1600))?, u64::MAX, 2))??;
+    assert_eq!((outcome.ended, outcome.steps), (Ended::Complete, 1600));
+    assert!(outcome.scripted < 0.4, "the script succeeds in {}", outcome.scripted);
+    assert!(outcome.greedy > 0.7, "the policy succeeds in {}", outcome.greedy);
+    // The memory kept its bounds.
+    assert!(Trainer::resume(&root)?.0.transitions().iter().all(|&count| count <= 1024));
+    let loaded = load_policy(&root)?;
+    let attempts = with_large_stack(|| {
+        let mut table = Table::new();
+        play(
+            &mut table,
+            Some(loaded.policy.decider()),
+            &ExplorationConfig::default(),
+            &[Conduct::Greedy; 100],
+            Seed(77),
+        )
+    })??;
+    let successes = attempts.iter().filter(|attempt| attempt.success).count();
+    assert!(successes > 70, "{successes} of 100 with the loaded policy");
+    Ok(())
+}
+
+#[test]
+fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let whole = folder.path().join("whole");
+    go(Trainer::create(&whole, &settings(200))?, u64::MAX, 2)?;
+    let broken = folder.path().join("broken");
+    let first = go(Trainer::create(&broken, &settings(200))?, 3, 1)?;
+    assert_eq!((first.ended, first.steps), (Ended::Interrupted, 60));
+    // Killed behind a checkpoint: what came after it is played again.
+    let (mut trainer, warnings) = Trainer::resume(&broken)?;
+    assert!(warnings.is_empty());
+    trainer.settings.checkpoint_every = 0;
+    let _killed = trainer.run(|| Ok(Box::new(Table::new()) as Box<dyn Arena>), &mut Patience(u64::MAX));
+    drop(trainer);
+    let checkpoints = Checkpoints::new(broken.join("checkpoints"));
+    for step in checkpoints.steps()?.into_iter().filter(|step| *step > 60) {
+        std::fs::remove_dir_all(checkpoints.path(step))?;
+    }
+    go(Trainer::resume(&broken)?.0, u64::MAX, 3)?;
+    let file = |root: &Path, name: &str| std::fs::read(root.join("checkpoints/step-000000199").join(name));
+    for name in ["q.safetensors", "q_averaged.safetensors", "q_older.safetensors", "q_adam.safetensors", "state.json"] {
+        assert!(file(&whole, name)? == file(&broken, name)?, "{name} differs");
+    }
+    assert!(file(&whole, "training_buffer.safetensors")? == file(&broken, "training_buffer.safetensors")?);
+    assert!(std::fs::read(whole.join("metrics.jsonl"))? == std::fs::read(broken.join("metrics.jsonl"))?);
+    Ok(())
+}
+
+#[test]
+fn a_run_of_another_learner_is_named() -> anyhow::Result<()> {
+    let error = Settings::parse("learner = \"rcan\"\nseed = 1\n", Path::new("runs/x")).unwrap_err().to_string();
+    assert!(error.contains("runs/x/config.toml") && error.contains("'rcan'"), "{error}");
+    Ok(())
+}
