@@ -196,7 +196,8 @@ impl QtOptConfig {
         if !(1..=65_536).contains(&self.batch) || !(1..=65_536).contains(&self.label_block) {
             return bad("batch and label_block must be from 1 to 65536");
         }
-        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0) || !(0.0..=1.0).contains(&self.final_rate) {
+        let final_rate = (0.0..=1.0).contains(&self.final_rate);
+        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0 && final_rate) {
             return bad("learning_rate must be above 0 and at most 1, and final_rate from 0 to 1");
         }
         if !(self.target_rate > 0.0 && self.target_rate <= 1.0) || self.older_steps == 0 {

@@ -114,7 +114,7 @@ impl QLearner {
     /// # Errors
     /// Images of another size.
     pub fn label(&self, samples: &[Sample<'_>], seed: Seed) -> Result<Labels, RlError> {
-        let going_on: Vec<(usize, (&[u8], [f32; STATE_LEN]))> =
+        let going_on: Vec<(usize, _)> =
             samples.iter().enumerate().filter_map(|(index, sample)| Some((index, sample.next?))).collect();
         let mut values = vec![0.0; samples.len()];
         let mut labels = Labels::default();
