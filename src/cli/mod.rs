@@ -19,6 +19,8 @@ mod generator;
 mod object_sheet;
 mod objects;
 mod output;
+#[cfg(feature = "viewer")]
+mod pilot;
 mod reproduce;
 mod train;
 mod translate;

@@ -66,6 +66,9 @@ pub struct Args {
     /// A run of `train rcan`: its generator translates what the robot's camera sees, as one more panel
     #[arg(long, value_name = "RUN")]
     rcan: Option<PathBuf>,
+    /// A run of `train qtopt`: its policy acts
+    #[arg(long, value_name = "RUN")]
+    policy: Option<PathBuf>,
     #[command(flatten)]
     textures: TextureArgs,
     /// A scene that was saved with the viewer
@@ -244,6 +247,10 @@ pub(super) fn build(args: &Args, settings: &Settings) -> anyhow::Result<Viewer> 
         session.set_translator(super::generator::translator(run)?);
         given.push(format!("--rcan {}", quoted(&run.to_string_lossy())));
     }
+    if let Some(run) = &args.policy {
+        session.set_pilot(super::pilot::pilot(run)?);
+        given.push(format!("--policy {}", quoted(&run.to_string_lossy())));
+    }
     if let Some(folder) = &args.textures.textures {
         given.push(format!("--textures {}", quoted(&folder.to_string_lossy())));
     }
@@ -261,7 +268,9 @@ fn setup(args: &Args, remembered: &Setup) -> Setup {
     setup.objects = args.objects.clone().unwrap_or(setup.objects);
     setup.count = args.count.map_or(setup.count, usize::from);
     setup.divider_m = args.divider.or(setup.divider_m);
-    setup.actor = args.actor.unwrap_or(setup.actor);
+    // A run's policy acts unless somebody else is asked to; a remembered one may be gone.
+    let remembered = if setup.actor == Actor::Policy { Actor::Scripted } else { setup.actor };
+    setup.actor = args.actor.unwrap_or(if args.policy.is_some() { Actor::Policy } else { remembered });
     setup.every_step &= !args.keep_look;
     for &AxisValue(kind, rolls) in &args.roll {
         setup.axis_mut(kind).rolls = rolls;

@@ -125,13 +125,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         output::json(&report)?;
     } else {
         output::line(&format!(
-            "{} steps ({:.1}/s), {} attempts ({:.1}/s), success of the policy {:.1}%, of the script {:.1}%; report: {}",
+            "{} steps ({:.1}/s), {} attempts ({:.1}/s), success of the policy {}, of the script {}; report: {}",
             report.steps,
             report.steps_per_s,
             report.attempts,
             report.attempts_per_s,
-            100.0 * outcome.greedy,
-            100.0 * outcome.scripted,
+            percent(outcome.greedy),
+            percent(outcome.scripted),
             report.report.display()
         ))?;
     }
@@ -140,6 +140,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     eprintln!("interrupted after step {}; {}", outcome.steps, go_on(&args.out));
     Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
+}
+
+/// A share in words; a run that ended early may have measured none.
+fn percent(share: f64) -> String {
+    if share.is_finite() { format!("{:.1}%", 100.0 * share) } else { "not measured yet".to_owned() }
 }
 
 fn go_on(out: &Path) -> String {

@@ -49,18 +49,21 @@ fn row(ui: &mut Ui, caption: &str, control: impl FnOnce(&mut Ui)) {
 fn actor(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup) {
     theme::title(ui, "Who acts");
     let learned = viewer.session.pilot().map(|_| Actor::Policy);
-    ui.horizontal_wrapped(|ui| {
-        ui.spacing_mut().item_spacing.x = 2.0;
-        for actor in Actor::ALL.into_iter().chain(learned) {
-            let name = actor.name();
-            let label = format!("{}{}", name[..1].to_uppercase(), &name[1..]);
-            let response = theme::choice(ui, setup.actor == actor, &label).on_hover_text(actor.tooltip());
-            viewer.mark(format!("actor-{name}"), &response);
-            if response.clicked() {
-                setup.actor = actor;
+    let rows = [Actor::ALL.to_vec(), learned.into_iter().collect()];
+    for actors in rows.into_iter().filter(|row| !row.is_empty()) {
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 2.0;
+            for actor in actors {
+                let name = actor.name();
+                let label = format!("{}{}", name[..1].to_uppercase(), &name[1..]);
+                let response = theme::choice(ui, setup.actor == actor, &label).on_hover_text(actor.tooltip());
+                viewer.mark(format!("actor-{name}"), &response);
+                if response.clicked() {
+                    setup.actor = actor;
+                }
             }
-        }
-    });
+        });
+    }
 }
 
 fn appearance(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup) {

@@ -1,0 +1,58 @@
+//! A trained grasping policy for the viewer: `--policy RUN`.
+
+use crate::collect::sight::Sight;
+use crate::contract::{Action, Domain, Rng, Seed};
+use crate::gan::rcan::load_generator;
+use crate::rl::load::Loaded;
+use crate::rl::load_policy;
+use crate::viewer::pilot::{Pilot, Seen};
+use anyhow::Context;
+use std::path::Path;
+
+/// A Q-function behind the viewer's trait.
+struct Learned {
+    loaded: Loaded,
+    sight: Sight,
+    name: String,
+}
+
+impl Pilot for Learned {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn size(&self) -> u32 {
+        // At most 2,048: the configuration is checked when it is read.
+        self.loaded.policy.size as u32
+    }
+
+    fn act(&mut self, seen: &Seen<'_>, rng: &mut Rng) -> Result<Action, String> {
+        let size = [seen.frames.height, seen.frames.width];
+        let image = self.sight.see_bytes(seen.frames.source_image(0).to_vec(), size).map_err(|e| e.to_string())?;
+        let decider = self.loaded.policy.decider();
+        let choices = decider.decide(&[&image], &[seen.gripper], &[Seed(rng.next_u64())]);
+        let choice = choices.map_err(|e| e.to_string())?.pop().ok_or("the policy decided nothing")?;
+        Ok(choice.action)
+    }
+}
+
+/// The policy of a run of `train qtopt`, with its generator if it learned with one.
+///
+/// # Errors
+/// No run, a run of another learner, no checkpoint, damage.
+pub fn pilot(run: &Path) -> anyhow::Result<Box<dyn Pilot>> {
+    let loaded = load_policy(run)?;
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let rcan = loaded.settings.data.get("rcan").and_then(toml::Value::as_str).unwrap_or_default();
+    // The viewer says which domain is seen.
+    let sight = if rcan.is_empty() {
+        Sight::plain(Domain::Canonical)
+    } else {
+        let generator = load_generator(Path::new(rcan)).with_context(|| format!("loading the generator in {rcan}"))?;
+        Sight::translated(Domain::Canonical, generator.generator)
+    };
+    let name = format!("{}, step {}", run.display(), loaded.step);
+    Ok(Box::new(Learned { loaded, sight, name }))
+}
