@@ -159,7 +159,13 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     };
     // The built-in policies are recorded as they are.
     let exploration = match builtin {
-        Some(_) => ExplorationConfig { hurry: 0.0, script_moved: 0.0, ..ExplorationConfig::default() },
+        Some(_) => ExplorationConfig {
+            hurry: 0.0,
+            early_end: 0.0,
+            script_moved: 0.0,
+            script_random: 0.0,
+            ..ExplorationConfig::default()
+        },
         None => ExplorationConfig::default(),
     };
     let config = EpisodesConfig {

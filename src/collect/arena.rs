@@ -5,12 +5,23 @@ use crate::contract::{Action, Rng, Seed, Step};
 use crate::env::{EnvConfig, EnvError, GraspEnv};
 use crate::rl::action::ActionSpace;
 use crate::rl::arena::{Arena, ArenaError, Order, View};
+use crate::rl::privileged::Privileged;
 use crate::scene::CellDescription;
+use crate::sim::GraspWorld;
 use crate::sim::policy::{Policy, PolicyKind};
+use rayon::prelude::*;
 
 /// The ranges of actions in a cell.
 pub fn action_space(cell: &CellDescription) -> ActionSpace {
     ActionSpace { step_m: cell.motion.step_m.to_array(), step_rad: cell.motion.step_rad }
+}
+
+/// What the simulator knows of the state around the hand.
+fn privileged(world: &GraspWorld) -> Privileged {
+    let (cell, pose) = (world.cell(), world.gripper_pose().translation);
+    let place = cell.bins.first().map_or(glam::Vec2::ZERO, |bin| (pose - bin.position).truncate() / bin.half_size());
+    let aperture = world.gripper_state().aperture_m / cell.gripper.stroke;
+    Privileged::new(&world.object_heights(&Privileged::places()), place, world.gripper_yaw(), aperture)
 }
 
 /// Grasping as an agent sees it.
@@ -70,7 +81,9 @@ impl Arena for GraspArena {
         let outcome = self.env.step_some(&actions, true).map_err(ArenaError::new)?;
         let images = self.sight.see(outcome.observation.frames)?;
         let gripper = outcome.observation.gripper;
-        Ok((View { images, gripper }, outcome.steps))
+        let worlds: Vec<&GraspWorld> = (0..self.env.len()).map(|index| self.env.world(index)).collect();
+        let privileged = worlds.into_par_iter().map(privileged).collect();
+        Ok((View { images, gripper, privileged }, outcome.steps))
     }
 
     fn scripted(&mut self, index: usize) -> Action {

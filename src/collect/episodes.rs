@@ -11,6 +11,7 @@ use crate::rl::config::ExplorationConfig;
 use crate::rl::error::RlError;
 use crate::rl::network::state_features;
 use crate::rl::policy::Decider;
+use crate::rl::privileged::Privileged;
 use crate::rl::replay::{ENDED, GOES_ON, RAN_OUT, Record, Transition};
 
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +109,7 @@ fn to_attempt(episode: &Episode, space: &ActionSpace, sight: &Sight, size: [usiz
                 (true, true) => ENDED,
                 (true, false) => RAN_OUT,
             },
+            privileged: Privileged::UNKNOWN,
         };
         attempt.transitions.push(Transition { image: image.to_vec(), record });
         attempt.actions.push(action);
@@ -138,6 +140,7 @@ mod tests {
                 action: space.features(&action),
                 reward: if step == 2 { 1.0 } else { -0.05 },
                 ending: if step == 2 { ENDED } else { GOES_ON },
+                privileged: Privileged::UNKNOWN,
             };
             attempt.transitions.push(Transition { image: vec![step; 2 * 2 * 3], record });
             attempt.actions.push(action);

@@ -20,7 +20,7 @@ pub struct Action {
     /// Rotation about the vertical, radians; networks see it as (sin, cos).
     pub rotation_rad: f32,
     pub gripper: GripperCommand,
-    /// End the episode: the arm lifts and the grasp is judged.
+    /// End the episode: the arm lifts as it is, and the grasp is judged. Displacement and gripper command do not count.
     pub terminate: bool,
 }
 

@@ -12,6 +12,7 @@ use crate::rl::arena::ArenaError;
 use crate::rl::collect::{Attempt, Conduct};
 use crate::rl::network::state_features;
 use crate::rl::policy::Decider;
+use crate::rl::privileged::Privileged;
 use crate::rl::replay::{GOES_ON, Record, Transition};
 use crate::rl::{Choice, RlError};
 use crate::sim::policy::{Policy, PolicyKind};
@@ -205,6 +206,7 @@ impl Slot {
             action: self.space.features(&self.space.effective(action, gripper.closed)),
             reward: 0.0,
             ending: GOES_ON,
+            privileged: Privileged::UNKNOWN,
         };
         self.film.transitions.push(Transition { image: image.to_vec(), record });
         self.film.choices.extend(choice);

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 /// `[x, y, z, sin, cos, close, open, terminate]`: translation as a share of the largest step.
 pub type ActionFeatures = [f32; Action::ENCODED_LEN];
 
-/// The place of `terminate` among the features.
+/// The place of `close` among the features.
+pub const CLOSE: usize = 5;
+/// The place of `terminate`.
 pub const TERMINATE: usize = Action::ENCODED_LEN - 1;
 
 /// What one step may do, from the cell's motion limits.
@@ -23,18 +25,18 @@ pub struct ActionSpace {
 
 impl ActionSpace {
     /// What the cell makes of an action, said in one way only: displacements are clamped to the largest step, "leave the
-    /// fingers as they are" becomes the command they last had, and a terminating action stays where it is (the
-    /// environment ignores its displacement). A Q-function need not learn that such actions are the same.
+    /// fingers as they are" becomes the command they last had, and of a terminating action nothing else counts. A
+    /// Q-function need not learn that such actions are the same.
     pub fn effective(&self, action: &Action, closed: bool) -> Action {
+        if action.terminate {
+            return Action { terminate: true, ..Action::default() };
+        }
         let close = match action.gripper {
             GripperCommand::Keep => closed,
             GripperCommand::Close => true,
             GripperCommand::Open => false,
         };
         let gripper = if close { GripperCommand::Close } else { GripperCommand::Open };
-        if action.terminate {
-            return Action { gripper, terminate: true, ..Action::default() };
-        }
         let clamp = |value: f32, limit: f32| if value.is_finite() { value.clamp(-limit, limit) } else { 0.0 };
         let mut translation_m = action.translation_m;
         translation_m.iter_mut().zip(self.step_m).for_each(|(value, limit)| *value = clamp(*value, limit));
@@ -90,7 +92,7 @@ pub(crate) mod tests {
     fn what_the_cell_ignores_leaves_no_trace() {
         let ends = Action { translation_m: [0.05, 0.0, 0.0], rotation_rad: 0.3, terminate: true, ..Action::default() };
         let effective = SPACE.effective(&ends, true);
-        assert_eq!(effective, Action { gripper: GripperCommand::Close, terminate: true, ..Action::default() });
+        assert_eq!(effective, Action { terminate: true, ..Action::default() });
         let wild = Action { translation_m: [1.0, f32::NAN, -0.05], rotation_rad: -9.0, ..Action::default() };
         let effective = SPACE.effective(&wild, false);
         assert_eq!(effective.translation_m, [0.08, 0.0, -0.05]);

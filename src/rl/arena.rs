@@ -1,6 +1,7 @@
 //! What the learner asks of environments. The simulator implements it (in `cli`), and so does a toy for tests.
 
 use super::action::ActionSpace;
+use super::privileged::Privileged;
 use crate::contract::{Action, GripperState, Seed, Step};
 
 /// The simulator or the graphics device failed; the message names the place and the cure.
@@ -20,6 +21,8 @@ pub struct View {
     /// `[environments, size, size, channels]` bytes.
     pub images: Vec<u8>,
     pub gripper: Vec<GripperState>,
+    /// What the simulator knows besides; empty where there is none.
+    pub privileged: Vec<Privileged>,
 }
 
 impl View {

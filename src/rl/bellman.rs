@@ -8,14 +8,28 @@ use super::network::{Encoded, QFunction, Score};
 use crate::contract::Seed;
 use rayon::prelude::*;
 
-/// `r` for the last step of an episode, else `r + discount * value`, cut off to the range of Q. A value below zero means
-/// that ending the episode without a grasp (worth 0) is better, and Q-functions with a sigmoid cannot say it.
+/// The least that an attempt can be worth: twenty steps at -0.05, discounted by 0.9, are -0.44. The published Q lies in
+/// `[0, 1]`, where everything that costs more steps than it is likely to gain looks the same; before the policy grasps
+/// well that is nearly everything, and nothing says which way is better.
+pub const LEAST_VALUE: f32 = -0.45;
+
+/// `r` for the last step of an episode, else `r + discount * value`, cut off to the range of Q.
 pub fn bellman_target(reward: f32, terminal: bool, discount: f32, value: f32) -> f32 {
     let target = if terminal { reward } else { reward + discount * value };
-    target.clamp(0.0, 1.0)
+    target.clamp(LEAST_VALUE, 1.0)
 }
 
-/// The best action for each encoded image, found from the seed of each.
+/// Q of a logit: the sigmoid, stretched to `[LEAST_VALUE, 1]`.
+pub fn value_of(logit: f32) -> f32 {
+    LEAST_VALUE + (1.0 - LEAST_VALUE) * sigmoid(logit)
+}
+
+/// The sigmoid that stands for a value: the inverse of [`value_of`] but for the logit.
+pub fn share_of(value: f32) -> f32 {
+    (value - LEAST_VALUE) / (1.0 - LEAST_VALUE)
+}
+
+/// The best action for each encoded image, found from the seed of each; `closed` says which hands are.
 ///
 /// # Errors
 /// A network that fails.
@@ -23,21 +37,23 @@ pub fn choose(
     q: &dyn QFunction,
     encoded: &Encoded,
     (space, cem): (&ActionSpace, &CemConfig),
+    closed: &[bool],
     seeds: &[Seed],
 ) -> Result<Vec<Choice>, RlError> {
     if encoded.is_empty() {
         return Ok(Vec::new());
     }
     if let Some(scorer) = q.scorer(encoded)? {
-        let search = |(index, seed): (usize, &Seed)| {
-            maximise(space, cem, seed.rng(), |actions, logits| {
+        let search = |(index, (seed, &closed)): (usize, (&Seed, &bool))| {
+            maximise(space, cem, closed, seed.rng(), |actions, logits| {
                 let features: Vec<ActionFeatures> = actions.iter().map(|action| space.features(action)).collect();
                 scorer.score(index, &features, logits);
             })
         };
-        return Ok(seeds.par_iter().enumerate().map(search).collect());
+        return Ok(seeds.par_iter().zip(closed).enumerate().map(search).collect());
     }
-    let mut searches: Vec<Search<'_>> = seeds.iter().map(|seed| Search::new(space, cem, seed.rng())).collect();
+    let mut searches: Vec<Search<'_>> =
+        seeds.iter().zip(closed).map(|(seed, &closed)| Search::new(space, cem, closed, seed.rng())).collect();
     for _ in 0..cem.iterations {
         let proposals: Vec<_> = searches.iter_mut().map(Search::propose).collect();
         let features: Vec<ActionFeatures> = proposals.iter().flatten().map(|action| space.features(action)).collect();
@@ -93,6 +109,8 @@ mod tests {
         assert!((bellman_target(-0.05, false, 0.9, 0.5) - 0.4).abs() < 1e-7);
         assert_eq!(bellman_target(1.0, true, 0.9, 0.7), 1.0);
         assert_eq!(bellman_target(0.0, true, 0.9, 0.7), 0.0);
-        assert_eq!(bellman_target(-0.05, false, 0.9, 0.01), 0.0);
+        assert!((bellman_target(-0.05, false, 0.9, 0.01) + 0.041).abs() < 1e-7);
+        assert_eq!(bellman_target(-0.2, false, 0.9, LEAST_VALUE), LEAST_VALUE);
+        assert!((value_of(0.0) - 0.275).abs() < 1e-6 && (share_of(value_of(0.7)) - sigmoid(0.7)).abs() < 1e-6);
     }
 }

@@ -1,12 +1,13 @@
 //! The cross-entropy method over actions (QT-Opt, 4.2): draw samples, keep the best, draw again around them.
 //!
-//! Displacement and rotation are drawn from a normal distribution, closing from a coin. The actions that end the episode
-//! have no displacement: there are two of them, and they are tried as they are instead of being drawn.
+//! Displacement and rotation are drawn from a normal distribution, closing from a coin. The action that ends the episode
+//! has nothing to draw: it is tried as it is, and not with open fingers, which hold nothing.
 //!
 //! In: a function that scores actions. Out: the best action that was tried.
 
 use super::action::ActionSpace;
-use crate::contract::{Action, GripperCommand, Rng};
+use super::bellman::value_of;
+use crate::contract::{Action, Rng};
 use serde::{Deserialize, Serialize};
 
 /// The published search is 2 iterations of 64 samples with 6 elites.
@@ -33,7 +34,7 @@ impl Default for CemConfig {
 impl CemConfig {
     pub(super) fn validate(&self) -> Result<(), String> {
         let whole = (1..=16).contains(&self.iterations) && (4..=65_536).contains(&self.samples);
-        let elites = self.elites >= 1 && self.elites + ENDS <= self.samples;
+        let elites = self.elites >= 1 && self.elites < self.samples;
         let spread = self.deviation > 0.0 && self.least_deviation >= 0.0 && (0.0..=1.0).contains(&self.close);
         if whole && elites && spread && self.deviation.is_finite() && self.least_deviation.is_finite() {
             return Ok(());
@@ -43,8 +44,6 @@ impl CemConfig {
     }
 }
 
-/// Actions that end the episode: with closed and with open fingers.
-const ENDS: usize = 2;
 /// Closing stays possible, and so does leaving open.
 const LEAST_CHANCE: f32 = 0.05;
 
@@ -59,9 +58,9 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// The Q-value, in `[0, 1]`.
+    /// The Q-value.
     pub fn value(&self) -> f32 {
-        1.0 / (1.0 + (-self.logit).exp())
+        value_of(self.logit)
     }
 }
 
@@ -70,6 +69,7 @@ pub struct Search<'a> {
     space: &'a ActionSpace,
     config: &'a CemConfig,
     rng: Rng,
+    closed: bool,
     mean: [f32; 4],
     deviation: [f32; 4],
     close: f32,
@@ -78,18 +78,18 @@ pub struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    pub fn new(space: &'a ActionSpace, config: &'a CemConfig, rng: Rng) -> Self {
+    /// A search in a state with the fingers `closed` or not.
+    pub fn new(space: &'a ActionSpace, config: &'a CemConfig, closed: bool, rng: Rng) -> Self {
         let best = Choice { action: Action::default(), logit: f32::NEG_INFINITY, spread: config.deviation };
         let (mean, deviation) = ([0.0; 4], [config.deviation; 4]);
-        Self { space, config, rng, mean, deviation, close: config.close, units: Vec::new(), best }
+        Self { space, config, rng, closed, mean, deviation, close: config.close, units: Vec::new(), best }
     }
 
     /// The next `samples` actions to score.
     pub fn propose(&mut self) -> Vec<Action> {
         let mut actions = Vec::with_capacity(self.config.samples);
-        if self.units.is_empty() {
-            let end = |gripper| Action { gripper, terminate: true, ..Action::default() };
-            actions.extend([end(GripperCommand::Close), end(GripperCommand::Open)]);
+        if self.units.is_empty() && self.closed {
+            actions.push(Action { terminate: true, ..Action::default() });
         }
         self.units.clear();
         while actions.len() < self.config.samples {
@@ -137,10 +137,11 @@ impl<'a> Search<'a> {
 pub fn maximise(
     space: &ActionSpace,
     config: &CemConfig,
+    closed: bool,
     rng: Rng,
     mut score: impl FnMut(&[Action], &mut Vec<f32>),
 ) -> Choice {
-    let mut search = Search::new(space, config, rng);
+    let mut search = Search::new(space, config, closed, rng);
     let mut logits = Vec::with_capacity(config.samples);
     for _ in 0..config.iterations {
         let actions = search.propose();
@@ -155,7 +156,7 @@ pub fn maximise(
 mod tests {
     use super::super::action::tests::SPACE;
     use super::*;
-    use crate::contract::Seed;
+    use crate::contract::{GripperCommand, Seed};
 
     /// A hill, higher where the fingers close.
     fn hill(action: &Action) -> f32 {
@@ -186,7 +187,7 @@ mod tests {
         assert!((best - 1.5).abs() < 1e-4, "{best}");
         let search = |config: &CemConfig| -> Vec<f32> {
             let one = |seed| {
-                let choice = maximise(&SPACE, config, Seed(seed).rng(), |a, l| l.extend(a.iter().map(hill)));
+                let choice = maximise(&SPACE, config, true, Seed(seed).rng(), |a, l| l.extend(a.iter().map(hill)));
                 assert_eq!(hill(&choice.action), choice.logit);
                 choice.logit / best
             };
@@ -203,23 +204,24 @@ mod tests {
     #[test]
     fn ending_is_always_tried_and_never_drawn() {
         let mut tried = 0;
-        let choice = maximise(&SPACE, &CemConfig::default(), Seed(3).rng(), |actions, logits| {
-            tried += actions.iter().filter(|action| action.terminate).count();
-            assert_eq!(actions.len(), 64);
-            logits.extend(actions.iter().map(|a| {
-                let ends = a.terminate && a.gripper == GripperCommand::Close;
-                if ends { 3.0 } else { hill(a) }
-            }));
-        });
-        assert_eq!(tried, 2);
-        assert!(choice.action.terminate && choice.action.gripper == GripperCommand::Close);
-        assert!((choice.value() - 0.952_574_1).abs() < 1e-6);
+        let mut search = |closed| {
+            maximise(&SPACE, &CemConfig::default(), closed, Seed(3).rng(), |actions, logits| {
+                tried += actions.iter().filter(|action| action.terminate).count();
+                assert_eq!(actions.len(), 64);
+                logits.extend(actions.iter().map(|a| if a.terminate { 3.0 } else { hill(a) }));
+            })
+        };
+        let (choice, open) = (search(true), search(false));
+        assert_eq!(tried, 1, "ending with open fingers is not tried");
+        assert!(!open.action.terminate);
+        assert_eq!(choice.action, Action { terminate: true, ..Action::default() });
+        assert_eq!(choice.logit, 3.0);
     }
 
     #[test]
     fn the_same_stream_gives_the_same_choice() {
         let search =
-            |seed| maximise(&SPACE, &CemConfig::default(), Seed(seed).rng(), |a, l| l.extend(a.iter().map(hill)));
+            |seed| maximise(&SPACE, &CemConfig::default(), true, Seed(seed).rng(), |a, l| l.extend(a.iter().map(hill)));
         assert_eq!(search(5), search(5));
         assert_ne!(search(5).action, search(6).action);
     }

@@ -72,6 +72,8 @@ struct Open {
     attempt: Attempt,
     rng: Rng,
     seed: Seed,
+    /// Steps that the script takes before the policy does.
+    script_steps: usize,
 }
 
 /// Plays one attempt for each entry of `plan`. Attempts of the policy need a `decider`.
@@ -100,15 +102,16 @@ pub fn play(
                 if next < plan.len() {
                     let seed = seed.derive("attempt", next as u64);
                     orders[index] = Order::Begin(seed);
-                    *slot = Some(Open::new(next, plan[next], seed));
+                    *slot = Some(Open::new(next, plan[next], exploration, seed));
                     next += 1;
                 }
                 continue;
             };
             let gripper = view.gripper[index];
-            let action = match (current.attempt.conduct, &choices[index]) {
+            let begun = current.attempt.transitions.len() >= current.script_steps;
+            let action = match (current.attempt.conduct, choices[index].as_ref().filter(|_| begun)) {
                 (Conduct::Scripted, _) | (_, None) => {
-                    script_noise(&arena.scripted(index), &space, exploration, &mut current.rng)
+                    script_noise(&arena.scripted(index), gripper.closed, &space, exploration, &mut current.rng)
                 }
                 (Conduct::Greedy, Some(choice)) => choice.action,
                 (Conduct::Noisy, Some(choice)) => noisy(&choice.action, &space, exploration, &mut current.rng),
@@ -151,11 +154,14 @@ pub fn play(
 }
 
 impl Open {
-    fn new(number: usize, conduct: Conduct, seed: Seed) -> Self {
+    fn new(number: usize, conduct: Conduct, exploration: &ExplorationConfig, seed: Seed) -> Self {
+        let mut rng = seed.derive("noise", 0).rng();
+        let jumps = conduct == Conduct::Noisy && rng.chance(exploration.jump_start);
         Self {
             number,
             attempt: Attempt::new(conduct, seed),
-            rng: seed.derive("noise", 0).rng(),
+            script_steps: if jumps { 1 + rng.below(exploration.jump_steps.max(1)) } else { 0 },
+            rng,
             seed: seed.derive("search", 0),
         }
     }
@@ -182,8 +188,13 @@ fn decide(decider: Option<Decider<'_>>, open: &[Option<Open>], view: &View) -> R
 }
 
 fn transition(view: &View, index: usize, space: &ActionSpace, action: &Action, gripper: &GripperState) -> Transition {
-    let record =
-        Record { state: state_features(gripper), action: space.features(action), reward: 0.0, ending: GOES_ON };
+    let record = Record {
+        state: state_features(gripper),
+        action: space.features(action),
+        reward: 0.0,
+        ending: GOES_ON,
+        privileged: view.privileged.get(index).copied().unwrap_or_default(),
+    };
     Transition { image: view.image(index).to_vec(), record }
 }
 
@@ -206,11 +217,22 @@ fn noisy(action: &Action, space: &ActionSpace, config: &ExplorationConfig, rng: 
     }
 }
 
-/// The script's action; its closings may end the episode at once, and its ways are not always straight.
-fn script_noise(action: &Action, space: &ActionSpace, config: &ExplorationConfig, rng: &mut Rng) -> Action {
-    let (aside, hurry) = (rng.chance(config.script_moved), rng.chance(config.hurry));
-    if action.gripper == GripperCommand::Close {
-        return Action { terminate: action.terminate || hurry, ..*action };
+/// The script's action; its ways are not always straight, and it may end the episode early: often with closed fingers,
+/// so that there is much to learn from about what they hold, now and then with open ones.
+fn script_noise(
+    action: &Action,
+    closed: bool,
+    space: &ActionSpace,
+    config: &ExplorationConfig,
+    rng: &mut Rng,
+) -> Action {
+    let (aside, random) = (rng.chance(config.script_moved), rng.chance(config.script_random));
+    let hurry = rng.chance(if closed { config.hurry } else { config.early_end });
+    if hurry || action.terminate {
+        return Action { terminate: true, ..Action::default() };
     }
-    if aside && !action.terminate { moved(action, space, config.deviation, rng) } else { *action }
+    if random {
+        return space.random(rng);
+    }
+    if aside && action.gripper != GripperCommand::Close { moved(action, space, config.deviation, rng) } else { *action }
 }

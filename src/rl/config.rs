@@ -54,29 +54,40 @@ pub struct ExplorationConfig {
     pub policy_after: f32,
     /// Share of the policy's attempts that are played without noise: they tell how good it is.
     pub greedy: f32,
+    /// Share of noisy attempts that the script begins, by up to `jump_steps` steps: so the policy gets to where grasps are
+    /// made before it finds its own way there (Uchendu et al., 2023).
+    pub jump_start: f32,
+    pub jump_steps: usize,
     /// Share of a noisy attempt's steps that are uniformly random.
     pub random: f32,
     /// Share that is moved aside, by this deviation (of the largest step).
     pub moved: f32,
     pub deviation: f32,
-    /// Share of the script's closings that end the episode at once.
+    /// Share of the script's steps with closed fingers at which it ends the episode.
     pub hurry: f32,
-    /// Share of the script's steps that are moved aside.
+    /// The same with open fingers.
+    pub early_end: f32,
+    /// Share of the script's steps that are moved aside, and that are uniformly random.
     pub script_moved: f32,
+    pub script_random: f32,
 }
 
 impl Default for ExplorationConfig {
     fn default() -> Self {
         Self {
-            first_attempts: 4000,
-            policy_before: 0.25,
+            first_attempts: 10_000,
+            policy_before: 0.5,
             policy_after: 0.95,
             greedy: 0.3,
+            jump_start: 0.6,
+            jump_steps: 6,
             random: 0.05,
             moved: 0.3,
             deviation: 0.25,
-            hurry: 0.7,
+            hurry: 0.35,
+            early_end: 0.01,
             script_moved: 0.15,
+            script_random: 0.03,
         }
     }
 }
@@ -100,6 +111,9 @@ pub struct QtOptConfig {
     pub warmup_steps: u64,
     pub final_rate: f64,
     pub adam: AdamConfig,
+    /// Weight of the auxiliary task: telling from the image what the simulator knows of the state around the hand. 0 is
+    /// QT-Opt as published.
+    pub auxiliary_weight: f64,
     pub discount: f32,
     /// The first target network moves by this share towards the trained one at every step.
     pub target_rate: f64,
@@ -110,10 +124,13 @@ pub struct QtOptConfig {
     pub label_reuse: f64,
     /// Labelled transitions that wait to be trained on.
     pub training_buffer: usize,
-    /// Share of labelled transitions that come from on-policy data, once there is as much of it as of the other.
+    /// Share of labelled transitions that come from on-policy data, once there is enough of it; until then each counts as
+    /// much as so many of the others.
     pub on_policy_share: f32,
-    /// Share of labelled transitions that end their episodes.
+    pub on_policy_weight: f32,
+    /// Share of labelled transitions that end their episodes, and that close open fingers: what matters most, and is rare.
     pub terminal_share: f32,
+    pub closing_share: f32,
     /// Transitions that are kept, and how many go into one file.
     pub off_policy_capacity: usize,
     pub on_policy_capacity: usize,
@@ -127,7 +144,7 @@ pub struct QtOptConfig {
 impl QtOptConfig {
     pub fn preset(preset: Preset) -> Self {
         let (size, batch, label_block) = match preset {
-            Preset::Cpu => (64, 128, 512),
+            Preset::Cpu => (64, 64, 512),
             Preset::Paper => (472, 32, 32),
         };
         let (off_policy_capacity, on_policy_capacity, segment) = match preset {
@@ -146,14 +163,17 @@ impl QtOptConfig {
             warmup_steps: 200,
             final_rate: 0.02,
             adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },
+            auxiliary_weight: if preset == Preset::Cpu { 2.0 } else { 0.0 },
             discount: 0.9,
             target_rate: 0.01,
             older_steps: 250,
             label_block,
-            label_reuse: 2.0,
+            label_reuse: 3.0,
             training_buffer: 4096,
             on_policy_share: 0.7,
-            terminal_share: 0.25,
+            on_policy_weight: 4.0,
+            terminal_share: 0.2,
+            closing_share: 0.3,
             off_policy_capacity,
             on_policy_capacity,
             segment,
@@ -171,13 +191,17 @@ impl QtOptConfig {
         let shares = [
             self.on_policy_share,
             self.terminal_share,
+            self.closing_share,
             e.policy_before,
             e.policy_after,
             e.greedy,
             e.random,
+            e.jump_start,
             e.moved,
             e.hurry,
+            e.early_end,
             e.script_moved,
+            e.script_random,
             self.discount,
         ];
         if shares.iter().any(|share| !(0.0..=1.0).contains(share)) {
@@ -199,6 +223,10 @@ impl QtOptConfig {
         let final_rate = (0.0..=1.0).contains(&self.final_rate);
         if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0 && final_rate) {
             return bad("learning_rate must be above 0 and at most 1, and final_rate from 0 to 1");
+        }
+        let positive = self.on_policy_weight >= 1.0 && self.on_policy_weight <= 1e6;
+        if !(0.0..=1000.0).contains(&self.auxiliary_weight) || !positive {
+            return bad("auxiliary_weight must be from 0 to 1000, and on_policy_weight from 1 to 1000000");
         }
         if !(self.target_rate > 0.0 && self.target_rate <= 1.0) || self.older_steps == 0 {
             return bad("target_rate must be above 0 and at most 1, and older_steps at least 1");

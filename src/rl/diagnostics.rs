@@ -2,13 +2,13 @@
 //! cross-entropy method comes to a dense search.
 
 use super::action::ActionFeatures;
-use super::bellman::{choose, logits_of, score_all, sigmoid};
+use super::bellman::{choose, logits_of, score_all, sigmoid, value_of};
 use super::collect::Attempt;
 use super::error::RlError;
-use super::network::{images_value, states_value};
+use super::network::{images_value, is_closed, states_value};
 use super::policy::Decider;
 use super::replay::ENDED;
-use crate::contract::{Action, GripperCommand, Seed};
+use crate::contract::{Action, Seed};
 
 /// Area under the ROC curve: the chance that a success scores above a failure, ties counting half. None without both.
 pub fn area_under_curve(scores: &[(f32, bool)]) -> Option<f64> {
@@ -73,14 +73,14 @@ pub fn judge(decider: Decider<'_>, attempts: &[&Attempt]) -> Result<Judgement, R
     let entropy = |p: f64, success: bool| -(if success { p } else { 1.0 - p }).clamp(1e-7, 1.0).ln();
     Ok(Judgement {
         auc: area_under_curve(&scores).unwrap_or(f64::NAN),
-        predicted: mean(&|(logit, _)| f64::from(sigmoid(*logit))),
+        predicted: mean(&|(logit, _)| f64::from(value_of(*logit))),
         achieved,
-        cross_entropy: mean(&|(logit, success)| entropy(f64::from(sigmoid(*logit)), *success)),
+        cross_entropy: mean(&|(logit, success)| entropy(f64::from(value_of(*logit)), *success)),
         base: mean(&|(_, success)| entropy(achieved, *success)),
     })
 }
 
-/// Q of the action that the cross-entropy method finds, over the highest Q of `samples` uniform draws and that action:
+/// Q (as its sigmoid) of the action that the cross-entropy method finds, over the highest Q of `samples` uniform draws and that action:
 /// the mean over states. 1 when no draw is better.
 ///
 /// # Errors
@@ -99,18 +99,19 @@ pub fn share_of_dense_search(
     let images = images_value(images, decider.size, decider.channels)?;
     let encoded = decider.q.encode(&images, &states_value(states)?, false)?;
     let seeds: Vec<Seed> = (0..states.len() as u64).map(|i| seed.derive("search", i)).collect();
-    let found = choose(decider.q, &encoded, (decider.space, decider.cem), &seeds)?;
+    let closed: Vec<bool> = states.iter().map(is_closed).collect();
+    let found = choose(decider.q, &encoded, (decider.space, decider.cem), &closed, &seeds)?;
     let mut rng = seed.derive("dense", 0).rng();
-    let end = |gripper| Action { gripper, terminate: true, ..Action::default() };
-    let mut actions = vec![end(GripperCommand::Close), end(GripperCommand::Open)];
+    let mut actions = vec![Action { terminate: true, ..Action::default() }];
     while actions.len() < samples {
         actions.push(decider.space.effective(&decider.space.random(&mut rng), false));
     }
     let features: Vec<ActionFeatures> = actions.iter().map(|action| decider.space.features(action)).collect();
     let dense = score_all(decider.q, &encoded, &features)?;
-    let shares = found.iter().zip(dense).map(|(choice, logits)| {
-        let best = logits.into_iter().fold(choice.logit, f32::max);
-        f64::from(choice.value() / sigmoid(best).max(1e-9))
+    let shares = found.iter().zip(dense).zip(closed).map(|((choice, logits), closed)| {
+        // The first of the dense actions ends the episode.
+        let best = logits.into_iter().skip(usize::from(!closed)).fold(choice.logit, f32::max);
+        f64::from(sigmoid(choice.logit) / sigmoid(best).max(1e-9))
     });
     Ok(shares.sum::<f64>() / states.len() as f64)
 }

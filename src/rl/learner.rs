@@ -2,11 +2,12 @@
 //! from labelled ones.
 
 use super::action::{ActionFeatures, ActionSpace};
-use super::bellman::{bellman_target, choose, logits_of, sigmoid};
+use super::bellman::{bellman_target, choose, logits_of, share_of, value_of};
 use super::config::QtOptConfig;
 use super::error::RlError;
-use super::network::{QFunction, STATE_LEN, build, images_value, shifted_images_value, states_value};
+use super::network::{QFunction, STATE_LEN, build, images_value, is_closed, shifted_images_value, states_value};
 use super::policy::Decider;
+use super::privileged::{Privileged, TOLD};
 use super::replay::{ENDED, Record};
 use crate::contract::{Rng, Seed};
 use crate::gan::state::{from_file, to_bytes};
@@ -29,6 +30,8 @@ pub struct Sample<'a> {
 pub struct StepFigures {
     /// Mean cross-entropy of Q with its targets.
     pub loss: f64,
+    /// Mean squared error of the auxiliary task; NaN without.
+    pub auxiliary: f64,
     /// Mean distance of Q from its targets.
     pub td_error: f64,
     /// Mean Q and mean target.
@@ -38,9 +41,10 @@ pub struct StepFigures {
 }
 
 impl StepFigures {
-    pub fn named(&self) -> [(&'static str, f64); 5] {
+    pub fn named(&self) -> [(&'static str, f64); 6] {
         [
             ("loss/cross_entropy", self.loss),
+            ("loss/auxiliary", self.auxiliary),
             ("loss/td_error", self.td_error),
             ("q/mean", self.q),
             ("q/target", self.target),
@@ -126,15 +130,16 @@ impl QLearner {
             let states = states_value(&states)?;
             let seeds: Vec<Seed> = going_on.iter().map(|(index, _)| seed.derive("search", *index as u64)).collect();
             let first = self.averaged.encode(&images, &states, false)?;
-            let choices = choose(self.averaged.as_ref(), &first, (&self.space, &self.config.cem), &seeds)?;
+            let closed: Vec<bool> = going_on.iter().map(|(_, (_, state))| is_closed(state)).collect();
+            let choices = choose(self.averaged.as_ref(), &first, (&self.space, &self.config.cem), &closed, &seeds)?;
             let actions: Vec<ActionFeatures> =
                 choices.iter().map(|choice| self.space.features(&choice.action)).collect();
             let second = self.older.encode(&images, &states, false)?;
             let others = logits_of(self.older.as_ref(), &second, &actions)?;
             for (((index, _), choice), other) in going_on.iter().zip(&choices).zip(others) {
-                values[*index] = choice.value().min(sigmoid(other));
+                values[*index] = choice.value().min(value_of(other));
                 labels.spread += f64::from(choice.spread);
-                labels.disagreement += f64::from(choice.value() - sigmoid(other));
+                labels.disagreement += f64::from(choice.value() - value_of(other));
             }
             labels.spread /= going_on.len() as f64;
             labels.disagreement /= going_on.len() as f64;
@@ -170,9 +175,20 @@ impl QLearner {
         let images = shifted_images_value(&images, &shifts, self.config.size, self.config.channels)?;
         let encoded = self.q.encode(&images, &states_value(&states)?, true)?;
         let logits = self.q.logits(&encoded, &actions, true)?;
-        let target = Tensor::from_slice(targets, targets.len(), &Device::Cpu)?;
+        let shares: Vec<f32> = targets.iter().map(|&target| share_of(target)).collect();
+        let target = Tensor::from_slice(&shares, shares.len(), &Device::Cpu)?;
         let loss = sigmoid_cross_entropy(&logits, &target)?;
-        let gradients = crate::nn::backward(&loss)?;
+        let mut whole = loss.clone();
+        let mut auxiliary = f64::NAN;
+        if self.config.auxiliary_weight > 0.0 {
+            let told = samples.iter().map(|sample| sample.record.privileged.told());
+            if let (Some(told), Some(said)) = (Lesson::new(told), self.q.tell(&encoded)?) {
+                let error = told.error(&said)?;
+                auxiliary = f64::from(error.to_scalar::<f32>()?);
+                whole = (whole + (error * self.config.auxiliary_weight)?)?;
+            }
+        }
+        let gradients = crate::nn::backward(&whole)?;
         let report = self.adam.step(&gradients, rate * self.config.learning_rate)?;
         self.averaged.store().follow(self.q.store(), self.config.target_rate)?;
         self.steps += 1;
@@ -180,11 +196,12 @@ impl QLearner {
             self.older.store().copy_from(self.waiting.store())?;
             self.waiting.store().copy_from(self.averaged.store())?;
         }
-        let values: Vec<f64> = logits.to_vec1::<f32>()?.into_iter().map(|logit| f64::from(sigmoid(logit))).collect();
+        let values: Vec<f64> = logits.to_vec1::<f32>()?.into_iter().map(|logit| f64::from(value_of(logit))).collect();
         let count = values.len().max(1) as f64;
         let apart = values.iter().zip(targets).map(|(q, target)| (q - f64::from(*target)).abs());
         Ok(StepFigures {
             loss: f64::from(loss.to_scalar::<f32>()?),
+            auxiliary,
             td_error: apart.sum::<f64>() / count,
             q: values.iter().sum::<f64>() / count,
             target: targets.iter().map(|&target| f64::from(target)).sum::<f64>() / count,
@@ -224,6 +241,32 @@ impl QLearner {
         self.adam.load_state(&from_file(group_of(checkpoint, ADAM)?)?)?;
         self.steps = steps;
         Ok(())
+    }
+}
+
+/// What a batch's encodings should tell, `[n, TOLD]`, and how much each number counts: nothing where nobody knows.
+struct Lesson {
+    numbers: Vec<f32>,
+    weights: Vec<f32>,
+}
+
+impl Lesson {
+    /// None when nothing is known of any state.
+    fn new(states: impl Iterator<Item = Option<[f32; TOLD]>>) -> Option<Self> {
+        let (mut numbers, mut weights, mut known) = (Vec::new(), Vec::new(), 0.0_f32);
+        for state in states {
+            numbers.extend(state.unwrap_or([0.0; TOLD]));
+            weights.extend(if state.is_some() { Privileged::weights() } else { [0.0; TOLD] });
+            known += if state.is_some() { 1.0 } else { 0.0 };
+        }
+        weights.iter_mut().for_each(|weight| *weight /= known.max(1.0));
+        (known > 0.0).then_some(Self { numbers, weights })
+    }
+
+    /// The weighted sum of squared differences: the mean over the map plus the mean over the pose.
+    fn error(&self, said: &Tensor) -> candle_core::Result<Tensor> {
+        let tensor = |values: &[f32]| Tensor::from_slice(values, said.dims(), said.device());
+        (said - tensor(&self.numbers)?)?.sqr()?.mul(&tensor(&self.weights)?)?.sum_all()
     }
 }
 

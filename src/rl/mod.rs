@@ -15,6 +15,7 @@ pub mod learner;
 pub mod load;
 pub mod network;
 pub mod policy;
+pub mod privileged;
 pub mod replay;
 pub mod train;
 

@@ -30,7 +30,8 @@ impl Decider<'_> {
         let states: Vec<_> = gripper.iter().map(state_features).collect();
         let images = images_value(images, self.size, self.channels)?;
         let encoded = self.q.encode(&images, &states_value(&states)?, false)?;
-        choose(self.q, &encoded, (self.space, self.cem), seeds)
+        let closed: Vec<bool> = gripper.iter().map(|gripper| gripper.closed).collect();
+        choose(self.q, &encoded, (self.space, self.cem), &closed, seeds)
     }
 }
 

@@ -6,9 +6,10 @@
 //!
 //! In: whole episodes. Out: transitions by number; files in a folder.
 
-use super::action::ActionFeatures;
+use super::action::{ActionFeatures, CLOSE};
 use super::error::RlError;
-use super::network::STATE_LEN;
+use super::network::{STATE_LEN, is_closed};
+use super::privileged::Privileged;
 use crate::contract::Rng;
 use crate::run::atomic::{AtomicFile, create_folder, read_capped, sha256_hex};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,16 @@ pub struct Record {
     pub reward: f32,
     /// [`GOES_ON`], [`ENDED`] or [`RAN_OUT`].
     pub ending: f32,
+    /// What the simulator knows of the state.
+    pub privileged: Privileged,
+}
+
+impl Record {
+    /// The step closed open fingers, and the episode went on.
+    fn closes(&self) -> bool {
+        let close = self.action[CLOSE] > 0.0 && !is_closed(&self.state);
+        close && self.ending == GOES_ON
+    }
 }
 
 /// Another step follows.
@@ -75,8 +86,9 @@ pub struct Replay {
     segments: VecDeque<Arc<Segment>>,
     /// Number of the first segment that is kept.
     first: u64,
-    /// Numbers of the transitions that end episodes.
+    /// Numbers of the transitions that end episodes, and of those that close open fingers.
     terminals: VecDeque<u64>,
+    closings: VecDeque<u64>,
     episodes: u64,
 }
 
@@ -93,6 +105,7 @@ impl Replay {
             segments: VecDeque::new(),
             first: 0,
             terminals: VecDeque::new(),
+            closings: VecDeque::new(),
             episodes: 0,
         }
     }
@@ -136,8 +149,10 @@ impl Replay {
                     self.segments.pop_front();
                     self.first += 1;
                     let first = self.first();
-                    while self.terminals.front().is_some_and(|&number| number < first) {
-                        self.terminals.pop_front();
+                    for numbers in [&mut self.terminals, &mut self.closings] {
+                        while numbers.front().is_some_and(|&number| number < first) {
+                            numbers.pop_front();
+                        }
                     }
                 }
                 let images = Vec::with_capacity(self.segment * self.image_bytes);
@@ -146,6 +161,9 @@ impl Replay {
             }
             if transition.record.ending == ENDED {
                 self.terminals.push_back(self.end());
+            }
+            if transition.record.closes() {
+                self.closings.push_back(self.end());
             }
             if let Some(segment) = self.segments.back_mut() {
                 let segment = Arc::make_mut(segment);
@@ -171,14 +189,19 @@ impl Replay {
     }
 
     /// The number of a transition to learn from: one by which the policy ended an episode with probability
-    /// `terminal_share`, else any. The choice does not look at what came of it, so that frequencies of success stay true.
-    /// None when there is none.
-    pub fn draw(&self, terminal_share: f32, rng: &mut Rng) -> Option<u64> {
+    /// `terminal_share`, one that closed open fingers with probability `closing_share`, else any. The choice does not look
+    /// at what came of it, so that frequencies of success stay true. None when there is none.
+    pub fn draw(&self, (terminal_share, closing_share): (f32, f32), rng: &mut Rng) -> Option<u64> {
         if self.is_empty() {
             return None;
         }
-        if !self.terminals.is_empty() && rng.chance(terminal_share) {
-            return self.terminals.get(rng.below(self.terminals.len())).copied();
+        let of = |numbers: &VecDeque<u64>, rng: &mut Rng| numbers.get(rng.below(numbers.len())).copied();
+        let kind = rng.f32();
+        if kind < terminal_share && !self.terminals.is_empty() {
+            return of(&self.terminals, rng);
+        }
+        if kind >= 1.0 - closing_share && !self.closings.is_empty() {
+            return of(&self.closings, rng);
         }
         // Of an episode's steps at most one is unusable.
         let any = |rng: &mut Rng| self.first() + rng.below(self.len()) as u64;
@@ -233,7 +256,7 @@ impl Replay {
     /// A file that is missing or damaged.
     pub fn load(&mut self, folder: &Path, state: &ReplayState) -> Result<(), RlError> {
         let mut segments = VecDeque::new();
-        let mut terminals = VecDeque::new();
+        let (mut terminals, mut closings) = (VecDeque::new(), VecDeque::new());
         for (index, (length, sum)) in state.segments.iter().enumerate() {
             let number = state.first + index as u64;
             let length = usize::try_from(*length).unwrap_or(usize::MAX);
@@ -261,13 +284,17 @@ impl Replay {
             );
             segment.images.extend_from_slice(&bytes[images_at..]);
             for (within, record) in segment.records.iter().enumerate() {
+                let number = number * self.segment as u64 + within as u64;
                 if record.ending == ENDED {
-                    terminals.push_back(number * self.segment as u64 + within as u64);
+                    terminals.push_back(number);
+                }
+                if record.closes() {
+                    closings.push_back(number);
                 }
             }
             segments.push_back(Arc::new(segment));
         }
-        (self.segments, self.terminals) = (segments, terminals);
+        (self.segments, self.terminals, self.closings) = (segments, terminals, closings);
         (self.first, self.episodes) = (state.first, state.episodes);
         Ok(())
     }
@@ -314,6 +341,7 @@ mod tests {
                     action: [0.5; 8],
                     reward: if step + 1 == length { 1.0 } else { -0.05 },
                     ending: if step + 1 == length { ENDED } else { GOES_ON },
+                    privileged: Privileged::UNKNOWN,
                 },
             })
             .collect()
@@ -343,16 +371,16 @@ mod tests {
         let mut rng = Seed(5).rng();
         let mut counts = std::collections::BTreeMap::new();
         for _ in 0..35_000 {
-            *counts.entry(replay.draw(0.0, &mut rng).unwrap()).or_insert(0) += 1;
+            *counts.entry(replay.draw((0.0, 0.0), &mut rng).unwrap()).or_insert(0) += 1;
         }
         assert_eq!(counts.len(), 35);
         assert!(counts.values().all(|&count| (850..1150).contains(&count)), "{counts:?}");
         let ends = (0..1000).filter(|_| {
-            let number = replay.draw(1.0, &mut rng).unwrap();
+            let number = replay.draw((1.0, 0.0), &mut rng).unwrap();
             replay.get(number).unwrap().1.ending == ENDED
         });
         assert_eq!(ends.count(), 1000);
-        assert!(Replay::new("empty", 3, 10, 40).draw(0.5, &mut rng).is_none());
+        assert!(Replay::new("empty", 3, 10, 40).draw((0.5, 0.0), &mut rng).is_none());
     }
 
     #[test]
@@ -362,11 +390,11 @@ mod tests {
         last[1].record.ending = RAN_OUT;
         replay.push(&last);
         let mut rng = Seed(5).rng();
-        assert!((0..100).all(|_| replay.draw(0.5, &mut rng) == Some(0)));
+        assert!((0..100).all(|_| replay.draw((0.5, 0.0), &mut rng) == Some(0)));
         assert_eq!(replay.get(1).unwrap().0, [1, 1, 7]);
         let mut nothing = Replay::new("test", 3, 10, 40);
         nothing.push(&last[1..]);
-        assert!(nothing.draw(0.5, &mut rng).is_none());
+        assert!(nothing.draw((0.5, 0.0), &mut rng).is_none());
     }
 
     #[test]
@@ -382,7 +410,7 @@ mod tests {
         assert!((replay.first()..replay.end()).all(|number| back.get(number) == replay.get(number)));
         let draws = |replay: &Replay| {
             let mut rng = Seed(9).rng();
-            (0..50).map(|_| replay.draw(0.4, &mut rng)).collect::<Vec<_>>()
+            (0..50).map(|_| replay.draw((0.4, 0.2), &mut rng)).collect::<Vec<_>>()
         };
         assert_eq!(draws(&back), draws(&replay));
         // The earlier checkpoint still has its files, until it is forgotten.

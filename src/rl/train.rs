@@ -532,17 +532,16 @@ impl Trainer {
         let seed = Seed(self.settings.seed).derive("labels", self.label_blocks);
         self.label_blocks += 1;
         let mut rng = seed.derive("draw", 0).rng();
-        // On-policy data counts by its amount until there is enough of it.
+        // The policy's own transitions count for more than the script's: they show where Q is wrong.
         let (off, on) = (self.off_policy.len() as f32, self.on_policy.len() as f32);
-        let share =
-            if on <= 0.0 { 0.0 } else { (on / (on + off)).max(config.on_policy_share * (on / off.max(1.0)).min(1.0)) };
-        let share = if off <= 0.0 { 1.0 } else { share.min(config.on_policy_share.max(on / (on + off))) };
+        let weighted = config.on_policy_weight * on / (config.on_policy_weight * on + off).max(1.0);
+        let share = weighted.min(config.on_policy_share).max(on / (on + off).max(1.0));
         let mut drawn = Vec::with_capacity(config.label_block);
         let mut samples = Vec::with_capacity(config.label_block);
         while drawn.len() < config.label_block {
             let on_policy = rng.chance(share);
             let replay = if on_policy { &self.on_policy } else { &self.off_policy };
-            let Some(number) = replay.draw(config.terminal_share, &mut rng) else { break };
+            let Some(number) = replay.draw((config.terminal_share, config.closing_share), &mut rng) else { break };
             let Some((image, record)) = replay.get(number) else { break };
             let ended = record.ending == ENDED;
             let next = replay.get(number + 1).filter(|_| !ended).map(|(image, record)| (image, record.state));

@@ -38,7 +38,9 @@ impl Table {
             }
             images.extend(image);
         }
-        View { images, gripper: vec![GripperState::default(); self.places.len()] }
+        // Only a closed hand may end an attempt.
+        let hand = GripperState { closed: true, ..GripperState::default() };
+        View { images, gripper: vec![hand; self.places.len()], privileged: Vec::new() }
     }
 }
 
@@ -108,7 +110,6 @@ fn settings(steps: u64) -> Settings {
     qtopt.size = SIZE;
     qtopt.network.filters = vec![12, 16];
     qtopt.network.strides = vec![2, 1];
-    (qtopt.network.detectors, qtopt.network.coarse) = (24, 8);
     qtopt.shift = 1;
     (qtopt.network.features, qtopt.network.embedding) = (48, 24);
     (qtopt.network.merged, qtopt.network.hidden) = (64, 32);

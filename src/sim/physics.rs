@@ -167,6 +167,16 @@ impl Physics {
         self.world.intersect_shape(to_rapier(pose), &shape, filter).next().is_none()
     }
 
+    /// World z of the highest object surface straight below a point.
+    pub fn height_of_objects(&self, above: Vec3) -> Option<f32> {
+        let ray = rapier3d::prelude::Ray::new(above, -Vec3::Z);
+        let objects = |_: rapier3d::prelude::ColliderHandle, collider: &Collider| {
+            collider.collision_groups().memberships == OBJECT
+        };
+        let filter = QueryFilter::new().predicate(&objects);
+        self.world.cast_ray(&ray, 2.0, true, filter).map(|(_, distance)| above.z - distance)
+    }
+
     /// Whether a box touches no fixed solid of the cell.
     pub fn is_clear_of_cell(&self, half: Vec3, pose: Pose) -> bool {
         let filter = QueryFilter::only_fixed().groups(gripper_groups());

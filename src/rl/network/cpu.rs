@@ -1,18 +1,20 @@
 //! The small Q-function: the image is encoded once, and a candidate action costs three small matrix products.
 //!
-//! Convolutions make features at a quarter of the image's resolution. They go two ways: the highest response of each
-//! detector anywhere in the image (what lies between and around the fingers looks the same wherever the hand is), and a
-//! fully connected layer over a coarser map (where everything is). Both and the gripper's state make `e`. An action's
+//! Convolutions, each with batch normalization (without it, telling a held object from none takes several times as many
+//! steps), make a coarse map. It goes two ways: a fully connected layer (where everything is), and the highest response
+//! of each filter anywhere (what lies between the fingers looks the same wherever the hand is). Both and the gripper's
+//! state make `e`. An action's
 //! embedding `a` meets it by a shift and a scale, `relu(shift(e) + scale(e) * a)`, so that the image decides what the
 //! numbers of an action mean; two layers follow. Displacements enter with their sines and cosines as well: where an object
 //! lies is no linear matter.
 
 use super::{Encoded, QFunction, STATE_LEN, Score};
 use crate::contract::{Action, Seed};
-use crate::nn::layers::{Conv2d, Conv2dConfig, LayerNorm, Linear};
+use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig, LayerNorm, Linear};
 use crate::nn::ops::{self, Activation, Matrix, Value, multiply};
 use crate::nn::{Init, NnError, ParamStore};
 use crate::rl::action::ActionFeatures;
+use crate::rl::privileged::TOLD;
 use candle_core::{Device, Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
 use std::f32::consts::PI;
@@ -24,10 +26,6 @@ pub struct CpuQConfig {
     /// Filters and strides of the convolutions (the first 5x5, the others 3x3).
     pub filters: Vec<usize>,
     pub strides: Vec<usize>,
-    /// Detectors whose highest response counts, wherever it is.
-    pub detectors: usize,
-    /// Filters of the coarse map.
-    pub coarse: usize,
     /// Features of image and state.
     pub features: usize,
     /// Width of an action's embedding and of the layer where it meets the image.
@@ -40,10 +38,8 @@ pub struct CpuQConfig {
 impl Default for CpuQConfig {
     fn default() -> Self {
         Self {
-            filters: vec![32, 32, 48, 64],
-            strides: vec![2, 2, 1, 1],
-            detectors: 128,
-            coarse: 48,
+            filters: vec![32, 48, 48, 64, 64, 64],
+            strides: vec![2, 2, 1, 1, 2, 1],
             features: 256,
             embedding: 64,
             merged: 256,
@@ -54,7 +50,7 @@ impl Default for CpuQConfig {
 
 impl CpuQConfig {
     pub(in crate::rl) fn validate(&self, size: usize) -> std::result::Result<(), String> {
-        let sides = [self.detectors, self.coarse, self.features, self.embedding, self.merged, self.hidden];
+        let sides = [self.features, self.embedding, self.merged, self.hidden];
         let convs = self.filters.len() == self.strides.len()
             && (1..=12).contains(&self.filters.len())
             && self.filters.iter().all(|f| (1..=2048).contains(f))
@@ -94,9 +90,7 @@ fn expand(action: &ActionFeatures) -> [f32; EXPANDED] {
 /// See the file's head.
 pub struct CpuQ {
     store: ParamStore,
-    convs: Vec<Conv2d>,
-    detect: Conv2d,
-    coarse: Conv2d,
+    convs: Vec<(Conv2d, BatchNorm)>,
     anywhere: Linear,
     image: Linear,
     state: Linear,
@@ -107,6 +101,8 @@ pub struct CpuQ {
     action: Linear,
     hidden: Linear,
     value: Linear,
+    /// What the features tell of the state around the hand: only ever trained, never part of Q.
+    told: Linear,
 }
 
 impl CpuQ {
@@ -124,20 +120,20 @@ impl CpuQ {
         let mut inputs = channels;
         for (index, (&filters, &stride)) in config.filters.iter().zip(&config.strides).enumerate() {
             let kernel = if index == 0 { 5 } else { 3 };
-            let conv = Conv2dConfig::new(inputs, filters, kernel).stride(stride).activation(Activation::Relu).init(HE);
-            convs.push(Conv2d::new(store.root().sub(format!("conv{index}")), conv)?);
+            let conv = Conv2dConfig::new(inputs, filters, kernel).stride(stride).without_bias().init(HE);
+            convs.push((
+                Conv2d::new(store.root().sub(format!("conv{index}")), conv)?,
+                BatchNorm::new(store.root().sub(format!("conv{index}_norm")), filters)?,
+            ));
             inputs = filters;
         }
-        let relu = |i, o, kernel| Conv2dConfig::new(i, o, kernel).activation(Activation::Relu).init(HE);
-        let detect = Conv2d::new(store.root().sub("detect"), relu(inputs, config.detectors, 1))?;
-        let coarse = Conv2d::new(store.root().sub("coarse"), relu(inputs, config.coarse, 3))?;
-        let side = config.encoded_side(size) / 2;
+        let side = config.encoded_side(size);
         let mut linear = |name: &str, sizes: [usize; 2], activation, weight, bias| {
             Linear::with_init(store.root().sub(name), sizes, activation, [weight, bias])
         };
         let (none, zero) = (Activation::None, Init::Zeros);
-        let anywhere = linear("anywhere", [config.detectors, config.features], none, PLAIN, zero)?;
-        let image = linear("image", [config.coarse * side * side, config.features], none, PLAIN, zero)?;
+        let anywhere = linear("anywhere", [inputs, config.features], none, PLAIN, zero)?;
+        let image = linear("image", [inputs * side * side, config.features], none, PLAIN, zero)?;
         let state = linear("state", [STATE_LEN, config.features], none, PLAIN, zero)?;
         let shift = linear("shift", [config.features, config.merged], none, PLAIN, zero)?;
         // The action counts from the beginning, and the image may turn its signs.
@@ -146,24 +142,10 @@ impl CpuQ {
         let action = linear("action", [config.embedding, config.merged], none, HE, zero)?;
         let hidden = linear("hidden", [config.merged, config.hidden], Activation::Relu, HE, zero)?;
         // Grasps are rare: Q begins near the script's success, not at one half.
-        let value = linear("value", [config.hidden, 1], none, Init::PYTORCH, Init::Constant(-2.0))?;
+        let value = linear("value", [config.hidden, 1], none, Init::PYTORCH, Init::Constant(-1.0))?;
+        let told = linear("told", [config.features, TOLD], none, PLAIN, zero)?;
         let norm = LayerNorm::new(store.root().sub("norm"), config.features)?;
-        Ok(Self {
-            store,
-            convs,
-            detect,
-            coarse,
-            anywhere,
-            image,
-            state,
-            norm,
-            shift,
-            scale,
-            embed,
-            action,
-            hidden,
-            value,
-        })
+        Ok(Self { store, convs, anywhere, image, state, norm, shift, scale, embed, action, hidden, value, told })
     }
 }
 
@@ -172,24 +154,23 @@ impl QFunction for CpuQ {
         &self.store
     }
 
-    fn encode(&self, images: &Value, states: &Value, _train: bool) -> Result<Encoded> {
+    fn encode(&self, images: &Value, states: &Value, train: bool) -> Result<Encoded> {
         let mut x = images.clone();
-        for conv in &self.convs {
-            x = conv.forward(&x)?;
+        for (conv, norm) in &self.convs {
+            x = norm.forward(&conv.forward(&x)?, Activation::Relu, train)?;
         }
         let [_, _, h, w] = x.dims4()?;
-        let highest = ops::max_pool(&self.detect.forward(&x)?, [h, w], [1, 1])?;
-        let coarse = self.coarse.forward(&ops::max_pool(&x, [2, 2], [2, 2])?)?;
+        let highest = ops::max_pool(&x, [h, w], [1, 1])?;
         let seen =
-            ops::add(&self.image.forward(&ops::flatten(&coarse)?)?, &self.anywhere.forward(&ops::flatten(&highest)?)?)?;
+            ops::add(&self.image.forward(&ops::flatten(&x)?)?, &self.anywhere.forward(&ops::flatten(&highest)?)?)?;
         let joined = ops::add(&seen, &self.state.forward(states)?)?;
         let features = self.norm.forward(&joined, Activation::Relu)?;
-        let parts = vec![self.shift.forward(&features)?, self.scale.forward(&features)?];
+        let parts = vec![self.shift.forward(&features)?, self.scale.forward(&features)?, features];
         Ok(Encoded { parts, count: images.shape()[0] })
     }
 
     fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], _train: bool) -> Result<Tensor> {
-        let [shift, scale] = &encoded.parts[..] else { bail!("encoded by another network") };
+        let [shift, scale, _] = &encoded.parts[..] else { bail!("encoded by another network") };
         if actions.len() != encoded.count {
             // Many actions an image are scored without gradients, by the scorer.
             bail!("{} actions for {} images; give one for each", actions.len(), encoded.count)
@@ -201,8 +182,13 @@ impl QFunction for CpuQ {
         self.value.forward(&self.hidden.forward(&met)?)?.to_tensor()?.flatten_all()
     }
 
+    fn tell(&self, encoded: &Encoded) -> Result<Option<Tensor>> {
+        let [_, _, features] = &encoded.parts[..] else { bail!("encoded by another network") };
+        Ok(Some(self.told.forward(features)?.to_tensor()?))
+    }
+
     fn scorer(&self, encoded: &Encoded) -> Result<Option<Box<dyn Score>>> {
-        let [shift, scale] = &encoded.parts[..] else { bail!("encoded by another network") };
+        let [shift, scale, _] = &encoded.parts[..] else { bail!("encoded by another network") };
         let floats = |value: &Value| -> Result<Vec<f32>> { value.detach()?.to_tensor()?.flatten_all()?.to_vec1() };
         Ok(Some(Box::new(Scorer {
             shift: floats(shift)?,
@@ -313,11 +299,16 @@ mod tests {
     #[test]
     fn parameters_are_those_counted_by_hand() -> anyhow::Result<()> {
         let q = CpuQ::new(64, 6, &CpuQConfig::default(), Seed(3), &Device::Cpu)?;
-        let convs = (6 * 25 * 32 + 32) + (32 * 9 * 32 + 32) + (32 * 9 * 48 + 48) + (48 * 9 * 64 + 64);
-        let ways = (64 * 128 + 128) + (64 * 9 * 48 + 48);
-        let encoder = (48 * 8 * 8 * 256 + 256) + (128 * 256 + 256) + (2 * 256 + 256) + 2 * 256;
-        let head = 2 * (256 * 256 + 256) + (24 * 64 + 64) + (64 * 256 + 256) + (256 * 128 + 128) + (128 + 1);
-        assert_eq!(q.store().parameter_count(), convs + ways + encoder + head);
+        let convs = 6 * 25 * 32 + 32 * 9 * 48 + 48 * 9 * 48 + 48 * 9 * 64 + 2 * (64 * 9 * 64);
+        let norms = 2 * (32 + 48 + 48 + 64 + 64 + 64);
+        let encoder = (64 * 8 * 8 * 256 + 256) + (64 * 256 + 256) + (2 * 256 + 256) + 2 * 256;
+        let head = 2 * (256 * 256 + 256)
+            + (24 * 64 + 64)
+            + (64 * 256 + 256)
+            + (256 * 128 + 128)
+            + (128 + 1)
+            + (256 * 101 + 101);
+        assert_eq!(q.store().parameter_count(), convs + norms + encoder + head);
         Ok(())
     }
 }

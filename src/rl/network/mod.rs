@@ -25,6 +25,11 @@ pub fn state_features(gripper: &GripperState) -> [f32; STATE_LEN] {
     [f32::from(u8::from(gripper.closed)), gripper.height_m * 10.0]
 }
 
+/// Whether a state is one with closed fingers.
+pub fn is_closed(state: &[f32; STATE_LEN]) -> bool {
+    state[0] > 0.5
+}
+
 /// What a network has made of images and states, to be joined with actions.
 pub struct Encoded {
     parts: Vec<Value>,
@@ -63,6 +68,13 @@ pub trait QFunction: Send + Sync {
     /// # Errors
     /// A number of actions that is no multiple of the images.
     fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], train: bool) -> Result<Tensor>;
+
+    /// What the encoder has to tell of [`Privileged`](super::privileged::Privileged), `[n, TOLD]`; none where the network
+    /// has no such output.
+    ///
+    /// # Errors
+    /// Encoded by another network.
+    fn tell(&self, encoded: &Encoded) -> Result<Option<Tensor>>;
 
     /// A scorer that needs no tensor library, where the network has one; else its actions are scored all together by
     /// [`Self::logits`].

@@ -252,6 +252,10 @@ impl QFunction for PaperQ {
         self.value.forward(&y)?.to_tensor()?.flatten_all()
     }
 
+    fn tell(&self, _encoded: &Encoded) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
     fn scorer(&self, _: &Encoded) -> Result<Option<Box<dyn Score>>> {
         Ok(None)
     }

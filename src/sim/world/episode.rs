@@ -58,14 +58,15 @@ impl GraspWorld {
         let Some(gripper) = &mut self.gripper else { return };
         let here = gripper.station(&self.physics);
         let closed = gripper.closed();
+        // A policy that ends the episode has said that everything is as it wants it to be.
         match action.gripper {
+            _ if action.terminate => {}
             GripperCommand::Keep => {}
             GripperCommand::Close => gripper.command(true),
             GripperCommand::Open => gripper.command(false),
         }
         let still = closed == gripper.closed();
-        // A policy that ends the episode has said that it is where it wants to be.
-        let goal = if action.terminate { Station { position: here.position, ..here } } else { goal };
+        let goal = if action.terminate { here } else { goal };
         gripper.go(here, goal);
         let free = still && self.way_is_free();
         self.phase = Phase::Moving { ticks: 0, judge: action.terminate || last, free };

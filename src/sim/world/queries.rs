@@ -61,6 +61,19 @@ impl GraspWorld {
         corners.iter().map(|&corner| pose.transform_point(corner).z).fold(f32::NEG_INFINITY, f32::max)
     }
 
+    /// Height of the objects' surface above the bin floor at places given in the gripper's frame (x along the closing
+    /// direction), metres; 0 where there is no object.
+    pub fn object_heights(&self, places: &[glam::Vec2]) -> Vec<f32> {
+        let floor = self.cell.bins.first().map_or(0.0, |bin| bin.position.z);
+        let pose = self.gripper_pose();
+        let (middle, turn) = (pose.translation, Quat::from_rotation_z(self.gripper_yaw()));
+        let height = |place: &glam::Vec2| {
+            let above = (middle + turn * place.extend(0.0)).with_z(floor + 0.5);
+            self.physics.height_of_objects(above).map_or(0.0, |z| (z - floor).max(0.0))
+        };
+        places.iter().map(height).collect()
+    }
+
     /// Whether a box (half extents, centre, rotation) touches neither the cell nor any object but `ignored`.
     pub fn is_free(&self, half: Vec3, centre: Vec3, rotation: Quat, ignored: Option<usize>) -> bool {
         self.physics.is_free(half, Pose::new(centre, rotation), ignored)
