@@ -1,6 +1,6 @@
 //! `bingrasp bench`: figures of this machine, with the adapter and thread count beside them.
 
-use super::{bench_train, common, output};
+use super::{bench_qtopt, bench_train, common, output};
 use crate::contract::{Domain, Seed};
 use crate::env::{EnvConfig, GraspEnv, Rollout};
 use crate::objects::{ObjectSet, Split};
@@ -32,6 +32,9 @@ enum What {
     /// One training step of a network: forward, backward and Adam
     #[command(after_help = "Example: bingrasp bench train-step --network unet7 --json")]
     TrainStep(bench_train::BenchTrainArgs),
+    /// QT-Opt's parts: updates with their targets, decisions, attempts
+    #[command(after_help = "Example: bingrasp bench qtopt --json")]
+    Qtopt(bench_qtopt::Args),
     /// Frames a second of the viewer's window, playing, with four panels shown, and how soon the first picture came
     #[cfg(feature = "viewer")]
     #[command(after_help = "Example: xvfb-run bingrasp bench viewer --json")]
@@ -127,6 +130,7 @@ pub fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
         What::Episodes(args) => episodes(args)?,
         What::Soak(args) => return soak_bench(args),
         What::TrainStep(args) => bench_train::run(args)?,
+        What::Qtopt(args) => bench_qtopt::run(args)?,
         #[cfg(feature = "viewer")]
         What::Viewer(args) => return super::bench_viewer::run(args),
     }

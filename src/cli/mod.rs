@@ -3,6 +3,7 @@
 //! Exit codes: 0 success, 1 failure, 2 wrong usage.
 
 mod bench;
+mod bench_qtopt;
 mod bench_train;
 #[cfg(feature = "viewer")]
 mod bench_viewer;

@@ -108,7 +108,13 @@ pub fn play(
                 continue;
             };
             let gripper = view.gripper[index];
-            let begun = current.attempt.transitions.len() >= current.script_steps;
+            let taken = current.attempt.transitions.len();
+            let gives_up = |choice: &Choice| choice.action.terminate && choice.value() < exploration.give_up;
+            let noisy_one = current.attempt.conduct == Conduct::Noisy;
+            if noisy_one && choices[index].as_ref().is_some_and(gives_up) && current.rng.chance(0.5) {
+                current.script_steps = taken + 1 + current.rng.below(exploration.jump_steps.max(1));
+            }
+            let begun = taken >= current.script_steps;
             let action = match (current.attempt.conduct, choices[index].as_ref().filter(|_| begun)) {
                 (Conduct::Scripted, _) | (_, None) => {
                     script_noise(&arena.scripted(index), gripper.closed, &space, exploration, &mut current.rng)

@@ -58,6 +58,9 @@ pub struct ExplorationConfig {
     /// made before it finds its own way there (Uchendu et al., 2023).
     pub jump_start: f32,
     pub jump_steps: usize,
+    /// Where a policy would give a noisy attempt up (end it at a value below this), the script goes on in its place as often
+    /// as not: a policy that does not grasp well yet rightly thinks nothing worth its steps, and would learn nothing more.
+    pub give_up: f32,
     /// Share of a noisy attempt's steps that are uniformly random.
     pub random: f32,
     /// Share that is moved aside, by this deviation (of the largest step).
@@ -81,6 +84,7 @@ impl Default for ExplorationConfig {
             greedy: 0.3,
             jump_start: 0.6,
             jump_steps: 6,
+            give_up: 0.1,
             random: 0.05,
             moved: 0.3,
             deviation: 0.25,
@@ -240,7 +244,10 @@ impl QtOptConfig {
             return bad("a segment must have 16 to 1000000 transitions, and the replay at most 1 TB");
         }
         let rounds = (1..=100_000).contains(&self.attempts_per_round) && self.steps_per_round >= 1;
-        if !rounds || e.first_attempts > 10_000_000 || !(e.deviation >= 0.0 && e.deviation.is_finite()) {
+        if !rounds
+            || e.first_attempts > 10_000_000
+            || !(e.deviation >= 0.0 && e.deviation.is_finite() && e.give_up.is_finite())
+        {
             return bad("a round takes 1 to 100000 attempts and at least one step, and the noise must be finite");
         }
         self.cem.validate()?;

@@ -110,6 +110,7 @@ fn settings(steps: u64) -> Settings {
     qtopt.size = SIZE;
     qtopt.network.filters = vec![12, 16];
     qtopt.network.strides = vec![2, 1];
+    (qtopt.network.look_after, qtopt.network.look_filters) = (2, 16);
     qtopt.shift = 1;
     (qtopt.network.features, qtopt.network.embedding) = (48, 24);
     (qtopt.network.merged, qtopt.network.hidden) = (64, 32);

@@ -228,7 +228,7 @@ fn defaults(preset: Preset) -> Settings {
     Settings {
         learner: LEARNER.into(),
         seed: 0,
-        checkpoint_every: 25,
+        checkpoint_every: 12,
         picture_every: 10,
         limits: Limits { steps: None, minutes: None },
         space: action_space(&CellDescription::default()),

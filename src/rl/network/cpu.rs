@@ -2,8 +2,8 @@
 //!
 //! Convolutions, each with batch normalization (without it, telling a held object from none takes several times as many
 //! steps), make a coarse map. It goes two ways: a fully connected layer (where everything is), and the highest response
-//! of each filter anywhere (what lies between the fingers looks the same wherever the hand is). Both and the gripper's
-//! state make `e`. An action's
+//! of each filter anywhere. A third way looks at a finer map where some heads of attention point to, at the hand above
+//! all: what lies between the fingers looks the same wherever the hand is. All and the gripper's state make `e`. An action's
 //! embedding `a` meets it by a shift and a scale, `relu(shift(e) + scale(e) * a)`, so that the image decides what the
 //! numbers of an action mean; two layers follow. Displacements enter with their sines and cosines as well: where an object
 //! lies is no linear matter.
@@ -26,6 +26,10 @@ pub struct CpuQConfig {
     /// Filters and strides of the convolutions (the first 5x5, the others 3x3).
     pub filters: Vec<usize>,
     pub strides: Vec<usize>,
+    /// After so many convolutions the heads of attention look at the map, through this many filters of their own.
+    pub look_after: usize,
+    pub look_filters: usize,
+    pub heads: usize,
     /// Features of image and state.
     pub features: usize,
     /// Width of an action's embedding and of the layer where it meets the image.
@@ -40,6 +44,9 @@ impl Default for CpuQConfig {
         Self {
             filters: vec![32, 48, 48, 64, 64, 64],
             strides: vec![2, 2, 1, 1, 2, 1],
+            look_after: 4,
+            look_filters: 64,
+            heads: 4,
             features: 256,
             embedding: 64,
             merged: 256,
@@ -50,6 +57,13 @@ impl Default for CpuQConfig {
 
 impl CpuQConfig {
     pub(in crate::rl) fn validate(&self, size: usize) -> std::result::Result<(), String> {
+        let looks = [self.look_filters, self.heads];
+        if !(1..=self.filters.len()).contains(&self.look_after) || looks.iter().any(|n| !(1..=1024).contains(n)) {
+            return Err(
+                "network: look_after must count some of the convolutions, and look_filters and heads be 1 to 1024"
+                    .into(),
+            );
+        }
         let sides = [self.features, self.embedding, self.merged, self.hidden];
         let convs = self.filters.len() == self.strides.len()
             && (1..=12).contains(&self.filters.len())
@@ -91,6 +105,10 @@ fn expand(action: &ActionFeatures) -> [f32; EXPANDED] {
 pub struct CpuQ {
     store: ParamStore,
     convs: Vec<(Conv2d, BatchNorm)>,
+    look: (Conv2d, BatchNorm),
+    attend: Conv2d,
+    look_after: usize,
+    looked: Linear,
     anywhere: Linear,
     image: Linear,
     state: Linear,
@@ -128,10 +146,19 @@ impl CpuQ {
             inputs = filters;
         }
         let side = config.encoded_side(size);
+        let look_inputs = config.filters[config.look_after.clamp(1, config.filters.len()) - 1];
+        let look_conv = Conv2dConfig::new(look_inputs, config.look_filters, 3).without_bias().init(HE);
+        let look = (
+            Conv2d::new(store.root().sub("look"), look_conv)?,
+            BatchNorm::new(store.root().sub("look_norm"), config.look_filters)?,
+        );
+        let attend = Conv2dConfig::new(config.look_filters, config.heads, 1).init(PLAIN);
+        let attend = Conv2d::new(store.root().sub("attend"), attend)?;
         let mut linear = |name: &str, sizes: [usize; 2], activation, weight, bias| {
             Linear::with_init(store.root().sub(name), sizes, activation, [weight, bias])
         };
         let (none, zero) = (Activation::None, Init::Zeros);
+        let looked = linear("looked", [config.heads * (config.look_filters + 2), config.features], none, PLAIN, zero)?;
         let anywhere = linear("anywhere", [inputs, config.features], none, PLAIN, zero)?;
         let image = linear("image", [inputs * side * side, config.features], none, PLAIN, zero)?;
         let state = linear("state", [STATE_LEN, config.features], none, PLAIN, zero)?;
@@ -145,7 +172,26 @@ impl CpuQ {
         let value = linear("value", [config.hidden, 1], none, Init::PYTORCH, Init::Constant(-1.0))?;
         let told = linear("told", [config.features, TOLD], none, PLAIN, zero)?;
         let norm = LayerNorm::new(store.root().sub("norm"), config.features)?;
-        Ok(Self { store, convs, anywhere, image, state, norm, shift, scale, embed, action, hidden, value, told })
+        let look_after = config.look_after;
+        Ok(Self {
+            store,
+            convs,
+            look,
+            attend,
+            look_after,
+            looked,
+            anywhere,
+            image,
+            state,
+            norm,
+            shift,
+            scale,
+            embed,
+            action,
+            hidden,
+            value,
+            told,
+        })
     }
 }
 
@@ -156,14 +202,21 @@ impl QFunction for CpuQ {
 
     fn encode(&self, images: &Value, states: &Value, train: bool) -> Result<Encoded> {
         let mut x = images.clone();
-        for (conv, norm) in &self.convs {
+        let mut looked = None;
+        for (index, (conv, norm)) in self.convs.iter().enumerate() {
             x = norm.forward(&conv.forward(&x)?, Activation::Relu, train)?;
+            if index + 1 == self.look_after {
+                let (conv, norm) = &self.look;
+                let map = norm.forward(&conv.forward(&x)?, Activation::Relu, train)?;
+                looked = Some(self.looked.forward(&look_at(&map, &self.attend.forward(&map)?)?)?);
+            }
         }
+        let Some(looked) = looked else { bail!("there is no map to look at") };
         let [_, _, h, w] = x.dims4()?;
         let highest = ops::max_pool(&x, [h, w], [1, 1])?;
         let seen =
             ops::add(&self.image.forward(&ops::flatten(&x)?)?, &self.anywhere.forward(&ops::flatten(&highest)?)?)?;
-        let joined = ops::add(&seen, &self.state.forward(states)?)?;
+        let joined = ops::add(&ops::add(&seen, &looked)?, &self.state.forward(states)?)?;
         let features = self.norm.forward(&joined, Activation::Relu)?;
         let parts = vec![self.shift.forward(&features)?, self.scale.forward(&features)?, features];
         Ok(Encoded { parts, count: images.shape()[0] })
@@ -199,6 +252,23 @@ impl QFunction for CpuQ {
             value: Dense::new(&self.value)?,
         })))
     }
+}
+
+/// What each head finds where its attention (a softmax over the map) points to, and where that is:
+/// `[n, heads * (filters + 2)]`.
+fn look_at(map: &Value, attention: &Value) -> Result<Value> {
+    let [n, filters, h, w] = map.dims4()?;
+    let heads = attention.dims4()?[1];
+    let attention = attention.to_tensor()?.reshape((n, heads, h * w))?;
+    let highest = attention.detach().max_keepdim(2)?;
+    let weights = attention.broadcast_sub(&highest)?.exp()?;
+    let weights = weights.broadcast_div(&weights.sum_keepdim(2)?)?;
+    let at = |index: usize, count: usize| 2.0 * (index as f32 + 0.5) / count as f32 - 1.0;
+    let places: Vec<f32> = (0..h * w).flat_map(|pixel| [at(pixel % w, w), at(pixel / w, h)]).collect();
+    let places = Tensor::from_vec(places, (h * w, 2), attention.device())?;
+    let found = weights.matmul(&map.to_tensor()?.reshape((n, filters, h * w))?.transpose(1, 2)?.contiguous()?)?;
+    let where_to = weights.reshape((n * heads, h * w))?.matmul(&places)?.reshape((n, heads, 2))?;
+    Value::from_tensor(&Tensor::cat(&[&found, &where_to], 2)?.reshape((n, heads * (filters + 2)))?)
 }
 
 /// A fully connected layer as plain floats.
@@ -297,10 +367,25 @@ mod tests {
     }
 
     #[test]
+    fn a_head_finds_what_it_points_to() -> anyhow::Result<()> {
+        // Two filters on a map of 1x4 pixels; one head looks at the third pixel only, the other everywhere alike.
+        let map = Tensor::from_vec(vec![1.0_f32, 2.0, 3.0, 6.0, 0.0, 0.0, 5.0, 1.0], (1, 2, 1, 4), &Device::Cpu)?;
+        let attention = vec![-90.0_f32, -90.0, 10.0, -90.0, 7.0, 7.0, 7.0, 7.0];
+        let attention = Tensor::from_vec(attention, (1, 2, 1, 4), &Device::Cpu)?;
+        let found = look_at(&Value::from_tensor(&map)?, &Value::from_tensor(&attention)?)?;
+        let found = found.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
+        // Pixel centres lie at -0.75, -0.25, 0.25, 0.75.
+        let expected = [3.0, 5.0, 0.25, 0.0, 3.0, 1.5, 0.0, 0.0];
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
+        Ok(())
+    }
+
+    #[test]
     fn parameters_are_those_counted_by_hand() -> anyhow::Result<()> {
         let q = CpuQ::new(64, 6, &CpuQConfig::default(), Seed(3), &Device::Cpu)?;
         let convs = 6 * 25 * 32 + 32 * 9 * 48 + 48 * 9 * 48 + 48 * 9 * 64 + 2 * (64 * 9 * 64);
-        let norms = 2 * (32 + 48 + 48 + 64 + 64 + 64);
+        let norms = 2 * (32 + 48 + 48 + 64 + 64 + 64 + 64);
+        let look = 64 * 9 * 64 + (64 * 4 + 4) + (4 * 66 * 256 + 256);
         let encoder = (64 * 8 * 8 * 256 + 256) + (64 * 256 + 256) + (2 * 256 + 256) + 2 * 256;
         let head = 2 * (256 * 256 + 256)
             + (24 * 64 + 64)
@@ -308,7 +393,7 @@ mod tests {
             + (256 * 128 + 128)
             + (128 + 1)
             + (256 * 101 + 101);
-        assert_eq!(q.store().parameter_count(), convs + norms + encoder + head);
+        assert_eq!(q.store().parameter_count(), convs + norms + look + encoder + head);
         Ok(())
     }
 }

@@ -1,0 +1,175 @@
+//! `bingrasp bench qtopt`: what QT-Opt spends its time on.
+
+use super::{common, output};
+use crate::collect::arena::GraspArena;
+use crate::collect::sight::Sight;
+use crate::contract::{Domain, GripperState, Rng, Seed};
+use crate::env::EnvConfig;
+use crate::nn::with_large_stack;
+use crate::objects::{ObjectSet, Split};
+use crate::rl::action::ActionSpace;
+use crate::rl::arena::{Arena, ArenaError};
+use crate::rl::collect::{Conduct, play};
+use crate::rl::learner::Sample;
+use crate::rl::network::state_features;
+use crate::rl::privileged::Privileged;
+use crate::rl::replay::{ENDED, GOES_ON, Record};
+use crate::rl::{Preset, QLearner, QtOptConfig};
+use crate::sim::policy::PolicyKind;
+use anyhow::Context;
+use serde::Serialize;
+use std::time::Instant;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Gradient steps to time
+    #[arg(long, default_value_t = 96)]
+    steps: u64,
+    /// Transitions a step
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    /// Attempts to play, half by the script and half by a policy that has learned nothing
+    #[arg(long, default_value_t = 512)]
+    attempts: usize,
+    /// What the agent sees; the canonical picture is rendered beside it
+    #[arg(long, default_value_t = Domain::RandomizedHeavy)]
+    domain: Domain,
+    #[command(flatten)]
+    seed: common::SeedArg,
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report {
+    /// Gradient steps with the Bellman targets they need, found by the cross-entropy method.
+    updates_per_s: f64,
+    /// One decision of the cross-entropy method for each of 64 environments, pictures encoded.
+    decision_ms: f64,
+    /// Attempts played, rendered and decided.
+    attempts_per_s: f64,
+    batch: usize,
+    environments: usize,
+    threads: usize,
+    peak_memory_gib: f64,
+    seed: u64,
+}
+
+const ENVIRONMENTS: usize = 64;
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let config = QtOptConfig { batch: args.batch, ..QtOptConfig::preset(Preset::Cpu) };
+    let environment = EnvConfig::new(
+        ObjectSet::builtin().split(Split::Train),
+        args.domain,
+        ENVIRONMENTS,
+        config.size as u32,
+        args.seed.get(),
+    );
+    let (domain, seed, steps, attempts) = (args.domain, args.seed.get(), args.steps, args.attempts);
+    let report = with_large_stack(move || {
+        let mut arena = GraspArena::new(environment, Sight::plain(domain), PolicyKind::Scripted)?;
+        measure(&config, &mut arena, seed, steps, attempts)
+    })??;
+    if args.json {
+        return output::json(&report);
+    }
+    output::line(&format!(
+        "{:.1} updates/s at batch {} with their targets; a decision for {} environments in {:.1} ms; {:.1} attempts/s",
+        report.updates_per_s, report.batch, report.environments, report.decision_ms, report.attempts_per_s
+    ))
+}
+
+/// Pictures of noise and random actions: the time does not depend on them.
+struct Noise {
+    images: Vec<Vec<u8>>,
+    records: Vec<Record>,
+}
+
+impl Noise {
+    fn new(config: &QtOptConfig, space: &ActionSpace, rng: &mut Rng) -> Self {
+        let image = |rng: &mut Rng| (0..config.image_bytes()).map(|_| rng.below(256) as u8).collect();
+        let record = |rng: &mut Rng| {
+            let ends = rng.chance(0.3);
+            let gripper = GripperState { closed: ends, height_m: rng.range(0.0, 0.2), aperture_m: 0.08 };
+            let action = space.effective(&space.random(rng), gripper.closed);
+            Record {
+                state: state_features(&gripper),
+                action: space.features(&action),
+                reward: if ends { 1.0 } else { -0.05 },
+                ending: if ends { ENDED } else { GOES_ON },
+                privileged: Privileged::new(&[0.02; 96], glam::Vec2::ZERO, rng.range(-1.0, 1.0), 0.5),
+            }
+        };
+        let count = config.label_block;
+        Self { images: (0..count).map(|_| image(rng)).collect(), records: (0..count).map(|_| record(rng)).collect() }
+    }
+
+    fn samples(&self) -> Vec<Sample<'_>> {
+        let next = |at: usize| (&self.images[(at + 1) % self.images.len()][..], self.records[at].state);
+        let sample = |at: usize| {
+            let record = &self.records[at];
+            Sample { image: &self.images[at], record, next: (record.ending == GOES_ON).then(|| next(at)) }
+        };
+        (0..self.images.len()).map(sample).collect()
+    }
+}
+
+fn measure(
+    config: &QtOptConfig,
+    arena: &mut GraspArena,
+    seed: Seed,
+    steps: u64,
+    attempts: usize,
+) -> anyhow::Result<Report> {
+    let space = arena.action_space();
+    let mut learner = QLearner::new(config, space, seed)?;
+    let mut rng = seed.derive("noise", 0).rng();
+    let noise = Noise::new(config, &space, &mut rng);
+    let samples = noise.samples();
+    let block = config.steps_per_label();
+    let mut targets = learner.label(&samples, seed)?.targets;
+    learner.step(
+        &samples[..config.batch.min(samples.len())],
+        &targets[..config.batch.min(samples.len())],
+        1.0,
+        &mut rng,
+    )?;
+    let begun = Instant::now();
+    for step in 0..steps {
+        if step % block == 0 {
+            targets = learner.label(&samples, seed.derive("label", step))?.targets;
+        }
+        let at = (step as usize * config.batch) % (samples.len() - config.batch + 1).max(1);
+        let range = at..(at + config.batch).min(samples.len());
+        learner.step(&samples[range.clone()], &targets[range], 1.0, &mut rng)?;
+    }
+    let updates_per_s = steps as f64 / begun.elapsed().as_secs_f64();
+
+    let images: Vec<&[u8]> = noise.images.iter().take(ENVIRONMENTS).map(Vec::as_slice).collect();
+    let open = GripperState { closed: false, height_m: 0.1, aperture_m: 0.08 };
+    let seeds: Vec<Seed> = (0..images.len() as u64).map(|index| seed.derive("search", index)).collect();
+    let mut times = Vec::new();
+    for _ in 0..12 {
+        let start = Instant::now();
+        learner.decider().decide(&images, &vec![open; images.len()], &seeds)?;
+        times.push(start.elapsed().as_secs_f64());
+    }
+
+    let plan: Vec<Conduct> =
+        (0..attempts).map(|i| if i % 2 == 0 { Conduct::Scripted } else { Conduct::Noisy }).collect();
+    let begun = Instant::now();
+    let played: Result<_, _> = play(arena, Some(learner.decider()), &config.exploration, &plan, seed);
+    let played = played.map_err(ArenaError::new).context("playing attempts")?;
+    Ok(Report {
+        updates_per_s,
+        decision_ms: output::median(&times) * 1e3,
+        attempts_per_s: played.len() as f64 / begun.elapsed().as_secs_f64(),
+        batch: config.batch,
+        environments: ENVIRONMENTS,
+        threads: rayon::current_num_threads(),
+        peak_memory_gib: output::peak_memory_gib(),
+        seed: seed.0,
+    })
+}
