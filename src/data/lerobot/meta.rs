@@ -44,14 +44,14 @@ pub(super) fn info(config: &EpisodesConfig, episodes: u64, frames: u64) -> Value
 }
 
 /// The key `huggingface` of the frames' files: the features as `datasets` describes them, so that `load_dataset("parquet")`
-/// decodes the images. Lists are named as versions 2 to 4 understand them.
+/// decodes the images. Lists are named as versions 2 to 4 understand them, and have no length, as in Parquet.
 pub(super) fn hugging_face() -> String {
     let mut features = Map::from_iter([(IMAGE.to_owned(), json!({ "_type": "Image" }))]);
     for feature in &NUMBERS {
         let value = json!({ "dtype": feature.dtype(), "_type": "Value" });
         let about = match feature.width() {
             1 => value,
-            width => json!({ "feature": value, "length": width, "_type": "Sequence" }),
+            _ => json!({ "feature": value, "length": -1, "_type": "Sequence" }),
         };
         features.insert(feature.key.to_owned(), about);
     }

@@ -3,8 +3,8 @@
 //! In: rows of [`Cells`] in the order of the [`Field`]s. Out: files that PyArrow, pandas and `datasets` read.
 //!
 //! An array of shape `[a, b]` is a list of a lists of b values. Every list has its full length and nothing is null, so
-//! the Dremel levels (Melnik et al. 2010, section 4.1) follow from the shape alone: the definition level of every value is
-//! the number of lists it lies in, and its repetition level is the number of lists that go on at it.
+//! the Dremel levels (Melnik et al. 2010, section 4.1) follow from the shape alone. All columns are declared nullable
+//! nevertheless, as PyArrow does: `datasets` takes a description of its own for a column only when they agree in that.
 
 use crate::data::DataError;
 use crate::run::atomic::{AtomicFile, FileError, create_folder};
@@ -54,10 +54,11 @@ impl Field {
         match self {
             Self::Values { name, kind, shape } => {
                 let path = std::iter::once(name.as_str()).chain(shape.iter().flat_map(|_| ["list", "element"]));
-                vec![Leaf::new(path, *kind, shape)]
+                // The column, and for each side the list and its element.
+                vec![Leaf::new(path, *kind, shape, 1 + 2 * shape.len())]
             }
             Self::Image { name } => [("bytes", Kind::Bytes), ("path", Kind::Text)]
-                .map(|(part, kind)| Leaf::new([name, part], kind, &[]))
+                .map(|(part, kind)| Leaf::new([name, part], kind, &[], 2))
                 .into(),
         }
     }
@@ -67,7 +68,7 @@ impl Field {
             Self::Values { name, kind, shape } => nested(name, *kind, shape),
             Self::Image { name } => {
                 let parts = vec![nested("bytes", Kind::Bytes, &[])?, nested("path", Kind::Text, &[])?];
-                let group = Type::group_type_builder(name).with_repetition(Repetition::REQUIRED).with_fields(parts);
+                let group = Type::group_type_builder(name).with_repetition(Repetition::OPTIONAL).with_fields(parts);
                 Ok(Arc::new(group.build()?))
             }
         }
@@ -76,14 +77,14 @@ impl Field {
 
 /// The three-level list of the Parquet specification for every side of the shape.
 fn nested(name: &str, kind: Kind, shape: &[usize]) -> Result<TypePtr, ParquetError> {
-    let required = Repetition::REQUIRED;
+    let nullable = Repetition::OPTIONAL;
     if let [_, inner @ ..] = shape {
         let list = Type::group_type_builder("list")
             .with_repetition(Repetition::REPEATED)
             .with_fields(vec![nested("element", kind, inner)?])
             .build()?;
         let group = Type::group_type_builder(name)
-            .with_repetition(required)
+            .with_repetition(nullable)
             .with_converted_type(ConvertedType::LIST)
             .with_logical_type(Some(LogicalType::List))
             .with_fields(vec![Arc::new(list)]);
@@ -96,7 +97,7 @@ fn nested(name: &str, kind: Kind, shape: &[usize]) -> Result<TypePtr, ParquetErr
         Kind::F64 => Physical::DOUBLE,
         Kind::Text | Kind::Bytes => Physical::BYTE_ARRAY,
     };
-    let leaf = Type::primitive_type_builder(name, physical).with_repetition(required);
+    let leaf = Type::primitive_type_builder(name, physical).with_repetition(nullable);
     let leaf = match kind {
         Kind::Text => leaf.with_converted_type(ConvertedType::UTF8).with_logical_type(Some(LogicalType::String)),
         _ => leaf,
@@ -108,16 +109,16 @@ fn nested(name: &str, kind: Kind, shape: &[usize]) -> Result<TypePtr, ParquetErr
 struct Leaf {
     path: ColumnPath,
     kind: Kind,
-    /// Repetition levels of the values of one row.
+    /// Repetition levels of the values of one row: which list goes on.
     repetition: Vec<i16>,
-    /// Definition level of every value.
-    depth: i16,
+    /// Definition level of every value: how much of what could be missing is there.
+    definition: i16,
 }
 
 impl Leaf {
-    fn new<'a>(path: impl IntoIterator<Item = &'a str>, kind: Kind, shape: &[usize]) -> Self {
+    fn new<'a>(path: impl IntoIterator<Item = &'a str>, kind: Kind, shape: &[usize], definition: usize) -> Self {
         let path = ColumnPath::new(path.into_iter().map(str::to_owned).collect());
-        Self { path, kind, repetition: repetition_levels(shape), depth: shape.len() as i16 }
+        Self { path, kind, repetition: repetition_levels(shape), definition: definition as i16 }
     }
 }
 
@@ -200,8 +201,8 @@ impl Cells {
     }
 
     fn write(&self, writer: &mut ColumnWriter, definition: &[i16], repetition: &[i16]) -> Result<(), ParquetError> {
-        let levels = |levels| (!definition.is_empty()).then_some(levels);
-        let (d, r) = (levels(definition), levels(repetition));
+        // Levels of columns without lists are all 0, and a writer of such a column ignores them.
+        let (d, r) = (Some(definition), Some(repetition));
         match (self, writer) {
             (Self::Bool(values), ColumnWriter::BoolColumnWriter(w)) => w.write_batch(values, d, r)?,
             (Self::I64(values), ColumnWriter::Int64ColumnWriter(w)) => w.write_batch(values, d, r)?,
@@ -288,10 +289,8 @@ impl Table {
             let Some(mut column) = group.next_column()? else {
                 return Err(ParquetError::General("the schema has too few columns".into()));
             };
-            let (definition, repetition) = match leaf.depth {
-                0 => (Vec::new(), Vec::new()),
-                depth => (vec![depth; self.rows * leaf.repetition.len()], leaf.repetition.repeat(self.rows)),
-            };
+            let repetition = leaf.repetition.repeat(self.rows);
+            let definition = vec![leaf.definition; repetition.len()];
             cells.write(column.untyped(), &definition, &repetition)?;
             column.close()?;
         }
