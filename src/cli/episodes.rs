@@ -1,6 +1,6 @@
-//! `bingrasp episodes`: records attempts of a policy, checks recordings, draws them.
+//! `bingrasp episodes`: records attempts of a policy, checks recordings, draws them. Exports are in `episodes_export`.
 
-use super::{Usage, common, output};
+use super::{Usage, common, episodes_export, output};
 use crate::collect::arena::{GraspArena, action_space};
 use crate::collect::episodes::{record_episodes, recorded_attempts};
 use crate::collect::sight::Sight;
@@ -52,6 +52,9 @@ enum Verb {
         #[arg(long, default_value_t = 10)]
         rows: u64,
     },
+    /// Write a recording as a dataset of another program
+    #[command(after_help = episodes_export::EXAMPLES)]
+    Export(episodes_export::Args),
 }
 
 #[derive(clap::Args)]
@@ -110,6 +113,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             output::line(&out.display().to_string())?;
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Export(args) => episodes_export::run(args),
     }
 }
 

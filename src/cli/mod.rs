@@ -13,6 +13,7 @@ mod demo;
 mod doctor;
 mod domains;
 mod episodes;
+mod episodes_export;
 mod eval;
 mod eval_translation;
 #[cfg(feature = "viewer")]
@@ -49,7 +50,7 @@ enum Command {
     /// Write, check or draw a paired randomized/canonical dataset
     #[command(after_help = "Example: bingrasp dataset --out pairs --count 4000 --size 64 --source randomized-heavy")]
     Dataset(dataset::Args),
-    /// Record, check or draw episodes of a policy: a learner's off-policy data
+    /// Record, check, draw or export episodes of a policy: a learner's off-policy data
     #[command(after_help = "Example: bingrasp episodes record --out real --domain reality --count 5000")]
     Episodes(episodes::Args),
     /// Open a window to watch, drive and take apart the grasping cell

@@ -15,6 +15,8 @@ pub enum DataError {
         .0.display()
     )]
     Exists(PathBuf),
+    #[error("'{}' already holds files; choose another folder or remove it", .0.display())]
+    Occupied(PathBuf),
     #[error("'{}' holds no dataset (it has no dataset.toml); was the generation started with another folder?", .0.display())]
     NoDataset(PathBuf),
     #[error("'{}': {message}", path.display())]

@@ -3,6 +3,7 @@
 pub mod difference;
 pub mod episodes;
 pub mod error;
+pub mod lerobot;
 pub mod paired;
 pub mod png;
 #[cfg(test)]

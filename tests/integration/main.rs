@@ -1,6 +1,7 @@
 //! Tests that use the library and the binary as a user would.
 
 mod command_line;
+mod episodes;
 mod rendering;
 mod rooms;
 mod training;

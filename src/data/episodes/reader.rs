@@ -51,6 +51,18 @@ impl EpisodeReader {
 
     /// Episode `number`, decoded. Reading in order loads each shard once.
     pub fn read(&self, number: u64) -> Result<Episode, DataError> {
+        let (shard, within) = self.locate(number)?;
+        shard.episode(within, self.config())
+    }
+
+    /// The PNG files of the observations of episode `number`, as they were recorded.
+    pub fn pngs(&self, number: u64) -> Result<Vec<Vec<u8>>, DataError> {
+        let (shard, within) = self.locate(number)?;
+        Ok(shard.pngs(within))
+    }
+
+    /// The shard of an episode and its number there.
+    fn locate(&self, number: u64) -> Result<(Arc<Shard>, usize), DataError> {
         if number >= self.len() {
             let message = format!("there is no episode {number}; '{}' has {}", self.root.display(), self.len());
             return Err(DataError::Input(message));
@@ -62,7 +74,7 @@ impl EpisodeReader {
             let path = self.root.join(shard_name(number / per_shard));
             return Err(DataError::damaged(path, format!("it has {} episodes, {} is missing", shard.len(), number)));
         }
-        shard.episode(within, self.config())
+        Ok((shard, within))
     }
 
     /// All episodes in order.

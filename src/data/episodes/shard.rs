@@ -175,6 +175,12 @@ impl Shard {
         self.seeds.len()
     }
 
+    /// The image files of episode `e`.
+    pub(super) fn pngs(&self, e: usize) -> Vec<Vec<u8>> {
+        let observations = self.offsets[e] + e..=self.offsets[e + 1] + e;
+        observations.map(|o| self.images[self.image_offsets[o]..self.image_offsets[o + 1]].to_vec()).collect()
+    }
+
     /// Episode `e` of the shard, images decoded in parallel.
     pub(super) fn episode(&self, e: usize, config: &EpisodesConfig) -> Result<Episode, DataError> {
         let (from, to) = (self.offsets[e], self.offsets[e + 1]);

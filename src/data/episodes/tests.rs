@@ -65,6 +65,9 @@ fn what_was_recorded_is_read_back() {
         assert_eq!(found.unwrap(), episode(i as u64));
     }
     assert_eq!(reader.read(2).unwrap(), episode(2));
+    let images: Vec<Vec<u8>> = episode(5).observations.into_iter().map(|o| o.image).collect();
+    let pngs = reader.pngs(5).unwrap();
+    assert_eq!(pngs.iter().map(|file| crate::data::png::decode_rgb(file).unwrap().pixels).collect::<Vec<_>>(), images);
     assert!(reader.read(8).unwrap_err().to_string().contains("has 8"));
 }
 
