@@ -73,7 +73,7 @@ impl ImageTally {
                 |f: &dyn Fn(f64) -> f64| bins.clone().map(|(n, v)| n as f64 * f(v)).sum::<f64>() / count as f64;
             let mean = average(&|v| v);
             let std = average(&|v| (v - mean).powi(2)).sqrt();
-            let ends = (bins.clone().next().map_or(0.0, |(_, v)| v), bins.clone().last().map_or(0.0, |(_, v)| v));
+            let ends = (bins.clone().next().map_or(0.0, |(_, v)| v), bins.clone().next_back().map_or(0.0, |(_, v)| v));
             figures([ends.0, ends.1, mean, std], bins, count)
         };
         Summary::new(self.frames, &self.counts.each_ref().map(channel))

@@ -184,7 +184,7 @@ fn episodes_tasks_and_features_are_described() {
     // Channel means of the first episode: red 0 and 1, green 1, blue 0 and 0.2 in both images; each in lists of its own.
     let channels: Vec<f64> = list(&episodes[0][&format!("stats/{IMAGE}/mean")])
         .iter()
-        .map(|channel| match &list(&list(channel)[0])[..] {
+        .map(|channel| match list(&list(channel)[0]) {
             [Cell::Double(mean)] => *mean,
             other => panic!("{other:?}"),
         })
