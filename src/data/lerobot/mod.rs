@@ -94,7 +94,8 @@ pub struct Exported {
 /// the files are in a hidden folder beside it. `keep_on` hears the episodes that are done and stops the export with
 /// `false`: nothing is left of it and the result is `None`.
 ///
-/// Memory: two of the recording's files and 32 MiB of rows.
+/// Memory: the files of the recording that the reader holds (two, and while it reads one, that file and its tensors) and
+/// 32 MiB of rows.
 ///
 /// # Errors
 /// [`DataError::Occupied`]; [`DataError::Damaged`] with the recording's file; [`DataError::Input`] for a recording without
