@@ -128,21 +128,6 @@ pub fn run(
     check_display()?;
     // Another part of the program may have installed it already.
     let _ = crate::run::interrupt::install(|| {});
-    let worker = std::thread::Builder::new().name("viewer".into()).spawn(build).context("starting a thread")?;
-    let shared = Handles(Arc::new(Mutex::new(Shared {
-        stage: Stage::Loading(Some(worker)),
-        script: options.script,
-        options: Rules { remember: options.remember, measure: options.measure },
-        handles: None,
-        uploaded: [0; 1 + PANELS],
-        painter: Painter::default(),
-        report: Report::default(),
-        before: None,
-        shown: 0,
-        error: None,
-        settings: None,
-        scripted_screenshots: 0,
-    })));
     let [width, height] = options.size;
     let window = Window {
         title: "bingrasp".into(),
@@ -160,6 +145,23 @@ pub fn run(
             .set(TaskPoolPlugin { task_pool_options: threads() })
             .disable::<TerminalCtrlCHandlerPlugin>(),
     );
+    // Only now: opening a graphics device may connect to the display and leave it again, and an X server that loses its
+    // last client starts anew, just when winit knocks.
+    let worker = std::thread::Builder::new().name("viewer".into()).spawn(build).context("starting a thread")?;
+    let shared = Handles(Arc::new(Mutex::new(Shared {
+        stage: Stage::Loading(Some(worker)),
+        script: options.script,
+        options: Rules { remember: options.remember, measure: options.measure },
+        handles: None,
+        uploaded: [0; 1 + PANELS],
+        painter: Painter::default(),
+        report: Report::default(),
+        before: None,
+        shown: 0,
+        error: None,
+        settings: None,
+        scripted_screenshots: 0,
+    })));
     // Arrays of textures are slow on software adapters, and there are six textures.
     app.add_plugins(EguiPlugin { bindless_mode_array_size: None, ..default() });
     app.insert_resource(ClearColor(Color::srgb_u8(243, 244, 247)));
