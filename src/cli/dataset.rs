@@ -64,7 +64,7 @@ pub struct GenerateArgs {
     /// Part of the data: train and validation use the training objects, test the test objects
     #[arg(long, default_value = "train", value_parser = parse_split)]
     split: Split,
-    /// Who moves the arm: scripted, oracle, random
+    /// Who moves the arm: scripted, aimed, oracle, random
     #[arg(long, default_value = "scripted")]
     policy: PolicyKind,
     /// folder (PNG files and metadata.jsonl), webdataset (tar shards) or pix2pix ({A,B} pictures)

@@ -71,7 +71,7 @@ struct RecordArgs {
     /// What the camera sees: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
     #[arg(long, default_value_t = Domain::Reality)]
     domain: Domain,
-    /// scripted, oracle, random, or the folder of a QT-Opt run that sees plain pictures of this size
+    /// scripted, aimed, oracle, random, or the folder of a QT-Opt run that sees plain pictures of this size
     #[arg(long, value_name = "NAME|RUN", default_value = "scripted")]
     policy: String,
     /// Play the policy without noise
@@ -123,7 +123,7 @@ const PER_SHARD: u64 = 200;
 fn learned(args: &RecordArgs) -> anyhow::Result<Loaded> {
     let path = Path::new(&args.policy);
     if !path.is_dir() {
-        let message = format!("'{}' is neither scripted, oracle, random nor the folder of a run", args.policy);
+        let message = format!("'{}' is neither scripted, aimed, oracle, random nor the folder of a run", args.policy);
         return Err(Usage(message).into());
     }
     let loaded = load_policy(path)?;

@@ -39,7 +39,7 @@ enum What {
 
 #[derive(clap::Args)]
 struct GraspArgs {
-    /// scripted, oracle, random, or the folder of a QT-Opt run (or of one of its checkpoints)
+    /// scripted, aimed, oracle, random, or the folder of a QT-Opt run (or of one of its checkpoints)
     #[arg(long, value_name = "NAME|RUN", default_value = "scripted")]
     policy: String,
     /// What the policy sees [default: the domain it was trained in]
@@ -158,7 +158,7 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
 fn load(policy: &str) -> anyhow::Result<Loaded> {
     let path = Path::new(policy);
     if !path.is_dir() {
-        let message = format!("'{policy}' is neither scripted, oracle, random nor the folder of a run");
+        let message = format!("'{policy}' is neither scripted, aimed, oracle, random nor the folder of a run");
         return Err(Usage(message).into());
     }
     let loaded = load_policy(path)?;

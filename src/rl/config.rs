@@ -78,7 +78,7 @@ pub struct ExplorationConfig {
 impl Default for ExplorationConfig {
     fn default() -> Self {
         Self {
-            first_attempts: 10_000,
+            first_attempts: 6_000,
             policy_before: 0.5,
             policy_after: 0.95,
             greedy: 0.3,

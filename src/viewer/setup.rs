@@ -39,7 +39,7 @@ impl Actor {
     pub const fn tooltip(self) -> &'static str {
         match self {
             Self::Keyboard => "You drive the gripper with the keyboard",
-            Self::Scripted => "The papers' exploration policy: aims at objects with noise",
+            Self::Scripted => "The papers' exploration policy: goes to random places, closes and lifts",
             Self::Oracle => "Reads the true state and plans the best grasp",
             Self::Random => "Random actions",
             Self::Policy => "The trained policy decides from the robot camera's picture",

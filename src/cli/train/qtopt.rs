@@ -222,7 +222,7 @@ fn defaults(preset: Preset) -> Settings {
         ("crop".to_owned(), "centre".into()),
         ("rcan".to_owned(), "".into()),
         ("offline".to_owned(), "".into()),
-        ("script".to_owned(), PolicyKind::Scripted.name().into()),
+        ("script".to_owned(), PolicyKind::Aimed.name().into()),
         ("environments".to_owned(), (environments as i64).into()),
     ]);
     Settings {

@@ -79,17 +79,27 @@ struct Target {
 impl Planner {
     /// The best grasp on any object for which `allowed(object, tip, yaw)` holds.
     pub fn plan(&mut self, world: &GraspWorld, allowed: impl Fn(usize, Vec3, f32) -> bool) -> Option<GraspPlan> {
-        self.load(world);
         // From the top: what lies highest is least in others' way.
         let mut order: Vec<usize> = (0..world.objects().len()).collect();
         order.sort_by(|&a, &b| world.highest_point(b).total_cmp(&world.highest_point(a)));
+        self.plan_among(world, &order, allowed)
+    }
+
+    /// The same among the objects in `order`, the first of them first.
+    pub fn plan_among(
+        &mut self,
+        world: &GraspWorld,
+        order: &[usize],
+        allowed: impl Fn(usize, Vec3, f32) -> bool,
+    ) -> Option<GraspPlan> {
+        self.load(world);
         let mut best: Option<GraspPlan> = None;
         for standard in STANDARDS {
             // Touching others on the way is for when there is nothing else at all.
             if best.is_some_and(|b| b.score > GOOD || standard.may_touch) {
                 break;
             }
-            for &index in &order {
+            for &index in order {
                 if best.is_some_and(|b| b.score > EXCELLENT) {
                     break;
                 }

@@ -44,9 +44,8 @@ impl Policy for Scripted {
         let lift = Action { translation_m: [0.0, 0.0, step], ..Action::default() };
         match self.stage {
             Stage::Choose => {
-                self.tries += 1;
                 let (place, yaw) = random_place(world, rng);
-                self.approach(world, place, yaw, f32::INFINITY)
+                self.choose(world, place, yaw)
             }
             Stage::Approach { place, yaw, z } => self.approach(world, place, yaw, z),
             Stage::Closed if world.gripper_state().aperture_m < EMPTY && self.tries < TRIES => {
@@ -65,6 +64,17 @@ impl Policy for Scripted {
 }
 
 impl Scripted {
+    /// Whether it chooses a new place next.
+    pub(super) fn chooses(&self) -> bool {
+        matches!(self.stage, Stage::Choose)
+    }
+
+    /// Chooses `place` and `yaw` in place of random ones.
+    pub(super) fn choose(&mut self, world: &GraspWorld, place: Vec3, yaw: f32) -> Action {
+        self.tries += 1;
+        self.approach(world, place, yaw, f32::INFINITY)
+    }
+
     fn approach(&mut self, world: &GraspWorld, place: Vec3, yaw: f32, z: f32) -> Action {
         let here = world.gripper_pose().translation;
         let way = place - here;
