@@ -13,7 +13,7 @@ use crate::rl::collect::{Conduct, play};
 use crate::rl::learner::Sample;
 use crate::rl::network::state_features;
 use crate::rl::privileged::Privileged;
-use crate::rl::replay::{ENDED, GOES_ON, Record};
+use crate::rl::replay::{ENDED, GOES_ON, Record, Trace};
 use crate::rl::{Preset, QLearner, QtOptConfig};
 use crate::sim::policy::PolicyKind;
 use anyhow::Context;
@@ -99,6 +99,7 @@ impl Noise {
                 action: space.features(&action),
                 reward: if ends { 1.0 } else { -0.05 },
                 ending: if ends { ENDED } else { GOES_ON },
+                strayed: 0.0,
                 privileged: Privileged::new(&[0.02; 96], glam::Vec2::ZERO, rng.range(-1.0, 1.0), 0.5),
             }
         };
@@ -107,12 +108,17 @@ impl Noise {
     }
 
     fn samples(&self) -> Vec<Sample<'_>> {
+        (0..self.images.len()).map(|at| Sample { image: &self.images[at], record: &self.records[at] }).collect()
+    }
+
+    fn traces(&self, discount: f32) -> Vec<Trace<'_>> {
         let next = |at: usize| (&self.images[(at + 1) % self.images.len()][..], self.records[at].state);
-        let sample = |at: usize| {
-            let record = &self.records[at];
-            Sample { image: &self.images[at], record, next: (record.ending == GOES_ON).then(|| next(at)) }
+        let trace = |(at, record): (usize, &Record)| Trace {
+            gained: record.reward,
+            discount,
+            next: (record.ending == GOES_ON).then(|| next(at)),
         };
-        (0..self.images.len()).map(sample).collect()
+        self.records.iter().enumerate().map(trace).collect()
     }
 }
 
@@ -127,9 +133,9 @@ fn measure(
     let mut learner = QLearner::new(config, space, seed)?;
     let mut rng = seed.derive("noise", 0).rng();
     let noise = Noise::new(config, &space, &mut rng);
-    let samples = noise.samples();
+    let (samples, traces) = (noise.samples(), noise.traces(config.discount));
     let block = config.steps_per_label();
-    let mut targets = learner.label(&samples, seed)?.targets;
+    let mut targets = learner.label(&traces, seed)?.targets;
     learner.step(
         &samples[..config.batch.min(samples.len())],
         &targets[..config.batch.min(samples.len())],
@@ -139,7 +145,7 @@ fn measure(
     let begun = Instant::now();
     for step in 0..steps {
         if step % block == 0 {
-            targets = learner.label(&samples, seed.derive("label", step))?.targets;
+            targets = learner.label(&traces, seed.derive("label", step))?.targets;
         }
         let at = (step as usize * config.batch) % (samples.len() - config.batch + 1).max(1);
         let range = at..(at + config.batch).min(samples.len());

@@ -109,6 +109,7 @@ fn to_attempt(episode: &Episode, space: &ActionSpace, sight: &Sight, size: [usiz
                 (true, true) => ENDED,
                 (true, false) => RAN_OUT,
             },
+            strayed: 0.0,
             privileged: Privileged::UNKNOWN,
         };
         attempt.transitions.push(Transition { image: image.to_vec(), record });
@@ -140,7 +141,8 @@ mod tests {
                 action: space.features(&action),
                 reward: if step == 2 { 1.0 } else { -0.05 },
                 ending: if step == 2 { ENDED } else { GOES_ON },
-                privileged: Privileged::UNKNOWN,
+                strayed: 0.0,
+            privileged: Privileged::UNKNOWN,
             };
             attempt.transitions.push(Transition { image: vec![step; 2 * 2 * 3], record });
             attempt.actions.push(action);

@@ -206,6 +206,7 @@ impl Slot {
             action: self.space.features(&self.space.effective(action, gripper.closed)),
             reward: 0.0,
             ending: GOES_ON,
+            strayed: 0.0,
             privileged: Privileged::UNKNOWN,
         };
         self.film.transitions.push(Transition { image: image.to_vec(), record });

@@ -13,9 +13,10 @@ use rayon::prelude::*;
 /// well that is nearly everything, and nothing says which way is better.
 pub const LEAST_VALUE: f32 = -0.45;
 
-/// `r` for the last step of an episode, else `r + discount * value`, cut off to the range of Q.
-pub fn bellman_target(reward: f32, terminal: bool, discount: f32, value: f32) -> f32 {
-    let target = if terminal { reward } else { reward + discount * value };
+/// `gained` when the episode ended, else `gained + discount * value`, cut off to the range of Q. Over one step these are
+/// `r` and gamma; over more of them the discounted rewards and gamma to their number.
+pub fn bellman_target(gained: f32, terminal: bool, discount: f32, value: f32) -> f32 {
+    let target = if terminal { gained } else { gained + discount * value };
     target.clamp(LEAST_VALUE, 1.0)
 }
 

@@ -115,18 +115,20 @@ pub fn play(
                 current.script_steps = taken + 1 + current.rng.below(exploration.jump_steps.max(1));
             }
             let begun = taken >= current.script_steps;
-            let action = match (current.attempt.conduct, choices[index].as_ref().filter(|_| begun)) {
+            let (action, strayed) = match (current.attempt.conduct, choices[index].as_ref().filter(|_| begun)) {
                 (Conduct::Scripted, _) | (_, None) => {
                     script_noise(&arena.scripted(index), gripper.closed, &space, exploration, &mut current.rng)
                 }
-                (Conduct::Greedy, Some(choice)) => choice.action,
+                (Conduct::Greedy, Some(choice)) => (choice.action, false),
                 (Conduct::Noisy, Some(choice)) => noisy(&choice.action, &space, exploration, &mut current.rng),
             };
             current.attempt.choices.extend(choices[index]);
             let action = space.effective(&action, gripper.closed);
             current.attempt.actions.push(action);
             current.attempt.gripper.push(gripper);
-            records[index] = Some(transition(&view, index, &space, &action, &gripper));
+            let mut transition = transition(&view, index, &space, &action, &gripper);
+            transition.record.strayed = f32::from(u8::from(strayed));
+            records[index] = Some(transition);
             orders[index] = Order::Act(action);
         }
         if open.iter().all(Option::is_none) {
@@ -199,6 +201,7 @@ fn transition(view: &View, index: usize, space: &ActionSpace, action: &Action, g
         action: space.features(action),
         reward: 0.0,
         ending: GOES_ON,
+        strayed: 0.0,
         privileged: view.privileged.get(index).copied().unwrap_or_default(),
     };
     Transition { image: view.image(index).to_vec(), record }
@@ -211,34 +214,38 @@ fn moved(action: &Action, space: &ActionSpace, deviation: f32, rng: &mut Rng) ->
     Action { gripper: action.gripper, terminate: action.terminate, ..aside }
 }
 
-/// The policy's action, or another one now and then.
-fn noisy(action: &Action, space: &ActionSpace, config: &ExplorationConfig, rng: &mut Rng) -> Action {
+/// The policy's action, or another one now and then; whether it is another.
+fn noisy(action: &Action, space: &ActionSpace, config: &ExplorationConfig, rng: &mut Rng) -> (Action, bool) {
     let draw = rng.f32();
     if draw < config.random {
-        space.random(rng)
+        (space.random(rng), true)
     } else if draw < config.random + config.moved {
-        moved(action, space, config.deviation, rng)
+        (moved(action, space, config.deviation, rng), true)
     } else {
-        *action
+        (*action, false)
     }
 }
 
 /// The script's action; its ways are not always straight, and it may end the episode early: often with closed fingers,
-/// so that there is much to learn from about what they hold, now and then with open ones.
+/// so that there is much to learn from about what they hold, now and then with open ones. Also says whether it strayed from
+/// what a script would do that means to succeed.
 fn script_noise(
     action: &Action,
     closed: bool,
     space: &ActionSpace,
     config: &ExplorationConfig,
     rng: &mut Rng,
-) -> Action {
+) -> (Action, bool) {
     let (aside, random) = (rng.chance(config.script_moved), rng.chance(config.script_random));
     let hurry = rng.chance(if closed { config.hurry } else { config.early_end });
     if hurry || action.terminate {
-        return Action { terminate: true, ..Action::default() };
+        return (Action { terminate: true, ..Action::default() }, !closed);
     }
     if random {
-        return space.random(rng);
+        return (space.random(rng), true);
     }
-    if aside && action.gripper != GripperCommand::Close { moved(action, space, config.deviation, rng) } else { *action }
+    if aside && action.gripper != GripperCommand::Close {
+        return (moved(action, space, config.deviation, rng), true);
+    }
+    (*action, false)
 }

@@ -119,6 +119,8 @@ pub struct QtOptConfig {
     /// QT-Opt as published.
     pub auxiliary_weight: f64,
     pub discount: f32,
+    /// Targets look so many steps ahead along what was done, while chance did not move it aside; 1 is QT-Opt as published.
+    pub n_step: usize,
     /// The first target network moves by this share towards the trained one at every step.
     pub target_rate: f64,
     /// The second target network is the first one as it was between one and two times this many steps ago.
@@ -169,19 +171,20 @@ impl QtOptConfig {
             adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },
             auxiliary_weight: if preset == Preset::Cpu { 2.0 } else { 0.0 },
             discount: 0.9,
+            n_step: if preset == Preset::Cpu { 4 } else { 1 },
             target_rate: 0.01,
             older_steps: 250,
             label_block,
             label_reuse: 3.0,
             training_buffer: 4096,
-            on_policy_share: 0.7,
+            on_policy_share: 0.6,
             on_policy_weight: 4.0,
             terminal_share: 0.2,
             closing_share: 0.3,
             off_policy_capacity,
             on_policy_capacity,
             segment,
-            attempts_per_round: 256,
+            attempts_per_round: 192,
             steps_per_round: 256,
             exploration: ExplorationConfig::default(),
         }
@@ -231,6 +234,9 @@ impl QtOptConfig {
         let positive = self.on_policy_weight >= 1.0 && self.on_policy_weight <= 1e6;
         if !(0.0..=1000.0).contains(&self.auxiliary_weight) || !positive {
             return bad("auxiliary_weight must be from 0 to 1000, and on_policy_weight from 1 to 1000000");
+        }
+        if !(1..=100).contains(&self.n_step) {
+            return bad("n_step must be from 1 to 100");
         }
         if !(self.target_rate > 0.0 && self.target_rate <= 1.0) || self.older_steps == 0 {
             return bad("target_rate must be above 0 and at most 1, and older_steps at least 1");

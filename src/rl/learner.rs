@@ -5,10 +5,10 @@ use super::action::{ActionFeatures, ActionSpace};
 use super::bellman::{bellman_target, choose, logits_of, share_of, value_of};
 use super::config::QtOptConfig;
 use super::error::RlError;
-use super::network::{QFunction, STATE_LEN, build, images_value, is_closed, shifted_images_value, states_value};
+use super::network::{QFunction, build, images_value, is_closed, shifted_images_value, states_value};
 use super::policy::Decider;
 use super::privileged::{Privileged, TOLD};
-use super::replay::{ENDED, Record};
+use super::replay::{Record, Trace};
 use crate::contract::{Rng, Seed};
 use crate::gan::state::{from_file, to_bytes};
 use crate::nn::Adam;
@@ -16,13 +16,11 @@ use crate::nn::ops::loss::sigmoid_cross_entropy;
 use crate::run::{Checkpoint, CheckpointContent, TensorFile};
 use candle_core::{Device, Tensor};
 
-/// A transition with the image that follows it.
+/// A transition to learn from.
 #[derive(Clone, Copy)]
 pub struct Sample<'a> {
     pub image: &'a [u8],
     pub record: &'a Record,
-    /// Image and state after the step; none when the episode ended with it.
-    pub next: Option<(&'a [u8], [f32; STATE_LEN])>,
 }
 
 /// Figures of one step.
@@ -113,14 +111,14 @@ impl QLearner {
         }
     }
 
-    /// The Bellman updater: a target for each sample.
+    /// The Bellman updater: a target for each trace.
     ///
     /// # Errors
     /// Images of another size.
-    pub fn label(&self, samples: &[Sample<'_>], seed: Seed) -> Result<Labels, RlError> {
+    pub fn label(&self, traces: &[Trace<'_>], seed: Seed) -> Result<Labels, RlError> {
         let going_on: Vec<(usize, _)> =
-            samples.iter().enumerate().filter_map(|(index, sample)| Some((index, sample.next?))).collect();
-        let mut values = vec![0.0; samples.len()];
+            traces.iter().enumerate().filter_map(|(index, trace)| Some((index, trace.next?))).collect();
+        let mut values = vec![0.0; traces.len()];
         let mut labels = Labels::default();
         let _frozen = (self.averaged.store().freeze(), self.older.store().freeze());
         if !going_on.is_empty() {
@@ -144,14 +142,9 @@ impl QLearner {
             labels.spread /= going_on.len() as f64;
             labels.disagreement /= going_on.len() as f64;
         }
-        labels.targets = samples
-            .iter()
-            .zip(values)
-            .map(|(sample, value)| {
-                let record = sample.record;
-                bellman_target(record.reward, record.ending == ENDED, self.config.discount, value)
-            })
-            .collect();
+        let target =
+            |(trace, value): (&Trace<'_>, f32)| bellman_target(trace.gained, trace.next.is_none(), trace.discount, value);
+        labels.targets = traces.iter().zip(values).map(target).collect();
         Ok(labels)
     }
 

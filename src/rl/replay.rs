@@ -26,6 +26,8 @@ pub struct Record {
     pub reward: f32,
     /// [`GOES_ON`], [`ENDED`] or [`RAN_OUT`].
     pub ending: f32,
+    /// 1 when chance moved the step away from what its policy or script would have done, else 0.
+    pub strayed: f32,
     /// What the simulator knows of the state.
     pub privileged: Privileged,
 }
@@ -46,6 +48,17 @@ pub const ENDED: f32 = 1.0;
 /// a next state nobody saw (Pardo et al., 2018): such a step is kept as the state that follows the one before it, and
 /// never learned from.
 pub const RAN_OUT: f32 = -1.0;
+
+/// What came of a step: rewards that were got, and the state that the rest is to be told from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Trace<'a> {
+    /// Discounted sum of the rewards.
+    pub gained: f32,
+    /// Discount of that state's value.
+    pub discount: f32,
+    /// Image and state; none when the episode was ended on the way.
+    pub next: Option<(&'a [u8], [f32; STATE_LEN])>,
+}
 
 /// One step of an episode.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,7 +105,7 @@ pub struct Replay {
     episodes: u64,
 }
 
-const MAGIC: &[u8; 8] = b"bgreplay";
+const MAGIC: &[u8; 8] = b"bgrepla2";
 
 impl Replay {
     /// Holds at most `capacity` transitions (rounded down to whole segments, at least two of them).
@@ -186,6 +199,26 @@ impl Replay {
         let (segment, within) = self.place(number)?;
         let images = &segment.images[within * self.image_bytes..(within + 1) * self.image_bytes];
         Some((images, &segment.records[within]))
+    }
+
+    /// What came of step `number` over at most `steps` steps, cut off before a step that strayed, and where the episode ran
+    /// out of steps. None when it is gone or cannot be learned from.
+    pub fn trace(&self, number: u64, steps: usize, discount: f32) -> Option<Trace<'_>> {
+        let mut trace = Trace { gained: 0.0, discount: 1.0, next: None };
+        for offset in 0..steps.max(1) as u64 {
+            let (image, record) = self.get(number + offset)?;
+            let cut = record.ending == RAN_OUT || (offset > 0 && record.strayed > 0.0);
+            if cut {
+                return (offset > 0).then_some(Trace { next: Some((image, record.state)), ..trace });
+            }
+            trace.gained += trace.discount * record.reward;
+            trace.discount *= discount;
+            if record.ending == ENDED {
+                return Some(trace);
+            }
+        }
+        let (image, record) = self.get(number + steps.max(1) as u64)?;
+        Some(Trace { next: Some((image, record.state)), ..trace })
     }
 
     /// The number of a transition to learn from: one by which the policy ended an episode with probability
@@ -341,6 +374,7 @@ mod tests {
                     action: [0.5; 8],
                     reward: if step + 1 == length { 1.0 } else { -0.05 },
                     ending: if step + 1 == length { ENDED } else { GOES_ON },
+                    strayed: 0.0,
                     privileged: Privileged::UNKNOWN,
                 },
             })
@@ -395,6 +429,31 @@ mod tests {
         let mut nothing = Replay::new("test", 3, 10, 40);
         nothing.push(&last[1..]);
         assert!(nothing.draw((0.5, 0.0), &mut rng).is_none());
+    }
+
+    #[test]
+    fn traces_as_by_hand() {
+        let mut replay = Replay::new("test", 3, 10, 40);
+        let mut steps = episode(1, 5);
+        steps[3].record.strayed = 1.0;
+        replay.push(&steps);
+        let mut short = episode(2, 3);
+        short[2].record.ending = RAN_OUT;
+        replay.push(&short);
+        let near = |trace: Option<Trace<'_>>, gained: f32, discount: f32, next: Option<[f32; 2]>| {
+            let trace = trace.unwrap();
+            assert!((trace.gained - gained).abs() < 1e-6 && (trace.discount - discount).abs() < 1e-6, "{trace:?}");
+            assert_eq!(trace.next.map(|(_, state)| state), next);
+        };
+        near(replay.trace(0, 1, 0.9), -0.05, 0.9, Some([1.0, 1.0]));
+        near(replay.trace(0, 2, 0.9), -0.095, 0.81, Some([1.0, 2.0]));
+        // Nobody chose the fourth step: what came of it says nothing of the first.
+        near(replay.trace(0, 9, 0.9), -0.1355, 0.729, Some([1.0, 3.0]));
+        // Of itself it says what it says.
+        near(replay.trace(3, 4, 0.9), -0.05 + 0.9, 0.81, None);
+        near(replay.trace(5, 4, 0.9), -0.095, 0.81, Some([2.0, 2.0]));
+        assert_eq!(replay.trace(7, 4, 0.9), None);
+        assert_eq!(replay.trace(8, 1, 0.9), None);
     }
 
     #[test]

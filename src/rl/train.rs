@@ -11,7 +11,7 @@ use super::config::{ExplorationConfig, QtOptConfig};
 use super::diagnostics::{judge, share_of_dense_search};
 use super::error::RlError;
 use super::learner::{QLearner, Sample, StepFigures};
-use super::replay::{ENDED, Replay, ReplayState};
+use super::replay::{Replay, ReplayState};
 use crate::contract::Seed;
 use crate::draw::{ContactSheet, Picture};
 use crate::gan::rcan::{Limits, train::Ended};
@@ -507,7 +507,7 @@ impl Trainer {
                 let labelled = self.buffer[rng.below(self.buffer.len())];
                 let replay = if labelled.on_policy { &self.on_policy } else { &self.off_policy };
                 if let Some((image, record)) = replay.get(labelled.number) {
-                    samples.push(Sample { image, record, next: None });
+                    samples.push(Sample { image, record });
                     targets.push(labelled.target);
                 }
             }
@@ -537,20 +537,17 @@ impl Trainer {
         let weighted = config.on_policy_weight * on / (config.on_policy_weight * on + off).max(1.0);
         let share = weighted.min(config.on_policy_share).max(on / (on + off).max(1.0));
         let mut drawn = Vec::with_capacity(config.label_block);
-        let mut samples = Vec::with_capacity(config.label_block);
+        let mut traces = Vec::with_capacity(config.label_block);
         while drawn.len() < config.label_block {
             let on_policy = rng.chance(share);
             let replay = if on_policy { &self.on_policy } else { &self.off_policy };
             let Some(number) = replay.draw((config.terminal_share, config.closing_share), &mut rng) else { break };
-            let Some((image, record)) = replay.get(number) else { break };
-            let ended = record.ending == ENDED;
-            let next = replay.get(number + 1).filter(|_| !ended).map(|(image, record)| (image, record.state));
-            if ended || next.is_some() {
-                samples.push(Sample { image, record, next });
+            if let Some(trace) = replay.trace(number, config.n_step, config.discount) {
+                traces.push(trace);
                 drawn.push((on_policy, number));
             }
         }
-        let labels = self.learner.label(&samples, seed)?;
+        let labels = self.learner.label(&traces, seed)?;
         means.add(&[
             ("cem/spread", labels.spread),
             ("q/disagreement", labels.disagreement),
