@@ -1,12 +1,14 @@
 //! The simulator as an [`Arena`]: what QT-Opt learns in.
 
 use super::sight::Sight;
-use crate::contract::{Action, Rng, Seed, Step};
+use crate::contract::{Action, Pose, Rng, Seed, Step};
 use crate::env::{EnvConfig, EnvError, GraspEnv};
 use crate::rl::action::ActionSpace;
 use crate::rl::arena::{Arena, ArenaError, Order, View};
+use crate::rl::network::Projection;
 use crate::rl::privileged::Privileged;
 use crate::scene::CellDescription;
+use crate::scene::camera::CameraMount;
 use crate::sim::GraspWorld;
 use crate::sim::policy::{Policy, PolicyKind};
 use rayon::prelude::*;
@@ -19,9 +21,20 @@ pub fn action_space(cell: &CellDescription) -> ActionSpace {
 /// What the simulator knows of the state around the hand.
 fn privileged(world: &GraspWorld) -> Privileged {
     let (cell, pose) = (world.cell(), world.gripper_pose().translation);
-    let place = cell.bins.first().map_or(glam::Vec2::ZERO, |bin| (pose - bin.position).truncate() / bin.half_size());
-    let aperture = world.gripper_state().aperture_m / cell.gripper.stroke;
-    Privileged::new(&world.object_heights(&Privileged::places()), place, world.gripper_yaw(), aperture)
+    let place = cell.bins.first().map_or(glam::Vec2::ZERO, |bin| (pose - bin.position).truncate());
+    Privileged::new(&world.object_heights(&Privileged::places()), place, world.gripper_yaw())
+}
+
+/// What a camera of the cell makes of places, from the centre of the first bin's floor, in the centre crop; none for a camera
+/// that moves.
+pub fn projection(cell: &CellDescription, camera: &str, size: u32) -> Option<Projection> {
+    let camera = cell.cameras.iter().find(|known| known.name == camera)?;
+    let bin = cell.bins.first()?;
+    if !matches!(camera.mount, CameraMount::World { .. }) {
+        return None;
+    }
+    let camera = camera.camera(camera.centre_crop(size), Pose::IDENTITY);
+    Some(Projection::seen_by(&camera, bin.position, [size; 2]))
 }
 
 /// Grasping as an agent sees it.

@@ -115,11 +115,11 @@ pub struct QtOptConfig {
     pub warmup_steps: u64,
     pub final_rate: f64,
     pub adam: AdamConfig,
-    /// Weight of the auxiliary task: telling from the image what the simulator knows of the state around the hand. 0 is
-    /// QT-Opt as published.
+    /// Weight of the auxiliary task: telling from the image where the hand is and what lies around it. The small network
+    /// cannot find the hand without it; the published one has none, and 0.
     pub auxiliary_weight: f64,
     pub discount: f32,
-    /// Targets look so many steps ahead along what was done, while chance did not move it aside; 1 is QT-Opt as published.
+    /// Targets look so many steps ahead along what was done, while chance did not move it aside; QT-Opt: 1.
     pub n_step: usize,
     /// The first target network moves by this share towards the trained one at every step.
     pub target_rate: f64,
@@ -164,14 +164,15 @@ impl QtOptConfig {
             network: CpuQConfig::default(),
             cem: CemConfig::default(),
             batch,
-            shift: size / 21,
+            // The windows that the small network looks at are moved by themselves.
+            shift: if preset == Preset::Cpu { 0 } else { size / 21 },
             learning_rate: 1e-3,
             warmup_steps: 200,
             final_rate: 0.02,
             adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },
             auxiliary_weight: if preset == Preset::Cpu { 2.0 } else { 0.0 },
             discount: 0.9,
-            n_step: if preset == Preset::Cpu { 4 } else { 1 },
+            n_step: 1,
             target_rate: 0.01,
             older_steps: 250,
             label_block,
@@ -303,7 +304,7 @@ mod tests {
         check(|c| c.channels = 4, "6 (generated");
         check(|c| c.discount = 1.5, "discount");
         check(|c| c.cem.elites = 64, "elites");
-        check(|c| c.network.strides.truncate(2), "filters");
+        check(|c| c.network.look_strides.truncate(2), "filters");
         check(|c| c.size = 8, "16 to 1024");
         check(|c| c.training_buffer = 3, "training_buffer");
         check(|c| (c.preset, c.size) = (Preset::Paper, 64), "218");

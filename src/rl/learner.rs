@@ -5,9 +5,10 @@ use super::action::{ActionFeatures, ActionSpace};
 use super::bellman::{bellman_target, choose, logits_of, share_of, value_of};
 use super::config::QtOptConfig;
 use super::error::RlError;
+use super::network::gaze::TOLD_AT_M;
 use super::network::{QFunction, build, images_value, is_closed, shifted_images_value, states_value};
 use super::policy::Decider;
-use super::privileged::{Privileged, TOLD};
+use super::privileged::{CELLS, Privileged, TOLD};
 use super::replay::{Record, Trace};
 use crate::contract::{Rng, Seed};
 use crate::gan::state::{from_file, to_bytes};
@@ -174,7 +175,15 @@ impl QLearner {
         let mut whole = loss.clone();
         let mut auxiliary = f64::NAN;
         if self.config.auxiliary_weight > 0.0 {
-            let told = samples.iter().map(|sample| sample.record.privileged.told());
+            let plane = &self.config.network.projection.plane(TOLD_AT_M);
+            // What is seen moves with the image.
+            let moved = |(sample, shift): (&Sample<'_>, &[i32; 2])| {
+                let mut told = sample.record.privileged.told(plane)?;
+                let place = &mut told[CELLS..CELLS + 2];
+                place.iter_mut().zip(shift).for_each(|(at, by)| *at += 2.0 * *by as f32 / self.config.size as f32);
+                Some(told)
+            };
+            let told = samples.iter().zip(&shifts).map(moved);
             if let (Some(told), Some(said)) = (Lesson::new(told), self.q.tell(&encoded)?) {
                 let error = told.error(&said)?;
                 auxiliary = f64::from(error.to_scalar::<f32>()?);
@@ -256,7 +265,7 @@ impl Lesson {
         (known > 0.0).then_some(Self { numbers, weights })
     }
 
-    /// The weighted sum of squared differences: the mean over the map plus the mean over the pose.
+    /// The weighted sum of squared differences, averaged over the states that are known.
     fn error(&self, said: &Tensor) -> candle_core::Result<Tensor> {
         let tensor = |values: &[f32]| Tensor::from_slice(values, said.dims(), said.device());
         (said - tensor(&self.numbers)?)?.sqr()?.mul(&tensor(&self.weights)?)?.sum_all()

@@ -1,7 +1,7 @@
 //! `bingrasp train qtopt`.
 
 use crate::cli::{Usage, common, output};
-use crate::collect::arena::{GraspArena, action_space};
+use crate::collect::arena::{GraspArena, action_space, projection};
 use crate::collect::episodes::recorded_attempts;
 use crate::collect::sight::Sight;
 use crate::contract::{Domain, Seed};
@@ -22,6 +22,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+const CAMERA: &str = "over-the-shoulder";
 /// Steps of a run without a limit.
 const DEFAULT_STEPS: u64 = 60_000;
 
@@ -212,13 +213,17 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
 }
 
 fn defaults(preset: Preset) -> Settings {
-    let qtopt = QtOptConfig::preset(preset);
+    let mut qtopt = QtOptConfig::preset(preset);
+    let cell = CellDescription::default();
+    if let Some(projection) = projection(&cell, CAMERA, qtopt.size as u32) {
+        qtopt.network.projection = projection;
+    }
     let environments = common::environments_for(qtopt.size as u32);
     let data = toml::Table::from_iter([
         ("domain".to_owned(), Domain::Canonical.name().into()),
         ("objects".to_owned(), "train".into()),
         ("textures".to_owned(), "".into()),
-        ("camera".to_owned(), "over-the-shoulder".into()),
+        ("camera".to_owned(), CAMERA.into()),
         ("crop".to_owned(), "centre".into()),
         ("rcan".to_owned(), "".into()),
         ("offline".to_owned(), "".into()),
@@ -231,7 +236,7 @@ fn defaults(preset: Preset) -> Settings {
         checkpoint_every: 12,
         picture_every: 10,
         limits: Limits { steps: None, minutes: None },
-        space: action_space(&CellDescription::default()),
+        space: action_space(&cell),
         data,
         qtopt,
     }

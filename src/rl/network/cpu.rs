@@ -1,20 +1,24 @@
 //! The small Q-function: the image is encoded once, and a candidate action costs three small matrix products.
 //!
-//! Convolutions, each with batch normalization (without it, telling a held object from none takes several times as many
-//! steps), make a coarse map. It goes two ways: a fully connected layer (where everything is), and the highest response
-//! of each filter anywhere. A third way looks at a finer map where some heads of attention point to, at the hand above
-//! all: what lies between the fingers looks the same wherever the hand is. All and the gripper's state make `e`. An action's
-//! embedding `a` meets it by a shift and a scale, `relu(shift(e) + scale(e) * a)`, so that the image decides what the
-//! numbers of an action mean; two layers follow. Displacements enter with their sines and cosines as well: where an object
-//! lies is no linear matter.
+//! It looks twice. First it finds the hand: convolutions make a coarse map, some heads of attention point to places of it,
+//! and two layers say where in the image the hand is and how it is turned. Then it looks there, at three windows of the image
+//! as they would lie on a table: what is below the hand and what is in it, turned with the hand, and the bin around it along
+//! the axes of displacements. What lies between the fingers, and how far something is away, look the same there wherever the
+//! hand is, and need not be learned for every place. The windows, the first look and the gripper's state make `e`. An action's embedding `a` meets it
+//! by a shift and a scale, `relu(shift(e) + scale(e) * a)`, so that the image decides what the numbers of an action mean; two
+//! layers follow. Displacements enter with their sines and cosines as well: where an object lies is no linear matter.
+//!
+//! Where the hand is, it is told while it learns (`rl/privileged.rs`). All convolutions have batch normalization: without it,
+//! telling a held object from none takes several times as many steps.
 
-use super::{Encoded, QFunction, STATE_LEN, Score};
+use super::gaze::{Gaze, Projection, Window, look};
+use super::{Encoded, QFunction, STATE_LEN, Score, height_m};
 use crate::contract::{Action, Seed};
 use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig, LayerNorm, Linear};
 use crate::nn::ops::{self, Activation, Matrix, Value, multiply};
 use crate::nn::{Init, NnError, ParamStore};
 use crate::rl::action::ActionFeatures;
-use crate::rl::privileged::TOLD;
+use crate::rl::privileged::{CELLS, POSE};
 use candle_core::{Device, Result, Tensor, bail};
 use serde::{Deserialize, Serialize};
 use std::f32::consts::PI;
@@ -23,13 +27,21 @@ use std::f32::consts::PI;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CpuQConfig {
-    /// Filters and strides of the convolutions (the first 5x5, the others 3x3).
-    pub filters: Vec<usize>,
-    pub strides: Vec<usize>,
-    /// After so many convolutions the heads of attention look at the map, through this many filters of their own.
-    pub look_after: usize,
-    pub look_filters: usize,
+    /// What the camera makes of places, from the centre of the bin's floor.
+    pub projection: Projection,
+    /// Filters and strides of the convolutions that find the hand (the first 5x5, the others 3x3).
+    pub find_filters: Vec<usize>,
+    pub find_strides: Vec<usize>,
     pub heads: usize,
+    /// Width of the layer that knows where the hand is.
+    pub found: usize,
+    /// Filters and strides of the 3x3 convolutions on each window.
+    pub look_filters: Vec<usize>,
+    pub look_strides: Vec<usize>,
+    /// Pixels along a window's edge, and their size on the plane, metres: near and wide.
+    pub window: usize,
+    pub near_m: f32,
+    pub wide_m: f32,
     /// Features of image and state.
     pub features: usize,
     /// Width of an action's embedding and of the layer where it meets the image.
@@ -42,11 +54,16 @@ pub struct CpuQConfig {
 impl Default for CpuQConfig {
     fn default() -> Self {
         Self {
-            filters: vec![32, 48, 48, 64, 64, 64],
-            strides: vec![2, 2, 1, 1, 2, 1],
-            look_after: 4,
-            look_filters: 64,
-            heads: 4,
+            projection: Projection::from_above(0.6),
+            find_filters: vec![16, 32, 40, 40],
+            find_strides: vec![2, 2, 1, 1],
+            heads: 8,
+            found: 128,
+            look_filters: vec![24, 40, 48, 48],
+            look_strides: vec![1, 2, 1, 1],
+            window: 16,
+            near_m: 0.01,
+            wide_m: 0.025,
             features: 256,
             embedding: 64,
             merged: 256,
@@ -57,31 +74,38 @@ impl Default for CpuQConfig {
 
 impl CpuQConfig {
     pub(in crate::rl) fn validate(&self, size: usize) -> std::result::Result<(), String> {
-        let looks = [self.look_filters, self.heads];
-        if !(1..=self.filters.len()).contains(&self.look_after) || looks.iter().any(|n| !(1..=1024).contains(n)) {
-            return Err(
-                "network: look_after must count some of the convolutions, and look_filters and heads be 1 to 1024"
-                    .into(),
-            );
-        }
-        let sides = [self.features, self.embedding, self.merged, self.hidden];
-        let convs = self.filters.len() == self.strides.len()
-            && (1..=12).contains(&self.filters.len())
-            && self.filters.iter().all(|f| (1..=2048).contains(f))
-            && self.strides.iter().all(|s| (1..=4).contains(s));
-        if !convs || sides.iter().any(|side| !(1..=8192).contains(side)) {
+        let sides = [self.heads, self.found, self.features, self.embedding, self.merged, self.hidden];
+        let convs = |filters: &[usize], strides: &[usize]| {
+            filters.len() == strides.len()
+                && (1..=12).contains(&filters.len())
+                && filters.iter().all(|f| (1..=2048).contains(f))
+                && strides.iter().all(|s| (1..=4).contains(s))
+        };
+        if !convs(&self.find_filters, &self.find_strides)
+            || !convs(&self.look_filters, &self.look_strides)
+            || sides.iter().any(|side| !(1..=8192).contains(side))
+        {
             return Err("network: give as many filters (1 to 2048) as strides (1 to 4), and widths of 1 to 8192".into());
         }
-        if self.encoded_side(size) < 2 {
-            return Err(format!("network: nothing is left of {size} pixels after these strides"));
+        if after(size, &self.find_strides) < 2 || after(self.window, &self.look_strides) < 2 || self.window > 256 {
+            let window = self.window;
+            return Err(format!("network: nothing is left of {size} pixels, or of a window of {window}, after strides"));
+        }
+        let metres = [self.near_m, self.wide_m].iter().all(|m| (1e-4..=1.0).contains(m));
+        if !metres || !self.projection.is_valid() {
+            return Err("network: near_m and wide_m must be from 0.0001 to 1, and the projection must see the floor".into());
         }
         Ok(())
     }
-
-    fn encoded_side(&self, size: usize) -> usize {
-        self.strides.iter().fold(size, |side, stride| side.div_ceil(*stride))
-    }
 }
+
+/// What strides leave of `side` pixels.
+fn after(side: usize, strides: &[usize]) -> usize {
+    strides.iter().fold(side, |side, stride| side.div_ceil(*stride))
+}
+
+/// Deviations of where it looks while it learns, in image coordinates and radians: half a pixel of 64.
+const JITTER: (f32, f32) = (0.012, 0.05);
 
 /// He et al., 2015, for layers with ReLU; and the same variance without it.
 const HE: Init = Init::KaimingUniform { gain: std::f32::consts::SQRT_2 };
@@ -101,16 +125,52 @@ fn expand(action: &ActionFeatures) -> [f32; EXPANDED] {
     expanded
 }
 
+/// Convolutions with batch normalization and ReLU, one after the other.
+struct Convs(Vec<(Conv2d, BatchNorm)>);
+
+impl Convs {
+    fn new(
+        store: &mut ParamStore,
+        name: &str,
+        mut inputs: usize,
+        first: usize,
+        (filters, strides): (&[usize], &[usize]),
+    ) -> std::result::Result<Self, NnError> {
+        let mut convs = Vec::new();
+        for (index, (&filters, &stride)) in filters.iter().zip(strides).enumerate() {
+            let kernel = if index == 0 { first } else { 3 };
+            let conv = Conv2dConfig::new(inputs, filters, kernel).stride(stride).without_bias().init(HE);
+            convs.push((
+                Conv2d::new(store.root().sub(format!("{name}{index}")), conv)?,
+                BatchNorm::new(store.root().sub(format!("{name}{index}_norm")), filters)?,
+            ));
+            inputs = filters;
+        }
+        Ok(Self(convs))
+    }
+
+    fn forward(&self, x: &Value, train: bool) -> Result<Value> {
+        let mut x = x.clone();
+        for (conv, norm) in &self.0 {
+            x = norm.forward(&conv.forward(&x)?, Activation::Relu, train)?;
+        }
+        Ok(x)
+    }
+}
+
 /// See the file's head.
 pub struct CpuQ {
     store: ParamStore,
-    convs: Vec<(Conv2d, BatchNorm)>,
-    look: (Conv2d, BatchNorm),
+    projection: Projection,
+    windows: [Window; 3],
+    find: Convs,
     attend: Conv2d,
-    look_after: usize,
-    looked: Linear,
-    anywhere: Linear,
-    image: Linear,
+    found: Linear,
+    found_state: Linear,
+    pose: Linear,
+    looks: [(Convs, Linear); 3],
+    place: Linear,
+    place_pose: Linear,
     state: Linear,
     norm: LayerNorm,
     shift: Linear,
@@ -119,7 +179,7 @@ pub struct CpuQ {
     action: Linear,
     hidden: Linear,
     value: Linear,
-    /// What the features tell of the state around the hand: only ever trained, never part of Q.
+    /// What the features tell of the heights around the hand: only ever trained, never part of Q.
     told: Linear,
 }
 
@@ -127,40 +187,34 @@ impl CpuQ {
     /// # Errors
     /// A name that is taken (never, for one network a store).
     pub fn new(
-        size: usize,
         channels: usize,
         config: &CpuQConfig,
         seed: Seed,
         device: &Device,
     ) -> std::result::Result<Self, NnError> {
         let mut store = ParamStore::new(seed, device);
-        let mut convs = Vec::new();
-        let mut inputs = channels;
-        for (index, (&filters, &stride)) in config.filters.iter().zip(&config.strides).enumerate() {
-            let kernel = if index == 0 { 5 } else { 3 };
-            let conv = Conv2dConfig::new(inputs, filters, kernel).stride(stride).without_bias().init(HE);
-            convs.push((
-                Conv2d::new(store.root().sub(format!("conv{index}")), conv)?,
-                BatchNorm::new(store.root().sub(format!("conv{index}_norm")), filters)?,
-            ));
-            inputs = filters;
-        }
-        let side = config.encoded_side(size);
-        let look_inputs = config.filters[config.look_after.clamp(1, config.filters.len()) - 1];
-        let look_conv = Conv2dConfig::new(look_inputs, config.look_filters, 3).without_bias().init(HE);
-        let look = (
-            Conv2d::new(store.root().sub("look"), look_conv)?,
-            BatchNorm::new(store.root().sub("look_norm"), config.look_filters)?,
-        );
-        let attend = Conv2dConfig::new(config.look_filters, config.heads, 1).init(PLAIN);
+        let find = Convs::new(&mut store, "find", channels, 5, (&config.find_filters, &config.find_strides))?;
+        let filters = config.find_filters.last().copied().unwrap_or(channels);
+        let attend = Conv2dConfig::new(filters, config.heads, 1).init(PLAIN);
         let attend = Conv2d::new(store.root().sub("attend"), attend)?;
+        let looks = (&config.look_filters[..], &config.look_strides[..]);
+        let near = Convs::new(&mut store, "near", channels, 3, looks)?;
+        let held = Convs::new(&mut store, "held", channels, 3, looks)?;
+        let wide = Convs::new(&mut store, "wide", channels, 3, looks)?;
+        let side = after(config.window, &config.look_strides);
+        let seen = config.look_filters.last().copied().unwrap_or(channels) * side * side;
         let mut linear = |name: &str, sizes: [usize; 2], activation, weight, bias| {
             Linear::with_init(store.root().sub(name), sizes, activation, [weight, bias])
         };
         let (none, zero) = (Activation::None, Init::Zeros);
-        let looked = linear("looked", [config.heads * (config.look_filters + 2), config.features], none, PLAIN, zero)?;
-        let anywhere = linear("anywhere", [inputs, config.features], none, PLAIN, zero)?;
-        let image = linear("image", [inputs * side * side, config.features], none, PLAIN, zero)?;
+        let found = linear("found", [config.heads * (filters + 2), config.found], none, PLAIN, zero)?;
+        let found_state = linear("found_state", [STATE_LEN, config.found], none, PLAIN, zero)?;
+        let pose = linear("pose", [config.found, POSE], none, PLAIN, zero)?;
+        let near = (near, linear("near", [seen, config.features], none, PLAIN, zero)?);
+        let held = (held, linear("held", [seen, config.features], none, PLAIN, zero)?);
+        let wide = (wide, linear("wide", [seen, config.features], none, PLAIN, zero)?);
+        let place = linear("place", [config.found, config.features], none, PLAIN, zero)?;
+        let place_pose = linear("place_pose", [POSE, config.features], none, PLAIN, zero)?;
         let state = linear("state", [STATE_LEN, config.features], none, PLAIN, zero)?;
         let shift = linear("shift", [config.features, config.merged], none, PLAIN, zero)?;
         // The action counts from the beginning, and the image may turn its signs.
@@ -170,18 +224,22 @@ impl CpuQ {
         let hidden = linear("hidden", [config.merged, config.hidden], Activation::Relu, HE, zero)?;
         // Grasps are rare: Q begins near the script's success, not at one half.
         let value = linear("value", [config.hidden, 1], none, Init::PYTORCH, Init::Constant(-1.0))?;
-        let told = linear("told", [config.features, TOLD], none, PLAIN, zero)?;
+        let told = linear("told", [config.features, CELLS], none, PLAIN, zero)?;
         let norm = LayerNorm::new(store.root().sub("norm"), config.features)?;
-        let look_after = config.look_after;
+        let window = |pixel_m, turned, at_hand| Window { side: config.window, pixel_m, turned, at_hand };
+        let (near_m, wide_m) = (config.near_m, config.wide_m);
         Ok(Self {
             store,
-            convs,
-            look,
+            projection: config.projection,
+            windows: [window(near_m, true, false), window(near_m, true, true), window(wide_m, false, false)],
+            find,
             attend,
-            look_after,
-            looked,
-            anywhere,
-            image,
+            found,
+            found_state,
+            pose,
+            looks: [near, held, wide],
+            place,
+            place_pose,
             state,
             norm,
             shift,
@@ -201,29 +259,26 @@ impl QFunction for CpuQ {
     }
 
     fn encode(&self, images: &Value, states: &Value, train: bool) -> Result<Encoded> {
-        let mut x = images.clone();
-        let mut looked = None;
-        for (index, (conv, norm)) in self.convs.iter().enumerate() {
-            x = norm.forward(&conv.forward(&x)?, Activation::Relu, train)?;
-            if index + 1 == self.look_after {
-                let (conv, norm) = &self.look;
-                let map = norm.forward(&conv.forward(&x)?, Activation::Relu, train)?;
-                looked = Some(self.looked.forward(&look_at(&map, &self.attend.forward(&map)?)?)?);
-            }
+        let map = self.find.forward(images, train)?;
+        let pointed = look_at(&map, &self.attend.forward(&map)?)?;
+        let found = ops::add(&self.found.forward(&pointed)?, &self.found_state.forward(states)?)?;
+        let found = ops::activate(&found, Activation::Relu)?;
+        let pose = self.pose.forward(&found)?;
+        let known = pose.detach()?;
+        let gazes = gazes(&known, states, train)?;
+        let mut joined = ops::add(&self.state.forward(states)?, &self.place.forward(&found)?)?;
+        joined = ops::add(&joined, &self.place_pose.forward(&known)?)?;
+        for ((convs, layer), window) in self.looks.iter().zip(self.windows) {
+            let seen = convs.forward(&look(images, &self.projection, &gazes, window)?, train)?;
+            joined = ops::add(&joined, &layer.forward(&ops::flatten(&seen)?)?)?;
         }
-        let Some(looked) = looked else { bail!("there is no map to look at") };
-        let [_, _, h, w] = x.dims4()?;
-        let highest = ops::max_pool(&x, [h, w], [1, 1])?;
-        let seen =
-            ops::add(&self.image.forward(&ops::flatten(&x)?)?, &self.anywhere.forward(&ops::flatten(&highest)?)?)?;
-        let joined = ops::add(&ops::add(&seen, &looked)?, &self.state.forward(states)?)?;
         let features = self.norm.forward(&joined, Activation::Relu)?;
-        let parts = vec![self.shift.forward(&features)?, self.scale.forward(&features)?, features];
+        let parts = vec![self.shift.forward(&features)?, self.scale.forward(&features)?, features, pose];
         Ok(Encoded { parts, count: images.shape()[0] })
     }
 
     fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], _train: bool) -> Result<Tensor> {
-        let [shift, scale, _] = &encoded.parts[..] else { bail!("encoded by another network") };
+        let [shift, scale, ..] = &encoded.parts[..] else { bail!("encoded by another network") };
         if actions.len() != encoded.count {
             // Many actions an image are scored without gradients, by the scorer.
             bail!("{} actions for {} images; give one for each", actions.len(), encoded.count)
@@ -236,12 +291,12 @@ impl QFunction for CpuQ {
     }
 
     fn tell(&self, encoded: &Encoded) -> Result<Option<Tensor>> {
-        let [_, _, features] = &encoded.parts[..] else { bail!("encoded by another network") };
-        Ok(Some(self.told.forward(features)?.to_tensor()?))
+        let [_, _, features, pose] = &encoded.parts[..] else { bail!("encoded by another network") };
+        Ok(Some(Tensor::cat(&[self.told.forward(features)?.to_tensor()?, pose.to_tensor()?], 1)?))
     }
 
     fn scorer(&self, encoded: &Encoded) -> Result<Option<Box<dyn Score>>> {
-        let [shift, scale, _] = &encoded.parts[..] else { bail!("encoded by another network") };
+        let [shift, scale, ..] = &encoded.parts[..] else { bail!("encoded by another network") };
         let floats = |value: &Value| -> Result<Vec<f32>> { value.detach()?.to_tensor()?.flatten_all()?.to_vec1() };
         Ok(Some(Box::new(Scorer {
             shift: floats(shift)?,
@@ -252,6 +307,22 @@ impl QFunction for CpuQ {
             value: Dense::new(&self.value)?,
         })))
     }
+}
+
+/// Where the hand is said to be, `[n, POSE]`. While it learns it looks a little aside; the words themselves decide how far,
+/// so that the same training gives the same bytes.
+fn gazes(pose: &Value, states: &Value, train: bool) -> Result<Vec<Gaze>> {
+    let numbers: Vec<[f32; POSE]> = {
+        let flat = pose.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
+        flat.chunks_exact(POSE).map(|pose| std::array::from_fn(|i| pose[i])).collect()
+    };
+    let states = states.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
+    let gaze = |(pose, state): ([f32; POSE], &[f32])| {
+        let bits = u64::from(pose[0].to_bits()) << 32 | u64::from(pose[1].to_bits());
+        let gaze = Gaze::new(pose, height_m(state));
+        if train { gaze.moved(&mut Seed(bits).derive("gaze", 0).rng(), JITTER.0, JITTER.1) } else { gaze }
+    };
+    Ok(numbers.into_iter().zip(states.chunks_exact(STATE_LEN)).map(gaze).collect())
 }
 
 /// What each head finds where its attention (a softmax over the map) points to, and where that is:
@@ -347,7 +418,7 @@ mod tests {
 
     #[test]
     fn the_scorer_is_the_network() -> anyhow::Result<()> {
-        let q = CpuQ::new(24, 3, &CpuQConfig::default(), Seed(3), &Device::Cpu)?;
+        let q = CpuQ::new(3, &CpuQConfig::default(), Seed(3), &Device::Cpu)?;
         let mut rng = Seed(4).rng();
         let images: Vec<Vec<u8>> = (0..3).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
         let slices: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
@@ -382,18 +453,18 @@ mod tests {
 
     #[test]
     fn parameters_are_those_counted_by_hand() -> anyhow::Result<()> {
-        let q = CpuQ::new(64, 6, &CpuQConfig::default(), Seed(3), &Device::Cpu)?;
-        let convs = 6 * 25 * 32 + 32 * 9 * 48 + 48 * 9 * 48 + 48 * 9 * 64 + 2 * (64 * 9 * 64);
-        let norms = 2 * (32 + 48 + 48 + 64 + 64 + 64 + 64);
-        let look = 64 * 9 * 64 + (64 * 4 + 4) + (4 * 66 * 256 + 256);
-        let encoder = (64 * 8 * 8 * 256 + 256) + (64 * 256 + 256) + (2 * 256 + 256) + 2 * 256;
+        let q = CpuQ::new(6, &CpuQConfig::default(), Seed(3), &Device::Cpu)?;
+        let find = 6 * 25 * 24 + 24 * 9 * 32 + 32 * 9 * 48 + 48 * 9 * 48 + 2 * (24 + 32 + 48 + 48);
+        let pose = (48 * 8 + 8) + (8 * 50 * 128 + 128) + (2 * 128 + 128) + (128 * 4 + 4);
+        let window = 9 * (6 * 32 + 32 * 48 + 48 * 64 + 64 * 64) + 2 * (32 + 48 + 64 + 64) + (64 * 64 * 256 + 256);
+        let features = (128 * 256 + 256) + (4 * 256 + 256) + (2 * 256 + 256) + 2 * 256;
         let head = 2 * (256 * 256 + 256)
             + (24 * 64 + 64)
             + (64 * 256 + 256)
             + (256 * 128 + 128)
             + (128 + 1)
-            + (256 * 101 + 101);
-        assert_eq!(q.store().parameter_count(), convs + norms + look + encoder + head);
+            + (256 * 96 + 96);
+        assert_eq!(q.store().parameter_count(), find + pose + 3 * window + features + head);
         Ok(())
     }
 }

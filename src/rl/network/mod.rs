@@ -4,9 +4,11 @@
 //! once for all actions that are asked about.
 
 mod cpu;
+pub mod gaze;
 mod paper;
 
 pub use cpu::{CpuQ, CpuQConfig};
+pub use gaze::Projection;
 pub use paper::{LEAST_SIZE, PaperQ};
 
 use super::action::ActionFeatures;
@@ -23,6 +25,11 @@ pub const STATE_LEN: usize = 2;
 /// `[closed, height in decimetres]` (QT-Opt's state besides the image).
 pub fn state_features(gripper: &GripperState) -> [f32; STATE_LEN] {
     [f32::from(u8::from(gripper.closed)), gripper.height_m * 10.0]
+}
+
+/// The hand's height in a state, metres.
+pub fn height_m(state: &[f32]) -> f32 {
+    state[1] / 10.0
 }
 
 /// Whether a state is one with closed fingers.
@@ -69,8 +76,8 @@ pub trait QFunction: Send + Sync {
     /// A number of actions that is no multiple of the images.
     fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], train: bool) -> Result<Tensor>;
 
-    /// What the encoder has to tell of [`Privileged`](super::privileged::Privileged), `[n, TOLD]`; none where the network
-    /// has no such output.
+    /// What the encoder says of [`Privileged`](super::privileged::Privileged), `[n, TOLD]`; none where the network has no
+    /// such output.
     ///
     /// # Errors
     /// Encoded by another network.
@@ -90,7 +97,7 @@ pub trait QFunction: Send + Sync {
 /// Sizes that the network cannot have.
 pub fn build(config: &QtOptConfig, seed: Seed, device: &Device) -> std::result::Result<Box<dyn QFunction>, NnError> {
     Ok(match config.preset {
-        Preset::Cpu => Box::new(CpuQ::new(config.size, config.channels, &config.network, seed, device)?),
+        Preset::Cpu => Box::new(CpuQ::new(config.channels, &config.network, seed, device)?),
         Preset::Paper => Box::new(PaperQ::new(config.size, config.channels, seed, device)?),
     })
 }

@@ -1,0 +1,209 @@
+//! Looking at one place of an image: windows of it as they would lie on a table, around a point and turned to an angle.
+//!
+//! In: images, the camera's [`Projection`], where to look. Out: windows `[n, channels, side, side]` in which a
+//! displacement on the plane is the same wherever it lies. No gradient goes back through the place.
+
+use crate::contract::{Camera, Rng};
+use crate::nn::ops::Value;
+use candle_core::{Device, Result, Tensor, bail};
+use glam::{Mat3, Vec2, Vec3};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// What a camera makes of places: from metres (z up) to image coordinates, -1 to 1 from the left (top) edge to the right
+/// (bottom) one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Projection {
+    /// Rows of a 3x4 matrix for homogeneous coordinates.
+    image_from_place: [[f32; 4]; 3],
+}
+
+impl Projection {
+    /// Seen from far above, so that the image is `width_m` across.
+    pub fn from_above(width_m: f32) -> Self {
+        let scale = 2.0 / width_m;
+        Self { image_from_place: [[scale, 0.0, 0.0, 0.0], [0.0, -scale, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]] }
+    }
+
+    /// From the axes of the world at `origin` (world, metres) to a camera's pictures of `size` pixels.
+    pub fn seen_by(camera: &Camera, origin: Vec3, size: [u32; 2]) -> Self {
+        let from_world = camera.world_from_camera.inverse();
+        let axes = [Vec3::X, Vec3::Y, Vec3::Z].map(|axis| from_world.rotation * axis);
+        let [x, y, z] = axes;
+        let at = from_world.transform_point(origin);
+        let i = &camera.intrinsics;
+        let row = |axis: usize, focal: f32, centre: f32, size: u32| {
+            [x, y, z, at].map(|p| 2.0 / size as f32 * (focal * p[axis] + centre * p.z) - p.z)
+        };
+        let image_from_place =
+            [row(0, i.fx, i.cx, size[0]), row(1, i.fy, i.cy, size[1]), [x.z, y.z, z.z, at.z]];
+        Self { image_from_place }
+    }
+
+    /// The horizontal plane at a height, metres.
+    pub fn plane(&self, height_m: f32) -> Plane {
+        let column = |index: usize| Vec3::from_array(self.image_from_place.map(|row| row[index]));
+        let image_from_plane = Mat3::from_cols(column(0), column(1), column(2) * height_m + column(3));
+        Plane { image_from_plane, plane_from_image: image_from_plane.inverse() }
+    }
+
+    /// Whether there is a way back from the image to the floor.
+    pub fn is_valid(&self) -> bool {
+        let floor = self.plane(0.0).image_from_plane;
+        floor.is_finite() && floor.determinant().abs() > 1e-9
+    }
+}
+
+/// A horizontal plane in an image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plane {
+    image_from_plane: Mat3,
+    plane_from_image: Mat3,
+}
+
+impl Plane {
+    /// Where a point of the plane is in the image.
+    pub fn image(&self, place: Vec2) -> Vec2 {
+        divided(self.image_from_plane, place)
+    }
+
+    /// The point of the plane that is seen there.
+    pub fn place(&self, image: Vec2) -> Vec2 {
+        divided(self.plane_from_image, image)
+    }
+}
+
+fn divided(matrix: Mat3, at: Vec2) -> Vec2 {
+    let p = matrix * at.extend(1.0);
+    p.truncate() / p.z
+}
+
+/// The height of the plane on which places in an image are told, metres: where most of an object's surface lies.
+pub const TOLD_AT_M: f32 = 0.04;
+
+/// Where to look.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gaze {
+    /// In image coordinates: a place on the plane at [`TOLD_AT_M`].
+    pub at: Vec2,
+    /// The angle that lies along the rows of a turned window.
+    pub yaw_rad: f32,
+    /// Of the hand above that place, metres.
+    pub height_m: f32,
+}
+
+impl Gaze {
+    /// Of `[u, v, sin, cos]` of twice the angle (half a turn is the same to a parallel jaw).
+    pub fn new([u, v, sin, cos]: [f32; 4], height_m: f32) -> Self {
+        let inside = |x: f32| if x.is_finite() { x.clamp(-1.0, 1.0) } else { 0.0 };
+        let yaw_rad = 0.5 * sin.atan2(cos);
+        Self { at: Vec2::new(inside(u), inside(v)), yaw_rad: if yaw_rad.is_finite() { yaw_rad } else { 0.0 }, height_m }
+    }
+
+    /// Moved a little, so that nothing depends on pixels.
+    pub fn moved(self, rng: &mut Rng, deviation: f32, deviation_rad: f32) -> Self {
+        let at = self.at + deviation * Vec2::new(rng.normal(), rng.normal());
+        Self { at, yaw_rad: self.yaw_rad + deviation_rad * rng.normal(), ..self }
+    }
+}
+
+/// The size of windows.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// Pixels along an edge.
+    pub side: usize,
+    /// Edge of a pixel on the plane, metres.
+    pub pixel_m: f32,
+    /// Turned with the gaze, or with the plane's axes.
+    pub turned: bool,
+    /// On the plane of the hand itself, or on the one at [`TOLD_AT_M`].
+    pub at_hand: bool,
+}
+
+/// Windows of `images` `[n, channels, h, w]`, one a gaze, bilinear, the images' edges repeated.
+///
+/// # Errors
+/// Not as many images as gazes.
+pub fn look(images: &Value, projection: &Projection, gazes: &[Gaze], window: Window) -> Result<Value> {
+    let [n, channels, h, w] = images.dims4()?;
+    if n != gazes.len() {
+        bail!("{n} images and {} places to look at", gazes.len())
+    }
+    let pixels = images.detach()?.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
+    let told_at = projection.plane(TOLD_AT_M);
+    let Window { side, pixel_m, turned, at_hand } = window;
+    let area = side * side;
+    let mut seen = vec![0.0_f32; n * channels * area];
+    let look_one = |((seen, image), gaze): ((&mut [f32], &[f32]), &Gaze)| {
+        let centre = told_at.place(gaze.at);
+        let plane = if at_hand { projection.plane(gaze.height_m) } else { told_at };
+        let (sin, cos) = if turned { gaze.yaw_rad.sin_cos() } else { (0.0, 1.0) };
+        for pixel in 0..area {
+            let offset = |index: usize| (index as f32 - 0.5 * (side as f32 - 1.0)) * pixel_m;
+            let (x, y) = (offset(pixel % side), offset(pixel / side));
+            let at = plane.image(centre + Vec2::new(cos * x - sin * y, sin * x + cos * y));
+            let within = |u: f32, count: usize| {
+                let at = if u.is_finite() { 0.5 * (u + 1.0) * count as f32 - 0.5 } else { 0.0 };
+                let at = at.clamp(0.0, count as f32 - 1.0);
+                let low = (at as usize).min(count.saturating_sub(2));
+                (low, (low + 1).min(count - 1), at - low as f32)
+            };
+            let ((left, right, a), (top, bottom, b)) = (within(at.x, w), within(at.y, h));
+            for channel in 0..channels {
+                let values = &image[channel * h * w..];
+                let row = |y: usize| values[y * w + left] * (1.0 - a) + values[y * w + right] * a;
+                seen[channel * area + pixel] = row(top) * (1.0 - b) + row(bottom) * b;
+            }
+        }
+    };
+    seen.par_chunks_exact_mut(channels * area).zip(pixels.par_chunks_exact(channels * h * w)).zip(gazes).for_each(look_one);
+    Value::from_tensor(&Tensor::from_vec(seen, (n, channels, side, side), &Device::Cpu)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Intrinsics;
+
+    #[test]
+    fn a_plane_is_where_the_camera_sees_it() {
+        let intrinsics = Intrinsics::from_vertical_fov(90, 72, 0.6).cropped(13, 4, 64, 64);
+        let camera = Camera::look_at(Vec3::new(0.2, -0.5, 0.75), Vec3::new(0.56, 0.0, 0.05), intrinsics);
+        let origin = Vec3::new(0.55, 0.0, 0.05);
+        let projection = Projection::seen_by(&camera, origin, [64, 64]);
+        assert!(projection.is_valid());
+        let plane = projection.plane(0.03);
+        for place in [Vec2::ZERO, Vec2::new(0.1, -0.07), Vec2::new(-0.12, 0.1)] {
+            let pixel = camera.project(origin + place.extend(0.03)).0;
+            let image = plane.image(place);
+            assert!((image - (pixel / 32.0 - 1.0)).length() < 1e-4, "{image} {pixel}");
+            assert!((plane.place(image) - place).length() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn a_window_shows_what_lies_there() -> anyhow::Result<()> {
+        // From above, 0.8 m across 8 pixels: a pixel is 0.1 m. The value is 10 * row + column.
+        let image: Vec<f32> = (0..64_u8).map(|i| f32::from(10 * (i / 8) + i % 8)).collect();
+        let image = Value::from_tensor(&Tensor::from_vec(image, (1, 1, 8, 8), &Device::Cpu)?)?;
+        let projection = Projection::from_above(0.8);
+        let see = |u: f32, v: f32, yaw_rad: f32, turned: bool| -> anyhow::Result<Vec<f32>> {
+            let gaze = Gaze { at: Vec2::new(u, v), yaw_rad, height_m: 0.1 };
+            let window = Window { side: 2, pixel_m: 0.1, turned, at_hand: turned };
+            Ok(look(&image, &projection, &[gaze], window)?.to_tensor()?.flatten_all()?.to_vec1()?)
+        };
+        let near = |a: &[f32], b: [f32; 4]| assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3), "{a:?} {b:?}");
+        // The plane's y points up in the image: a window's first row is the lower one.
+        near(&see(0.0, 0.0, 1.0, false)?, [43.0, 44.0, 33.0, 34.0]);
+        near(&see(0.25, 0.0, 0.0, true)?, [44.0, 45.0, 34.0, 35.0]);
+        // A quarter turn to the left: along the row is up in the image.
+        near(&see(0.0, 0.0, std::f32::consts::FRAC_PI_2, true)?, [44.0, 34.0, 43.0, 33.0]);
+        // Half a pixel aside, and over the edge.
+        near(&see(0.125, 0.0, 0.0, true)?, [43.5, 44.5, 33.5, 34.5]);
+        near(&see(-1.0, -1.0, 0.0, true)?, [0.0; 4]);
+        let window = Window { side: 2, pixel_m: 0.1, turned: true, at_hand: false };
+        assert!(look(&image, &projection, &[], window).is_err());
+        Ok(())
+    }
+}
