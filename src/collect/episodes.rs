@@ -142,7 +142,7 @@ mod tests {
                 reward: if step == 2 { 1.0 } else { -0.05 },
                 ending: if step == 2 { ENDED } else { GOES_ON },
                 strayed: 0.0,
-            privileged: Privileged::UNKNOWN,
+                privileged: Privileged::UNKNOWN,
             };
             attempt.transitions.push(Transition { image: vec![step; 2 * 2 * 3], record });
             attempt.actions.push(action);

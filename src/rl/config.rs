@@ -185,8 +185,8 @@ impl QtOptConfig {
             off_policy_capacity,
             on_policy_capacity,
             segment,
-            attempts_per_round: 192,
-            steps_per_round: 256,
+            attempts_per_round: 256,
+            steps_per_round: 192,
             exploration: ExplorationConfig::default(),
         }
     }

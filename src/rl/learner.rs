@@ -143,8 +143,9 @@ impl QLearner {
             labels.spread /= going_on.len() as f64;
             labels.disagreement /= going_on.len() as f64;
         }
-        let target =
-            |(trace, value): (&Trace<'_>, f32)| bellman_target(trace.gained, trace.next.is_none(), trace.discount, value);
+        let target = |(trace, value): (&Trace<'_>, f32)| {
+            bellman_target(trace.gained, trace.next.is_none(), trace.discount, value)
+        };
         labels.targets = traces.iter().zip(values).map(target).collect();
         Ok(labels)
     }

@@ -6,9 +6,13 @@ use super::super::load::load_policy;
 use super::*;
 use crate::contract::{Action, GripperState, Rng, Step};
 use crate::nn::with_large_stack;
+use crate::rl::network::Projection;
+use crate::rl::privileged::{CELLS, Privileged};
 use crate::run::Checkpoints;
+use glam::Vec2;
 
 const SIZE: usize = 16;
+const WIDTH_M: f32 = 0.4;
 
 /// A hand (green) over a table with one object (red). Ending the attempt over the object succeeds.
 struct Table {
@@ -40,7 +44,12 @@ impl Table {
         }
         // Only a closed hand may end an attempt.
         let hand = GripperState { closed: true, ..GripperState::default() };
-        View { images, gripper: vec![hand; self.places.len()], privileged: Vec::new() }
+        // The image is 0.4 m across, its rows point down.
+        let know = |(hand, ..): &([f32; 2], [f32; 2], u64)| {
+            Privileged::new(&[0.0; CELLS], Vec2::new(hand[0], -hand[1]) * 0.5 * WIDTH_M, 0.0)
+        };
+        let privileged = self.places.iter().map(know).collect();
+        View { images, gripper: vec![hand; self.places.len()], privileged }
     }
 }
 
@@ -108,9 +117,10 @@ impl Watcher for Patience {
 fn settings(steps: u64) -> Settings {
     let mut qtopt = QtOptConfig::preset(Preset::Cpu);
     qtopt.size = SIZE;
-    qtopt.network.filters = vec![12, 16];
-    qtopt.network.strides = vec![2, 1];
-    (qtopt.network.look_after, qtopt.network.look_filters) = (2, 16);
+    qtopt.network.projection = Projection::from_above(WIDTH_M);
+    (qtopt.network.find_filters, qtopt.network.find_strides) = (vec![8, 12], vec![2, 1]);
+    (qtopt.network.look_filters, qtopt.network.look_strides) = (vec![8, 8], vec![2, 1]);
+    (qtopt.network.found, qtopt.network.heads) = (32, 4);
     qtopt.shift = 1;
     (qtopt.network.features, qtopt.network.embedding) = (48, 24);
     (qtopt.network.merged, qtopt.network.hidden) = (64, 32);

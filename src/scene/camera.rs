@@ -56,8 +56,8 @@ impl CameraDescription {
             height: 512,
             crop: 472,
             crop_jitter: 0.45,
-            vertical_fov_deg: 32.0,
-            mount: CameraMount::World { eye: Vec3::new(0.2, -0.5, 0.75), target: Vec3::new(0.56, 0.0, 0.065) },
+            vertical_fov_deg: 39.0,
+            mount: CameraMount::World { eye: Vec3::new(0.2, -0.5, 0.75), target: Vec3::new(0.56, 0.0, 0.05) },
         }
     }
 

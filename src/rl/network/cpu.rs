@@ -89,11 +89,15 @@ impl CpuQConfig {
         }
         if after(size, &self.find_strides) < 2 || after(self.window, &self.look_strides) < 2 || self.window > 256 {
             let window = self.window;
-            return Err(format!("network: nothing is left of {size} pixels, or of a window of {window}, after strides"));
+            return Err(format!(
+                "network: nothing is left of {size} pixels, or of a window of {window}, after strides"
+            ));
         }
         let metres = [self.near_m, self.wide_m].iter().all(|m| (1e-4..=1.0).contains(m));
         if !metres || !self.projection.is_valid() {
-            return Err("network: near_m and wide_m must be from 0.0001 to 1, and the projection must see the floor".into());
+            return Err(
+                "network: near_m and wide_m must be from 0.0001 to 1, and the projection must see the floor".into()
+            );
         }
         Ok(())
     }
@@ -454,16 +458,12 @@ mod tests {
     #[test]
     fn parameters_are_those_counted_by_hand() -> anyhow::Result<()> {
         let q = CpuQ::new(6, &CpuQConfig::default(), Seed(3), &Device::Cpu)?;
-        let find = 6 * 25 * 24 + 24 * 9 * 32 + 32 * 9 * 48 + 48 * 9 * 48 + 2 * (24 + 32 + 48 + 48);
-        let pose = (48 * 8 + 8) + (8 * 50 * 128 + 128) + (2 * 128 + 128) + (128 * 4 + 4);
-        let window = 9 * (6 * 32 + 32 * 48 + 48 * 64 + 64 * 64) + 2 * (32 + 48 + 64 + 64) + (64 * 64 * 256 + 256);
+        let find = 6 * 25 * 16 + 16 * 9 * 32 + 32 * 9 * 40 + 40 * 9 * 40 + 2 * (16 + 32 + 40 + 40);
+        let pose = (40 * 8 + 8) + (8 * 42 * 128 + 128) + (2 * 128 + 128) + (128 * 4 + 4);
+        let window = 9 * (6 * 24 + 24 * 40 + 40 * 48 + 48 * 48) + 2 * (24 + 40 + 48 + 48) + (48 * 64 * 256 + 256);
         let features = (128 * 256 + 256) + (4 * 256 + 256) + (2 * 256 + 256) + 2 * 256;
-        let head = 2 * (256 * 256 + 256)
-            + (24 * 64 + 64)
-            + (64 * 256 + 256)
-            + (256 * 128 + 128)
-            + (128 + 1)
-            + (256 * 96 + 96);
+        let head =
+            2 * (256 * 256 + 256) + (24 * 64 + 64) + (64 * 256 + 256) + (256 * 128 + 128) + (128 + 1) + (256 * 96 + 96);
         assert_eq!(q.store().parameter_count(), find + pose + 3 * window + features + head);
         Ok(())
     }

@@ -36,8 +36,7 @@ impl Projection {
         let row = |axis: usize, focal: f32, centre: f32, size: u32| {
             [x, y, z, at].map(|p| 2.0 / size as f32 * (focal * p[axis] + centre * p.z) - p.z)
         };
-        let image_from_place =
-            [row(0, i.fx, i.cx, size[0]), row(1, i.fy, i.cy, size[1]), [x.z, y.z, z.z, at.z]];
+        let image_from_place = [row(0, i.fx, i.cx, size[0]), row(1, i.fy, i.cy, size[1]), [x.z, y.z, z.z, at.z]];
         Self { image_from_place }
     }
 
@@ -157,7 +156,10 @@ pub fn look(images: &Value, projection: &Projection, gazes: &[Gaze], window: Win
             }
         }
     };
-    seen.par_chunks_exact_mut(channels * area).zip(pixels.par_chunks_exact(channels * h * w)).zip(gazes).for_each(look_one);
+    seen.par_chunks_exact_mut(channels * area)
+        .zip(pixels.par_chunks_exact(channels * h * w))
+        .zip(gazes)
+        .for_each(look_one);
     Value::from_tensor(&Tensor::from_vec(seen, (n, channels, side, side), &Device::Cpu)?)
 }
 
