@@ -242,7 +242,11 @@ fn script_noise(
         return (Action { terminate: true, ..Action::default() }, !closed);
     }
     if random {
-        return (space.random(rng), true);
+        return (Action { terminate: false, ..space.random(rng) }, true);
+    }
+    if action.gripper == GripperCommand::Close && !closed && rng.chance(config.script_swerve) {
+        let deviation = if rng.chance(0.5) { config.deviation } else { 1.0 };
+        return (moved(action, space, deviation, rng), true);
     }
     if aside && action.gripper != GripperCommand::Close {
         return (moved(action, space, config.deviation, rng), true);

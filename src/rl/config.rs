@@ -73,6 +73,9 @@ pub struct ExplorationConfig {
     /// Share of the script's steps that are moved aside, and that are uniformly random.
     pub script_moved: f32,
     pub script_random: f32,
+    /// Share of the script's closings during which the hand moves as well. It never would, and the search for the best
+    /// action tries all such closings: where nothing was ever seen to fail, Q is too high.
+    pub script_swerve: f32,
 }
 
 impl Default for ExplorationConfig {
@@ -91,7 +94,8 @@ impl Default for ExplorationConfig {
             hurry: 0.35,
             early_end: 0.01,
             script_moved: 0.15,
-            script_random: 0.03,
+            script_random: 0.06,
+            script_swerve: 0.35,
         }
     }
 }
@@ -210,6 +214,7 @@ impl QtOptConfig {
             e.early_end,
             e.script_moved,
             e.script_random,
+            e.script_swerve,
             self.discount,
         ];
         if shares.iter().any(|share| !(0.0..=1.0).contains(share)) {
