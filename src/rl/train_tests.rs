@@ -157,8 +157,8 @@ fn go(mut trainer: Trainer, patience: u64, threads: usize) -> anyhow::Result<Out
 fn it_learns_to_reach_from_pixels() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let root = folder.path().join("run");
-    let outcome = with_large_stack(|| go(Trainer::create(&root, &settings(1600))?, u64::MAX, 2))??;
-    assert_eq!((outcome.ended, outcome.steps), (Ended::Complete, 1600));
+    let outcome = with_large_stack(|| go(Trainer::create(&root, &settings(2400))?, u64::MAX, 2))??;
+    assert_eq!((outcome.ended, outcome.steps), (Ended::Complete, 2400));
     assert!(outcome.scripted < 0.4, "the script succeeds in {}", outcome.scripted);
     assert!(outcome.greedy > 0.7, "the policy succeeds in {}", outcome.greedy);
     // The memory kept its bounds.
