@@ -56,7 +56,7 @@ fn bingrasp(host: Host) -> Command {
         Host::Headless => Command::new(binary),
         Host::Window => {
             let mut command = Command::new("xvfb-run");
-            command.args(["-a", "-s", "-screen 0 1280x720x24", binary]);
+            command.args(["-a", "-s", "-screen 0 1280x720x24 -noreset", binary]);
             command
         }
     };
@@ -381,7 +381,7 @@ fn settings_are_remembered() {
     for seconds in ["4", "20", "90"] {
         let mut command = Command::new("xvfb-run");
         command
-            .args(["-a", "-s", "-screen 0 1280x720x24", "timeout", "-s", "INT", seconds])
+            .args(["-a", "-s", "-screen 0 1280x720x24 -noreset", "timeout", "-s", "INT", seconds])
             .args([env!("CARGO_BIN_EXE_bingrasp"), "view", "--view", "top"])
             .env("BINGRASP_CONFIG_DIR", &config)
             .current_dir(folder.path())
