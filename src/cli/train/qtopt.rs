@@ -49,7 +49,7 @@ pub struct Args {
     /// Stop after this many minutes of training; the learning rate falls with the clock
     #[arg(long)]
     minutes: Option<f64>,
-    /// Transitions a step [default: 128]
+    /// Transitions a step [default: 64, paper 32]
     #[arg(long)]
     batch: Option<usize>,
     /// Any other setting of config.toml: --set qtopt.learning_rate=5e-4; may be repeated

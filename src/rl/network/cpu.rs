@@ -4,9 +4,9 @@
 //! and two layers say where in the image the hand is and how it is turned. Then it looks there, at three windows of the image
 //! as they would lie on a table: what is below the hand and what is in it, turned with the hand, and the bin around it along
 //! the axes of displacements. What lies between the fingers, and how far something is away, look the same there wherever the
-//! hand is, and need not be learned for every place. The windows, the first look and the gripper's state make `e`. An action's embedding `a` meets it
-//! by a shift and a scale, `relu(shift(e) + scale(e) * a)`, so that the image decides what the numbers of an action mean; two
-//! layers follow. Displacements enter with their sines and cosines as well: where an object lies is no linear matter.
+//! hand is, and need not be learned for every place. The windows, the first look and the gripper's state make `e`. An
+//! action's embedding `a` meets it by a shift and a scale, `relu(shift(e) + scale(e) * a)`, so that the image decides what
+//! the numbers of an action mean; two layers follow. Displacements enter with their sines and cosines as well: where an object lies is no linear matter.
 //!
 //! Where the hand is, it is told while it learns (`rl/privileged.rs`). All convolutions have batch normalization: without it,
 //! telling a held object from none takes several times as many steps.

@@ -29,8 +29,7 @@ impl Projection {
     /// From the axes of the world at `origin` (world, metres) to a camera's pictures of `size` pixels.
     pub fn seen_by(camera: &Camera, origin: Vec3, size: [u32; 2]) -> Self {
         let from_world = camera.world_from_camera.inverse();
-        let axes = [Vec3::X, Vec3::Y, Vec3::Z].map(|axis| from_world.rotation * axis);
-        let [x, y, z] = axes;
+        let [x, y, z] = [Vec3::X, Vec3::Y, Vec3::Z].map(|axis| from_world.rotation * axis);
         let at = from_world.transform_point(origin);
         let i = &camera.intrinsics;
         let row = |axis: usize, focal: f32, centre: f32, size: u32| {
