@@ -12,7 +12,7 @@ use crate::rl::arena::{Arena, ArenaError};
 use crate::rl::collect::{Conduct, play};
 use crate::rl::learner::Sample;
 use crate::rl::network::state_features;
-use crate::rl::privileged::Privileged;
+use crate::rl::privileged::{CELLS, Privileged};
 use crate::rl::replay::{ENDED, GOES_ON, Record, Trace};
 use crate::rl::{Preset, QLearner, QtOptConfig};
 use crate::sim::policy::PolicyKind;
@@ -100,7 +100,7 @@ impl Noise {
                 reward: if ends { 1.0 } else { -0.05 },
                 ending: if ends { ENDED } else { GOES_ON },
                 strayed: 0.0,
-                privileged: Privileged::new(&[0.02; 96], glam::Vec2::ZERO, rng.range(-1.0, 1.0)),
+                privileged: Privileged::new(&[0.02; CELLS], glam::Vec2::ZERO, rng.range(-1.0, 1.0)),
             }
         };
         let count = config.label_block;

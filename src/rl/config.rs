@@ -170,7 +170,7 @@ impl QtOptConfig {
             batch,
             // The windows that the small network looks at are moved by themselves.
             shift: if preset == Preset::Cpu { 0 } else { size / 21 },
-            learning_rate: 1e-3,
+            learning_rate: 2e-3,
             warmup_steps: 200,
             final_rate: 0.02,
             adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },

@@ -8,7 +8,7 @@ use super::error::RlError;
 use super::network::gaze::TOLD_AT_M;
 use super::network::{QFunction, build, images_value, is_closed, shifted_images_value, states_value};
 use super::policy::Decider;
-use super::privileged::{CELLS, Privileged, TOLD};
+use super::privileged::{CELLS, POSE, Privileged, TOLD};
 use super::replay::{Record, Trace};
 use crate::contract::{Rng, Seed};
 use crate::gan::state::{from_file, to_bytes};
@@ -82,7 +82,7 @@ impl QLearner {
     /// An impossible setting.
     pub fn new(config: &QtOptConfig, space: ActionSpace, seed: Seed) -> Result<Self, RlError> {
         config.validate().map_err(RlError::Config)?;
-        let network = || build(config, seed.derive("q", 0), &Device::Cpu);
+        let network = || build(config, &space, seed.derive("q", 0), &Device::Cpu);
         let (q, averaged, older, waiting) = (network()?, network()?, network()?, network()?);
         let adam = Adam::new(&[q.store()], config.adam)?;
         Ok(Self { config: config.clone(), space, q, averaged, older, waiting, adam, steps: 0 })
@@ -180,8 +180,9 @@ impl QLearner {
             // What is seen moves with the image.
             let moved = |(sample, shift): (&Sample<'_>, &[i32; 2])| {
                 let mut told = sample.record.privileged.told(plane)?;
-                let place = &mut told[CELLS..CELLS + 2];
-                place.iter_mut().zip(shift).for_each(|(at, by)| *at += 2.0 * *by as f32 / self.config.size as f32);
+                for pose in told[CELLS..].chunks_exact_mut(POSE) {
+                    pose.iter_mut().zip(shift).for_each(|(at, by)| *at += 2.0 * *by as f32 / self.config.size as f32);
+                }
                 Some(told)
             };
             let told = samples.iter().zip(&shifts).map(moved);

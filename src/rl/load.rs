@@ -46,7 +46,7 @@ pub fn load_policy(path: &Path) -> Result<Loaded, RlError> {
             .ok_or_else(|| not_ours("it has no checkpoint yet; train longer or wait for the first one"))?,
     };
     let config = &settings.qtopt;
-    let q = build(config, Seed(0), &Device::Cpu)?;
+    let q = build(config, &settings.space, Seed(0), &Device::Cpu)?;
     q.store().load_state(&from_file(group_of(&checkpoint, AVERAGED)?)?)?;
     let policy = QPolicy { q, space: settings.space, cem: config.cem, size: config.size, channels: config.channels };
     Ok(Loaded { policy, settings, step: checkpoint.step, warnings })

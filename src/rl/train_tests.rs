@@ -20,7 +20,7 @@ struct Table {
     rng: Rng,
 }
 
-const SPACE: ActionSpace = ActionSpace { step_m: [0.5, 0.5, 0.1], step_rad: 0.5 };
+const SPACE: ActionSpace = ActionSpace { step_m: [0.1, 0.1, 0.02], step_rad: 0.5 };
 
 impl Table {
     fn new() -> Self {
@@ -79,7 +79,9 @@ impl Arena for Table {
                 Order::Act(action) => {
                     place.2 += 1;
                     for axis in 0..2 {
-                        place.0[axis] = (place.0[axis] + action.translation_m[axis]).clamp(-0.8, 0.8);
+                        // Rows of the image point down.
+                        let step = action.translation_m[axis] / (0.5 * WIDTH_M) * [1.0, -1.0][axis];
+                        place.0[axis] = (place.0[axis] + step).clamp(-0.8, 0.8);
                     }
                     step.terminated = action.terminate || place.2 >= 6;
                     let apart = (0..2).map(|axis| (place.0[axis] - place.1[axis]).abs()).fold(0.0, f32::max);
@@ -121,6 +123,7 @@ fn settings(steps: u64) -> Settings {
     (qtopt.network.find_filters, qtopt.network.find_strides) = (vec![8, 12], vec![2, 1]);
     (qtopt.network.look_filters, qtopt.network.look_strides) = (vec![8, 8], vec![2, 1]);
     (qtopt.network.found, qtopt.network.heads) = (32, 4);
+    (qtopt.network.map_filters, qtopt.network.map_joined, qtopt.network.map_features) = (vec![8, 8], 8, 2);
     qtopt.shift = 1;
     (qtopt.network.features, qtopt.network.embedding) = (48, 24);
     (qtopt.network.merged, qtopt.network.hidden) = (64, 32);

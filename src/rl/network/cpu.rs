@@ -1,25 +1,29 @@
 //! The small Q-function: the image is encoded once, and a candidate action costs three small matrix products.
 //!
-//! It looks twice. First it finds the hand: convolutions make a coarse map, some heads of attention point to places of it,
-//! and two layers say where in the image the hand is and how it is turned. Then it looks there, at three windows of the image
-//! as they would lie on a table: what is below the hand and what is in it, turned with the hand, and the bin around it along
-//! the axes of displacements. What lies between the fingers, and how far something is away, look the same there wherever the
-//! hand is, and need not be learned for every place. The windows, the first look and the gripper's state make `e`. An
-//! action's embedding `a` meets it by a shift and a scale, `relu(shift(e) + scale(e) * a)`, so that the image decides what
-//! the numbers of an action mean; two layers follow. Displacements enter with their sines and cosines as well: where an object lies is no linear matter.
+//! First it finds the hand: convolutions make a coarse map, some heads of attention point to places of it, and two layers say
+//! where in the image the hand is and how it is turned; a window of the image around that place says so more exactly. Then
+//! it looks at two windows of the image as they would lie on a table: what the hand holds, turned with the hand, and the
+//! whole bin. From the second one convolutions draw a map: heights, and what else is of use. What the hand holds and stands
+//! over, where it is, and the gripper's state make `e`.
 //!
-//! Where the hand is, it is told while it learns (`rl/privileged.rs`). All convolutions have batch normalization: without it,
+//! An action's embedding `a` is made of its numbers (displacements with their sines and cosines as well) and of what the map
+//! shows where the action leads (`reach.rs`). It meets `e` by a shift and a scale, `relu(shift(e) + scale(e) * a)`, so that
+//! the image decides what the numbers of an action mean; two layers follow.
+//!
+//! Where the hand is, and the heights around it, it is told while it learns (`rl/privileged.rs`). All convolutions have batch normalization: without it,
 //! telling a held object from none takes several times as many steps.
 
-use super::gaze::{Gaze, Projection, Window, look};
+use super::gaze::{Gaze, Pixels, Projection, Window, look};
+use super::reach::{Hand, Reach, read_len};
 use super::{Encoded, QFunction, STATE_LEN, Score, height_m};
 use crate::contract::{Action, Seed};
 use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig, LayerNorm, Linear};
 use crate::nn::ops::{self, Activation, Matrix, Value, multiply};
 use crate::nn::{Init, NnError, ParamStore};
-use crate::rl::action::ActionFeatures;
-use crate::rl::privileged::{CELLS, POSE};
+use crate::rl::action::{ActionFeatures, ActionSpace};
+use crate::rl::privileged::{CELL_M, CELLS, MAP, POSE};
 use candle_core::{Device, Result, Tensor, bail};
+use glam::Vec2;
 use serde::{Deserialize, Serialize};
 use std::f32::consts::PI;
 
@@ -35,13 +39,20 @@ pub struct CpuQConfig {
     pub heads: usize,
     /// Width of the layer that knows where the hand is.
     pub found: usize,
-    /// Filters and strides of the 3x3 convolutions on each window.
+    /// Filters and strides of the 3x3 convolutions that find it more exactly.
+    pub aim_filters: Vec<usize>,
+    pub aim_strides: Vec<usize>,
+    /// Filters and strides of the 3x3 convolutions on what the hand holds.
     pub look_filters: Vec<usize>,
     pub look_strides: Vec<usize>,
-    /// Pixels along a window's edge, and their size on the plane, metres: near and wide.
+    /// Pixels along the edge of windows around the hand, and their size at its height, metres.
     pub window: usize,
-    pub near_m: f32,
-    pub wide_m: f32,
+    pub window_m: f32,
+    /// Filters of the 3x3 convolutions that draw the map: the first at its full size, the others at half of it.
+    pub map_filters: Vec<usize>,
+    /// Width of the layer where both sizes meet, and what the map shows besides heights.
+    pub map_joined: usize,
+    pub map_features: usize,
     /// Features of image and state.
     pub features: usize,
     /// Width of an action's embedding and of the layer where it meets the image.
@@ -55,15 +66,19 @@ impl Default for CpuQConfig {
     fn default() -> Self {
         Self {
             projection: Projection::from_above(0.6),
-            find_filters: vec![16, 32, 40, 40],
-            find_strides: vec![2, 2, 1, 1],
+            find_filters: vec![12, 16, 24, 24],
+            find_strides: vec![2, 2, 2, 1],
+            aim_filters: vec![16, 24, 32],
+            aim_strides: vec![1, 2, 2],
             heads: 8,
             found: 128,
             look_filters: vec![24, 40, 48, 48],
             look_strides: vec![1, 2, 1, 1],
             window: 16,
-            near_m: 0.01,
-            wide_m: 0.025,
+            window_m: 0.01,
+            map_filters: vec![24, 32, 40, 40, 40],
+            map_joined: 24,
+            map_features: 4,
             features: 256,
             embedding: 64,
             merged: 256,
@@ -81,23 +96,30 @@ impl CpuQConfig {
                 && filters.iter().all(|f| (1..=2048).contains(f))
                 && strides.iter().all(|s| (1..=4).contains(s))
         };
+        let map = (2..=12).contains(&self.map_filters.len())
+            && self.map_filters.iter().chain([&self.map_joined]).all(|f| (1..=2048).contains(f))
+            && self.map_features <= 256;
+        if !map {
+            return Err("network: map_filters takes 2 to 12 numbers from 1 to 2048, map_joined one such number, and \
+                map_features is at most 256"
+                .into());
+        }
         if !convs(&self.find_filters, &self.find_strides)
+            || !convs(&self.aim_filters, &self.aim_strides)
             || !convs(&self.look_filters, &self.look_strides)
             || sides.iter().any(|side| !(1..=8192).contains(side))
         {
             return Err("network: give as many filters (1 to 2048) as strides (1 to 4), and widths of 1 to 8192".into());
         }
-        if after(size, &self.find_strides) < 2 || after(self.window, &self.look_strides) < 2 || self.window > 256 {
+        let left = [&self.look_strides, &self.aim_strides].map(|strides| after(self.window, strides));
+        if after(size, &self.find_strides) < 2 || left.iter().any(|&side| side < 2) || self.window > 256 {
             let window = self.window;
             return Err(format!(
                 "network: nothing is left of {size} pixels, or of a window of {window}, after strides"
             ));
         }
-        let metres = [self.near_m, self.wide_m].iter().all(|m| (1e-4..=1.0).contains(m));
-        if !metres || !self.projection.is_valid() {
-            return Err(
-                "network: near_m and wide_m must be from 0.0001 to 1, and the projection must see the floor".into()
-            );
+        if !(1e-4..=1.0).contains(&self.window_m) || !self.projection.is_valid() {
+            return Err("network: window_m must be from 0.0001 to 1, and the projection must see the floor".into());
         }
         Ok(())
     }
@@ -108,8 +130,8 @@ fn after(side: usize, strides: &[usize]) -> usize {
     strides.iter().fold(side, |side, stride| side.div_ceil(*stride))
 }
 
-/// Deviations of where it looks while it learns, in image coordinates and radians: half a pixel of 64.
-const JITTER: (f32, f32) = (0.012, 0.05);
+/// Deviations of where it looks while it learns, in image coordinates and radians: a quarter of a pixel of 64.
+const JITTER: (f32, f32) = (0.008, 0.05);
 
 /// He et al., 2015, for layers with ReLU; and the same variance without it.
 const HE: Init = Init::KaimingUniform { gain: std::f32::consts::SQRT_2 };
@@ -162,17 +184,55 @@ impl Convs {
     }
 }
 
+/// Draws a map `[n, 1 + features, MAP, MAP]` of the bin: at full size what is near, at half size what is around.
+struct Draw {
+    near: Convs,
+    around: Convs,
+    joined: Convs,
+    map: Conv2d,
+}
+
+impl Draw {
+    fn new(store: &mut ParamStore, channels: usize, config: &CpuQConfig) -> std::result::Result<Self, NnError> {
+        let (first, others) = config.map_filters.split_at(1);
+        let strides: Vec<usize> = (0..others.len()).map(|index| if index == 0 { 2 } else { 1 }).collect();
+        let near = Convs::new(store, "map_near", channels, 3, (first, &[1]))?;
+        let around = Convs::new(store, "map_around", first[0], 3, (others, &strides))?;
+        let both = first[0] + others.last().copied().unwrap_or(0);
+        let joined = Convs::new(store, "map_joined", both, 1, (&[config.map_joined], &[1]))?;
+        let map = Conv2dConfig::new(config.map_joined, 1 + config.map_features, 3).init(PLAIN);
+        let map = Conv2d::new(store.root().sub("map"), map)?;
+        Ok(Self { near, around, joined, map })
+    }
+
+    fn forward(&self, window: &Value, train: bool) -> Result<Value> {
+        let near = self.near.forward(window, train)?;
+        let around = self.around.forward(&near, train)?;
+        let enlarged = ops::upsample_bilinear(&around, [MAP, MAP])?;
+        let joined = self.joined.forward(&ops::concat(&[&near, &enlarged])?, train)?;
+        self.map.forward(&joined)
+    }
+}
+
 /// See the file's head.
 pub struct CpuQ {
     store: ParamStore,
     projection: Projection,
+    /// Around the hand, what it holds, and the bin.
     windows: [Window; 3],
+    reach: Reach,
     find: Convs,
     attend: Conv2d,
     found: Linear,
     found_state: Linear,
     pose: Linear,
-    looks: [(Convs, Linear); 3],
+    aim: Convs,
+    aimed: Linear,
+    pose_aimed: Linear,
+    look: Convs,
+    held: Linear,
+    draw: Draw,
+    under: Linear,
     place: Linear,
     place_pose: Linear,
     state: Linear,
@@ -180,11 +240,10 @@ pub struct CpuQ {
     shift: Linear,
     scale: Linear,
     embed: Linear,
+    embed_reached: Linear,
     action: Linear,
     hidden: Linear,
     value: Linear,
-    /// What the features tell of the heights around the hand: only ever trained, never part of Q.
-    told: Linear,
 }
 
 impl CpuQ {
@@ -193,6 +252,7 @@ impl CpuQ {
     pub fn new(
         channels: usize,
         config: &CpuQConfig,
+        space: &ActionSpace,
         seed: Seed,
         device: &Device,
     ) -> std::result::Result<Self, NnError> {
@@ -201,12 +261,13 @@ impl CpuQ {
         let filters = config.find_filters.last().copied().unwrap_or(channels);
         let attend = Conv2dConfig::new(filters, config.heads, 1).init(PLAIN);
         let attend = Conv2d::new(store.root().sub("attend"), attend)?;
-        let looks = (&config.look_filters[..], &config.look_strides[..]);
-        let near = Convs::new(&mut store, "near", channels, 3, looks)?;
-        let held = Convs::new(&mut store, "held", channels, 3, looks)?;
-        let wide = Convs::new(&mut store, "wide", channels, 3, looks)?;
-        let side = after(config.window, &config.look_strides);
-        let seen = config.look_filters.last().copied().unwrap_or(channels) * side * side;
+        let look = Convs::new(&mut store, "look", channels, 3, (&config.look_filters, &config.look_strides))?;
+        let draw = Draw::new(&mut store, channels, config)?;
+        let last = |filters: &[usize]| filters.last().copied().unwrap_or(channels);
+        let seen = last(&config.look_filters) * after(config.window, &config.look_strides).pow(2);
+        let aim = Convs::new(&mut store, "aim", channels, 3, (&config.aim_filters, &config.aim_strides))?;
+        let near = last(&config.aim_filters) * after(config.window, &config.aim_strides).pow(2);
+        let reached = read_len(1 + config.map_features);
         let mut linear = |name: &str, sizes: [usize; 2], activation, weight, bias| {
             Linear::with_init(store.root().sub(name), sizes, activation, [weight, bias])
         };
@@ -214,34 +275,45 @@ impl CpuQ {
         let found = linear("found", [config.heads * (filters + 2), config.found], none, PLAIN, zero)?;
         let found_state = linear("found_state", [STATE_LEN, config.found], none, PLAIN, zero)?;
         let pose = linear("pose", [config.found, POSE], none, PLAIN, zero)?;
-        let near = (near, linear("near", [seen, config.features], none, PLAIN, zero)?);
-        let held = (held, linear("held", [seen, config.features], none, PLAIN, zero)?);
-        let wide = (wide, linear("wide", [seen, config.features], none, PLAIN, zero)?);
+        let held = linear("held", [seen, config.features], none, PLAIN, zero)?;
+        let under = linear("under", [reached, config.features], none, PLAIN, zero)?;
+        let aimed = linear("aimed", [near, config.found / 2], Activation::Relu, HE, zero)?;
+        // Nothing to add to what was found, at first.
+        let pose_aimed = linear("pose_aimed", [config.found / 2, POSE], none, Init::Zeros, zero)?;
         let place = linear("place", [config.found, config.features], none, PLAIN, zero)?;
         let place_pose = linear("place_pose", [POSE, config.features], none, PLAIN, zero)?;
         let state = linear("state", [STATE_LEN, config.features], none, PLAIN, zero)?;
         let shift = linear("shift", [config.features, config.merged], none, PLAIN, zero)?;
         // The action counts from the beginning, and the image may turn its signs.
         let scale = linear("scale", [config.features, config.merged], none, PLAIN, Init::Ones)?;
-        let embed = linear("embed", [EXPANDED, config.embedding], Activation::Relu, HE, zero)?;
+        let embed = linear("embed", [EXPANDED, config.embedding], none, HE, zero)?;
+        let embed_reached = linear("embed_reached", [reached, config.embedding], none, HE, zero)?;
         let action = linear("action", [config.embedding, config.merged], none, HE, zero)?;
         let hidden = linear("hidden", [config.merged, config.hidden], Activation::Relu, HE, zero)?;
         // Grasps are rare: Q begins near the script's success, not at one half.
         let value = linear("value", [config.hidden, 1], none, Init::PYTORCH, Init::Constant(-1.0))?;
-        let told = linear("told", [config.features, CELLS], none, PLAIN, zero)?;
         let norm = LayerNorm::new(store.root().sub("norm"), config.features)?;
-        let window = |pixel_m, turned, at_hand| Window { side: config.window, pixel_m, turned, at_hand };
-        let (near_m, wide_m) = (config.near_m, config.wide_m);
         Ok(Self {
             store,
             projection: config.projection,
-            windows: [window(near_m, true, false), window(near_m, true, true), window(wide_m, false, false)],
+            windows: [
+                Window { side: config.window, pixel_m: config.window_m, turned: false, at_hand: true },
+                Window { side: config.window, pixel_m: config.window_m, turned: true, at_hand: true },
+                Window { side: MAP, pixel_m: CELL_M, turned: false, at_hand: false },
+            ],
+            reach: Reach { step_m: space.step_m },
             find,
             attend,
             found,
             found_state,
             pose,
-            looks: [near, held, wide],
+            aim,
+            aimed,
+            pose_aimed,
+            look,
+            held,
+            draw,
+            under,
             place,
             place_pose,
             state,
@@ -249,12 +321,40 @@ impl CpuQ {
             shift,
             scale,
             embed,
+            embed_reached,
             action,
             hidden,
             value,
-            told,
         })
     }
+}
+
+/// What [`CpuQ`] makes of images, in order.
+const SHIFT: usize = 0;
+const SCALE: usize = 1;
+const MAPS: usize = 2;
+const POSES: usize = 3;
+const HANDS: usize = 4;
+const HEIGHTS: usize = 5;
+const PARTS: usize = 6;
+
+fn parts(encoded: &Encoded) -> Result<&[Value; PARTS]> {
+    match encoded.parts.first_chunk() {
+        Some(parts) if encoded.parts.len() == PARTS => Ok(parts),
+        _ => bail!("encoded by another network"),
+    }
+}
+
+/// An action that leads nowhere.
+const STAY: ActionFeatures = [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0];
+
+fn hands(parts: &[Value; PARTS]) -> Result<Vec<Hand>> {
+    let hand = |numbers: &[f32]| Hand { place: Vec2::new(numbers[0], numbers[1]), yaw_rad: numbers[2] };
+    Ok(floats(&parts[HANDS])?.chunks_exact(3).map(hand).collect())
+}
+
+fn floats(value: &Value) -> Result<Vec<f32>> {
+    value.detach()?.to_tensor()?.flatten_all()?.to_vec1()
 }
 
 impl QFunction for CpuQ {
@@ -268,44 +368,73 @@ impl QFunction for CpuQ {
         let found = ops::add(&self.found.forward(&pointed)?, &self.found_state.forward(states)?)?;
         let found = ops::activate(&found, Activation::Relu)?;
         let pose = self.pose.forward(&found)?;
-        let known = pose.detach()?;
+        // The first look is told where the hand is, and the second what the first one missed.
+        let pixels = Pixels::new(images)?;
+        let rough = pose.detach()?;
+        let near = look(&pixels, &self.projection, &gazes(&rough, states, train)?, self.windows[0])?;
+        let near = self.aimed.forward(&ops::flatten(&self.aim.forward(&near, train)?)?)?;
+        let exact = ops::add(&rough, &self.pose_aimed.forward(&near)?)?;
+        let known = exact.detach()?;
         let gazes = gazes(&known, states, train)?;
+        let hands: Vec<Hand> =
+            gazes.iter().map(|gaze| Hand { place: gaze.place(&self.projection), yaw_rad: gaze.yaw_rad }).collect();
+        let held = self.look.forward(&look(&pixels, &self.projection, &gazes, self.windows[1])?, train)?;
+        let centre = vec![Gaze::centre(&self.projection); gazes.len()];
+        let drawn =
+            self.draw.forward(&look(&pixels, &self.projection, &centre, self.windows[2])?, train)?.to_tensor()?;
+        // Of the map, Q reads the heights as they are told, and teaches what else it shows.
+        let heights = drawn.narrow(1, 0, 1)?;
+        let others = drawn.narrow(1, 1, drawn.dim(1)? - 1)?;
+        let read = Tensor::cat(&[&heights.detach(), &others], 1)?;
+        let under = self.reach.gather(&read, &hands, &vec![STAY; hands.len()])?;
         let mut joined = ops::add(&self.state.forward(states)?, &self.place.forward(&found)?)?;
         joined = ops::add(&joined, &self.place_pose.forward(&known)?)?;
-        for ((convs, layer), window) in self.looks.iter().zip(self.windows) {
-            let seen = convs.forward(&look(images, &self.projection, &gazes, window)?, train)?;
-            joined = ops::add(&joined, &layer.forward(&ops::flatten(&seen)?)?)?;
-        }
+        joined = ops::add(&joined, &self.held.forward(&ops::flatten(&held)?)?)?;
+        joined = ops::add(&joined, &self.under.forward(&Value::from_tensor(&under)?)?)?;
         let features = self.norm.forward(&joined, Activation::Relu)?;
-        let parts = vec![self.shift.forward(&features)?, self.scale.forward(&features)?, features, pose];
+        let numbers = hands.iter().flat_map(|hand| [hand.place.x, hand.place.y, hand.yaw_rad]).collect();
+        let hands = Value::from_tensor(&Tensor::from_vec(numbers, (hands.len(), 3), &Device::Cpu)?)?;
+        let poses = Value::stock(Tensor::cat(&[pose.to_tensor()?, exact.to_tensor()?], 1)?);
+        let mut parts = vec![self.shift.forward(&features)?, self.scale.forward(&features)?];
+        parts.extend([Value::stock(read), poses, hands, Value::stock(heights)]);
         Ok(Encoded { parts, count: images.shape()[0] })
     }
 
     fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], _train: bool) -> Result<Tensor> {
-        let [shift, scale, ..] = &encoded.parts[..] else { bail!("encoded by another network") };
+        let parts = parts(encoded)?;
         if actions.len() != encoded.count {
             // Many actions an image are scored without gradients, by the scorer.
             bail!("{} actions for {} images; give one for each", actions.len(), encoded.count)
         }
         let expanded: Vec<f32> = actions.iter().flat_map(expand).collect();
         let expanded = Tensor::from_vec(expanded, (actions.len(), EXPANDED), self.store.device())?;
-        let action = self.action.forward(&self.embed.forward(&Value::from_tensor(&expanded)?)?)?;
-        let met = ops::activate(&ops::add(shift, &ops::mul(scale, &action)?)?, Activation::Relu)?;
+        let reached = self.reach.gather(&parts[MAPS].to_tensor()?, &hands(parts)?, actions)?;
+        let embedded = ops::add(
+            &self.embed.forward(&Value::from_tensor(&expanded)?)?,
+            &self.embed_reached.forward(&Value::from_tensor(&reached)?)?,
+        )?;
+        let action = self.action.forward(&ops::activate(&embedded, Activation::Relu)?)?;
+        let met = ops::add(&parts[SHIFT], &ops::mul(&parts[SCALE], &action)?)?;
+        let met = ops::activate(&met, Activation::Relu)?;
         self.value.forward(&self.hidden.forward(&met)?)?.to_tensor()?.flatten_all()
     }
 
     fn tell(&self, encoded: &Encoded) -> Result<Option<Tensor>> {
-        let [_, _, features, pose] = &encoded.parts[..] else { bail!("encoded by another network") };
-        Ok(Some(Tensor::cat(&[self.told.forward(features)?.to_tensor()?, pose.to_tensor()?], 1)?))
+        let parts = parts(encoded)?;
+        let heights = parts[HEIGHTS].to_tensor()?.reshape((encoded.count, CELLS))?;
+        Ok(Some(Tensor::cat(&[heights, parts[POSES].to_tensor()?], 1)?))
     }
 
     fn scorer(&self, encoded: &Encoded) -> Result<Option<Box<dyn Score>>> {
-        let [shift, scale, ..] = &encoded.parts[..] else { bail!("encoded by another network") };
-        let floats = |value: &Value| -> Result<Vec<f32>> { value.detach()?.to_tensor()?.flatten_all()?.to_vec1() };
+        let parts = parts(encoded)?;
         Ok(Some(Box::new(Scorer {
-            shift: floats(shift)?,
-            scale: floats(scale)?,
+            shift: floats(&parts[SHIFT])?,
+            scale: floats(&parts[SCALE])?,
+            maps: floats(&parts[MAPS])?,
+            hands: hands(parts)?,
+            reach: self.reach,
             embed: Dense::new(&self.embed)?,
+            embed_reached: Dense::new(&self.embed_reached)?,
             action: Dense::new(&self.action)?,
             hidden: Dense::new(&self.hidden)?,
             value: Dense::new(&self.value)?,
@@ -360,19 +489,23 @@ impl Dense {
         Ok(Self { weight: weight.flatten_all()?.to_vec1()?, bias: bias.to_vec1()?, inputs })
     }
 
-    /// `rows` rows of `x` times the weight, without the bias.
-    fn apply(&self, rows: usize, x: &[f32], y: &mut Vec<f32>) {
+    /// `rows` rows of `x` times the weight, without the bias; added to what is there when `accumulate`.
+    fn apply(&self, rows: usize, x: &[f32], y: &mut Vec<f32>, accumulate: bool) {
         let outputs = self.bias.len();
         y.resize(rows * outputs, 0.0);
         let weight = Matrix::rows(&self.weight, self.inputs).transposed();
-        multiply([rows, outputs, self.inputs], Matrix::rows(x, self.inputs), weight, y, false);
+        multiply([rows, outputs, self.inputs], Matrix::rows(x, self.inputs), weight, y, accumulate);
     }
 }
 
 struct Scorer {
     shift: Vec<f32>,
     scale: Vec<f32>,
+    maps: Vec<f32>,
+    hands: Vec<Hand>,
+    reach: Reach,
     embed: Dense,
+    embed_reached: Dense,
     action: Dense,
     hidden: Dense,
     value: Dense,
@@ -390,9 +523,15 @@ impl Score for Scorer {
         let rows = actions.len();
         let expanded: Vec<f32> = actions.iter().flat_map(expand).collect();
         let (mut a, mut b) = (Vec::new(), Vec::new());
-        self.embed.apply(rows, &expanded, &mut a);
-        bias_relu(&mut a, &self.embed.bias);
-        self.action.apply(rows, &a, &mut b);
+        let map = self.maps.len() / self.hands.len();
+        let map = &self.maps[index * map..][..map];
+        let mut reached = Vec::with_capacity(rows * self.embed_reached.inputs);
+        actions.iter().for_each(|action| self.reach.read(map, &self.hands[index], action, &mut reached));
+        self.embed.apply(rows, &expanded, &mut a, false);
+        self.embed_reached.apply(rows, &reached, &mut a, true);
+        let bias: Vec<f32> = self.embed.bias.iter().zip(&self.embed_reached.bias).map(|(a, b)| a + b).collect();
+        bias_relu(&mut a, &bias);
+        self.action.apply(rows, &a, &mut b, false);
         let width = self.action.bias.len();
         let at = index * width..(index + 1) * width;
         let (shift, scale) = (&self.shift[at.clone()], &self.scale[at]);
@@ -401,7 +540,7 @@ impl Score for Scorer {
                 *y = (shift + scale * (*y + bias)).max(0.0);
             }
         }
-        self.hidden.apply(rows, &b, &mut a);
+        self.hidden.apply(rows, &b, &mut a, false);
         bias_relu(&mut a, &self.hidden.bias);
         let bias = self.value.bias[0];
         logits.extend(a.chunks_exact(self.hidden.bias.len()).map(|row| {
@@ -422,7 +561,7 @@ mod tests {
 
     #[test]
     fn the_scorer_is_the_network() -> anyhow::Result<()> {
-        let q = CpuQ::new(3, &CpuQConfig::default(), Seed(3), &Device::Cpu)?;
+        let q = CpuQ::new(3, &CpuQConfig::default(), &SPACE, Seed(3), &Device::Cpu)?;
         let mut rng = Seed(4).rng();
         let images: Vec<Vec<u8>> = (0..3).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
         let slices: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
@@ -457,14 +596,18 @@ mod tests {
 
     #[test]
     fn parameters_are_those_counted_by_hand() -> anyhow::Result<()> {
-        let q = CpuQ::new(6, &CpuQConfig::default(), Seed(3), &Device::Cpu)?;
-        let find = 6 * 25 * 16 + 16 * 9 * 32 + 32 * 9 * 40 + 40 * 9 * 40 + 2 * (16 + 32 + 40 + 40);
-        let pose = (40 * 8 + 8) + (8 * 42 * 128 + 128) + (2 * 128 + 128) + (128 * 4 + 4);
-        let window = 9 * (6 * 24 + 24 * 40 + 40 * 48 + 48 * 48) + 2 * (24 + 40 + 48 + 48) + (48 * 64 * 256 + 256);
-        let features = (128 * 256 + 256) + (4 * 256 + 256) + (2 * 256 + 256) + 2 * 256;
-        let head =
-            2 * (256 * 256 + 256) + (24 * 64 + 64) + (64 * 256 + 256) + (256 * 128 + 128) + (128 + 1) + (256 * 96 + 96);
-        assert_eq!(q.store().parameter_count(), find + pose + 3 * window + features + head);
+        let q = CpuQ::new(6, &CpuQConfig::default(), &SPACE, Seed(3), &Device::Cpu)?;
+        let find = 6 * 25 * 12 + 9 * (12 * 16 + 16 * 24 + 24 * 24) + 2 * (12 + 16 + 24 + 24);
+        let pose = (24 * 8 + 8) + (8 * 26 * 128 + 128) + (2 * 128 + 128) + (128 * 4 + 4);
+        let aim = 9 * (6 * 16 + 16 * 24 + 24 * 32) + 2 * (16 + 24 + 32) + (32 * 16 * 64 + 64) + (64 * 4 + 4);
+        let held = 9 * (6 * 24 + 24 * 40 + 40 * 48 + 48 * 48) + 2 * (24 + 40 + 48 + 48) + (48 * 64 * 256 + 256);
+        let drawn = 9 * (6 * 24 + 24 * 32 + 32 * 40 + 2 * 40 * 40) + 2 * (24 + 32 + 3 * 40);
+        let map = drawn + (24 + 40) * 24 + 2 * 24 + (24 * 9 * 5 + 5);
+        let read = 5 * 72 + 36;
+        let features = (128 * 256 + 256) + (4 * 256 + 256) + (2 * 256 + 256) + (read * 256 + 256) + 2 * 256;
+        let embed = (24 * 64 + 64) + (read * 64 + 64);
+        let head = 2 * (256 * 256 + 256) + embed + (64 * 256 + 256) + (256 * 128 + 128) + (128 + 1);
+        assert_eq!(q.store().parameter_count(), find + pose + aim + held + map + features + head);
         Ok(())
     }
 }

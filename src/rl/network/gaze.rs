@@ -106,6 +106,18 @@ impl Gaze {
     }
 }
 
+impl Gaze {
+    /// On the bin's centre, whatever the hand does.
+    pub fn centre(projection: &Projection) -> Self {
+        Self { at: projection.plane(TOLD_AT_M).image(Vec2::ZERO), yaw_rad: 0.0, height_m: TOLD_AT_M }
+    }
+
+    /// The place that it is on, from the bin's centre, metres.
+    pub fn place(&self, projection: &Projection) -> Vec2 {
+        projection.plane(TOLD_AT_M).place(self.at)
+    }
+}
+
 /// The size of windows.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
@@ -123,12 +135,35 @@ pub struct Window {
 ///
 /// # Errors
 /// Not as many images as gazes.
-pub fn look(images: &Value, projection: &Projection, gazes: &[Gaze], window: Window) -> Result<Value> {
-    let [n, channels, h, w] = images.dims4()?;
+pub fn look(images: &Pixels, projection: &Projection, gazes: &[Gaze], window: Window) -> Result<Value> {
+    see(&images.values, images.shape, projection, gazes, window)
+}
+
+/// Images as plain floats, to look at more than once.
+pub struct Pixels {
+    values: Vec<f32>,
+    shape: [usize; 4],
+}
+
+impl Pixels {
+    /// # Errors
+    /// No images `[n, channels, h, w]`.
+    pub fn new(images: &Value) -> Result<Self> {
+        let values = images.detach()?.to_tensor()?.flatten_all()?.to_vec1()?;
+        Ok(Self { values, shape: images.dims4()? })
+    }
+}
+
+fn see(
+    pixels: &[f32],
+    [n, channels, h, w]: [usize; 4],
+    projection: &Projection,
+    gazes: &[Gaze],
+    window: Window,
+) -> Result<Value> {
     if n != gazes.len() {
         bail!("{n} images and {} places to look at", gazes.len())
     }
-    let pixels = images.detach()?.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
     let told_at = projection.plane(TOLD_AT_M);
     let Window { side, pixel_m, turned, at_hand } = window;
     let area = side * side;
@@ -187,7 +222,7 @@ mod tests {
     fn a_window_shows_what_lies_there() -> anyhow::Result<()> {
         // From above, 0.8 m across 8 pixels: a pixel is 0.1 m. The value is 10 * row + column.
         let image: Vec<f32> = (0..64_u8).map(|i| f32::from(10 * (i / 8) + i % 8)).collect();
-        let image = Value::from_tensor(&Tensor::from_vec(image, (1, 1, 8, 8), &Device::Cpu)?)?;
+        let image = Pixels::new(&Value::from_tensor(&Tensor::from_vec(image, (1, 1, 8, 8), &Device::Cpu)?)?)?;
         let projection = Projection::from_above(0.8);
         let see = |u: f32, v: f32, yaw_rad: f32, turned: bool| -> anyhow::Result<Vec<f32>> {
             let gaze = Gaze { at: Vec2::new(u, v), yaw_rad, height_m: 0.1 };

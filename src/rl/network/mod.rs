@@ -6,12 +6,13 @@
 mod cpu;
 pub mod gaze;
 mod paper;
+mod reach;
 
 pub use cpu::{CpuQ, CpuQConfig};
 pub use gaze::Projection;
 pub use paper::{LEAST_SIZE, PaperQ};
 
-use super::action::ActionFeatures;
+use super::action::{ActionFeatures, ActionSpace};
 use super::config::{Preset, QtOptConfig};
 use crate::contract::{GripperState, Seed};
 use crate::nn::ops::Value;
@@ -91,13 +92,18 @@ pub trait QFunction: Send + Sync {
     fn scorer(&self, encoded: &Encoded) -> Result<Option<Box<dyn Score>>>;
 }
 
-/// Builds the network of a configuration.
+/// Builds the network of a configuration, for actions of `space`.
 ///
 /// # Errors
 /// Sizes that the network cannot have.
-pub fn build(config: &QtOptConfig, seed: Seed, device: &Device) -> std::result::Result<Box<dyn QFunction>, NnError> {
+pub fn build(
+    config: &QtOptConfig,
+    space: &ActionSpace,
+    seed: Seed,
+    device: &Device,
+) -> std::result::Result<Box<dyn QFunction>, NnError> {
     Ok(match config.preset {
-        Preset::Cpu => Box::new(CpuQ::new(config.channels, &config.network, seed, device)?),
+        Preset::Cpu => Box::new(CpuQ::new(config.channels, &config.network, space, seed, device)?),
         Preset::Paper => Box::new(PaperQ::new(config.size, config.channels, seed, device)?),
     })
 }

@@ -61,15 +61,21 @@ impl GraspWorld {
         corners.iter().map(|&corner| pose.transform_point(corner).z).fold(f32::NEG_INFINITY, f32::max)
     }
 
-    /// Height of the objects' surface above the bin floor at places given in the gripper's frame (x along the closing
-    /// direction), metres; 0 where there is no object.
+    /// Height of the objects' surface above the floor of the first bin at places given from its centre along the axes of
+    /// the world, metres; 0 where there is no object.
     pub fn object_heights(&self, places: &[glam::Vec2]) -> Vec<f32> {
-        let floor = self.cell.bins.first().map_or(0.0, |bin| bin.position.z);
-        let pose = self.gripper_pose();
-        let (middle, turn) = (pose.translation, Quat::from_rotation_z(self.gripper_yaw()));
+        let origin = self.cell.bins.first().map_or(Vec3::ZERO, |bin| bin.position);
+        let bounds: Vec<(Vec3, Vec3)> =
+            (0..self.objects().len()).map(|index| self.physics.object_bounds(index)).collect();
         let height = |place: &glam::Vec2| {
-            let above = (middle + turn * place.extend(0.0)).with_z(floor + 0.5);
-            self.physics.height_of_objects(above).map_or(0.0, |z| (z - floor).max(0.0))
+            let above = origin + place.extend(0.5);
+            let within = |(low, high): &(Vec3, Vec3)| {
+                above.truncate().cmpge(low.truncate()).all() && above.truncate().cmple(high.truncate()).all()
+            };
+            if !bounds.iter().any(within) {
+                return 0.0;
+            }
+            self.physics.height_of_objects(above).map_or(0.0, |z| (z - origin.z).max(0.0))
         };
         places.iter().map(height).collect()
     }
