@@ -38,7 +38,7 @@ pub struct Args {
     /// Offset of the divider from the middle of the bin, metres; drawn by the seed when left out
     #[arg(long, value_name = "M", allow_negative_numbers = true)]
     divider: Option<f32>,
-    /// Who acts: keyboard, scripted, oracle or random
+    /// Who acts: keyboard, scripted, aimed, oracle or random
     #[arg(long)]
     actor: Option<Actor>,
     /// Where to look from: overview, shoulder, top, side, wrist, robot, or X,Y,Z,DISTANCE,AZIMUTH,ELEVATION

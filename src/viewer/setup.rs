@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub enum Actor {
     Keyboard,
     Scripted,
+    Aimed,
     #[default]
     Oracle,
     Random,
@@ -24,12 +25,13 @@ pub enum Actor {
 
 impl Actor {
     /// Those that are always there.
-    pub const ALL: [Self; 4] = [Self::Keyboard, Self::Scripted, Self::Oracle, Self::Random];
+    pub const ALL: [Self; 5] = [Self::Keyboard, Self::Scripted, Self::Aimed, Self::Oracle, Self::Random];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Keyboard => "keyboard",
             Self::Scripted => "scripted",
+            Self::Aimed => "aimed",
             Self::Oracle => "oracle",
             Self::Random => "random",
             Self::Policy => "policy",
@@ -40,6 +42,7 @@ impl Actor {
         match self {
             Self::Keyboard => "You drive the gripper with the keyboard",
             Self::Scripted => "The papers' exploration policy: goes to random places, closes and lifts",
+            Self::Aimed => "Agents learn from it: goes to grasps that the planner knows, and misses them by an error",
             Self::Oracle => "Reads the true state and plans the best grasp",
             Self::Random => "Random actions",
             Self::Policy => "The trained policy decides from the robot camera's picture",
@@ -50,6 +53,7 @@ impl Actor {
         match self {
             Self::Keyboard | Self::Policy => None,
             Self::Scripted => Some(PolicyKind::Scripted),
+            Self::Aimed => Some(PolicyKind::Aimed),
             Self::Oracle => Some(PolicyKind::Oracle),
             Self::Random => Some(PolicyKind::Random),
         }
@@ -69,7 +73,7 @@ impl std::str::FromStr for Actor {
         Self::ALL
             .into_iter()
             .find(|actor| actor.name() == text)
-            .ok_or_else(|| format!("'{text}' cannot act; choose keyboard, scripted, oracle or random"))
+            .ok_or_else(|| format!("'{text}' cannot act; choose keyboard, scripted, aimed, oracle or random"))
     }
 }
 

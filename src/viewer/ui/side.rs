@@ -49,11 +49,11 @@ fn row(ui: &mut Ui, caption: &str, control: impl FnOnce(&mut Ui)) {
 fn actor(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup) {
     theme::title(ui, "Who acts");
     let learned = viewer.session.pilot().map(|_| Actor::Policy);
-    let rows = [Actor::ALL.to_vec(), learned.into_iter().collect()];
-    for actors in rows.into_iter().filter(|row| !row.is_empty()) {
+    let actors: Vec<Actor> = Actor::ALL.into_iter().chain(learned).collect();
+    for row in actors.chunks(3) {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
-            for actor in actors {
+            for &actor in row {
                 let name = actor.name();
                 let label = format!("{}{}", name[..1].to_uppercase(), &name[1..]);
                 let response = theme::choice(ui, setup.actor == actor, &label).on_hover_text(actor.tooltip());
