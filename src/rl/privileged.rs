@@ -1,5 +1,5 @@
 //! What only a simulator knows of a state, as a lesson for the encoder of images (an auxiliary task; asymmetric learning,
-//! Pinto et al., 2018): where in the image the hand is, and what lies around it. Q never sees it: a policy decides from the
+//! Pinto et al., 2018): where in the image the hand is, and how high objects are. Q never sees it: a policy decides from the
 //! image and the gripper's state alone, and data without it (recordings, real robots) are learned from all the same.
 //!
 //! Why: one bit an episode teaches an encoder slowly where the hand is and what lies between its fingers.

@@ -10,8 +10,8 @@
 //! shows where the action leads (`reach.rs`). It meets `e` by a shift and a scale, `relu(shift(e) + scale(e) * a)`, so that
 //! the image decides what the numbers of an action mean; two layers follow.
 //!
-//! Where the hand is, and the heights around it, it is told while it learns (`rl/privileged.rs`). All convolutions have batch normalization: without it,
-//! telling a held object from none takes several times as many steps.
+//! Where the hand is, and the heights of the objects, it is told while it learns (`rl/privileged.rs`). All convolutions have
+//! batch normalization: without it, telling a held object from none takes several times as many steps.
 
 use super::gaze::{Gaze, Pixels, Projection, Window, look};
 use super::reach::{Hand, Reach, read_len};
