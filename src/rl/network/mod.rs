@@ -7,6 +7,7 @@ mod cpu;
 pub mod gaze;
 mod paper;
 mod reach;
+mod scorer;
 
 pub use cpu::{CpuQ, CpuQConfig};
 pub use gaze::Projection;

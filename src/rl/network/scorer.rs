@@ -1,0 +1,88 @@
+//! The small Q-function's scores for many actions of one image, in plain floats: what the search for the best action asks
+//! for hundreds of times.
+
+use super::Score;
+use super::cpu::expand;
+use super::reach::{Hand, Reach};
+use crate::nn::layers::Linear;
+use crate::nn::ops::{Matrix, multiply};
+use crate::rl::action::ActionFeatures;
+use candle_core::Result;
+
+/// A fully connected layer as plain floats.
+pub(super) struct Dense {
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    inputs: usize,
+}
+
+impl Dense {
+    pub fn new(layer: &Linear) -> Result<Self> {
+        let (weight, bias) = layer.tensors();
+        let inputs = weight.dims2()?.1;
+        Ok(Self { weight: weight.flatten_all()?.to_vec1()?, bias: bias.to_vec1()?, inputs })
+    }
+
+    /// `rows` rows of `x` times the weight, without the bias; added to what is there when `accumulate`.
+    fn apply(&self, rows: usize, x: &[f32], y: &mut Vec<f32>, accumulate: bool) {
+        let outputs = self.bias.len();
+        y.resize(rows * outputs, 0.0);
+        let weight = Matrix::rows(&self.weight, self.inputs).transposed();
+        multiply([rows, outputs, self.inputs], Matrix::rows(x, self.inputs), weight, y, accumulate);
+    }
+}
+
+pub(super) struct Scorer {
+    pub shift: Vec<f32>,
+    pub scale: Vec<f32>,
+    pub maps: Vec<f32>,
+    pub hands: Vec<Hand>,
+    pub reach: Reach,
+    pub embed: Dense,
+    pub embed_reached: Dense,
+    pub action: Dense,
+    pub hidden: Dense,
+    pub value: Dense,
+}
+
+/// Adds the bias to each row and cuts off what is negative.
+fn bias_relu(y: &mut [f32], bias: &[f32]) {
+    for row in y.chunks_exact_mut(bias.len()) {
+        row.iter_mut().zip(bias).for_each(|(y, b)| *y = (*y + b).max(0.0));
+    }
+}
+
+impl Score for Scorer {
+    fn score(&self, index: usize, actions: &[ActionFeatures], logits: &mut Vec<f32>) {
+        let rows = actions.len();
+        let expanded: Vec<f32> = actions.iter().flat_map(expand).collect();
+        let (mut a, mut b) = (Vec::new(), Vec::new());
+        let map = self.maps.len() / self.hands.len();
+        let map = &self.maps[index * map..][..map];
+        let mut reached = Vec::with_capacity(rows * self.embed_reached.inputs);
+        actions.iter().for_each(|action| self.reach.read(map, &self.hands[index], action, &mut reached));
+        self.embed.apply(rows, &expanded, &mut a, false);
+        self.embed_reached.apply(rows, &reached, &mut a, true);
+        let bias: Vec<f32> = self.embed.bias.iter().zip(&self.embed_reached.bias).map(|(a, b)| a + b).collect();
+        bias_relu(&mut a, &bias);
+        self.action.apply(rows, &a, &mut b, false);
+        let width = self.action.bias.len();
+        let at = index * width..(index + 1) * width;
+        let (shift, scale) = (&self.shift[at.clone()], &self.scale[at]);
+        for row in b.chunks_exact_mut(width) {
+            for (((y, bias), shift), scale) in row.iter_mut().zip(&self.action.bias).zip(shift).zip(scale) {
+                *y = (shift + scale * (*y + bias)).max(0.0);
+            }
+        }
+        self.hidden.apply(rows, &b, &mut a, false);
+        bias_relu(&mut a, &self.hidden.bias);
+        let bias = self.value.bias[0];
+        logits.extend(a.chunks_exact(self.hidden.bias.len()).map(|row| {
+            let mut sums = [0.0_f32; 16];
+            for (i, (x, w)) in row.iter().zip(&self.value.weight).enumerate() {
+                sums[i % 16] += x * w;
+            }
+            bias + sums.iter().sum::<f32>()
+        }));
+    }
+}
