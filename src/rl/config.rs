@@ -168,7 +168,7 @@ impl QtOptConfig {
             network: CpuQConfig::default(),
             cem: CemConfig::default(),
             batch,
-            // The windows that the small network looks at are moved by themselves.
+            // What the small network is told of the image would be elsewhere; it looks a little aside by itself.
             shift: if preset == Preset::Cpu { 0 } else { size / 21 },
             learning_rate: 2e-3,
             warmup_steps: 200,
@@ -226,6 +226,9 @@ impl QtOptConfig {
         }
         if ![3, 6].contains(&self.channels) {
             return bad("channels must be 3 (the source image) or 6 (generated and source image)");
+        }
+        if self.preset == Preset::Cpu && self.shift > 0 {
+            return bad("shift must be 0 for the preset cpu: its network knows where in the image things are");
         }
         if self.shift >= self.size / 2 {
             return Err(format!("shift must be below half the image, {} pixels", self.size / 2));
@@ -310,6 +313,9 @@ mod tests {
         check(|c| c.discount = 1.5, "discount");
         check(|c| c.cem.elites = 64, "elites");
         check(|c| c.network.look_strides.truncate(2), "filters");
+        check(|c| c.shift = 1, "shift must be 0");
+        check(|c| c.network.map_features = 0, "map_features");
+        check(|c| c.network.found = 1, "widths");
         check(|c| c.size = 8, "16 to 1024");
         check(|c| c.training_buffer = 3, "training_buffer");
         check(|c| (c.preset, c.size) = (Preset::Paper, 64), "218");

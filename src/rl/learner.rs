@@ -8,7 +8,7 @@ use super::error::RlError;
 use super::network::gaze::TOLD_AT_M;
 use super::network::{QFunction, build, images_value, is_closed, shifted_images_value, states_value};
 use super::policy::Decider;
-use super::privileged::{CELLS, POSE, Privileged, TOLD};
+use super::privileged::{Privileged, TOLD};
 use super::replay::{Record, Trace};
 use crate::contract::{Rng, Seed};
 use crate::gan::state::{from_file, to_bytes};
@@ -177,15 +177,7 @@ impl QLearner {
         let mut auxiliary = f64::NAN;
         if self.config.auxiliary_weight > 0.0 {
             let plane = &self.config.network.projection.plane(TOLD_AT_M);
-            // What is seen moves with the image.
-            let moved = |(sample, shift): (&Sample<'_>, &[i32; 2])| {
-                let mut told = sample.record.privileged.told(plane)?;
-                for pose in told[CELLS..].chunks_exact_mut(POSE) {
-                    pose.iter_mut().zip(shift).for_each(|(at, by)| *at += 2.0 * *by as f32 / self.config.size as f32);
-                }
-                Some(told)
-            };
-            let told = samples.iter().zip(&shifts).map(moved);
+            let told = samples.iter().map(|sample| sample.record.privileged.told(plane));
             if let (Some(told), Some(said)) = (Lesson::new(told), self.q.tell(&encoded)?) {
                 let error = told.error(&said)?;
                 auxiliary = f64::from(error.to_scalar::<f32>()?);

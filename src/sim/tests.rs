@@ -46,6 +46,19 @@ fn friction_holds_a_shaken_object_and_its_lack_drops_it() {
 }
 
 #[test]
+fn heights_are_those_of_the_object_that_lies_there() {
+    let mut world = open_bin(&[cuboid(Vec3::new(0.04, 0.06, 0.05), 1.0)], 1);
+    let centre = world.cell().bins[0].position;
+    world.physics.move_object(0, Pose::from_translation(centre + Vec3::new(0.05, -0.1, 0.025)));
+    // From the bin's centre along the world's axes, wherever the hand is and however it is turned.
+    go_to(&mut world, centre + Vec3::new(-0.05, 0.05, 0.15), 0.5);
+    let places = [[0.05, -0.1], [0.065, -0.125], [0.075, -0.1], [0.05, -0.135], [-0.05, 0.1], [0.0, 0.0]];
+    let heights = world.object_heights(&places.map(glam::Vec2::from));
+    let expected = [0.05, 0.05, 0.0, 0.0, 0.0, 0.0];
+    assert!(heights.iter().zip(expected).all(|(a, b): (&f32, f32)| (a - b).abs() < 0.002), "{heights:?}");
+}
+
+#[test]
 fn a_grasp_is_rewarded_and_ends_the_episode() {
     let size = Vec3::new(0.04, 0.05, 0.06);
     let mut world = open_bin(&[cuboid(size, 1.0)], 1);

@@ -189,6 +189,7 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
     if !args.resume {
         let mut settings = defaults(args.size_preset.unwrap_or_default());
         apply(args, &mut settings)?;
+        calibrate(&mut settings)?;
         if settings.limits.steps.is_none() && settings.limits.minutes.is_none() {
             settings.limits.steps = Some(DEFAULT_STEPS);
         }
@@ -210,6 +211,29 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         return Err(Usage(message).into());
     }
     Ok(saved)
+}
+
+/// The small network has to know what the camera makes of places: that of another camera than the usual one, unless it was
+/// given, and always of the centre crop.
+fn calibrate(settings: &mut Settings) -> anyhow::Result<()> {
+    let (preset, size) = (settings.qtopt.preset, settings.qtopt.size as u32);
+    if preset != Preset::Cpu {
+        return Ok(());
+    }
+    if text_of(settings, "crop") == "random" {
+        return Err(
+            Usage("data.crop: the preset cpu knows where the centre crop lies; leave it at centre".into()).into()
+        );
+    }
+    let camera = text_of(settings, "camera");
+    let usual = defaults(preset).qtopt.network.projection;
+    if camera != CAMERA && settings.qtopt.network.projection == usual {
+        let found = projection(&CellDescription::default(), camera, size);
+        let missing =
+            || Usage(format!("data.camera: '{camera}' is not a camera that stands still; the usual one is {CAMERA}"));
+        settings.qtopt.network.projection = found.ok_or_else(missing)?;
+    }
+    Ok(())
 }
 
 fn defaults(preset: Preset) -> Settings {

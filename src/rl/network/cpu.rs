@@ -99,18 +99,18 @@ impl CpuQConfig {
         };
         let map = (2..=12).contains(&self.map_filters.len())
             && self.map_filters.iter().chain([&self.map_joined]).all(|f| (1..=2048).contains(f))
-            && self.map_features <= 256;
+            && (1..=256).contains(&self.map_features);
         if !map {
             return Err("network: map_filters takes 2 to 12 numbers from 1 to 2048, map_joined one such number, and \
-                map_features is at most 256"
+                map_features 1 to 256"
                 .into());
         }
         if !convs(&self.find_filters, &self.find_strides)
             || !convs(&self.aim_filters, &self.aim_strides)
             || !convs(&self.look_filters, &self.look_strides)
-            || sides.iter().any(|side| !(1..=8192).contains(side))
+            || sides.iter().any(|side| !(2..=8192).contains(side))
         {
-            return Err("network: give as many filters (1 to 2048) as strides (1 to 4), and widths of 1 to 8192".into());
+            return Err("network: give as many filters (1 to 2048) as strides (1 to 4), and widths of 2 to 8192".into());
         }
         let left = [&self.look_strides, &self.aim_strides].map(|strides| after(self.window, strides));
         if after(size, &self.find_strides) < 2 || left.iter().any(|&side| side < 2) || self.window > 256 {

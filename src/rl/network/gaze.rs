@@ -104,9 +104,7 @@ impl Gaze {
         let at = self.at + deviation * Vec2::new(rng.normal(), rng.normal());
         Self { at, yaw_rad: self.yaw_rad + deviation_rad * rng.normal(), ..self }
     }
-}
 
-impl Gaze {
     /// On the bin's centre, whatever the hand does.
     pub fn centre(projection: &Projection) -> Self {
         Self { at: projection.plane(TOLD_AT_M).image(Vec2::ZERO), yaw_rad: 0.0, height_m: TOLD_AT_M }
@@ -131,14 +129,6 @@ pub struct Window {
     pub at_hand: bool,
 }
 
-/// Windows of `images` `[n, channels, h, w]`, one a gaze, bilinear, the images' edges repeated.
-///
-/// # Errors
-/// Not as many images as gazes.
-pub fn look(images: &Pixels, projection: &Projection, gazes: &[Gaze], window: Window) -> Result<Value> {
-    see(&images.values, images.shape, projection, gazes, window)
-}
-
 /// Images as plain floats, to look at more than once.
 pub struct Pixels {
     values: Vec<f32>,
@@ -154,13 +144,12 @@ impl Pixels {
     }
 }
 
-fn see(
-    pixels: &[f32],
-    [n, channels, h, w]: [usize; 4],
-    projection: &Projection,
-    gazes: &[Gaze],
-    window: Window,
-) -> Result<Value> {
+/// Windows of `images` `[n, channels, h, w]`, one a gaze, bilinear, the images' edges repeated.
+///
+/// # Errors
+/// Not as many images as gazes.
+pub fn look(images: &Pixels, projection: &Projection, gazes: &[Gaze], window: Window) -> Result<Value> {
+    let [n, channels, h, w] = images.shape;
     if n != gazes.len() {
         bail!("{n} images and {} places to look at", gazes.len())
     }
@@ -191,7 +180,7 @@ fn see(
         }
     };
     seen.par_chunks_exact_mut(channels * area)
-        .zip(pixels.par_chunks_exact(channels * h * w))
+        .zip(images.values.par_chunks_exact(channels * h * w))
         .zip(gazes)
         .for_each(look_one);
     Value::from_tensor(&Tensor::from_vec(seen, (n, channels, side, side), &Device::Cpu)?)
