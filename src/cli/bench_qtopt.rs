@@ -100,7 +100,7 @@ impl Noise {
                 reward: if ends { 1.0 } else { -0.05 },
                 ending: if ends { ENDED } else { GOES_ON },
                 strayed: 0.0,
-                privileged: Privileged::new(&[0.02; CELLS], glam::Vec2::ZERO, rng.range(-1.0, 1.0)),
+                privileged: Privileged::new(&[0.02; CELLS], None, glam::Vec2::ZERO, rng.range(-1.0, 1.0)),
             }
         };
         let count = config.label_block;

@@ -21,8 +21,10 @@ pub fn action_space(cell: &CellDescription) -> ActionSpace {
 /// What the simulator knows of the state around the hand.
 fn privileged(world: &GraspWorld) -> Privileged {
     let (cell, pose) = (world.cell(), world.gripper_pose().translation);
-    let place = cell.bins.first().map_or(glam::Vec2::ZERO, |bin| (pose - bin.position).truncate());
-    Privileged::new(&world.object_heights(&Privileged::places()), place, world.gripper_yaw())
+    let bin = cell.bins.first();
+    let place = bin.map_or(glam::Vec2::ZERO, |bin| (pose - bin.position).truncate());
+    let divider = bin.and_then(|bin| bin.divider).and(world.divider_offsets().first().copied());
+    Privileged::new(&world.object_heights(&Privileged::places()), divider, place, world.gripper_yaw())
 }
 
 /// What a camera of the cell makes of places, from the centre of the first bin's floor, in the centre crop; none for a camera

@@ -6,6 +6,7 @@ use super::cem::{CemConfig, Choice, Search, maximise};
 use super::error::RlError;
 use super::network::{Encoded, QFunction, Score};
 use crate::contract::Seed;
+use candle_core::Tensor;
 use rayon::prelude::*;
 
 /// The least that Q tells: as published, all that costs more steps than it is likely to gain is worth 0, and what gains a
@@ -58,7 +59,7 @@ pub fn choose(
     for _ in 0..cem.iterations {
         let proposals: Vec<_> = searches.iter_mut().map(Search::propose).collect();
         let features: Vec<ActionFeatures> = proposals.iter().flatten().map(|action| space.features(action)).collect();
-        let logits = q.logits(encoded, &features, false)?.to_vec1::<f32>()?;
+        let logits = logits_of(q, encoded, &features)?;
         for ((search, actions), logits) in searches.iter_mut().zip(&proposals).zip(logits.chunks_exact(cem.samples)) {
             search.learn(actions, logits);
         }
@@ -66,16 +67,30 @@ pub fn choose(
     Ok(searches.iter().map(Search::best).collect())
 }
 
-/// Logits of one action for each encoded image, without gradients.
+/// Logits of actions for encoded images, without gradients: the mean of the critics, which the policy follows.
 ///
 /// # Errors
 /// A network that fails.
 pub fn logits_of(q: &dyn QFunction, encoded: &Encoded, actions: &[ActionFeatures]) -> Result<Vec<f32>, RlError> {
+    let all = all_logits_of(q, encoded, actions)?;
+    let share = 1.0 / all.len().max(1) as f32;
+    Ok((0..actions.len()).map(|index| all.iter().map(|logits| share * logits[index]).sum()).collect())
+}
+
+/// The same of the last critic alone.
+///
+/// # Errors
+/// A network that fails.
+pub fn last_logits_of(q: &dyn QFunction, encoded: &Encoded, actions: &[ActionFeatures]) -> Result<Vec<f32>, RlError> {
+    Ok(all_logits_of(q, encoded, actions)?.pop().unwrap_or_default())
+}
+
+fn all_logits_of(q: &dyn QFunction, encoded: &Encoded, actions: &[ActionFeatures]) -> Result<Vec<Vec<f32>>, RlError> {
     if actions.is_empty() {
         return Ok(Vec::new());
     }
     let _frozen = q.store().freeze();
-    Ok(q.logits(encoded, actions, false)?.to_vec1()?)
+    Ok(q.logits(encoded, actions, false)?.iter().map(Tensor::to_vec1).collect::<candle_core::Result<_>>()?)
 }
 
 /// Scores the same actions in the situation of every encoded image: `[images][actions]`.

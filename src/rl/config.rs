@@ -175,12 +175,14 @@ impl QtOptConfig {
             final_rate: 0.02,
             adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },
             auxiliary_weight: if preset == Preset::Cpu { 2.0 } else { 0.0 },
-            discount: 0.9,
-            n_step: 1,
+            // As published for the published network. Over three steps, and with less of a hurry, the small one learns faster
+            // and tries again more often.
+            discount: if preset == Preset::Cpu { 0.97 } else { 0.9 },
+            n_step: if preset == Preset::Cpu { 3 } else { 1 },
             target_rate: 0.01,
             older_steps: 250,
             label_block,
-            label_reuse: 3.0,
+            label_reuse: if preset == Preset::Cpu { 5.0 } else { 3.0 },
             training_buffer: 4096,
             on_policy_share: 0.6,
             on_policy_weight: 4.0,

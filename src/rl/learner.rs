@@ -2,7 +2,7 @@
 //! from labelled ones.
 
 use super::action::{ActionFeatures, ActionSpace};
-use super::bellman::{bellman_target, choose, logits_of, share_of, value_of};
+use super::bellman::{bellman_target, choose, last_logits_of, share_of, value_of};
 use super::config::QtOptConfig;
 use super::error::RlError;
 use super::network::gaze::TOLD_AT_M;
@@ -58,7 +58,7 @@ pub struct Labels {
     pub targets: Vec<f32>,
     /// Mean over the searches of the deviation of the last elites.
     pub spread: f64,
-    /// How much lower the second target network values the best actions, on average.
+    /// How much lower the second target network's own critic values the best actions, on average.
     pub disagreement: f64,
 }
 
@@ -134,7 +134,7 @@ impl QLearner {
             let actions: Vec<ActionFeatures> =
                 choices.iter().map(|choice| self.space.features(&choice.action)).collect();
             let second = self.older.encode(&images, &states, false)?;
-            let others = logits_of(self.older.as_ref(), &second, &actions)?;
+            let others = last_logits_of(self.older.as_ref(), &second, &actions)?;
             for (((index, _), choice), other) in going_on.iter().zip(&choices).zip(others) {
                 values[*index] = choice.value().min(value_of(other));
                 labels.spread += f64::from(choice.spread);
@@ -172,7 +172,10 @@ impl QLearner {
         let logits = self.q.logits(&encoded, &actions, true)?;
         let shares: Vec<f32> = targets.iter().map(|&target| share_of(target)).collect();
         let target = Tensor::from_slice(&shares, shares.len(), &Device::Cpu)?;
-        let loss = sigmoid_cross_entropy(&logits, &target)?;
+        // Each critic learns all of it; they differ by where they began.
+        let losses = logits.iter().map(|logits| sigmoid_cross_entropy(logits, &target));
+        let losses = losses.collect::<candle_core::Result<Vec<_>>>()?;
+        let loss = Tensor::stack(&losses, 0)?.mean_all()?;
         let mut whole = loss.clone();
         let mut auxiliary = f64::NAN;
         if self.config.auxiliary_weight > 0.0 {
@@ -192,7 +195,8 @@ impl QLearner {
             self.older.store().copy_from(self.waiting.store())?;
             self.waiting.store().copy_from(self.averaged.store())?;
         }
-        let values: Vec<f64> = logits.to_vec1::<f32>()?.into_iter().map(|logit| f64::from(value_of(logit))).collect();
+        let values: Vec<f64> =
+            logits[0].to_vec1::<f32>()?.into_iter().map(|logit| f64::from(value_of(logit))).collect();
         let count = values.len().max(1) as f64;
         let apart = values.iter().zip(targets).map(|(q, target)| (q - f64::from(*target)).abs());
         Ok(StepFigures {

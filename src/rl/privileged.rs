@@ -1,5 +1,5 @@
 //! What only a simulator knows of a state, as a lesson for the encoder of images (an auxiliary task; asymmetric learning,
-//! Pinto et al., 2018): where in the image the hand is, and how high objects are. Q never sees it: a policy decides from the
+//! Pinto et al., 2018): where in the image the hand is, how high objects are, and where the divider stands. Q never sees it: a policy decides from the
 //! image and the gripper's state alone, and data without it (recordings, real robots) are learned from all the same.
 //!
 //! Why: one bit an episode teaches an encoder slowly where the hand is and what lies between its fingers.
@@ -17,14 +17,21 @@ pub const HEIGHT_M: f32 = 0.05;
 const PLACE_BYTE: f32 = 500.0;
 const TURN_BYTE: f32 = 120.0;
 pub const CELLS: usize = MAP * MAP;
+/// Maps that are told: heights of the objects, and where the divider stands.
+pub const TOLD_MAPS: usize = 2;
+/// Half the thickness of the divider as it is told, metres: it covers no less than a cell.
+const DIVIDER_M: f32 = 0.004;
 /// Numbers of a pose: place in the image, sine and cosine of twice the angle.
 pub const POSE: usize = 4;
-/// Numbers that the encoder is to tell: heights, and the pose at its first and at its second look.
-pub const TOLD: usize = CELLS + 2 * POSE;
+/// Numbers that the encoder is to tell: the maps, and the pose at its first and at its second look.
+pub const TOLD: usize = TOLD_MAPS * CELLS + 2 * POSE;
+/// Where the bytes of the pose and of the divider begin.
+const POSE_AT: usize = 1 + CELLS;
+const DIVIDER_AT: usize = POSE_AT + POSE;
 /// Bytes that keep them; a multiple of four.
-const BYTES: usize = (1 + CELLS + POSE).next_multiple_of(4);
+const BYTES: usize = (DIVIDER_AT + 1).next_multiple_of(4);
 
-/// Heights of the objects in the bin, and where the hand is, in bytes.
+/// Heights of the objects in the bin, its divider, and where the hand is, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(transparent)]
 pub struct Privileged([u8; BYTES]);
@@ -45,9 +52,9 @@ impl Privileged {
         std::array::from_fn(|i| Vec2::new(centre(i % MAP), centre(i / MAP)))
     }
 
-    /// From the objects' heights at [`Self::places`], the gripper's place from the bin's centre (metres) and its yaw (half a
-    /// turn is the same to a parallel jaw).
-    pub fn new(heights_m: &[f32], place: Vec2, yaw_rad: f32) -> Self {
+    /// From the objects' heights at [`Self::places`], the divider's place along y (none in a bin without one), the gripper's
+    /// place from the bin's centre (metres) and its yaw (half a turn is the same to a parallel jaw).
+    pub fn new(heights_m: &[f32], divider_m: Option<f32>, place: Vec2, yaw_rad: f32) -> Self {
         let mut bytes = [0; BYTES];
         bytes[0] = 1;
         for (byte, height) in bytes[1..=CELLS].iter_mut().zip(heights_m) {
@@ -55,21 +62,31 @@ impl Privileged {
         }
         let (sin, cos) = (2.0 * yaw_rad).sin_cos();
         let pose = [place.x * PLACE_BYTE, place.y * PLACE_BYTE, sin * TURN_BYTE, cos * TURN_BYTE];
-        for (byte, value) in bytes[1 + CELLS..].iter_mut().zip(pose) {
+        for (byte, value) in bytes[POSE_AT..].iter_mut().zip(pose) {
             *byte = (value + 127.5).clamp(0.0, 255.0) as u8;
         }
+        // 0 says that there is none.
+        bytes[DIVIDER_AT] = divider_m.map_or(0, |y| (y * PLACE_BYTE + 128.5).clamp(1.0, 255.0) as u8);
         Self(bytes)
     }
 
-    /// The numbers to tell: heights, about 0 to 2, and twice the pose; `plane` is the one on which the pose is
-    /// told. None when unknown.
+    /// The numbers to tell: heights, about 0 to 2, the share of each cell that the divider covers, and twice the pose;
+    /// `plane` is the one on which the pose is told. None when unknown.
     pub fn told(&self, plane: &Plane) -> Option<[f32; TOLD]> {
         let known = self.0[0] == 1;
         known.then(|| {
             let mut told = [0.0; TOLD];
-            let (heights, poses) = told.split_at_mut(CELLS);
+            let (maps, poses) = told.split_at_mut(TOLD_MAPS * CELLS);
+            let (heights, divider) = maps.split_at_mut(CELLS);
             heights.iter_mut().zip(&self.0[1..]).for_each(|(to, &byte)| *to = f32::from(byte) * 0.001 / HEIGHT_M);
-            let centred = |index: usize| f32::from(self.0[1 + CELLS + index]) - 127.0;
+            if let at @ 1.. = self.0[DIVIDER_AT] {
+                let at = (f32::from(at) - 128.0) / PLACE_BYTE;
+                for (row, cells) in divider.chunks_exact_mut(MAP).enumerate() {
+                    let away = (at - (row as f32 - 0.5 * (MAP as f32 - 1.0)) * CELL_M).abs();
+                    cells.fill(((DIVIDER_M + 0.5 * CELL_M - away) / CELL_M).clamp(0.0, 1.0));
+                }
+            }
+            let centred = |index: usize| f32::from(self.0[POSE_AT + index]) - 127.0;
             let place = plane.image(Vec2::new(centred(0), centred(1)) / PLACE_BYTE);
             for pose in poses.chunks_exact_mut(POSE) {
                 pose.copy_from_slice(&[place.x, place.y, centred(2) / TURN_BYTE, centred(3) / TURN_BYTE]);
@@ -78,10 +95,10 @@ impl Privileged {
         })
     }
 
-    /// The weight of each number's squared error: the map's mean counts one, and a place in the image must be exact.
+    /// The weight of each number's squared error: a map's mean counts one, and a place in the image must be exact.
     pub fn weights() -> [f32; TOLD] {
         let mut weights = [1.0 / CELLS as f32; TOLD];
-        for pose in weights[CELLS..].chunks_exact_mut(POSE) {
+        for pose in weights[TOLD_MAPS * CELLS..].chunks_exact_mut(POSE) {
             pose.copy_from_slice(&[2.5, 2.5, 0.25, 0.25]);
         }
         weights
@@ -97,16 +114,22 @@ mod tests {
         let plane = crate::rl::network::Projection::from_above(0.4).plane(0.1);
         assert_eq!(Privileged::UNKNOWN.told(&plane), None);
         let heights: Vec<f32> = (0..CELLS).map(|i| (i % 250) as f32 * 0.001).collect();
-        let kept = Privileged::new(&heights, Vec2::new(0.05, -0.1), 0.25);
+        let kept = Privileged::new(&heights, Some(0.05), Vec2::new(0.05, -0.1), 0.25);
         let told = kept.told(&plane).unwrap_or([f32::NAN; TOLD]);
         assert!((told[50] - 1.0).abs() < 1e-6 && (told[345] - 1.9).abs() < 1e-6);
         // The image is 0.4 m across, and its y points down.
         let pose = [0.25, 0.5, 0.5_f32.sin(), 0.5_f32.cos()];
         assert!(
-            told[CELLS..].iter().zip(pose.iter().cycle()).all(|(a, b)| (a - b).abs() < 0.011),
+            told[2 * CELLS..].iter().zip(pose.iter().cycle()).all(|(a, b)| (a - b).abs() < 0.011),
             "{:?}",
-            &told[CELLS..]
+            &told[2 * CELLS..]
         );
+        // 5 cm are four cells from the middle, which lies between two: 4 mm to each side fill most of a cell, in two halves.
+        let rows: Vec<f32> = told[CELLS..2 * CELLS].chunks_exact(MAP).map(|row| row[7]).collect();
+        let expected = |row: usize| if row == 19 || row == 20 { 0.32 } else { 0.0 };
+        assert!(rows.iter().enumerate().all(|(row, share)| (share - expected(row)).abs() < 0.01), "{rows:?}");
+        let without = Privileged::new(&heights, None, Vec2::ZERO, 0.0).told(&plane).unwrap_or([f32::NAN; TOLD]);
+        assert!(without[CELLS..2 * CELLS].iter().all(|&share| share == 0.0));
         let places = Privileged::places();
         assert!((places[0] - Vec2::splat(-0.19375)).length() < 1e-6);
         assert!((places[1] - places[0] - Vec2::new(0.0125, 0.0)).length() < 1e-6);

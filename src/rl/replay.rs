@@ -105,7 +105,7 @@ pub struct Replay {
     episodes: u64,
 }
 
-const MAGIC: &[u8; 8] = b"bgrepla3";
+const MAGIC: &[u8; 8] = b"bgrepla4";
 
 impl Replay {
     /// Holds at most `capacity` transitions (rounded down to whole segments, at least two of them).

@@ -46,7 +46,7 @@ impl Table {
         let hand = GripperState { closed: true, ..GripperState::default() };
         // The image is 0.4 m across, its rows point down.
         let know = |(hand, ..): &([f32; 2], [f32; 2], u64)| {
-            Privileged::new(&[0.0; CELLS], Vec2::new(hand[0], -hand[1]) * 0.5 * WIDTH_M, 0.0)
+            Privileged::new(&[0.0; CELLS], None, Vec2::new(hand[0], -hand[1]) * 0.5 * WIDTH_M, 0.0)
         };
         let privileged = self.places.iter().map(know).collect();
         View { images, gripper: vec![hand; self.places.len()], privileged }

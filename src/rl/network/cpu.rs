@@ -13,16 +13,17 @@
 //! Where the hand is, and the heights of the objects, it is told while it learns (`rl/privileged.rs`). All convolutions have
 //! batch normalization: without it, telling a held object from none takes several times as many steps.
 
+use super::critic::{Critic, HE, PLAIN};
 use super::gaze::{Gaze, Pixels, Projection, Window, look};
 use super::reach::{Hand, Reach, read_len};
-use super::scorer::{Dense, Scorer};
+use super::scorer::{Plain, Scorer};
 use super::{Encoded, QFunction, STATE_LEN, Score, height_m};
 use crate::contract::{Action, Seed};
 use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig, LayerNorm, Linear};
 use crate::nn::ops::{self, Activation, Value};
 use crate::nn::{Init, NnError, ParamStore};
 use crate::rl::action::{ActionFeatures, ActionSpace};
-use crate::rl::privileged::{CELL_M, CELLS, MAP, POSE};
+use crate::rl::privileged::{CELL_M, CELLS, MAP, POSE, TOLD_MAPS};
 use candle_core::{Device, Result, Tensor, bail};
 use glam::Vec2;
 use serde::{Deserialize, Serialize};
@@ -134,12 +135,12 @@ fn after(side: usize, strides: &[usize]) -> usize {
 /// Deviations of where it looks while it learns, in image coordinates and radians: a quarter of a pixel of 64.
 const JITTER: (f32, f32) = (0.008, 0.05);
 
-/// He et al., 2015, for layers with ReLU; and the same variance without it.
-const HE: Init = Init::KaimingUniform { gain: std::f32::consts::SQRT_2 };
-const PLAIN: Init = Init::KaimingUniform { gain: 1.0 };
+/// The mean of two finds the best action; the second target network's own one says again what that is worth. A critic alone
+/// finds the actions that it errs about (van Hasselt et al., 2016; Fujimoto et al., 2018).
+const CRITICS: [&str; 2] = ["", "second_"];
 
 /// Numbers of an expanded action.
-const EXPANDED: usize = Action::ENCODED_LEN + 16;
+pub(super) const EXPANDED: usize = Action::ENCODED_LEN + 16;
 
 /// The features, then sine and cosine of each displacement and of the rotation at two wavelengths.
 pub(super) fn expand(action: &ActionFeatures) -> [f32; EXPANDED] {
@@ -185,7 +186,7 @@ impl Convs {
     }
 }
 
-/// Draws a map `[n, 1 + features, MAP, MAP]` of the bin: at full size what is near, at half size what is around.
+/// Draws a map `[n, TOLD_MAPS + features, MAP, MAP]` of the bin: at full size what is near, at half size what is around.
 struct Draw {
     near: Convs,
     around: Convs,
@@ -201,7 +202,7 @@ impl Draw {
         let around = Convs::new(store, "map_around", first[0], 3, (others, &strides))?;
         let both = first[0] + others.last().copied().unwrap_or(0);
         let joined = Convs::new(store, "map_joined", both, 1, (&[config.map_joined], &[1]))?;
-        let map = Conv2dConfig::new(config.map_joined, 1 + config.map_features, 3).init(PLAIN);
+        let map = Conv2dConfig::new(config.map_joined, TOLD_MAPS + config.map_features, 3).init(PLAIN);
         let map = Conv2d::new(store.root().sub("map"), map)?;
         Ok(Self { near, around, joined, map })
     }
@@ -238,13 +239,7 @@ pub struct CpuQ {
     place_pose: Linear,
     state: Linear,
     norm: LayerNorm,
-    shift: Linear,
-    scale: Linear,
-    embed: Linear,
-    embed_reached: Linear,
-    action: Linear,
-    hidden: Linear,
-    value: Linear,
+    critics: Vec<Critic>,
 }
 
 impl CpuQ {
@@ -268,7 +263,7 @@ impl CpuQ {
         let seen = last(&config.look_filters) * after(config.window, &config.look_strides).pow(2);
         let aim = Convs::new(&mut store, "aim", channels, 3, (&config.aim_filters, &config.aim_strides))?;
         let near = last(&config.aim_filters) * after(config.window, &config.aim_strides).pow(2);
-        let reached = read_len(1 + config.map_features);
+        let reached = read_len(TOLD_MAPS + config.map_features);
         let mut linear = |name: &str, sizes: [usize; 2], activation, weight, bias| {
             Linear::with_init(store.root().sub(name), sizes, activation, [weight, bias])
         };
@@ -284,16 +279,9 @@ impl CpuQ {
         let place = linear("place", [config.found, config.features], none, PLAIN, zero)?;
         let place_pose = linear("place_pose", [POSE, config.features], none, PLAIN, zero)?;
         let state = linear("state", [STATE_LEN, config.features], none, PLAIN, zero)?;
-        let shift = linear("shift", [config.features, config.merged], none, PLAIN, zero)?;
-        // The action counts from the beginning, and the image may turn its signs.
-        let scale = linear("scale", [config.features, config.merged], none, PLAIN, Init::Ones)?;
-        let embed = linear("embed", [EXPANDED, config.embedding], none, HE, zero)?;
-        let embed_reached = linear("embed_reached", [reached, config.embedding], none, HE, zero)?;
-        let action = linear("action", [config.embedding, config.merged], none, HE, zero)?;
-        let hidden = linear("hidden", [config.merged, config.hidden], Activation::Relu, HE, zero)?;
-        // Grasps are rare: Q begins near the script's success, not at one half.
-        let value = linear("value", [config.hidden, 1], none, Init::PYTORCH, Init::Constant(-1.0))?;
         let norm = LayerNorm::new(store.root().sub("norm"), config.features)?;
+        let critics = CRITICS.into_iter().map(|name| Critic::new(&mut store, name, config, reached));
+        let critics = critics.collect::<std::result::Result<_, _>>()?;
         Ok(Self {
             store,
             projection: config.projection,
@@ -319,25 +307,18 @@ impl CpuQ {
             place_pose,
             state,
             norm,
-            shift,
-            scale,
-            embed,
-            embed_reached,
-            action,
-            hidden,
-            value,
+            critics,
         })
     }
 }
 
-/// What [`CpuQ`] makes of images, in order.
-const SHIFT: usize = 0;
-const SCALE: usize = 1;
-const MAPS: usize = 2;
-const POSES: usize = 3;
-const HANDS: usize = 4;
-const HEIGHTS: usize = 5;
-const PARTS: usize = 6;
+/// What [`CpuQ`] makes of images, in order; then how each critic's image meets actions.
+const MAPS: usize = 0;
+const POSES: usize = 1;
+const HANDS: usize = 2;
+const SAID: usize = 3;
+const MET: usize = 4;
+const PARTS: usize = MET + 2 * CRITICS.len();
 
 fn parts(encoded: &Encoded) -> Result<&[Value; PARTS]> {
     match encoded.parts.first_chunk() {
@@ -383,10 +364,10 @@ impl QFunction for CpuQ {
         let centre = vec![Gaze::centre(&self.projection); gazes.len()];
         let drawn =
             self.draw.forward(&look(&pixels, &self.projection, &centre, self.windows[2])?, train)?.to_tensor()?;
-        // Of the map, Q reads the heights as they are told, and teaches what else it shows.
-        let heights = drawn.narrow(1, 0, 1)?;
-        let others = drawn.narrow(1, 1, drawn.dim(1)? - 1)?;
-        let read = Tensor::cat(&[&heights.detach(), &others], 1)?;
+        // Of the map, Q reads what is told as it is, and teaches what else it shows.
+        let said = drawn.narrow(1, 0, TOLD_MAPS)?;
+        let others = drawn.narrow(1, TOLD_MAPS, drawn.dim(1)? - TOLD_MAPS)?;
+        let read = Tensor::cat(&[&said.detach(), &others], 1)?;
         let under = self.reach.gather(&read, &hands, &vec![STAY; hands.len()])?;
         let mut joined = ops::add(&self.state.forward(states)?, &self.place.forward(&found)?)?;
         joined = ops::add(&joined, &self.place_pose.forward(&known)?)?;
@@ -396,12 +377,14 @@ impl QFunction for CpuQ {
         let numbers = hands.iter().flat_map(|hand| [hand.place.x, hand.place.y, hand.yaw_rad]).collect();
         let hands = Value::from_tensor(&Tensor::from_vec(numbers, (hands.len(), 3), &Device::Cpu)?)?;
         let poses = Value::stock(Tensor::cat(&[pose.to_tensor()?, exact.to_tensor()?], 1)?);
-        let mut parts = vec![self.shift.forward(&features)?, self.scale.forward(&features)?];
-        parts.extend([Value::stock(read), poses, hands, Value::stock(heights)]);
+        let mut parts = vec![Value::stock(read), poses, hands, Value::stock(said)];
+        for critic in &self.critics {
+            parts.extend(critic.meet(&features)?);
+        }
         Ok(Encoded { parts, count: images.shape()[0] })
     }
 
-    fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], _train: bool) -> Result<Tensor> {
+    fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], _train: bool) -> Result<Vec<Tensor>> {
         let parts = parts(encoded)?;
         if actions.len() != encoded.count {
             // Many actions an image are scored without gradients, by the scorer.
@@ -410,36 +393,29 @@ impl QFunction for CpuQ {
         let expanded: Vec<f32> = actions.iter().flat_map(expand).collect();
         let expanded = Tensor::from_vec(expanded, (actions.len(), EXPANDED), self.store.device())?;
         let reached = self.reach.gather(&parts[MAPS].to_tensor()?, &hands(parts)?, actions)?;
-        let embedded = ops::add(
-            &self.embed.forward(&Value::from_tensor(&expanded)?)?,
-            &self.embed_reached.forward(&Value::from_tensor(&reached)?)?,
-        )?;
-        let action = self.action.forward(&ops::activate(&embedded, Activation::Relu)?)?;
-        let met = ops::add(&parts[SHIFT], &ops::mul(&parts[SCALE], &action)?)?;
-        let met = ops::activate(&met, Activation::Relu)?;
-        self.value.forward(&self.hidden.forward(&met)?)?.to_tensor()?.flatten_all()
+        let (expanded, reached) = (Value::from_tensor(&expanded)?, Value::from_tensor(&reached)?);
+        let met = parts[MET..].chunks_exact(2);
+        self.critics
+            .iter()
+            .zip(met)
+            .map(|(critic, met)| critic.logits([&met[0], &met[1]], &expanded, &reached))
+            .collect()
     }
 
     fn tell(&self, encoded: &Encoded) -> Result<Option<Tensor>> {
         let parts = parts(encoded)?;
-        let heights = parts[HEIGHTS].to_tensor()?.reshape((encoded.count, CELLS))?;
-        Ok(Some(Tensor::cat(&[heights, parts[POSES].to_tensor()?], 1)?))
+        let said = parts[SAID].to_tensor()?.reshape((encoded.count, TOLD_MAPS * CELLS))?;
+        Ok(Some(Tensor::cat(&[said, parts[POSES].to_tensor()?], 1)?))
     }
 
     fn scorer(&self, encoded: &Encoded) -> Result<Option<Box<dyn Score>>> {
         let parts = parts(encoded)?;
-        Ok(Some(Box::new(Scorer {
-            shift: floats(&parts[SHIFT])?,
-            scale: floats(&parts[SCALE])?,
-            maps: floats(&parts[MAPS])?,
-            hands: hands(parts)?,
-            reach: self.reach,
-            embed: Dense::new(&self.embed)?,
-            embed_reached: Dense::new(&self.embed_reached)?,
-            action: Dense::new(&self.action)?,
-            hidden: Dense::new(&self.hidden)?,
-            value: Dense::new(&self.value)?,
-        })))
+        let met = parts[MET..].chunks_exact(2);
+        let critics =
+            self.critics.iter().zip(met).map(|(critic, met)| Plain::new(critic, [floats(&met[0])?, floats(&met[1])?]));
+        let critics = critics.collect::<Result<_>>()?;
+        let (maps, hands) = (floats(&parts[MAPS])?, hands(parts)?);
+        Ok(Some(Box::new(Scorer { critics, maps, hands, reach: self.reach })))
     }
 }
 
@@ -491,7 +467,10 @@ mod tests {
         let encoded =
             q.encode(&images_value(&slices, 24, 3)?, &states_value(&[[0.0, 1.5], [1.0, 0.2], [0.0, 0.7]])?, false)?;
         let actions: Vec<ActionFeatures> = (0..3).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
-        let expected = q.logits(&encoded, &actions, false)?.to_vec1::<f32>()?;
+        let critics = q.logits(&encoded, &actions, false)?;
+        let critics: Vec<Vec<f32>> = critics.iter().map(Tensor::to_vec1).collect::<Result<_>>()?;
+        let expected: Vec<f32> = (0..3).map(|i| 0.5 * (critics[0][i] + critics[1][i])).collect();
+        assert!((critics[0][0] - critics[1][0]).abs() > 1e-6, "the critics differ");
         let Some(scorer) = q.scorer(&encoded)? else { anyhow::bail!("no scorer") };
         for (index, expected) in expected.iter().enumerate() {
             // Among other actions, so that rows are not mixed up.

@@ -4,6 +4,7 @@
 //! once for all actions that are asked about.
 
 mod cpu;
+mod critic;
 pub mod gaze;
 mod paper;
 mod reach;
@@ -72,11 +73,12 @@ pub trait QFunction: Send + Sync {
     /// Another shape.
     fn encode(&self, images: &Value, states: &Value, train: bool) -> Result<Encoded>;
 
-    /// Logits `[actions]`, differentiable: as many actions for each image, those of one image one after the other.
+    /// Logits `[actions]` of each critic, differentiable: as many actions for each image, those of one image one after the
+    /// other. The policy follows their mean.
     ///
     /// # Errors
     /// A number of actions that is no multiple of the images.
-    fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], train: bool) -> Result<Tensor>;
+    fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], train: bool) -> Result<Vec<Tensor>>;
 
     /// What the encoder says of [`Privileged`](super::privileged::Privileged), `[n, TOLD]`; none where the network has no
     /// such output.
@@ -85,7 +87,7 @@ pub trait QFunction: Send + Sync {
     /// Encoded by another network.
     fn tell(&self, encoded: &Encoded) -> Result<Option<Tensor>>;
 
-    /// A scorer that needs no tensor library, where the network has one; else its actions are scored all together by
+    /// A scorer (of the critics' mean) that needs no tensor library, where the network has one; else its actions are scored all together by
     /// [`Self::logits`].
     ///
     /// # Errors

@@ -212,7 +212,7 @@ impl QFunction for PaperQ {
         Ok(Encoded { parts: vec![pool_same(&x, 3)?, states.clone()], count: images.shape()[0] })
     }
 
-    fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], train: bool) -> Result<Tensor> {
+    fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], train: bool) -> Result<Vec<Tensor>> {
         let [image, states] = &encoded.parts[..] else { bail!("encoded by another network") };
         if encoded.count == 0 || actions.len() % encoded.count != 0 {
             bail!("{} actions for {} images; give as many for each", actions.len(), encoded.count)
@@ -249,7 +249,7 @@ impl QFunction for PaperQ {
         for dense in &self.dense {
             y = dense.forward(&y, train)?;
         }
-        self.value.forward(&y)?.to_tensor()?.flatten_all()
+        Ok(vec![self.value.forward(&y)?.to_tensor()?.flatten_all()?])
     }
 
     fn tell(&self, _encoded: &Encoded) -> Result<Option<Tensor>> {
@@ -284,9 +284,9 @@ mod tests {
         let bytes: Vec<u8> = (0..LEAST_SIZE * LEAST_SIZE * 3).map(|_| rng.below(256) as u8).collect();
         let encoded = q.encode(&images_value(&[&bytes], LEAST_SIZE, 3)?, &states_value(&[[0.0, 1.0]])?, false)?;
         let actions: Vec<ActionFeatures> = (0..3).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
-        let together = q.logits(&encoded, &actions, false)?.to_vec1::<f32>()?;
+        let together = q.logits(&encoded, &actions, false)?[0].to_vec1::<f32>()?;
         assert_eq!(together.len(), 3);
-        let alone = q.logits(&encoded, &actions[1..2], false)?.to_vec1::<f32>()?;
+        let alone = q.logits(&encoded, &actions[1..2], false)?[0].to_vec1::<f32>()?;
         assert!((together[1] - alone[0]).abs() < 1e-6);
         Ok(())
     }

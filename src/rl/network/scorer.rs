@@ -3,21 +3,23 @@
 
 use super::Score;
 use super::cpu::expand;
-use super::reach::{Hand, Reach};
+use super::critic::Critic;
+use super::reach::{Hand, Reach, read_len};
 use crate::nn::layers::Linear;
 use crate::nn::ops::{Matrix, multiply};
 use crate::rl::action::ActionFeatures;
+use crate::rl::privileged::CELLS;
 use candle_core::Result;
 
 /// A fully connected layer as plain floats.
-pub(super) struct Dense {
+struct Dense {
     weight: Vec<f32>,
     bias: Vec<f32>,
     inputs: usize,
 }
 
 impl Dense {
-    pub fn new(layer: &Linear) -> Result<Self> {
+    fn new(layer: &Linear) -> Result<Self> {
         let (weight, bias) = layer.tensors();
         let inputs = weight.dims2()?.1;
         Ok(Self { weight: weight.flatten_all()?.to_vec1()?, bias: bias.to_vec1()?, inputs })
@@ -32,37 +34,30 @@ impl Dense {
     }
 }
 
-pub(super) struct Scorer {
-    pub shift: Vec<f32>,
-    pub scale: Vec<f32>,
-    pub maps: Vec<f32>,
-    pub hands: Vec<Hand>,
-    pub reach: Reach,
-    pub embed: Dense,
-    pub embed_reached: Dense,
-    pub action: Dense,
-    pub hidden: Dense,
-    pub value: Dense,
+/// A critic as plain floats, with how each image meets its actions.
+pub(super) struct Plain {
+    shift: Vec<f32>,
+    scale: Vec<f32>,
+    embed: Dense,
+    embed_reached: Dense,
+    action: Dense,
+    hidden: Dense,
+    value: Dense,
 }
 
-/// Adds the bias to each row and cuts off what is negative.
-fn bias_relu(y: &mut [f32], bias: &[f32]) {
-    for row in y.chunks_exact_mut(bias.len()) {
-        row.iter_mut().zip(bias).for_each(|(y, b)| *y = (*y + b).max(0.0));
+impl Plain {
+    pub fn new(critic: &Critic, [shift, scale]: [Vec<f32>; 2]) -> Result<Self> {
+        let Critic { embed, embed_reached, action, hidden, value, .. } = critic;
+        let (embed, embed_reached) = (Dense::new(embed)?, Dense::new(embed_reached)?);
+        let [action, hidden, value] = [Dense::new(action)?, Dense::new(hidden)?, Dense::new(value)?];
+        Ok(Self { shift, scale, embed, embed_reached, action, hidden, value })
     }
-}
 
-impl Score for Scorer {
-    fn score(&self, index: usize, actions: &[ActionFeatures], logits: &mut Vec<f32>) {
-        let rows = actions.len();
-        let expanded: Vec<f32> = actions.iter().flat_map(expand).collect();
-        let (mut a, mut b) = (Vec::new(), Vec::new());
-        let map = self.maps.len() / self.hands.len();
-        let map = &self.maps[index * map..][..map];
-        let mut reached = Vec::with_capacity(rows * self.embed_reached.inputs);
-        actions.iter().for_each(|action| self.reach.read(map, &self.hands[index], action, &mut reached));
-        self.embed.apply(rows, &expanded, &mut a, false);
-        self.embed_reached.apply(rows, &reached, &mut a, true);
+    /// Adds the logits of actions, times `share`: their numbers, and what is read where they lead on the map of an image.
+    fn add(&self, index: usize, expanded: &[f32], reached: &[f32], share: f32, logits: &mut [f32]) {
+        let (rows, mut a, mut b) = (logits.len(), Vec::new(), Vec::new());
+        self.embed.apply(rows, expanded, &mut a, false);
+        self.embed_reached.apply(rows, reached, &mut a, true);
         let bias: Vec<f32> = self.embed.bias.iter().zip(&self.embed_reached.bias).map(|(a, b)| a + b).collect();
         bias_relu(&mut a, &bias);
         self.action.apply(rows, &a, &mut b, false);
@@ -76,13 +71,41 @@ impl Score for Scorer {
         }
         self.hidden.apply(rows, &b, &mut a, false);
         bias_relu(&mut a, &self.hidden.bias);
-        let bias = self.value.bias[0];
-        logits.extend(a.chunks_exact(self.hidden.bias.len()).map(|row| {
+        for (logit, row) in logits.iter_mut().zip(a.chunks_exact(self.hidden.bias.len())) {
             let mut sums = [0.0_f32; 16];
             for (i, (x, w)) in row.iter().zip(&self.value.weight).enumerate() {
                 sums[i % 16] += x * w;
             }
-            bias + sums.iter().sum::<f32>()
-        }));
+            *logit += share * (self.value.bias[0] + sums.iter().sum::<f32>());
+        }
+    }
+}
+
+/// The mean of critics.
+pub(super) struct Scorer {
+    pub critics: Vec<Plain>,
+    pub maps: Vec<f32>,
+    pub hands: Vec<Hand>,
+    pub reach: Reach,
+}
+
+/// Adds the bias to each row and cuts off what is negative.
+fn bias_relu(y: &mut [f32], bias: &[f32]) {
+    for row in y.chunks_exact_mut(bias.len()) {
+        row.iter_mut().zip(bias).for_each(|(y, b)| *y = (*y + b).max(0.0));
+    }
+}
+
+impl Score for Scorer {
+    fn score(&self, index: usize, actions: &[ActionFeatures], logits: &mut Vec<f32>) {
+        let expanded: Vec<f32> = actions.iter().flat_map(expand).collect();
+        let map = self.maps.len() / self.hands.len();
+        let map = &self.maps[index * map..][..map];
+        let mut reached = Vec::with_capacity(actions.len() * read_len(map.len() / CELLS));
+        actions.iter().for_each(|action| self.reach.read(map, &self.hands[index], action, &mut reached));
+        let from = logits.len();
+        logits.resize(from + actions.len(), 0.0);
+        let share = 1.0 / self.critics.len() as f32;
+        self.critics.iter().for_each(|critic| critic.add(index, &expanded, &reached, share, &mut logits[from..]));
     }
 }
