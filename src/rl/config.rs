@@ -122,6 +122,7 @@ pub struct QtOptConfig {
     /// Weight of the auxiliary task: telling from the image where the hand is and what lies around it. The small network
     /// cannot find the hand without it; the published one has none, and 0.
     pub auxiliary_weight: f64,
+    /// QT-Opt: 0.9.
     pub discount: f32,
     /// Targets look so many steps ahead along what was done, while chance did not move it aside; QT-Opt: 1.
     pub n_step: usize,

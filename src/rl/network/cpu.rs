@@ -504,12 +504,12 @@ mod tests {
         let aim = 9 * (6 * 16 + 16 * 24 + 24 * 32) + 2 * (16 + 24 + 32) + (32 * 16 * 64 + 64) + (64 * 4 + 4);
         let held = 9 * (6 * 24 + 24 * 40 + 40 * 48 + 48 * 48) + 2 * (24 + 40 + 48 + 48) + (48 * 64 * 256 + 256);
         let drawn = 9 * (6 * 24 + 24 * 32 + 32 * 40 + 2 * 40 * 40) + 2 * (24 + 32 + 3 * 40);
-        let map = drawn + (24 + 40) * 24 + 2 * 24 + (24 * 9 * 5 + 5);
-        let read = 5 * 72 + 36;
+        let map = drawn + (24 + 40) * 24 + 2 * 24 + (24 * 9 * 6 + 6);
+        let read = 6 * 72 + 36;
         let features = (128 * 256 + 256) + (4 * 256 + 256) + (2 * 256 + 256) + (read * 256 + 256) + 2 * 256;
         let embed = (24 * 64 + 64) + (read * 64 + 64);
-        let head = 2 * (256 * 256 + 256) + embed + (64 * 256 + 256) + (256 * 128 + 128) + (128 + 1);
-        assert_eq!(q.store().parameter_count(), find + pose + aim + held + map + features + head);
+        let critic = 2 * (256 * 256 + 256) + embed + (64 * 256 + 256) + (256 * 128 + 128) + (128 + 1);
+        assert_eq!(q.store().parameter_count(), find + pose + aim + held + map + features + 2 * critic);
         Ok(())
     }
 }
