@@ -114,6 +114,9 @@ pub struct QtOptConfig {
     pub batch: usize,
     /// Images that are learned from are moved by up to this many pixels, as by a random crop.
     pub shift: usize,
+    /// Deviation of the logarithm of the brightness of each of their colours. Colours tell one bin from all others, and with
+    /// it how its attempt ended.
+    pub tint: f32,
     /// At its highest; it rises from 0 over `warmup_steps` and falls along half a cosine to `final_rate` of it.
     pub learning_rate: f64,
     pub warmup_steps: u64,
@@ -171,10 +174,16 @@ impl QtOptConfig {
             batch,
             // What the small network is told of the image would be elsewhere; it looks a little aside by itself.
             shift: if preset == Preset::Cpu { 0 } else { size / 21 },
+            tint: if preset == Preset::Cpu { 0.25 } else { 0.0 },
             learning_rate: 2e-3,
             warmup_steps: 200,
             final_rate: 0.02,
-            adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },
+            adam: AdamConfig {
+                weight_decay: if preset == Preset::Cpu { 0.05 } else { 0.0 },
+                decoupled: true,
+                clip_norm: Some(10.0),
+                ..AdamConfig::default()
+            },
             auxiliary_weight: if preset == Preset::Cpu { 2.0 } else { 0.0 },
             // As published for the published network. Over three steps, and with less of a hurry, the small one learns faster
             // and tries again more often.
@@ -187,7 +196,7 @@ impl QtOptConfig {
             training_buffer: 4096,
             on_policy_share: 0.6,
             on_policy_weight: 4.0,
-            terminal_share: 0.2,
+            terminal_share: 0.15,
             closing_share: 0.3,
             off_policy_capacity,
             on_policy_capacity,
@@ -246,6 +255,9 @@ impl QtOptConfig {
         let positive = self.on_policy_weight >= 1.0 && self.on_policy_weight <= 1e6;
         if !(0.0..=1000.0).contains(&self.auxiliary_weight) || !positive {
             return bad("auxiliary_weight must be from 0 to 1000, and on_policy_weight from 1 to 1000000");
+        }
+        if !(0.0..=2.0).contains(&self.tint) {
+            return bad("tint must be from 0 to 2");
         }
         if !(1..=100).contains(&self.n_step) {
             return bad("n_step must be from 1 to 100");

@@ -6,7 +6,7 @@ use super::bellman::{bellman_target, choose, last_logits_of, share_of, value_of}
 use super::config::QtOptConfig;
 use super::error::RlError;
 use super::network::gaze::TOLD_AT_M;
-use super::network::{QFunction, build, images_value, is_closed, shifted_images_value, states_value};
+use super::network::{Moved, QFunction, build, images_value, is_closed, moved_images_value, states_value};
 use super::policy::Decider;
 use super::privileged::{Privileged, TOLD};
 use super::replay::{Record, Trace};
@@ -164,10 +164,8 @@ impl QLearner {
         let images: Vec<&[u8]> = samples.iter().map(|sample| sample.image).collect();
         let states: Vec<_> = samples.iter().map(|sample| sample.record.state).collect();
         let actions: Vec<ActionFeatures> = samples.iter().map(|sample| sample.record.action).collect();
-        let range = self.config.shift as i32;
-        let mut offset = || rng.below(2 * self.config.shift + 1) as i32 - range;
-        let shifts: Vec<[i32; 2]> = images.iter().map(|_| [offset(), offset()]).collect();
-        let images = shifted_images_value(&images, &shifts, self.config.size, self.config.channels)?;
+        let moves: Vec<Moved> = images.iter().map(|_| self.moved(rng)).collect();
+        let images = moved_images_value(&images, &moves, self.config.size, self.config.channels)?;
         let encoded = self.q.encode(&images, &states_value(&states)?, true)?;
         let logits = self.q.logits(&encoded, &actions, true)?;
         let shares: Vec<f32> = targets.iter().map(|&target| share_of(target)).collect();
@@ -207,6 +205,15 @@ impl QLearner {
             target: targets.iter().map(|&target| f64::from(target)).sum::<f64>() / count,
             gradient_norm: report.gradient_norm,
         })
+    }
+
+    /// How an image is moved before it is learned from.
+    fn moved(&self, rng: &mut Rng) -> Moved {
+        let range = self.config.shift as i32;
+        let mut offset = || rng.below(2 * self.config.shift + 1) as i32 - range;
+        let shift = [offset(), offset()];
+        let mut gain = || if self.config.tint > 0.0 { (self.config.tint * rng.normal()).exp() } else { 1.0 };
+        Moved { shift, gain: [gain(), gain(), gain()] }
     }
 
     fn networks(&self) -> [(&'static str, &dyn QFunction); 4] {
@@ -280,4 +287,42 @@ const ADAM: &str = "q_adam";
 pub(super) fn group_of<'a>(checkpoint: &'a Checkpoint, group: &str) -> Result<&'a TensorFile, RlError> {
     let found = checkpoint.groups.get(group);
     found.ok_or_else(|| RlError::NoGroup { path: checkpoint.path.display().to_string(), group: group.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rl::action::tests::SPACE;
+    use crate::rl::bellman::sigmoid;
+    use crate::rl::config::Preset;
+
+    #[test]
+    fn a_target_is_the_lower_of_two_opinions() -> anyhow::Result<()> {
+        let config = QtOptConfig { size: 24, ..QtOptConfig::preset(Preset::Cpu) };
+        let learner = QLearner::new(&config, SPACE, Seed(5))?;
+        let mut rng = Seed(6).rng();
+        let images: Vec<Vec<u8>> = (0..6).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
+        let states: Vec<[f32; 2]> = (0..6).map(|i| [(i % 2) as f32, 0.3 * i as f32]).collect();
+        let next = |i: usize| (i > 0).then(|| (&images[i][..], states[i]));
+        let traces: Vec<Trace<'_>> = (0..6).map(|i| Trace { gained: 0.4, discount: 0.8, next: next(i) }).collect();
+        let labels = learner.label(&traces, Seed(7))?;
+        assert!((labels.targets[0] - 0.4).abs() < 1e-6, "an episode that ended");
+        for (i, target) in labels.targets.iter().enumerate().skip(1) {
+            let images = images_value(&[&images[i]], 24, 3)?;
+            let states_one = states_value(&[states[i]])?;
+            let seeds = [Seed(7).derive("search", i as u64)];
+            let encoded = learner.averaged.encode(&images, &states_one, false)?;
+            let closed = [is_closed(&states[i])];
+            let found = &choose(learner.averaged.as_ref(), &encoded, (&SPACE, &config.cem), &closed, &seeds)?[0];
+            // The networks are all the same yet.
+            let critics = learner.older.logits(&encoded, &[SPACE.features(&found.action)], false)?;
+            let [first, second] = [0, 1].map(|i| critics[i].to_vec1::<f32>().map_or(f32::NAN, |logits| logits[0]));
+            let mean = 0.5 * (first + second);
+            assert!((first - second).abs() > 1e-4 && (found.logit - mean).abs() < 1e-4, "{first} {second}");
+            let expected = 0.4 + 0.8 * sigmoid(mean).min(sigmoid(second));
+            assert!((target - expected).abs() < 1e-4, "{target} {expected}");
+        }
+        assert!(labels.disagreement.abs() > 1e-4);
+        Ok(())
+    }
 }

@@ -74,7 +74,7 @@ impl Default for CpuQConfig {
             aim_strides: vec![1, 2, 2],
             heads: 8,
             found: 128,
-            look_filters: vec![24, 40, 48, 48],
+            look_filters: vec![24, 40, 48, 16],
             look_strides: vec![1, 2, 1, 1],
             window: 16,
             window_m: 0.01,
@@ -236,7 +236,6 @@ pub struct CpuQ {
     draw: Draw,
     under: Linear,
     place: Linear,
-    place_pose: Linear,
     state: Linear,
     norm: LayerNorm,
     critics: Vec<Critic>,
@@ -276,8 +275,7 @@ impl CpuQ {
         let aimed = linear("aimed", [near, config.found / 2], Activation::Relu, HE, zero)?;
         // Nothing to add to what was found, at first.
         let pose_aimed = linear("pose_aimed", [config.found / 2, POSE], none, Init::Zeros, zero)?;
-        let place = linear("place", [config.found, config.features], none, PLAIN, zero)?;
-        let place_pose = linear("place_pose", [POSE, config.features], none, PLAIN, zero)?;
+        let place = linear("place", [POSE, config.features], none, PLAIN, zero)?;
         let state = linear("state", [STATE_LEN, config.features], none, PLAIN, zero)?;
         let norm = LayerNorm::new(store.root().sub("norm"), config.features)?;
         let critics = CRITICS.into_iter().map(|name| Critic::new(&mut store, name, config, reached));
@@ -304,7 +302,6 @@ impl CpuQ {
             draw,
             under,
             place,
-            place_pose,
             state,
             norm,
             critics,
@@ -369,8 +366,7 @@ impl QFunction for CpuQ {
         let others = drawn.narrow(1, TOLD_MAPS, drawn.dim(1)? - TOLD_MAPS)?;
         let read = Tensor::cat(&[&said.detach(), &others], 1)?;
         let under = self.reach.gather(&read, &hands, &vec![STAY; hands.len()])?;
-        let mut joined = ops::add(&self.state.forward(states)?, &self.place.forward(&found)?)?;
-        joined = ops::add(&joined, &self.place_pose.forward(&known)?)?;
+        let mut joined = ops::add(&self.state.forward(states)?, &self.place.forward(&known)?)?;
         joined = ops::add(&joined, &self.held.forward(&ops::flatten(&held)?)?)?;
         joined = ops::add(&joined, &self.under.forward(&Value::from_tensor(&under)?)?)?;
         let features = self.norm.forward(&joined, Activation::Relu)?;
@@ -430,7 +426,13 @@ fn gazes(pose: &Value, states: &Value, train: bool) -> Result<Vec<Gaze>> {
     let gaze = |(pose, state): ([f32; POSE], &[f32])| {
         let bits = u64::from(pose[0].to_bits()) << 32 | u64::from(pose[1].to_bits());
         let gaze = Gaze::new(pose, height_m(state));
-        if train { gaze.moved(&mut Seed(bits).derive("gaze", 0).rng(), JITTER.0, JITTER.1) } else { gaze }
+        if !train {
+            return gaze;
+        }
+        let mut rng = Seed(bits).derive("gaze", 0).rng();
+        let gaze = gaze.moved(&mut rng, JITTER.0, JITTER.1);
+        // Half a turn is the same hand: twice as much to learn from.
+        Gaze { yaw_rad: gaze.yaw_rad + if rng.chance(0.5) { PI } else { 0.0 }, ..gaze }
     };
     Ok(numbers.into_iter().zip(states.chunks_exact(STATE_LEN)).map(gaze).collect())
 }
@@ -502,11 +504,11 @@ mod tests {
         let find = 6 * 25 * 12 + 9 * (12 * 16 + 16 * 24 + 24 * 24) + 2 * (12 + 16 + 24 + 24);
         let pose = (24 * 8 + 8) + (8 * 26 * 128 + 128) + (2 * 128 + 128) + (128 * 4 + 4);
         let aim = 9 * (6 * 16 + 16 * 24 + 24 * 32) + 2 * (16 + 24 + 32) + (32 * 16 * 64 + 64) + (64 * 4 + 4);
-        let held = 9 * (6 * 24 + 24 * 40 + 40 * 48 + 48 * 48) + 2 * (24 + 40 + 48 + 48) + (48 * 64 * 256 + 256);
+        let held = 9 * (6 * 24 + 24 * 40 + 40 * 48 + 48 * 16) + 2 * (24 + 40 + 48 + 16) + (16 * 64 * 256 + 256);
         let drawn = 9 * (6 * 24 + 24 * 32 + 32 * 40 + 2 * 40 * 40) + 2 * (24 + 32 + 3 * 40);
         let map = drawn + (24 + 40) * 24 + 2 * 24 + (24 * 9 * 6 + 6);
         let read = 6 * 72 + 36;
-        let features = (128 * 256 + 256) + (4 * 256 + 256) + (2 * 256 + 256) + (read * 256 + 256) + 2 * 256;
+        let features = (4 * 256 + 256) + (2 * 256 + 256) + (read * 256 + 256) + 2 * 256;
         let embed = (24 * 64 + 64) + (read * 64 + 64);
         let critic = 2 * (256 * 256 + 256) + embed + (64 * 256 + 256) + (256 * 128 + 128) + (128 + 1);
         assert_eq!(q.store().parameter_count(), find + pose + aim + held + map + features + 2 * critic);

@@ -116,33 +116,48 @@ pub fn build(
 /// # Errors
 /// An image of another size.
 pub fn images_value(images: &[&[u8]], size: usize, channels: usize) -> Result<Value> {
-    shifted_images_value(images, &vec![[0, 0]; images.len()], size, channels)
+    moved_images_value(images, &vec![Moved::default(); images.len()], size, channels)
 }
 
-/// As [`images_value`], each image moved right and down by so many pixels, its edge repeated: random windows of the
-/// camera's picture (RL-CycleGAN, appendix A), drawn anew each time an image is learned from.
+/// How an image that is learned from differs from the one that was seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moved {
+    /// Pixels to the right and down, the edge repeated: random windows of the camera's picture (RL-CycleGAN, appendix A).
+    pub shift: [i32; 2],
+    /// Brightness of red, green and blue.
+    pub gain: [f32; 3],
+}
+
+impl Default for Moved {
+    fn default() -> Self {
+        Self { shift: [0, 0], gain: [1.0; 3] }
+    }
+}
+
+/// As [`images_value`], each image moved; what gets brighter than white is white.
 ///
 /// # Errors
-/// An image of another size, or not as many shifts as images.
-pub fn shifted_images_value(images: &[&[u8]], shifts: &[[i32; 2]], size: usize, channels: usize) -> Result<Value> {
+/// An image of another size, or not as many images as moves.
+pub fn moved_images_value(images: &[&[u8]], moves: &[Moved], size: usize, channels: usize) -> Result<Value> {
     let pixels = size * size;
     let mut planes = vec![0.0_f32; images.len() * channels * pixels];
-    if images.len() != shifts.len() || images.iter().any(|image| image.len() != channels * pixels) {
-        candle_core::bail!("as many images of {size}x{size}x{channels} bytes as shifts expected")
+    if images.len() != moves.len() || images.iter().any(|image| image.len() != channels * pixels) {
+        candle_core::bail!("as many images of {size}x{size}x{channels} bytes as moves expected")
     }
     let last = size as i32 - 1;
-    let move_one = |((planes, image), shift): ((&mut [f32], &&[u8]), &[i32; 2])| {
+    let move_one = |((planes, image), moved): ((&mut [f32], &&[u8]), &Moved)| {
         let from = |to: usize, shift: i32| (to as i32 - shift).clamp(0, last) as usize;
         for (channel, plane) in planes.chunks_exact_mut(pixels).enumerate() {
+            let gain = moved.gain[channel % 3] * (1.0 / 127.5);
             for (y, row) in plane.chunks_exact_mut(size).enumerate() {
-                let line = &image[from(y, shift[1]) * size * channels..][..size * channels];
+                let line = &image[from(y, moved.shift[1]) * size * channels..][..size * channels];
                 for (x, to) in row.iter_mut().enumerate() {
-                    *to = f32::from(line[from(x, shift[0]) * channels + channel]) * (1.0 / 127.5) - 1.0;
+                    *to = (f32::from(line[from(x, moved.shift[0]) * channels + channel]) * gain - 1.0).min(1.0);
                 }
             }
         }
     };
-    planes.par_chunks_exact_mut(channels * pixels).zip(images).zip(shifts).for_each(move_one);
+    planes.par_chunks_exact_mut(channels * pixels).zip(images).zip(moves).for_each(move_one);
     Value::from_tensor(&Tensor::from_vec(planes, (images.len(), channels, size, size), &Device::Cpu)?)
 }
 
@@ -163,12 +178,14 @@ mod tests {
     fn images_become_planes_and_shifts_repeat_the_edge() -> anyhow::Result<()> {
         // 2x2 pixels of two channels.
         let image = [0_u8, 255, 51, 204, 102, 153, 255, 0];
-        let value = shifted_images_value(&[&image, &image], &[[0, 0], [1, -1]], 2, 2)?;
+        let moved = Moved { shift: [1, -1], gain: [0.5, 2.0, 1.0] };
+        let value = moved_images_value(&[&image, &image], &[Moved::default(), moved], 2, 2)?;
         let planes = value.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
         let bytes: Vec<i32> = planes.iter().map(|x| ((x + 1.0) * 127.5).round() as i32).collect();
         assert_eq!(bytes[..8], [0, 51, 102, 255, 255, 204, 153, 0]);
-        // Moved right by one and up by one: both rows show the lower one, both columns the left one.
-        assert_eq!(bytes[8..], [102, 102, 102, 102, 153, 153, 153, 153]);
+        // Moved right by one and up by one: both rows show the lower one, both columns the left one. The first channel is half
+        // as bright, the second would be twice.
+        assert_eq!(bytes[8..], [51, 51, 51, 51, 255, 255, 255, 255]);
         assert!(images_value(&[&image[..7]], 2, 2).is_err());
         Ok(())
     }
