@@ -1,5 +1,6 @@
 //! Targets for the Q-function (QT-Opt, 4.2; RCAN, section 3): `r + gamma V(s')` with clipped double Q-learning,
 //! `V(s') = min over i of Q_i(s', argmax over a of Q_1(s', a))`, the argmax found by the cross-entropy method.
+//! Where a network has several critics, Q_1 is their mean and Q_2 the last one of the second target network.
 
 use super::action::{ActionFeatures, ActionSpace};
 use super::cem::{CemConfig, Choice, Search, maximise};

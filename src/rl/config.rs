@@ -157,53 +157,61 @@ pub struct QtOptConfig {
 
 impl QtOptConfig {
     pub fn preset(preset: Preset) -> Self {
-        let (size, batch, label_block) = match preset {
-            Preset::Cpu => (64, 64, 512),
-            Preset::Paper => (472, 32, 32),
-        };
-        let (off_policy_capacity, on_policy_capacity, segment) = match preset {
-            Preset::Cpu => (120_000, 220_000, 4096),
-            Preset::Paper => (3000, 5000, 128),
-        };
-        Self {
-            preset,
-            size,
+        let paper = Self {
+            preset: Preset::Paper,
+            size: 472,
             channels: 3,
             network: CpuQConfig::default(),
             cem: CemConfig::default(),
-            batch,
-            // What the small network is told of the image would be elsewhere; it looks a little aside by itself.
-            shift: if preset == Preset::Cpu { 0 } else { size / 21 },
-            tint: if preset == Preset::Cpu { 0.25 } else { 0.0 },
+            batch: 32,
+            shift: 22,
+            tint: 0.0,
             learning_rate: 2e-3,
             warmup_steps: 200,
             final_rate: 0.02,
-            adam: AdamConfig {
-                weight_decay: if preset == Preset::Cpu { 0.05 } else { 0.0 },
-                decoupled: true,
-                clip_norm: Some(10.0),
-                ..AdamConfig::default()
-            },
-            auxiliary_weight: if preset == Preset::Cpu { 2.0 } else { 0.0 },
-            // As published for the published network. Over three steps, and with less of a hurry, the small one learns faster
-            // and tries again more often.
-            discount: if preset == Preset::Cpu { 0.97 } else { 0.9 },
-            n_step: if preset == Preset::Cpu { 3 } else { 1 },
+            adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },
+            auxiliary_weight: 0.0,
+            discount: 0.9,
+            n_step: 1,
             target_rate: 0.01,
             older_steps: 250,
-            label_block,
-            label_reuse: if preset == Preset::Cpu { 5.0 } else { 3.0 },
+            label_block: 32,
+            label_reuse: 3.0,
             training_buffer: 4096,
             on_policy_share: 0.6,
             on_policy_weight: 4.0,
-            terminal_share: 0.15,
+            terminal_share: 0.2,
             closing_share: 0.3,
-            off_policy_capacity,
-            on_policy_capacity,
-            segment,
+            off_policy_capacity: 3000,
+            on_policy_capacity: 5000,
+            segment: 128,
             attempts_per_round: 256,
             steps_per_round: 192,
             exploration: ExplorationConfig::default(),
+        };
+        match preset {
+            Preset::Paper => paper,
+            Preset::Cpu => Self {
+                preset: Preset::Cpu,
+                size: 64,
+                batch: 64,
+                // What it is told of the image would be elsewhere; it looks a little aside by itself.
+                shift: 0,
+                // How attempts ended is soon learned by heart: colours vary, weights decay, ends are drawn less often.
+                tint: 0.25,
+                adam: AdamConfig { weight_decay: 0.05, decoupled: true, ..paper.adam },
+                terminal_share: 0.15,
+                auxiliary_weight: 2.0,
+                // Over three steps, and with less of a hurry, it learns faster and tries again more often.
+                discount: 0.97,
+                n_step: 3,
+                label_block: 512,
+                label_reuse: 5.0,
+                off_policy_capacity: 120_000,
+                on_policy_capacity: 220_000,
+                segment: 4096,
+                ..paper
+            },
         }
     }
 

@@ -19,7 +19,7 @@ const TURN_BYTE: f32 = 120.0;
 pub const CELLS: usize = MAP * MAP;
 /// Maps that are told: heights of the objects, and where the divider stands.
 pub const TOLD_MAPS: usize = 2;
-/// Half the thickness of the divider as it is told, metres: it covers no less than a cell.
+/// Half the thickness of a divider as it is told, metres: that of the usual cell.
 const DIVIDER_M: f32 = 0.004;
 /// Numbers of a pose: place in the image, sine and cosine of twice the angle.
 pub const POSE: usize = 4;

@@ -87,8 +87,8 @@ pub trait QFunction: Send + Sync {
     /// Encoded by another network.
     fn tell(&self, encoded: &Encoded) -> Result<Option<Tensor>>;
 
-    /// A scorer (of the critics' mean) that needs no tensor library, where the network has one; else its actions are scored all together by
-    /// [`Self::logits`].
+    /// A scorer (of the critics' mean) that needs no tensor library, where the network has one; else its actions are scored
+    /// all together by [`Self::logits`].
     ///
     /// # Errors
     /// Tensors that are not on the CPU.
