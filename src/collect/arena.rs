@@ -24,7 +24,9 @@ fn privileged(world: &GraspWorld) -> Privileged {
     let bin = cell.bins.first();
     let place = bin.map_or(glam::Vec2::ZERO, |bin| (pose - bin.position).truncate());
     let divider = bin.and_then(|bin| bin.divider).and(world.divider_offsets().first().copied());
+    let [left, right, _] = world.contact_forces();
     Privileged::new(&world.object_heights(&Privileged::places()), divider, place, world.gripper_yaw())
+        .with_grip(world.gripper_state().aperture_m, left.min(right))
 }
 
 /// What a camera of the cell makes of places, from the centre of the first bin's floor, in the centre crop; none for a camera

@@ -32,7 +32,7 @@ pub fn share_of(value: f32) -> f32 {
     (value - LEAST_VALUE) / (1.0 - LEAST_VALUE)
 }
 
-/// The best action for each encoded image, found from the seed of each; `closed` says which hands are.
+/// The best action for each encoded image, found from the seed of each; `may_end` says where the attempt may be ended.
 ///
 /// # Errors
 /// A network that fails.
@@ -40,23 +40,23 @@ pub fn choose(
     q: &dyn QFunction,
     encoded: &Encoded,
     (space, cem): (&ActionSpace, &CemConfig),
-    closed: &[bool],
+    may_end: &[bool],
     seeds: &[Seed],
 ) -> Result<Vec<Choice>, RlError> {
     if encoded.is_empty() {
         return Ok(Vec::new());
     }
     if let Some(scorer) = q.scorer(encoded)? {
-        let search = |(index, (seed, &closed)): (usize, (&Seed, &bool))| {
-            maximise(space, cem, closed, seed.rng(), |actions, logits| {
+        let search = |(index, (seed, &may_end)): (usize, (&Seed, &bool))| {
+            maximise(space, cem, may_end, seed.rng(), |actions, logits| {
                 let features: Vec<ActionFeatures> = actions.iter().map(|action| space.features(action)).collect();
                 scorer.score(index, &features, logits);
             })
         };
-        return Ok(seeds.par_iter().zip(closed).enumerate().map(search).collect());
+        return Ok(seeds.par_iter().zip(may_end).enumerate().map(search).collect());
     }
     let mut searches: Vec<Search<'_>> =
-        seeds.iter().zip(closed).map(|(seed, &closed)| Search::new(space, cem, closed, seed.rng())).collect();
+        seeds.iter().zip(may_end).map(|(seed, &may_end)| Search::new(space, cem, may_end, seed.rng())).collect();
     for _ in 0..cem.iterations {
         let proposals: Vec<_> = searches.iter_mut().map(Search::propose).collect();
         let features: Vec<ActionFeatures> = proposals.iter().flatten().map(|action| space.features(action)).collect();

@@ -1,7 +1,7 @@
 //! The cross-entropy method over actions (QT-Opt, 4.2): draw samples, keep the best, draw again around them.
 //!
 //! Displacement and rotation are drawn from a normal distribution, closing from a coin. The action that ends the episode
-//! has nothing to draw: it is tried as it is, and not with open fingers, which hold nothing.
+//! has nothing to draw: it is tried as it is, and not with open fingers, which hold nothing, nor below `end_above_m`.
 //!
 //! In: a function that scores actions. Out: the best action that was tried.
 
@@ -23,19 +23,28 @@ pub struct CemConfig {
     pub least_deviation: f32,
     /// Share of the first samples that close the fingers.
     pub close: f32,
+    /// The attempt is not ended with finger tips lower than this above the bin's floor, metres. What has been lifted can be
+    /// seen to hang from the hand, and what was lost on the way can be tried again.
+    pub end_above_m: f32,
 }
 
 impl Default for CemConfig {
     fn default() -> Self {
-        Self { iterations: 2, samples: 64, elites: 6, deviation: 0.6, least_deviation: 0.03, close: 0.25 }
+        Self { iterations: 2, samples: 64, elites: 6, deviation: 0.6, least_deviation: 0.03, close: 0.25, end_above_m: 0.0 }
     }
 }
 
 impl CemConfig {
+    /// Whether a hand may end an attempt.
+    pub fn may_end(&self, closed: bool, height_m: f32) -> bool {
+        closed && height_m >= self.end_above_m
+    }
+
     pub(super) fn validate(&self) -> Result<(), String> {
         let whole = (1..=16).contains(&self.iterations) && (4..=65_536).contains(&self.samples);
         let elites = self.elites >= 1 && self.elites < self.samples;
         let spread = self.deviation > 0.0 && self.least_deviation >= 0.0 && (0.0..=1.0).contains(&self.close);
+        let spread = spread && (0.0..=10.0).contains(&self.end_above_m);
         if whole && elites && spread && self.deviation.is_finite() && self.least_deviation.is_finite() {
             return Ok(());
         }
@@ -69,7 +78,7 @@ pub struct Search<'a> {
     space: &'a ActionSpace,
     config: &'a CemConfig,
     rng: Rng,
-    closed: bool,
+    may_end: bool,
     mean: [f32; 4],
     deviation: [f32; 4],
     close: f32,
@@ -78,17 +87,17 @@ pub struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// A search in a state with the fingers `closed` or not.
-    pub fn new(space: &'a ActionSpace, config: &'a CemConfig, closed: bool, rng: Rng) -> Self {
+    /// A search in a state in which the attempt may be ended or not.
+    pub fn new(space: &'a ActionSpace, config: &'a CemConfig, may_end: bool, rng: Rng) -> Self {
         let best = Choice { action: Action::default(), logit: f32::NEG_INFINITY, spread: config.deviation };
         let (mean, deviation) = ([0.0; 4], [config.deviation; 4]);
-        Self { space, config, rng, closed, mean, deviation, close: config.close, units: Vec::new(), best }
+        Self { space, config, rng, may_end, mean, deviation, close: config.close, units: Vec::new(), best }
     }
 
     /// The next `samples` actions to score.
     pub fn propose(&mut self) -> Vec<Action> {
         let mut actions = Vec::with_capacity(self.config.samples);
-        if self.units.is_empty() && self.closed {
+        if self.units.is_empty() && self.may_end {
             actions.push(Action { terminate: true, ..Action::default() });
         }
         self.units.clear();
@@ -137,11 +146,11 @@ impl<'a> Search<'a> {
 pub fn maximise(
     space: &ActionSpace,
     config: &CemConfig,
-    closed: bool,
+    may_end: bool,
     rng: Rng,
     mut score: impl FnMut(&[Action], &mut Vec<f32>),
 ) -> Choice {
-    let mut search = Search::new(space, config, closed, rng);
+    let mut search = Search::new(space, config, may_end, rng);
     let mut logits = Vec::with_capacity(config.samples);
     for _ in 0..config.iterations {
         let actions = search.propose();
@@ -204,8 +213,8 @@ mod tests {
     #[test]
     fn ending_is_always_tried_and_never_drawn() {
         let mut tried = 0;
-        let mut search = |closed| {
-            maximise(&SPACE, &CemConfig::default(), closed, Seed(3).rng(), |actions, logits| {
+        let mut search = |may_end| {
+            maximise(&SPACE, &CemConfig::default(), may_end, Seed(3).rng(), |actions, logits| {
                 tried += actions.iter().filter(|action| action.terminate).count();
                 assert_eq!(actions.len(), 64);
                 logits.extend(actions.iter().map(|a| if a.terminate { 3.0 } else { hill(a) }));
@@ -216,6 +225,8 @@ mod tests {
         assert!(!open.action.terminate);
         assert_eq!(choice.action, Action { terminate: true, ..Action::default() });
         assert_eq!(choice.logit, 3.0);
+        let lifted = CemConfig { end_above_m: 0.1, ..CemConfig::default() };
+        assert!(lifted.may_end(true, 0.1) && !lifted.may_end(true, 0.09) && !lifted.may_end(false, 0.2));
     }
 
     #[test]

@@ -117,7 +117,9 @@ pub fn play(
             let begun = taken >= current.script_steps;
             let (action, strayed) = match (current.attempt.conduct, choices[index].as_ref().filter(|_| begun)) {
                 (Conduct::Scripted, _) | (_, None) => {
-                    script_noise(&arena.scripted(index), gripper.closed, &space, exploration, &mut current.rng)
+                    let ends = decider.is_none_or(|decider| decider.cem.may_end(true, gripper.height_m));
+                    let state = (gripper.closed, ends);
+                    script_noise(&arena.scripted(index), state, &space, exploration, &mut current.rng)
                 }
                 (Conduct::Greedy, Some(choice)) => (choice.action, false),
                 (Conduct::Noisy, Some(choice)) => noisy(&choice.action, &space, exploration, &mut current.rng),
@@ -227,18 +229,18 @@ fn noisy(action: &Action, space: &ActionSpace, config: &ExplorationConfig, rng: 
 }
 
 /// The script's action; its ways are not always straight, and it may end the episode early: often with closed fingers,
-/// so that there is much to learn from about what they hold, now and then with open ones. Also says whether it strayed from
-/// what a script would do that means to succeed.
+/// so that there is much to learn from about what they hold, now and then with open ones, and only where a policy could
+/// (`ends`). Also says whether it strayed from what a script would do that means to succeed.
 fn script_noise(
     action: &Action,
-    closed: bool,
+    (closed, ends): (bool, bool),
     space: &ActionSpace,
     config: &ExplorationConfig,
     rng: &mut Rng,
 ) -> (Action, bool) {
     let (aside, random) = (rng.chance(config.script_moved), rng.chance(config.script_random));
     let hurry = rng.chance(if closed { config.hurry } else { config.early_end });
-    if hurry || action.terminate {
+    if (hurry && ends) || action.terminate {
         return (Action { terminate: true, ..Action::default() }, !closed);
     }
     if random {

@@ -202,6 +202,8 @@ impl QtOptConfig {
                 adam: AdamConfig { weight_decay: 0.05, decoupled: true, ..paper.adam },
                 terminal_share: 0.15,
                 auxiliary_weight: 2.0,
+                // What is grasped is lifted, and looked at, before the attempt is ended.
+                cem: CemConfig { end_above_m: 0.1, ..paper.cem },
                 // Over three steps, and with less of a hurry, it learns faster and tries again more often.
                 discount: 0.97,
                 n_step: 3,
@@ -337,7 +339,7 @@ mod tests {
         check(|c| c.cem.elites = 64, "elites");
         check(|c| c.network.look_strides.truncate(2), "filters");
         check(|c| c.shift = 1, "shift must be 0");
-        check(|c| c.network.map_features = 0, "map_features");
+        check(|c| c.network.map_features = 300, "map_features");
         check(|c| c.network.found = 1, "widths");
         check(|c| c.size = 8, "16 to 1024");
         check(|c| c.training_buffer = 3, "training_buffer");

@@ -6,7 +6,7 @@ use super::bellman::{bellman_target, choose, last_logits_of, share_of, value_of}
 use super::config::QtOptConfig;
 use super::error::RlError;
 use super::network::gaze::TOLD_AT_M;
-use super::network::{Moved, QFunction, build, images_value, is_closed, moved_images_value, states_value};
+use super::network::{Moved, QFunction, build, images_value, may_end, moved_images_value, states_value};
 use super::policy::Decider;
 use super::privileged::{Privileged, TOLD};
 use super::replay::{Record, Trace};
@@ -129,8 +129,9 @@ impl QLearner {
             let states = states_value(&states)?;
             let seeds: Vec<Seed> = going_on.iter().map(|(index, _)| seed.derive("search", *index as u64)).collect();
             let first = self.averaged.encode(&images, &states, false)?;
-            let closed: Vec<bool> = going_on.iter().map(|(_, (_, state))| is_closed(state)).collect();
-            let choices = choose(self.averaged.as_ref(), &first, (&self.space, &self.config.cem), &closed, &seeds)?;
+            let may_end: Vec<bool> =
+                going_on.iter().map(|(_, (_, state))| may_end(&self.config.cem, state)).collect();
+            let choices = choose(self.averaged.as_ref(), &first, (&self.space, &self.config.cem), &may_end, &seeds)?;
             let actions: Vec<ActionFeatures> =
                 choices.iter().map(|choice| self.space.features(&choice.action)).collect();
             let second = self.older.encode(&images, &states, false)?;
@@ -312,8 +313,8 @@ mod tests {
             let states_one = states_value(&[states[i]])?;
             let seeds = [Seed(7).derive("search", i as u64)];
             let encoded = learner.averaged.encode(&images, &states_one, false)?;
-            let closed = [is_closed(&states[i])];
-            let found = &choose(learner.averaged.as_ref(), &encoded, (&SPACE, &config.cem), &closed, &seeds)?[0];
+            let may_end = [may_end(&config.cem, &states[i])];
+            let found = &choose(learner.averaged.as_ref(), &encoded, (&SPACE, &config.cem), &may_end, &seeds)?[0];
             // The networks are all the same yet.
             let critics = learner.older.logits(&encoded, &[SPACE.features(&found.action)], false)?;
             let [first, second] = [0, 1].map(|i| critics[i].to_vec1::<f32>().map_or(f32::NAN, |logits| logits[0]));

@@ -4,7 +4,7 @@ use super::action::ActionSpace;
 use super::bellman::choose;
 use super::cem::{CemConfig, Choice};
 use super::error::RlError;
-use super::network::{QFunction, images_value, state_features, states_value};
+use super::network::{QFunction, images_value, may_end, state_features, states_value};
 use crate::contract::{GripperState, Seed};
 
 /// Borrowed: what decides.
@@ -30,8 +30,8 @@ impl Decider<'_> {
         let states: Vec<_> = gripper.iter().map(state_features).collect();
         let images = images_value(images, self.size, self.channels)?;
         let encoded = self.q.encode(&images, &states_value(&states)?, false)?;
-        let closed: Vec<bool> = gripper.iter().map(|gripper| gripper.closed).collect();
-        choose(self.q, &encoded, (self.space, self.cem), &closed, seeds)
+        let may_end: Vec<bool> = states.iter().map(|state| may_end(self.cem, state)).collect();
+        choose(self.q, &encoded, (self.space, self.cem), &may_end, seeds)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What only a simulator knows of a state, as a lesson for the encoder of images (an auxiliary task; asymmetric learning,
-//! Pinto et al., 2018): where in the image the hand is, how high objects are, and where the divider stands. Q never sees it: a policy decides from the
-//! image and the gripper's state alone, and data without it (recordings, real robots) are learned from all the same.
+//! Pinto et al., 2018): where in the image the hand is, how high objects are, where the divider stands, and what the
+//! fingers feel. Q never sees it: a policy decides from the image and the gripper's state alone, and data without it
+//! (recordings, real robots) are learned from all the same.
 //!
 //! Why: one bit an episode teaches an encoder slowly where the hand is and what lies between its fingers.
 
@@ -16,6 +17,9 @@ pub const HEIGHT_M: f32 = 0.05;
 /// A metre, and a sine of one, in the bytes that keep a pose.
 const PLACE_BYTE: f32 = 500.0;
 const TURN_BYTE: f32 = 120.0;
+/// The same for a metre and a newton of a grip.
+const APERTURE_BYTE: f32 = 2000.0;
+const PINCH_BYTE: f32 = 5.0;
 pub const CELLS: usize = MAP * MAP;
 /// Maps that are told: heights of the objects, and where the divider stands.
 pub const TOLD_MAPS: usize = 2;
@@ -23,15 +27,21 @@ pub const TOLD_MAPS: usize = 2;
 const DIVIDER_M: f32 = 0.004;
 /// Numbers of a pose: place in the image, sine and cosine of twice the angle.
 pub const POSE: usize = 4;
-/// Numbers that the encoder is to tell: the maps, and the pose at its first and at its second look.
-pub const TOLD: usize = TOLD_MAPS * CELLS + 2 * POSE;
-/// Where the bytes of the pose and of the divider begin.
+/// Numbers of a grip: the distance between the pads, and how hard both press.
+pub const GRIP: usize = 2;
+/// They are told in these units: metres, newtons.
+const APERTURE_M: f32 = 0.05;
+const PINCH_N: f32 = 20.0;
+/// Numbers that the encoder is to tell: the maps, the pose at its first and at its second look, and the grip.
+pub const TOLD: usize = TOLD_MAPS * CELLS + 2 * POSE + GRIP;
+/// Where the bytes of the pose, of the divider and of the grip begin.
 const POSE_AT: usize = 1 + CELLS;
 const DIVIDER_AT: usize = POSE_AT + POSE;
+const GRIP_AT: usize = DIVIDER_AT + 1;
 /// Bytes that keep them; a multiple of four.
-const BYTES: usize = (DIVIDER_AT + 1).next_multiple_of(4);
+const BYTES: usize = (GRIP_AT + GRIP).next_multiple_of(4);
 
-/// Heights of the objects in the bin, its divider, and where the hand is, in bytes.
+/// Heights of the objects in the bin, its divider, where the hand is, and what it feels, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(transparent)]
 pub struct Privileged([u8; BYTES]);
@@ -70,13 +80,21 @@ impl Privileged {
         Self(bytes)
     }
 
-    /// The numbers to tell: heights, about 0 to 2, the share of each cell that the divider covers, and twice the pose;
-    /// `plane` is the one on which the pose is told. None when unknown.
+    /// The same with the distance between the pads (metres) and the lesser of the forces on them (newtons).
+    pub fn with_grip(mut self, aperture_m: f32, pinch_n: f32) -> Self {
+        self.0[GRIP_AT] = (aperture_m * APERTURE_BYTE + 0.5).clamp(0.0, 255.0) as u8;
+        self.0[GRIP_AT + 1] = (pinch_n * PINCH_BYTE + 0.5).clamp(0.0, 255.0) as u8;
+        self
+    }
+
+    /// The numbers to tell: heights, about 0 to 2, the share of each cell that the divider covers, twice the pose, and the
+    /// grip (the distance in units of 5 cm, the force as a share of a firm one, at most 1); `plane` is the one on which the pose is told. None when unknown.
     pub fn told(&self, plane: &Plane) -> Option<[f32; TOLD]> {
         let known = self.0[0] == 1;
         known.then(|| {
             let mut told = [0.0; TOLD];
-            let (maps, poses) = told.split_at_mut(TOLD_MAPS * CELLS);
+            let (maps, others) = told.split_at_mut(TOLD_MAPS * CELLS);
+            let (poses, grip) = others.split_at_mut(2 * POSE);
             let (heights, divider) = maps.split_at_mut(CELLS);
             heights.iter_mut().zip(&self.0[1..]).for_each(|(to, &byte)| *to = f32::from(byte) * 0.001 / HEIGHT_M);
             if let at @ 1.. = self.0[DIVIDER_AT] {
@@ -91,6 +109,9 @@ impl Privileged {
             for pose in poses.chunks_exact_mut(POSE) {
                 pose.copy_from_slice(&[place.x, place.y, centred(2) / TURN_BYTE, centred(3) / TURN_BYTE]);
             }
+            let felt = |index: usize| f32::from(self.0[GRIP_AT + index]);
+            grip[0] = felt(0) / APERTURE_BYTE / APERTURE_M;
+            grip[1] = (felt(1) / PINCH_BYTE / PINCH_N).min(1.0);
             told
         })
     }
@@ -98,9 +119,11 @@ impl Privileged {
     /// The weight of each number's squared error: a map's mean counts one, and a place in the image must be exact.
     pub fn weights() -> [f32; TOLD] {
         let mut weights = [1.0 / CELLS as f32; TOLD];
-        for pose in weights[TOLD_MAPS * CELLS..].chunks_exact_mut(POSE) {
+        let (poses, grip) = weights[TOLD_MAPS * CELLS..].split_at_mut(2 * POSE);
+        for pose in poses.chunks_exact_mut(POSE) {
             pose.copy_from_slice(&[2.5, 2.5, 0.25, 0.25]);
         }
+        grip.fill(0.5);
         weights
     }
 }
@@ -115,15 +138,18 @@ mod tests {
         assert_eq!(Privileged::UNKNOWN.told(&plane), None);
         let heights: Vec<f32> = (0..CELLS).map(|i| (i % 250) as f32 * 0.001).collect();
         let kept = Privileged::new(&heights, Some(0.05), Vec2::new(0.05, -0.1), 0.25);
+        let kept = kept.with_grip(0.02, 5.0);
         let told = kept.told(&plane).unwrap_or([f32::NAN; TOLD]);
         assert!((told[50] - 1.0).abs() < 1e-6 && (told[345] - 1.9).abs() < 1e-6);
         // The image is 0.4 m across, and its y points down.
         let pose = [0.25, 0.5, 0.5_f32.sin(), 0.5_f32.cos()];
         assert!(
-            told[2 * CELLS..].iter().zip(pose.iter().cycle()).all(|(a, b)| (a - b).abs() < 0.011),
+            told[2 * CELLS..][..2 * POSE].iter().zip(pose.iter().cycle()).all(|(a, b)| (a - b).abs() < 0.011),
             "{:?}",
             &told[2 * CELLS..]
         );
+        let grip = &told[2 * CELLS + 2 * POSE..];
+        assert!((grip[0] - 0.4).abs() < 1e-6 && (grip[1] - 0.25).abs() < 1e-6, "{grip:?}");
         // 5 cm are four cells from the middle, which lies between two: 4 mm to each side fill most of a cell, in two halves.
         let rows: Vec<f32> = told[CELLS..2 * CELLS].chunks_exact(MAP).map(|row| row[7]).collect();
         let expected = |row: usize| if row == 19 || row == 20 { 0.32 } else { 0.0 };

@@ -23,7 +23,7 @@ use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig, LayerNorm, Linear};
 use crate::nn::ops::{self, Activation, Value};
 use crate::nn::{Init, NnError, ParamStore};
 use crate::rl::action::{ActionFeatures, ActionSpace};
-use crate::rl::privileged::{CELL_M, CELLS, MAP, POSE, TOLD_MAPS};
+use crate::rl::privileged::{CELL_M, CELLS, GRIP, MAP, POSE, TOLD_MAPS};
 use candle_core::{Device, Result, Tensor, bail};
 use glam::Vec2;
 use serde::{Deserialize, Serialize};
@@ -44,15 +44,19 @@ pub struct CpuQConfig {
     /// Filters and strides of the 3x3 convolutions that find it more exactly.
     pub aim_filters: Vec<usize>,
     pub aim_strides: Vec<usize>,
-    /// Filters and strides of the 3x3 convolutions on what the hand holds.
+    /// Filters and strides of the 3x3 convolutions on what the hand holds, and the width of the layer that tells its grip.
     pub look_filters: Vec<usize>,
     pub look_strides: Vec<usize>,
+    pub felt: usize,
+    /// What else it notices of what the hand holds. Q teaches that itself; an encoder that is told enough does better without,
+    /// as Q soon knows by heart how each attempt ended that it has seen.
+    pub held_features: usize,
     /// Pixels along the edge of windows around the hand, and their size at its height, metres.
     pub window: usize,
     pub window_m: f32,
     /// Filters of the 3x3 convolutions that draw the map: the first at its full size, the others at half of it.
     pub map_filters: Vec<usize>,
-    /// Width of the layer where both sizes meet, and what the map shows besides heights.
+    /// Width of the layer where both sizes meet, and what the map shows besides what is told: the same.
     pub map_joined: usize,
     pub map_features: usize,
     /// Features of image and state.
@@ -76,11 +80,13 @@ impl Default for CpuQConfig {
             found: 128,
             look_filters: vec![24, 40, 48, 16],
             look_strides: vec![1, 2, 1, 1],
+            felt: 64,
+            held_features: 0,
             window: 16,
             window_m: 0.01,
             map_filters: vec![24, 32, 40, 40, 40],
             map_joined: 24,
-            map_features: 4,
+            map_features: 0,
             features: 256,
             embedding: 64,
             merged: 256,
@@ -91,7 +97,7 @@ impl Default for CpuQConfig {
 
 impl CpuQConfig {
     pub(in crate::rl) fn validate(&self, size: usize) -> std::result::Result<(), String> {
-        let sides = [self.heads, self.found, self.features, self.embedding, self.merged, self.hidden];
+        let sides = [self.heads, self.found, self.felt, self.features, self.embedding, self.merged, self.hidden];
         let convs = |filters: &[usize], strides: &[usize]| {
             filters.len() == strides.len()
                 && (1..=12).contains(&filters.len())
@@ -100,10 +106,10 @@ impl CpuQConfig {
         };
         let map = (2..=12).contains(&self.map_filters.len())
             && self.map_filters.iter().chain([&self.map_joined]).all(|f| (1..=2048).contains(f))
-            && (1..=256).contains(&self.map_features);
+            && self.map_features.max(self.held_features) <= 256;
         if !map {
             return Err("network: map_filters takes 2 to 12 numbers from 1 to 2048, map_joined one such number, and \
-                map_features 1 to 256"
+                map_features and held_features at most 256"
                 .into());
         }
         if !convs(&self.find_filters, &self.find_strides)
@@ -232,6 +238,9 @@ pub struct CpuQ {
     aimed: Linear,
     pose_aimed: Linear,
     look: Convs,
+    felt: Linear,
+    grip: Linear,
+    noticed: Option<Linear>,
     held: Linear,
     draw: Draw,
     under: Linear,
@@ -270,7 +279,12 @@ impl CpuQ {
         let found = linear("found", [config.heads * (filters + 2), config.found], none, PLAIN, zero)?;
         let found_state = linear("found_state", [STATE_LEN, config.found], none, PLAIN, zero)?;
         let pose = linear("pose", [config.found, POSE], none, PLAIN, zero)?;
-        let held = linear("held", [seen, config.features], none, PLAIN, zero)?;
+        let felt = linear("felt", [seen, config.felt], Activation::Relu, HE, zero)?;
+        let grip = linear("grip", [config.felt, GRIP], none, PLAIN, zero)?;
+        let noticed = (config.held_features > 0)
+            .then(|| linear("noticed", [config.felt, config.held_features], none, PLAIN, zero))
+            .transpose()?;
+        let held = linear("held", [GRIP + config.held_features, config.features], none, PLAIN, zero)?;
         let under = linear("under", [reached, config.features], none, PLAIN, zero)?;
         let aimed = linear("aimed", [near, config.found / 2], Activation::Relu, HE, zero)?;
         // Nothing to add to what was found, at first.
@@ -298,6 +312,9 @@ impl CpuQ {
             aimed,
             pose_aimed,
             look,
+            felt,
+            grip,
+            noticed,
             held,
             draw,
             under,
@@ -314,7 +331,8 @@ const MAPS: usize = 0;
 const POSES: usize = 1;
 const HANDS: usize = 2;
 const SAID: usize = 3;
-const MET: usize = 4;
+const GRIPS: usize = 4;
+const MET: usize = 5;
 const PARTS: usize = MET + 2 * CRITICS.len();
 
 fn parts(encoded: &Encoded) -> Result<&[Value; PARTS]> {
@@ -363,17 +381,26 @@ impl QFunction for CpuQ {
             self.draw.forward(&look(&pixels, &self.projection, &centre, self.windows[2])?, train)?.to_tensor()?;
         // Of the map, Q reads what is told as it is, and teaches what else it shows.
         let said = drawn.narrow(1, 0, TOLD_MAPS)?;
-        let others = drawn.narrow(1, TOLD_MAPS, drawn.dim(1)? - TOLD_MAPS)?;
-        let read = Tensor::cat(&[&said.detach(), &others], 1)?;
+        let others = drawn.dim(1)? - TOLD_MAPS;
+        let read = match others {
+            0 => said.detach(),
+            _ => Tensor::cat(&[&said.detach(), &drawn.narrow(1, TOLD_MAPS, others)?], 1)?,
+        };
         let under = self.reach.gather(&read, &hands, &vec![STAY; hands.len()])?;
         let mut joined = ops::add(&self.state.forward(states)?, &self.place.forward(&known)?)?;
-        joined = ops::add(&joined, &self.held.forward(&ops::flatten(&held)?)?)?;
+        let felt = self.felt.forward(&ops::flatten(&held)?)?;
+        let grip = self.grip.forward(&felt)?;
+        let held = match &self.noticed {
+            None => grip.detach()?,
+            Some(noticed) => ops::concat(&[&grip.detach()?, &noticed.forward(&felt)?])?,
+        };
+        joined = ops::add(&joined, &self.held.forward(&held)?)?;
         joined = ops::add(&joined, &self.under.forward(&Value::from_tensor(&under)?)?)?;
         let features = self.norm.forward(&joined, Activation::Relu)?;
         let numbers = hands.iter().flat_map(|hand| [hand.place.x, hand.place.y, hand.yaw_rad]).collect();
         let hands = Value::from_tensor(&Tensor::from_vec(numbers, (hands.len(), 3), &Device::Cpu)?)?;
         let poses = Value::stock(Tensor::cat(&[pose.to_tensor()?, exact.to_tensor()?], 1)?);
-        let mut parts = vec![Value::stock(read), poses, hands, Value::stock(said)];
+        let mut parts = vec![Value::stock(read), poses, hands, Value::stock(said), grip];
         for critic in &self.critics {
             parts.extend(critic.meet(&features)?);
         }
@@ -401,7 +428,7 @@ impl QFunction for CpuQ {
     fn tell(&self, encoded: &Encoded) -> Result<Option<Tensor>> {
         let parts = parts(encoded)?;
         let said = parts[SAID].to_tensor()?.reshape((encoded.count, TOLD_MAPS * CELLS))?;
-        Ok(Some(Tensor::cat(&[said, parts[POSES].to_tensor()?], 1)?))
+        Ok(Some(Tensor::cat(&[said, parts[POSES].to_tensor()?, parts[GRIPS].to_tensor()?], 1)?))
     }
 
     fn scorer(&self, encoded: &Encoded) -> Result<Option<Box<dyn Score>>> {
@@ -504,11 +531,11 @@ mod tests {
         let find = 6 * 25 * 12 + 9 * (12 * 16 + 16 * 24 + 24 * 24) + 2 * (12 + 16 + 24 + 24);
         let pose = (24 * 8 + 8) + (8 * 26 * 128 + 128) + (2 * 128 + 128) + (128 * 4 + 4);
         let aim = 9 * (6 * 16 + 16 * 24 + 24 * 32) + 2 * (16 + 24 + 32) + (32 * 16 * 64 + 64) + (64 * 4 + 4);
-        let held = 9 * (6 * 24 + 24 * 40 + 40 * 48 + 48 * 16) + 2 * (24 + 40 + 48 + 16) + (16 * 64 * 256 + 256);
+        let held = 9 * (6 * 24 + 24 * 40 + 40 * 48 + 48 * 16) + 2 * (24 + 40 + 48 + 16) + (16 * 64 * 64 + 64) + (64 * 2 + 2);
         let drawn = 9 * (6 * 24 + 24 * 32 + 32 * 40 + 2 * 40 * 40) + 2 * (24 + 32 + 3 * 40);
-        let map = drawn + (24 + 40) * 24 + 2 * 24 + (24 * 9 * 6 + 6);
-        let read = 6 * 72 + 36;
-        let features = (4 * 256 + 256) + (2 * 256 + 256) + (read * 256 + 256) + 2 * 256;
+        let map = drawn + (24 + 40) * 24 + 2 * 24 + (24 * 9 * 2 + 2);
+        let read = 2 * 72 + 36;
+        let features = (4 * 256 + 256) + 2 * (2 * 256 + 256) + (read * 256 + 256) + 2 * 256;
         let embed = (24 * 64 + 64) + (read * 64 + 64);
         let critic = 2 * (256 * 256 + 256) + embed + (64 * 256 + 256) + (256 * 128 + 128) + (128 + 1);
         assert_eq!(q.store().parameter_count(), find + pose + aim + held + map + features + 2 * critic);

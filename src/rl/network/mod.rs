@@ -15,6 +15,7 @@ pub use gaze::Projection;
 pub use paper::{LEAST_SIZE, PaperQ};
 
 use super::action::{ActionFeatures, ActionSpace};
+use super::cem::CemConfig;
 use super::config::{Preset, QtOptConfig};
 use crate::contract::{GripperState, Seed};
 use crate::nn::ops::Value;
@@ -38,6 +39,11 @@ pub fn height_m(state: &[f32]) -> f32 {
 /// Whether a state is one with closed fingers.
 pub fn is_closed(state: &[f32; STATE_LEN]) -> bool {
     state[0] > 0.5
+}
+
+/// Whether a hand in a state may end the attempt.
+pub fn may_end(cem: &CemConfig, state: &[f32; STATE_LEN]) -> bool {
+    cem.may_end(is_closed(state), height_m(state))
 }
 
 /// What a network has made of images and states, to be joined with actions.
