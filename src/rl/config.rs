@@ -266,6 +266,13 @@ impl QtOptConfig {
         if !(0.0..=1000.0).contains(&self.auxiliary_weight) || !positive {
             return bad("auxiliary_weight must be from 0 to 1000, and on_policy_weight from 1 to 1000000");
         }
+        let untaught = self.network.map_features.min(self.network.held_features) == 0;
+        if self.preset == Preset::Cpu && self.auxiliary_weight == 0.0 && untaught {
+            return bad(
+                "with auxiliary_weight 0 nothing teaches the small network to see: set network.map_features and \
+                network.held_features to at least 1 (4 and 64, for example), and Q does",
+            );
+        }
         if !(0.0..=2.0).contains(&self.tint) {
             return bad("tint must be from 0 to 2");
         }
@@ -341,6 +348,7 @@ mod tests {
         check(|c| c.shift = 1, "shift must be 0");
         check(|c| c.network.map_features = 300, "map_features");
         check(|c| c.network.found = 1, "widths");
+        check(|c| c.auxiliary_weight = 0.0, "nothing teaches");
         check(|c| c.size = 8, "16 to 1024");
         check(|c| c.training_buffer = 3, "training_buffer");
         check(|c| (c.preset, c.size) = (Preset::Paper, 64), "218");

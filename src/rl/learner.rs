@@ -129,8 +129,7 @@ impl QLearner {
             let states = states_value(&states)?;
             let seeds: Vec<Seed> = going_on.iter().map(|(index, _)| seed.derive("search", *index as u64)).collect();
             let first = self.averaged.encode(&images, &states, false)?;
-            let may_end: Vec<bool> =
-                going_on.iter().map(|(_, (_, state))| may_end(&self.config.cem, state)).collect();
+            let may_end: Vec<bool> = going_on.iter().map(|(_, (_, state))| may_end(&self.config.cem, state)).collect();
             let choices = choose(self.averaged.as_ref(), &first, (&self.space, &self.config.cem), &may_end, &seeds)?;
             let actions: Vec<ActionFeatures> =
                 choices.iter().map(|choice| self.space.features(&choice.action)).collect();

@@ -124,8 +124,11 @@ fn settings(steps: u64) -> Settings {
     (qtopt.network.look_filters, qtopt.network.look_strides) = (vec![8, 8], vec![2, 1]);
     (qtopt.network.found, qtopt.network.heads) = (32, 4);
     (qtopt.network.map_filters, qtopt.network.map_joined, qtopt.network.map_features) = (vec![8, 8], 8, 2);
+    // What lies where, only Q teaches here.
+    (qtopt.network.felt, qtopt.network.held_features) = (32, 16);
     (qtopt.network.features, qtopt.network.embedding) = (48, 24);
     (qtopt.network.merged, qtopt.network.hidden) = (64, 32);
+    qtopt.cem.end_above_m = 0.0;
     qtopt.batch = 64;
     qtopt.warmup_steps = 20;
     qtopt.learning_rate = 3e-3;

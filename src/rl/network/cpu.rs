@@ -10,8 +10,10 @@
 //! shows where the action leads (`reach.rs`). It meets `e` by a shift and a scale, `relu(shift(e) + scale(e) * a)`, so that
 //! the image decides what the numbers of an action mean; two layers follow.
 //!
-//! Where the hand is, and the heights of the objects, it is told while it learns (`rl/privileged.rs`). All convolutions have
-//! batch normalization: without it, telling a held object from none takes several times as many steps.
+//! Where the hand is, what it feels, where the divider stands and how high the objects are, the encoder is told while it
+//! learns (`rl/privileged.rs`), and Q reads its words only: no gradient of Q goes back through them, else Q knows by heart
+//! how each attempt ended that it has seen. `map_features` and `held_features` are what Q may teach it besides. All
+//! convolutions have batch normalization: without it, telling a held object from none takes several times as many steps.
 
 use super::critic::{Critic, HE, PLAIN};
 use super::gaze::{Gaze, Pixels, Projection, Window, look};
@@ -531,7 +533,8 @@ mod tests {
         let find = 6 * 25 * 12 + 9 * (12 * 16 + 16 * 24 + 24 * 24) + 2 * (12 + 16 + 24 + 24);
         let pose = (24 * 8 + 8) + (8 * 26 * 128 + 128) + (2 * 128 + 128) + (128 * 4 + 4);
         let aim = 9 * (6 * 16 + 16 * 24 + 24 * 32) + 2 * (16 + 24 + 32) + (32 * 16 * 64 + 64) + (64 * 4 + 4);
-        let held = 9 * (6 * 24 + 24 * 40 + 40 * 48 + 48 * 16) + 2 * (24 + 40 + 48 + 16) + (16 * 64 * 64 + 64) + (64 * 2 + 2);
+        let held =
+            9 * (6 * 24 + 24 * 40 + 40 * 48 + 48 * 16) + 2 * (24 + 40 + 48 + 16) + (16 * 64 * 64 + 64) + (64 * 2 + 2);
         let drawn = 9 * (6 * 24 + 24 * 32 + 32 * 40 + 2 * 40 * 40) + 2 * (24 + 32 + 3 * 40);
         let map = drawn + (24 + 40) * 24 + 2 * 24 + (24 * 9 * 2 + 2);
         let read = 2 * 72 + 36;
