@@ -61,7 +61,12 @@ impl Settings {
             Some(LEARNER) => {}
             other => return Err(fail(format!("it is a run of '{}', not of qtopt", other.unwrap_or("nothing known")))),
         }
-        let settings: Self = toml::from_str(text).map_err(|e| fail(e.to_string()))?;
+        let settings: Self = toml::from_str(text).map_err(|e| {
+            let of_another = ["missing field", "unknown field"].iter().any(|sign| e.message().contains(sign));
+            let cure =
+                "\nanother version of bingrasp wrote it, unless somebody changed it: use that version, or train anew";
+            fail(format!("{e}{}", if of_another { cure } else { "" }))
+        })?;
         settings.qtopt.validate().map_err(RlError::Config)?;
         Ok(settings)
     }

@@ -216,5 +216,8 @@ fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Resu
 fn a_run_of_another_learner_is_named() -> anyhow::Result<()> {
     let error = Settings::parse("learner = \"rcan\"\nseed = 1\n", Path::new("runs/x")).unwrap_err().to_string();
     assert!(error.contains("runs/x/config.toml") && error.contains("'rcan'"), "{error}");
+    let text = toml::to_string(&settings(9))?.replace("tint", "hue");
+    let error = Settings::parse(&text, Path::new("runs/x")).unwrap_err().to_string();
+    assert!(error.contains("hue") && error.contains("train anew"), "{error}");
     Ok(())
 }
