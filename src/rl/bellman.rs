@@ -6,7 +6,7 @@ use super::action::{ActionFeatures, ActionSpace};
 use super::cem::{CemConfig, Choice, Search, maximise};
 use super::error::RlError;
 use super::network::{Encoded, QFunction, Score};
-use crate::contract::{Action, Seed};
+use crate::contract::Seed;
 use candle_core::Tensor;
 use rayon::prelude::*;
 
@@ -63,16 +63,6 @@ pub fn choose(
         let logits = logits_of(q, encoded, &features)?;
         for ((search, actions), logits) in searches.iter_mut().zip(&proposals).zip(logits.chunks_exact(cem.samples)) {
             search.learn(actions, logits);
-        }
-    }
-    // An image takes part with any action: where there is no mean to score, its score is not used.
-    let centres: Vec<Option<Action>> = searches.iter().map(Search::centre).collect();
-    let features: Vec<ActionFeatures> =
-        centres.iter().map(|centre| space.features(&centre.unwrap_or_default())).collect();
-    let logits = logits_of(q, encoded, &features)?;
-    for ((search, centre), logit) in searches.iter_mut().zip(&centres).zip(logits) {
-        if centre.is_some() {
-            search.settle(logit);
         }
     }
     Ok(searches.iter().map(Search::best).collect())
