@@ -52,7 +52,9 @@ impl CemConfig {
         let whole = (1..=16).contains(&self.iterations) && (4..=65_536).contains(&self.samples);
         let elites = self.elites >= 1 && self.elites < self.samples;
         let spread = self.deviation > 0.0 && self.least_deviation >= 0.0 && (0.0..=1.0).contains(&self.close);
-        let spread = spread && (0.0..=10.0).contains(&self.end_above_m);
+        if !(0.0..=10.0).contains(&self.end_above_m) {
+            return Err("cem: end_above_m must be from 0 to 10 metres".into());
+        }
         if whole && elites && spread && self.deviation.is_finite() && self.least_deviation.is_finite() {
             return Ok(());
         }

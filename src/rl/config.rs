@@ -66,7 +66,7 @@ pub struct ExplorationConfig {
     /// Share that is moved aside, by this deviation (of the largest step).
     pub moved: f32,
     pub deviation: f32,
-    /// Share of the script's steps with closed fingers at which it ends the episode.
+    /// Share of the script's steps with closed fingers at which it ends the episode, where the policy might (`cem.end_above_m`).
     pub hurry: f32,
     /// The same with open fingers.
     pub early_end: f32,
@@ -344,6 +344,7 @@ mod tests {
         check(|c| c.channels = 4, "6 (generated");
         check(|c| c.discount = 1.5, "discount");
         check(|c| c.cem.elites = 64, "elites");
+        check(|c| c.cem.end_above_m = -0.1, "end_above_m");
         check(|c| c.network.look_strides.truncate(2), "filters");
         check(|c| c.shift = 1, "shift must be 0");
         check(|c| c.network.map_features = 300, "map_features");
