@@ -100,6 +100,8 @@ pub struct Adam {
     moments: Vec<Moments>,
     /// Steps each parameter has taken part in.
     steps: Vec<u64>,
+    /// What each parameter's learning rate is multiplied by.
+    rates: Vec<f64>,
     guard: Guard,
 }
 
@@ -121,8 +123,17 @@ impl Adam {
                 Moments::Device { m: var.zeros_like()?, v: var.zeros_like()? }
             });
         }
-        let steps = vec![0; params.len()];
-        Ok(Self { config, params, moments, steps, guard: Guard::default() })
+        let (steps, rates) = (vec![0; params.len()], vec![1.0; params.len()]);
+        Ok(Self { config, params, moments, steps, rates, guard: Guard::default() })
+    }
+
+    /// Parameters whose names satisfy `chosen` learn at `factor` times the rate.
+    #[must_use]
+    pub fn scale_rates(mut self, factor: f64, chosen: impl Fn(&str) -> bool) -> Self {
+        for (rate, param) in self.rates.iter_mut().zip(&self.params) {
+            *rate *= if chosen(param.name()) { factor } else { 1.0 };
+        }
+        self
     }
 
     pub fn config(&self) -> &AdamConfig {
@@ -143,6 +154,7 @@ impl Adam {
         let scale = clip_factor(norm, c.clip_norm);
         for (index, param, gradient) in found {
             self.steps[index] += 1;
+            let learning_rate = learning_rate * self.rates[index];
             let t = self.steps[index].min(i32::MAX as u64) as i32;
             let rate = learning_rate / (1.0 - c.beta1.powi(t));
             let root_scale = 1.0 / (1.0 - c.beta2.powi(t)).sqrt();

@@ -71,6 +71,31 @@ fn adam_follows_the_paper() -> Result<()> {
 }
 
 #[test]
+fn chosen_parameters_learn_at_their_own_rate() -> Result<()> {
+    let mut store = ParamStore::new(Seed(1), &Device::Cpu);
+    let names = ["seen.w", "judged.w"];
+    let params = names.map(|name| store.root().param(name, &[3], Init::PYTORCH));
+    let [seen, judged] = params;
+    let params = [seen?, judged?];
+    let config = AdamConfig { weight_decay: 0.1, decoupled: true, ..Default::default() };
+    let mut adam = Adam::new(&[&store], config)?.scale_rates(3.0, |name| name.starts_with("seen"));
+    for param in &params {
+        param.var().set(&Tensor::new(&[1.0_f32, -2.0, 0.5], &Device::Cpu)?)?;
+    }
+    for step in STEPS {
+        let gradient = Tensor::new(&step, &Device::Cpu)?;
+        let both = ((params[0].tensor() + params[1].tensor())? * gradient)?.sum_all()?;
+        adam.step(&both.backward()?, 0.02)?;
+    }
+    for (param, rate) in params.iter().zip([0.06, 0.02]) {
+        for (a, b) in values(param.var())?.iter().zip(reference(config, rate, &STEPS)) {
+            assert!((f64::from(*a) - b).abs() < 2e-6, "{rate}: {a} against {b}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn the_device_path_is_the_same_adam() -> Result<()> {
     let mut store = ParamStore::with_dtype(Seed(1), &Device::Cpu, DType::F64);
     let param = store.root().param("w", &[3], Init::PYTORCH)?;

@@ -84,7 +84,7 @@ impl QLearner {
         config.validate().map_err(RlError::Config)?;
         let network = || build(config, &space, seed.derive("q", 0), &Device::Cpu);
         let (q, averaged, older, waiting) = (network()?, network()?, network()?, network()?);
-        let adam = Adam::new(&[q.store()], config.adam)?;
+        let adam = Adam::new(&[q.store()], config.adam)?.scale_rates(config.lesson_rate, |name| q.is_taught(name));
         Ok(Self { config: config.clone(), space, q, averaged, older, waiting, adam, steps: 0 })
     }
 

@@ -16,129 +16,21 @@
 //! convolutions have batch normalization: without it, telling a held object from none takes several times as many steps.
 
 use super::critic::{Critic, HE, PLAIN};
+use super::draw::{Convs, Draw, PER_CELL, marks};
 use super::gaze::{Gaze, Pixels, Projection, Window, look};
 use super::reach::{Hand, Reach, read_len};
 use super::scorer::{Plain, Scorer};
+use super::sizes::{CpuQConfig, after};
 use super::{Encoded, QFunction, STATE_LEN, Score, height_m};
 use crate::contract::{Action, Seed};
-use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig, LayerNorm, Linear};
+use crate::nn::layers::{Conv2d, Conv2dConfig, LayerNorm, Linear};
 use crate::nn::ops::{self, Activation, Value};
 use crate::nn::{Init, NnError, ParamStore};
 use crate::rl::action::{ActionFeatures, ActionSpace};
 use crate::rl::privileged::{CELL_M, CELLS, GRIP, MAP, POSE, TOLD_MAPS};
 use candle_core::{Device, Result, Tensor, bail};
 use glam::Vec2;
-use serde::{Deserialize, Serialize};
 use std::f32::consts::PI;
-
-/// Sizes of [`CpuQ`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CpuQConfig {
-    /// What the camera makes of places, from the centre of the bin's floor.
-    pub projection: Projection,
-    /// Filters and strides of the convolutions that find the hand (the first 5x5, the others 3x3).
-    pub find_filters: Vec<usize>,
-    pub find_strides: Vec<usize>,
-    pub heads: usize,
-    /// Width of the layer that knows where the hand is.
-    pub found: usize,
-    /// Filters and strides of the 3x3 convolutions that find it more exactly.
-    pub aim_filters: Vec<usize>,
-    pub aim_strides: Vec<usize>,
-    /// Filters and strides of the 3x3 convolutions on what the hand holds, and the width of the layer that tells its grip.
-    pub look_filters: Vec<usize>,
-    pub look_strides: Vec<usize>,
-    pub felt: usize,
-    /// What else it notices of what the hand holds. Q teaches that itself; an encoder that is told enough does better without,
-    /// as Q soon knows by heart how each attempt ended that it has seen.
-    pub held_features: usize,
-    /// Pixels along the edge of windows around the hand, and their size at its height, metres.
-    pub window: usize,
-    pub window_m: f32,
-    /// Filters of the 3x3 convolutions that draw the map: the first at its full size, the others at half of it.
-    pub map_filters: Vec<usize>,
-    /// Width of the layer where both sizes meet, and what the map shows besides what is told: the same.
-    pub map_joined: usize,
-    pub map_features: usize,
-    /// Features of image and state.
-    pub features: usize,
-    /// Width of an action's embedding and of the layer where it meets the image.
-    pub embedding: usize,
-    pub merged: usize,
-    /// Width of the layer behind it.
-    pub hidden: usize,
-}
-
-impl Default for CpuQConfig {
-    fn default() -> Self {
-        Self {
-            projection: Projection::from_above(0.6),
-            find_filters: vec![12, 16, 24, 24],
-            find_strides: vec![2, 2, 2, 1],
-            aim_filters: vec![16, 24, 32],
-            aim_strides: vec![1, 2, 2],
-            heads: 8,
-            found: 128,
-            look_filters: vec![24, 40, 48, 16],
-            look_strides: vec![1, 2, 1, 1],
-            felt: 64,
-            held_features: 0,
-            window: 16,
-            window_m: 0.01,
-            map_filters: vec![24, 32, 40, 40, 40],
-            map_joined: 24,
-            map_features: 0,
-            features: 256,
-            embedding: 64,
-            merged: 256,
-            hidden: 128,
-        }
-    }
-}
-
-impl CpuQConfig {
-    pub(in crate::rl) fn validate(&self, size: usize) -> std::result::Result<(), String> {
-        let sides = [self.heads, self.found, self.felt, self.features, self.embedding, self.merged, self.hidden];
-        let convs = |filters: &[usize], strides: &[usize]| {
-            filters.len() == strides.len()
-                && (1..=12).contains(&filters.len())
-                && filters.iter().all(|f| (1..=2048).contains(f))
-                && strides.iter().all(|s| (1..=4).contains(s))
-        };
-        let map = (2..=12).contains(&self.map_filters.len())
-            && self.map_filters.iter().chain([&self.map_joined]).all(|f| (1..=2048).contains(f))
-            && self.map_features.max(self.held_features) <= 256;
-        if !map {
-            return Err("network: map_filters takes 2 to 12 numbers from 1 to 2048, map_joined one such number, and \
-                map_features and held_features at most 256"
-                .into());
-        }
-        if !convs(&self.find_filters, &self.find_strides)
-            || !convs(&self.aim_filters, &self.aim_strides)
-            || !convs(&self.look_filters, &self.look_strides)
-            || sides.iter().any(|side| !(2..=8192).contains(side))
-        {
-            return Err("network: give as many filters (1 to 2048) as strides (1 to 4), and widths of 2 to 8192".into());
-        }
-        let left = [&self.look_strides, &self.aim_strides].map(|strides| after(self.window, strides));
-        if after(size, &self.find_strides) < 2 || left.iter().any(|&side| side < 2) || self.window > 256 {
-            let window = self.window;
-            return Err(format!(
-                "network: nothing is left of {size} pixels, or of a window of {window}, after strides"
-            ));
-        }
-        if !(1e-4..=1.0).contains(&self.window_m) || !self.projection.is_valid() {
-            return Err("network: window_m must be from 0.0001 to 1, and the projection must see the floor".into());
-        }
-        Ok(())
-    }
-}
-
-/// What strides leave of `side` pixels.
-fn after(side: usize, strides: &[usize]) -> usize {
-    strides.iter().fold(side, |side, stride| side.div_ceil(*stride))
-}
 
 /// Deviations of where it looks while it learns, in image coordinates and radians: a quarter of a pixel of 64.
 const JITTER: (f32, f32) = (0.008, 0.05);
@@ -159,69 +51,6 @@ pub(super) fn expand(action: &ActionFeatures) -> [f32; EXPANDED] {
     let waves = axes.iter().flat_map(|&u| [u * PI, u * 2.0 * PI]).flat_map(|angle| [angle.sin(), angle.cos()]);
     expanded[Action::ENCODED_LEN..].iter_mut().zip(waves).for_each(|(to, wave)| *to = wave);
     expanded
-}
-
-/// Convolutions with batch normalization and ReLU, one after the other.
-struct Convs(Vec<(Conv2d, BatchNorm)>);
-
-impl Convs {
-    fn new(
-        store: &mut ParamStore,
-        name: &str,
-        mut inputs: usize,
-        first: usize,
-        (filters, strides): (&[usize], &[usize]),
-    ) -> std::result::Result<Self, NnError> {
-        let mut convs = Vec::new();
-        for (index, (&filters, &stride)) in filters.iter().zip(strides).enumerate() {
-            let kernel = if index == 0 { first } else { 3 };
-            let conv = Conv2dConfig::new(inputs, filters, kernel).stride(stride).without_bias().init(HE);
-            convs.push((
-                Conv2d::new(store.root().sub(format!("{name}{index}")), conv)?,
-                BatchNorm::new(store.root().sub(format!("{name}{index}_norm")), filters)?,
-            ));
-            inputs = filters;
-        }
-        Ok(Self(convs))
-    }
-
-    fn forward(&self, x: &Value, train: bool) -> Result<Value> {
-        let mut x = x.clone();
-        for (conv, norm) in &self.0 {
-            x = norm.forward(&conv.forward(&x)?, Activation::Relu, train)?;
-        }
-        Ok(x)
-    }
-}
-
-/// Draws a map `[n, TOLD_MAPS + features, MAP, MAP]` of the bin: at full size what is near, at half size what is around.
-struct Draw {
-    near: Convs,
-    around: Convs,
-    joined: Convs,
-    map: Conv2d,
-}
-
-impl Draw {
-    fn new(store: &mut ParamStore, channels: usize, config: &CpuQConfig) -> std::result::Result<Self, NnError> {
-        let (first, others) = config.map_filters.split_at(1);
-        let strides: Vec<usize> = (0..others.len()).map(|index| if index == 0 { 2 } else { 1 }).collect();
-        let near = Convs::new(store, "map_near", channels, 3, (first, &[1]))?;
-        let around = Convs::new(store, "map_around", first[0], 3, (others, &strides))?;
-        let both = first[0] + others.last().copied().unwrap_or(0);
-        let joined = Convs::new(store, "map_joined", both, 1, (&[config.map_joined], &[1]))?;
-        let map = Conv2dConfig::new(config.map_joined, TOLD_MAPS + config.map_features, 3).init(PLAIN);
-        let map = Conv2d::new(store.root().sub("map"), map)?;
-        Ok(Self { near, around, joined, map })
-    }
-
-    fn forward(&self, window: &Value, train: bool) -> Result<Value> {
-        let near = self.near.forward(window, train)?;
-        let around = self.around.forward(&near, train)?;
-        let enlarged = ops::upsample_bilinear(&around, [MAP, MAP])?;
-        let joined = self.joined.forward(&ops::concat(&[&near, &enlarged])?, train)?;
-        self.map.forward(&joined)
-    }
 }
 
 /// See the file's head.
@@ -302,7 +131,7 @@ impl CpuQ {
             windows: [
                 Window { side: config.window, pixel_m: config.window_m, turned: false, at_hand: true },
                 Window { side: config.window, pixel_m: config.window_m, turned: true, at_hand: true },
-                Window { side: MAP, pixel_m: CELL_M, turned: false, at_hand: false },
+                Window { side: MAP * PER_CELL, pixel_m: CELL_M / PER_CELL as f32, turned: false, at_hand: false },
             ],
             reach: Reach { step_m: space.step_m },
             find,
@@ -336,6 +165,9 @@ const SAID: usize = 3;
 const GRIPS: usize = 4;
 const MET: usize = 5;
 const PARTS: usize = MET + 2 * CRITICS.len();
+
+/// How the names of layers begin that learn from lessons.
+const TAUGHT: [&str; 9] = ["find", "attend", "found", "pose", "aim", "look", "felt", "grip", "map"];
 
 fn parts(encoded: &Encoded) -> Result<&[Value; PARTS]> {
     match encoded.parts.first_chunk() {
@@ -379,8 +211,8 @@ impl QFunction for CpuQ {
             gazes.iter().map(|gaze| Hand { place: gaze.place(&self.projection), yaw_rad: gaze.yaw_rad }).collect();
         let held = self.look.forward(&look(&pixels, &self.projection, &gazes, self.windows[1])?, train)?;
         let centre = vec![Gaze::centre(&self.projection); gazes.len()];
-        let drawn =
-            self.draw.forward(&look(&pixels, &self.projection, &centre, self.windows[2])?, train)?.to_tensor()?;
+        let window = look(&pixels, &self.projection, &centre, self.windows[2])?;
+        let drawn = self.draw.forward(&window, marks(&hands, &floats(states)?)?, train)?.to_tensor()?;
         // Of the map, Q reads what is told as it is, and teaches what else it shows.
         let said = drawn.narrow(1, 0, TOLD_MAPS)?;
         let others = drawn.dim(1)? - TOLD_MAPS;
@@ -431,6 +263,10 @@ impl QFunction for CpuQ {
         let parts = parts(encoded)?;
         let said = parts[SAID].to_tensor()?.reshape((encoded.count, TOLD_MAPS * CELLS))?;
         Ok(Some(Tensor::cat(&[said, parts[POSES].to_tensor()?, parts[GRIPS].to_tensor()?], 1)?))
+    }
+
+    fn is_taught(&self, parameter: &str) -> bool {
+        TAUGHT.iter().any(|layer| parameter.starts_with(layer))
     }
 
     fn scorer(&self, encoded: &Encoded) -> Result<Option<Box<dyn Score>>> {
@@ -535,7 +371,7 @@ mod tests {
         let aim = 9 * (6 * 16 + 16 * 24 + 24 * 32) + 2 * (16 + 24 + 32) + (32 * 16 * 64 + 64) + (64 * 4 + 4);
         let held =
             9 * (6 * 24 + 24 * 40 + 40 * 48 + 48 * 16) + 2 * (24 + 40 + 48 + 16) + (16 * 64 * 64 + 64) + (64 * 2 + 2);
-        let drawn = 9 * (6 * 24 + 24 * 32 + 32 * 40 + 2 * 40 * 40) + 2 * (24 + 32 + 3 * 40);
+        let drawn = 9 * ((4 * 6 + 4) * 24 + 24 * 32 + 32 * 40 + 2 * 40 * 40) + 2 * (24 + 32 + 3 * 40);
         let map = drawn + (24 + 40) * 24 + 2 * 24 + (24 * 9 * 2 + 2);
         let read = 2 * 72 + 36;
         let features = (4 * 256 + 256) + 2 * (2 * 256 + 256) + (read * 256 + 256) + 2 * 256;

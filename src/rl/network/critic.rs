@@ -1,7 +1,8 @@
 //! What values an action: the part of the small Q-function that joins an action's numbers, and what is seen where it leads,
 //! with the features of the image.
 
-use super::cpu::{CpuQConfig, EXPANDED};
+use super::cpu::EXPANDED;
+use super::sizes::CpuQConfig;
 use crate::nn::layers::Linear;
 use crate::nn::ops::{self, Activation, Value};
 use crate::nn::{Init, NnError, ParamStore};

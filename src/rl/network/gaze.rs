@@ -129,6 +129,50 @@ pub struct Window {
     pub at_hand: bool,
 }
 
+impl Window {
+    /// Where its pixels lie in the image, row by row.
+    fn places(self, projection: &Projection, gaze: &Gaze) -> impl Iterator<Item = Vec2> {
+        let told_at = projection.plane(TOLD_AT_M);
+        let centre = told_at.place(gaze.at);
+        let plane = if self.at_hand { projection.plane(gaze.height_m) } else { told_at };
+        let (sin, cos) = if self.turned { gaze.yaw_rad.sin_cos() } else { (0.0, 1.0) };
+        let offset = move |index: usize| (index as f32 - 0.5 * (self.side as f32 - 1.0)) * self.pixel_m;
+        (0..self.side * self.side).map(move |pixel| {
+            let (x, y) = (offset(pixel % self.side), offset(pixel / self.side));
+            plane.image(centre + Vec2::new(cos * x - sin * y, sin * x + cos * y))
+        })
+    }
+}
+
+/// Four neighbouring pixels, and how far from the first ones a place is.
+#[derive(Clone, Copy)]
+struct Tap {
+    pixels: [usize; 4],
+    aside: f32,
+    down: f32,
+}
+
+impl Tap {
+    /// At a place in an image of so many columns and rows; beyond the image, its edge.
+    fn at(place: Vec2, [w, h]: [usize; 2]) -> Self {
+        let within = |u: f32, count: usize| {
+            let at = if u.is_finite() { 0.5 * (u + 1.0) * count as f32 - 0.5 } else { 0.0 };
+            let at = at.clamp(0.0, count as f32 - 1.0);
+            let low = (at as usize).min(count.saturating_sub(2));
+            (low, (low + 1).min(count - 1), at - low as f32)
+        };
+        let ((left, right, aside), (top, bottom, down)) = (within(place.x, w), within(place.y, h));
+        let pixels = [top * w + left, top * w + right, bottom * w + left, bottom * w + right];
+        Self { pixels, aside, down }
+    }
+
+    fn read(&self, channel: &[f32]) -> f32 {
+        let [a, b, c, d] = self.pixels.map(|pixel| channel[pixel]);
+        let across = |left: f32, right: f32| left * (1.0 - self.aside) + right * self.aside;
+        across(a, b) * (1.0 - self.down) + across(c, d) * self.down
+    }
+}
+
 /// Images as plain floats, to look at more than once.
 pub struct Pixels {
     values: Vec<f32>,
@@ -153,37 +197,24 @@ pub fn look(images: &Pixels, projection: &Projection, gazes: &[Gaze], window: Wi
     if n != gazes.len() {
         bail!("{n} images and {} places to look at", gazes.len())
     }
-    let told_at = projection.plane(TOLD_AT_M);
-    let Window { side, pixel_m, turned, at_hand } = window;
-    let area = side * side;
+    let area = window.side * window.side;
+    let taps_of = |gaze: &Gaze| -> Vec<Tap> { window.places(projection, gaze).map(|at| Tap::at(at, [w, h])).collect() };
+    // Where all look at one place, it is found once.
+    let same = gazes.windows(2).all(|pair| pair[0] == pair[1]);
+    let shared = gazes.first().filter(|_| same).map(taps_of);
     let mut seen = vec![0.0_f32; n * channels * area];
     let look_one = |((seen, image), gaze): ((&mut [f32], &[f32]), &Gaze)| {
-        let centre = told_at.place(gaze.at);
-        let plane = if at_hand { projection.plane(gaze.height_m) } else { told_at };
-        let (sin, cos) = if turned { gaze.yaw_rad.sin_cos() } else { (0.0, 1.0) };
-        for pixel in 0..area {
-            let offset = |index: usize| (index as f32 - 0.5 * (side as f32 - 1.0)) * pixel_m;
-            let (x, y) = (offset(pixel % side), offset(pixel / side));
-            let at = plane.image(centre + Vec2::new(cos * x - sin * y, sin * x + cos * y));
-            let within = |u: f32, count: usize| {
-                let at = if u.is_finite() { 0.5 * (u + 1.0) * count as f32 - 0.5 } else { 0.0 };
-                let at = at.clamp(0.0, count as f32 - 1.0);
-                let low = (at as usize).min(count.saturating_sub(2));
-                (low, (low + 1).min(count - 1), at - low as f32)
-            };
-            let ((left, right, a), (top, bottom, b)) = (within(at.x, w), within(at.y, h));
-            for channel in 0..channels {
-                let values = &image[channel * h * w..];
-                let row = |y: usize| values[y * w + left] * (1.0 - a) + values[y * w + right] * a;
-                seen[channel * area + pixel] = row(top) * (1.0 - b) + row(bottom) * b;
-            }
+        let own = if shared.is_some() { Vec::new() } else { taps_of(gaze) };
+        let taps = shared.as_deref().unwrap_or(&own);
+        for (seen, channel) in seen.chunks_exact_mut(area).zip(image.chunks_exact(h * w)) {
+            seen.iter_mut().zip(taps).for_each(|(value, tap)| *value = tap.read(channel));
         }
     };
     seen.par_chunks_exact_mut(channels * area)
         .zip(images.values.par_chunks_exact(channels * h * w))
         .zip(gazes)
         .for_each(look_one);
-    Value::from_tensor(&Tensor::from_vec(seen, (n, channels, side, side), &Device::Cpu)?)
+    Value::from_tensor(&Tensor::from_vec(seen, (n, channels, window.side, window.side), &Device::Cpu)?)
 }
 
 #[cfg(test)]

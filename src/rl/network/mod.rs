@@ -5,14 +5,17 @@
 
 mod cpu;
 mod critic;
+mod draw;
 pub mod gaze;
 mod paper;
 mod reach;
 mod scorer;
+mod sizes;
 
-pub use cpu::{CpuQ, CpuQConfig};
+pub use cpu::CpuQ;
 pub use gaze::Projection;
 pub use paper::{LEAST_SIZE, PaperQ};
+pub use sizes::CpuQConfig;
 
 use super::action::{ActionFeatures, ActionSpace};
 use super::cem::CemConfig;
@@ -92,6 +95,11 @@ pub trait QFunction: Send + Sync {
     /// # Errors
     /// Encoded by another network.
     fn tell(&self, encoded: &Encoded) -> Result<Option<Tensor>>;
+
+    /// Whether the parameter of this name belongs to layers that learn from lessons ([`Self::tell`]).
+    fn is_taught(&self, _parameter: &str) -> bool {
+        false
+    }
 
     /// A scorer (of the critics' mean) that needs no tensor library, where the network has one; else its actions are scored
     /// all together by [`Self::logits`].
