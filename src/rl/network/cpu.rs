@@ -125,13 +125,15 @@ impl CpuQ {
         let norm = LayerNorm::new(store.root().sub("norm"), config.features)?;
         let critics = CRITICS.into_iter().map(|name| Critic::new(&mut store, name, config, reached));
         let critics = critics.collect::<std::result::Result<_, _>>()?;
+        let (side, cell_m) = (config.window, config.window_m);
+        let around_hand = Window { side, cell_m, per_cell: 1, turned: true, at_hand: true };
         Ok(Self {
             store,
             projection: config.projection,
             windows: [
-                Window { side: config.window, pixel_m: config.window_m, turned: false, at_hand: true },
-                Window { side: config.window, pixel_m: config.window_m, turned: true, at_hand: true },
-                Window { side: MAP * PER_CELL, pixel_m: CELL_M / PER_CELL as f32, turned: false, at_hand: false },
+                Window { turned: false, ..around_hand },
+                around_hand,
+                Window { side: MAP, cell_m: CELL_M, per_cell: PER_CELL, turned: false, at_hand: false },
             ],
             reach: Reach { step_m: space.step_m },
             find,

@@ -72,21 +72,13 @@ impl Draw {
 
     /// From a window of `PER_CELL` pixels a cell, and what [`marks`] says of the hand.
     pub fn forward(&self, window: &Value, marks: Tensor, train: bool) -> Result<Value> {
-        let window = &Value::from_tensor(&Tensor::cat(&[by_cell(window)?, marks], 1)?)?;
+        let window = &Value::from_tensor(&Tensor::cat(&[window.to_tensor()?, marks], 1)?)?;
         let near = self.near.forward(window, train)?;
         let around = self.around.forward(&near, train)?;
         let enlarged = ops::upsample_bilinear(&around, [MAP, MAP])?;
         let joined = self.joined.forward(&ops::concat(&[&near, &enlarged])?, train)?;
         self.map.forward(&joined)
     }
-}
-
-/// The pixels of each cell as channels: `[n, channels * PER_CELL^2, MAP, MAP]`.
-fn by_cell(window: &Value) -> Result<Tensor> {
-    let [n, channels, ..] = window.dims4()?;
-    let pixels = window.to_tensor()?.reshape([n, channels, MAP, PER_CELL, MAP, PER_CELL].as_slice())?;
-    let cells = pixels.permute([0, 1, 3, 5, 2, 4].as_slice())?.contiguous()?;
-    cells.reshape((n, channels * PER_CELL * PER_CELL, MAP, MAP))
 }
 
 /// Channels that say where the hand is, which hides what lies behind it.
@@ -141,20 +133,6 @@ mod tests {
             near(marks[1][2][cell], 0.0);
             near(marks[1][3][cell], 0.9);
         }
-        Ok(())
-    }
-
-    #[test]
-    fn pixels_of_a_cell_become_its_channels() -> anyhow::Result<()> {
-        // Two channels of a window; each pixel says its channel, row and column.
-        let side = MAP * PER_CELL;
-        let pixel = |i: usize| (10_000 * (i / (side * side)) + 100 * (i / side % side) + i % side) as f32;
-        let window =
-            Tensor::from_vec((0..2 * side * side).map(pixel).collect::<Vec<_>>(), (1, 2, side, side), &Device::Cpu)?;
-        let cells = by_cell(&Value::from_tensor(&window)?)?;
-        assert_eq!(cells.dims(), [1, 2 * PER_CELL * PER_CELL, MAP, MAP]);
-        let found: Vec<f32> = cells.narrow(2, 3, 1)?.narrow(3, 5, 1)?.flatten_all()?.to_vec1()?;
-        assert_eq!(found, [610.0, 611.0, 710.0, 711.0, 10_610.0, 10_611.0, 10_710.0, 10_711.0]);
         Ok(())
     }
 }

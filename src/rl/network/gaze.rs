@@ -119,10 +119,12 @@ impl Gaze {
 /// The size of windows.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
-    /// Pixels along an edge.
+    /// Cells along an edge.
     pub side: usize,
-    /// Edge of a pixel on the plane, metres.
-    pub pixel_m: f32,
+    /// Edge of a cell on the plane, metres.
+    pub cell_m: f32,
+    /// Pixels along the edge of a cell: they become its channels.
+    pub per_cell: usize,
     /// Turned with the gaze, or with the plane's axes.
     pub turned: bool,
     /// On the plane of the hand itself, or on the one at [`TOLD_AT_M`].
@@ -130,15 +132,18 @@ pub struct Window {
 }
 
 impl Window {
-    /// Where its pixels lie in the image, row by row.
+    /// Where its pixels lie in the image: the first one of all cells, row by row, then the next one of all cells.
     fn places(self, projection: &Projection, gaze: &Gaze) -> impl Iterator<Item = Vec2> {
         let told_at = projection.plane(TOLD_AT_M);
         let centre = told_at.place(gaze.at);
         let plane = if self.at_hand { projection.plane(gaze.height_m) } else { told_at };
         let (sin, cos) = if self.turned { gaze.yaw_rad.sin_cos() } else { (0.0, 1.0) };
-        let offset = move |index: usize| (index as f32 - 0.5 * (self.side as f32 - 1.0)) * self.pixel_m;
-        (0..self.side * self.side).map(move |pixel| {
-            let (x, y) = (offset(pixel % self.side), offset(pixel / self.side));
+        let Self { side, per_cell, .. } = self;
+        let (pixel_m, middle) = (self.cell_m / per_cell as f32, 0.5 * ((side * per_cell) as f32 - 1.0));
+        let offset = move |cell: usize, part: usize| ((cell * per_cell + part) as f32 - middle) * pixel_m;
+        let parts = (0..per_cell * per_cell).flat_map(move |part| (0..side * side).map(move |cell| (part, cell)));
+        parts.map(move |(part, cell)| {
+            let (x, y) = (offset(cell % side, part % per_cell), offset(cell / side, part / per_cell));
             plane.image(centre + Vec2::new(cos * x - sin * y, sin * x + cos * y))
         })
     }
@@ -188,7 +193,8 @@ impl Pixels {
     }
 }
 
-/// Windows of `images` `[n, channels, h, w]`, one a gaze, bilinear, the images' edges repeated.
+/// Windows `[n, channels * per_cell^2, side, side]` of `images` `[n, channels, h, w]`, one a gaze, bilinear, the images' edges
+/// repeated.
 ///
 /// # Errors
 /// Not as many images as gazes.
@@ -197,7 +203,8 @@ pub fn look(images: &Pixels, projection: &Projection, gazes: &[Gaze], window: Wi
     if n != gazes.len() {
         bail!("{n} images and {} places to look at", gazes.len())
     }
-    let area = window.side * window.side;
+    let parts = window.per_cell * window.per_cell;
+    let area = parts * window.side * window.side;
     let taps_of = |gaze: &Gaze| -> Vec<Tap> { window.places(projection, gaze).map(|at| Tap::at(at, [w, h])).collect() };
     // Where all look at one place, it is found once.
     let same = gazes.windows(2).all(|pair| pair[0] == pair[1]);
@@ -214,7 +221,7 @@ pub fn look(images: &Pixels, projection: &Projection, gazes: &[Gaze], window: Wi
         .zip(images.values.par_chunks_exact(channels * h * w))
         .zip(gazes)
         .for_each(look_one);
-    Value::from_tensor(&Tensor::from_vec(seen, (n, channels, window.side, window.side), &Device::Cpu)?)
+    Value::from_tensor(&Tensor::from_vec(seen, (n, channels * parts, window.side, window.side), &Device::Cpu)?)
 }
 
 #[cfg(test)]
@@ -246,7 +253,7 @@ mod tests {
         let projection = Projection::from_above(0.8);
         let see = |u: f32, v: f32, yaw_rad: f32, turned: bool| -> anyhow::Result<Vec<f32>> {
             let gaze = Gaze { at: Vec2::new(u, v), yaw_rad, height_m: 0.1 };
-            let window = Window { side: 2, pixel_m: 0.1, turned, at_hand: turned };
+            let window = Window { side: 2, cell_m: 0.1, per_cell: 1, turned, at_hand: turned };
             Ok(look(&image, &projection, &[gaze], window)?.to_tensor()?.flatten_all()?.to_vec1()?)
         };
         let near = |a: &[f32], b: [f32; 4]| assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3), "{a:?} {b:?}");
@@ -258,8 +265,13 @@ mod tests {
         // Half a pixel aside, and over the edge.
         near(&see(0.125, 0.0, 0.0, true)?, [43.5, 44.5, 33.5, 34.5]);
         near(&see(-1.0, -1.0, 0.0, true)?, [0.0; 4]);
-        let window = Window { side: 2, pixel_m: 0.1, turned: true, at_hand: false };
+        let window = Window { side: 1, cell_m: 0.2, per_cell: 2, turned: false, at_hand: false };
         assert!(look(&image, &projection, &[], window).is_err());
+        // The same four pixels as channels of one cell.
+        let gaze = Gaze { at: Vec2::ZERO, yaw_rad: 1.0, height_m: 0.1 };
+        let cell = look(&image, &projection, &[gaze], window)?.to_tensor()?;
+        assert_eq!(cell.dims(), [1, 4, 1, 1]);
+        near(&cell.flatten_all()?.to_vec1()?, [43.0, 44.0, 33.0, 34.0]);
         Ok(())
     }
 }
