@@ -73,10 +73,8 @@ fn adam_follows_the_paper() -> Result<()> {
 #[test]
 fn chosen_parameters_learn_at_their_own_rate() -> Result<()> {
     let mut store = ParamStore::new(Seed(1), &Device::Cpu);
-    let names = ["seen.w", "judged.w"];
-    let params = names.map(|name| store.root().param(name, &[3], Init::PYTORCH));
-    let [seen, judged] = params;
-    let params = [seen?, judged?];
+    let params =
+        [store.root().param("seen.w", &[3], Init::PYTORCH)?, store.root().param("judged.w", &[3], Init::PYTORCH)?];
     let config = AdamConfig { weight_decay: 0.1, decoupled: true, ..Default::default() };
     let mut adam = Adam::new(&[&store], config)?.scale_rates(3.0, |name| name.starts_with("seen"));
     for param in &params {

@@ -125,7 +125,8 @@ pub struct QtOptConfig {
     /// Weight of the auxiliary task: telling from the image where the hand is and what lies around it. The small network
     /// cannot find the hand without it; the published one has none, and 0.
     pub auxiliary_weight: f64,
-    /// Layers that the auxiliary task teaches learn at so many times the rate: their targets are exact, where Q's are guesses.
+    /// Layers of the small network that the auxiliary task teaches learn at so many times the rate: their targets are exact,
+    /// where Q's are guesses.
     pub lesson_rate: f64,
     /// QT-Opt: 0.9.
     pub discount: f32,

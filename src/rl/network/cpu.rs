@@ -366,6 +366,26 @@ mod tests {
     }
 
     #[test]
+    fn lessons_teach_their_layers_and_q_teaches_the_others() -> anyhow::Result<()> {
+        let q = CpuQ::new(3, &CpuQConfig::default(), &SPACE, Seed(3), &Device::Cpu)?;
+        let mut rng = Seed(5).rng();
+        let images: Vec<Vec<u8>> = (0..2).map(|_| (0..64 * 64 * 3).map(|_| rng.below(256) as u8).collect()).collect();
+        let slices: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
+        let encoded = q.encode(&images_value(&slices, 64, 3)?, &states_value(&[[0.0, 1.5], [1.0, 0.2]])?, true)?;
+        let actions: Vec<ActionFeatures> = (0..2).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
+        let Some(said) = q.tell(&encoded)? else { anyhow::bail!("it says nothing") };
+        let judged = Tensor::stack(&q.logits(&encoded, &actions, true)?, 0)?;
+        for (loss, by_lessons) in [(said.sqr()?.sum_all()?, true), (judged.sum_all()?, false)] {
+            let gradients = crate::nn::backward(&loss)?;
+            for param in q.store().params() {
+                let moved = crate::nn::GradientSource::tensor(&gradients, param.var())?.is_some();
+                assert_eq!(moved, q.is_taught(param.name()) == by_lessons, "{} by lessons: {by_lessons}", param.name());
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
     fn parameters_are_those_counted_by_hand() -> anyhow::Result<()> {
         let q = CpuQ::new(6, &CpuQConfig::default(), &SPACE, Seed(3), &Device::Cpu)?;
         let find = 6 * 25 * 12 + 9 * (12 * 16 + 16 * 24 + 24 * 24) + 2 * (12 + 16 + 24 + 24);

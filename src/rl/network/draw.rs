@@ -46,7 +46,7 @@ impl Convs {
     }
 }
 
-/// Pixels of the image along the edge of a cell of the map: as fine as it is.
+/// Pixels of the window along the edge of a cell: a cell is 1.2 pixels of a 64-pixel image, so that none is skipped.
 pub(super) const PER_CELL: usize = 2;
 
 /// Draws a map `[n, TOLD_MAPS + features, MAP, MAP]` of the bin: at full size what is near, at half size what is around.
