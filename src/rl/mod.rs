@@ -11,6 +11,7 @@ pub mod collect;
 pub mod config;
 pub mod diagnostics;
 pub mod error;
+pub mod film;
 pub mod learner;
 pub mod load;
 pub mod network;

@@ -3,9 +3,16 @@
 //! In: a way to build the viewer (on another thread, while the window opens), options. Out: figures of how it ran. The
 //! pictures come from the session's own graphics device and are shown as textures.
 
+mod clipboard;
+mod display;
+mod input;
+mod painted;
+
+pub use display::NoWindow;
+
 use super::painter::Painter;
 use super::pictures::PANELS;
-use super::script::{Button, Input, Order, Script, State};
+use super::script::{Order, Script, State};
 use super::settings::Settings;
 use super::translator::Translator;
 use super::ui::{Textures, Viewer, install_theme};
@@ -14,23 +21,20 @@ use anyhow::Context;
 use bevy::app::{AppExit, TaskPoolOptions, TaskPoolPlugin, TerminalCtrlCHandlerPlugin};
 use bevy::asset::RenderAssetUsages;
 use bevy::camera::{CameraMainTextureUsages, ClearColorConfig};
-use bevy::input::ButtonState;
-use bevy::input::keyboard::{Key, KeyCode, KeyboardInput};
-use bevy::input::mouse::{MouseButton, MouseButtonInput, MouseScrollUnit, MouseWheel};
-use bevy::input::touch::TouchPhase;
 use bevy::log::LogPlugin;
 use bevy::prelude::*;
-use bevy::render::render_resource::{Extent3d, TexelCopyBufferLayout, TextureDimension, TextureFormat, TextureUsages};
-use bevy::render::renderer::RenderQueue;
-use bevy::render::view::ViewTarget;
+use bevy::render::render_resource::{Extent3d, TextureDimension, TextureFormat, TextureUsages};
 use bevy::render::view::screenshot::{Screenshot, ScreenshotCaptured};
 use bevy::render::{Render, RenderApp, RenderSystems};
-use bevy::window::{CursorMoved, PresentMode, PrimaryWindow, WindowCloseRequested, WindowResolution};
+use bevy::window::{PresentMode, PrimaryWindow, WindowCloseRequested, WindowResolution};
 use bevy::winit::{UpdateMode, WinitSettings};
 use bevy_egui::{
-    EguiContexts, EguiPlugin, EguiPostUpdateSet, EguiPrimaryContextPass, EguiRenderOutput, EguiTextureHandle,
-    EguiUserTextures, egui,
+    EguiContexts, EguiPlugin, EguiPostUpdateSet, EguiPrimaryContextPass, EguiTextureHandle, EguiUserTextures, egui,
 };
+use clipboard::copy;
+use display::check_display;
+use input::Senders;
+use painted::{Painted, hand_over, paint};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -69,14 +73,6 @@ pub struct Report {
     /// What the pictures are drawn on.
     pub adapter: String,
 }
-
-/// Why there is no window.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "there is no window system ({0}); without one, `bingrasp view --screenshot FILE --ticks N` writes what the window \
-     would show, `xvfb-run bingrasp view` opens it on a virtual display, and `bingrasp dataset` writes pictures"
-)]
-pub struct NoWindow(String);
 
 type Build = JoinHandle<anyhow::Result<Viewer>>;
 
@@ -213,41 +209,6 @@ fn threads() -> TaskPoolOptions {
     let mut options = TaskPoolOptions::default();
     options.compute.min_threads = 4;
     options
-}
-
-/// Looks for a display before winit does, which would panic.
-fn check_display() -> Result<(), NoWindow> {
-    if !cfg!(target_os = "linux") {
-        return Ok(());
-    }
-    let Some(display) = std::env::var("DISPLAY").ok().filter(|name| !name.is_empty()) else {
-        return Err(NoWindow("DISPLAY is not set".to_owned()));
-    };
-    // Local displays have a socket; others are tried by winit.
-    let number = display.strip_prefix("unix:").or(display.strip_prefix(':'));
-    let number = number.map(|rest| rest.split('.').next().unwrap_or_default());
-    #[cfg(unix)]
-    if let Some(number) = number {
-        let path = format!("/tmp/.X11-unix/X{number}");
-        let reachable = std::os::unix::net::UnixStream::connect(&path).is_ok() || abstract_socket(&path);
-        if !reachable {
-            return Err(NoWindow(format!("the display {display} does not answer")));
-        }
-    }
-    Ok(())
-}
-
-/// X servers also listen without a file.
-#[cfg(target_os = "linux")]
-fn abstract_socket(path: &str) -> bool {
-    use std::os::linux::net::SocketAddrExt;
-    std::os::unix::net::SocketAddr::from_abstract_name(path)
-        .is_ok_and(|address| std::os::unix::net::UnixStream::connect_addr(&address).is_ok())
-}
-
-#[cfg(all(unix, not(target_os = "linux")))]
-fn abstract_socket(_path: &str) -> bool {
-    false
 }
 
 /// Time, and new pictures.
@@ -427,32 +388,6 @@ fn save_screenshot(path: PathBuf, scripted: bool) -> impl FnMut(On<ScreenshotCap
     }
 }
 
-/// Hands text to the system's clipboard by the program that it has for that. False when it has none.
-fn copy(text: &str) -> bool {
-    use std::io::Write;
-    use std::process::{Command, Stdio};
-    const PROGRAMS: [(&str, &[&str]); 5] = [
-        ("wl-copy", &[]),
-        ("xclip", &["-selection", "clipboard"]),
-        ("xsel", &["--clipboard", "--input"]),
-        ("pbcopy", &[]),
-        ("clip", &[]),
-    ];
-    PROGRAMS.iter().any(|(program, arguments)| {
-        let quiet = Command::new(program)
-            .args(*arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let Ok(mut child) = quiet else { return false };
-        let written = child.stdin.take().is_some_and(|mut stdin| stdin.write_all(text.as_bytes()).is_ok());
-        // It may live on as the owner of the selection; a thread waits for it.
-        std::thread::spawn(move || child.wait());
-        written
-    })
-}
-
 /// Keeps what is to be remembered up to date, because the window is gone when the app ends.
 fn remember(shared: Res<Handles>, windows: Query<&Window, With<PrimaryWindow>>) {
     let (Ok(window), mut shared) = (windows.single(), shared.lock()) else { return };
@@ -468,88 +403,6 @@ fn stop_on_signal(mut exit: MessageWriter<AppExit>) {
     if crate::run::interrupt::requested() {
         exit.write(AppExit::Success);
     }
-}
-
-/// On an adapter that runs on the CPU the layout is painted by our own painter and handed to the screen as a picture:
-/// the driver would take several times as long for the same triangles.
-fn paint(
-    shared: Res<Handles>,
-    painted: Res<Painted>,
-    windows: Query<&Window, With<PrimaryWindow>>,
-    mut contexts: Query<&mut EguiRenderOutput>,
-) {
-    let (Ok(window), Ok(mut output), mut shared) = (windows.single(), contexts.single_mut(), shared.lock()) else {
-        return;
-    };
-    let shared = &mut *shared;
-    let software = match &shared.stage {
-        Stage::Ready(viewer) => Some(viewer.session.gpu().description.software),
-        Stage::Loading(_) => None,
-    };
-    if software == Some(false) {
-        return;
-    }
-    // Until it is known who paints, both keep their textures.
-    shared.painter.update(&output.textures_delta);
-    if let Stage::Ready(viewer) = &shared.stage {
-        for (i, (picture, uploaded)) in (0..).zip(viewer.pictures().into_iter().zip(&mut shared.uploaded)) {
-            if picture.version != *uploaded {
-                *uploaded = picture.version;
-                shared.painter.set_user(i, (picture.width, picture.height), &picture.rgba);
-            }
-        }
-        let size = (window.physical_width() as usize, window.physical_height() as usize);
-        let pixels = shared.painter.paint(&output.paint_jobs, size, window.scale_factor());
-        let mut frame = painted.lock();
-        frame.size = [window.physical_width(), window.physical_height()];
-        frame.rgba.clear();
-        frame.rgba.extend_from_slice(pixels);
-        drop(frame);
-        shared.painter.free(&output.textures_delta);
-        output.textures_delta = egui::TexturesDelta::default();
-        output.paint_jobs.clear();
-    }
-}
-
-/// The last picture of the CPU painter, on its way to the render world.
-#[derive(Default)]
-struct Frame {
-    size: [u32; 2],
-    rgba: Vec<u8>,
-}
-
-#[derive(Resource, Clone, Default)]
-struct Painted(Arc<Mutex<Frame>>);
-
-impl Painted {
-    fn lock(&self) -> MutexGuard<'_, Frame> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Writes the painted picture into the camera's target before anything is drawn on it.
-fn hand_over(painted: Res<Painted>, queue: Res<RenderQueue>, targets: Query<&ViewTarget>) {
-    let frame = painted.lock();
-    for target in &targets {
-        let texture = target.main_texture();
-        if [texture.width(), texture.height()] != frame.size || frame.rgba.is_empty() {
-            continue;
-        }
-        let rows = TexelCopyBufferLayout { offset: 0, bytes_per_row: Some(frame.size[0] * 4), rows_per_image: None };
-        let size = Extent3d { width: frame.size[0], height: frame.size[1], depth_or_array_layers: 1 };
-        queue.write_texture(texture.as_image_copy(), &frame.rgba, rows, size);
-    }
-}
-
-/// What a script sends, as the window system would.
-#[derive(bevy::ecs::system::SystemParam)]
-struct Senders<'w> {
-    moves: MessageWriter<'w, CursorMoved>,
-    buttons: MessageWriter<'w, MouseButtonInput>,
-    wheels: MessageWriter<'w, MouseWheel>,
-    keys: MessageWriter<'w, KeyboardInput>,
-    close: MessageWriter<'w, WindowCloseRequested>,
-    exit: MessageWriter<'w, AppExit>,
 }
 
 fn play_script(
@@ -593,89 +446,3 @@ fn play_script(
         }
     }
 }
-
-impl Senders<'_> {
-    fn send(&mut self, input: &Input, window: Entity) {
-        let state = |pressed: bool| if pressed { ButtonState::Pressed } else { ButtonState::Released };
-        match input {
-            Input::Move(place) => {
-                self.moves.write(CursorMoved { window, position: Vec2::new(place.x, place.y), delta: None });
-            }
-            Input::Button(button, pressed) => {
-                let button = match button {
-                    Button::Left => MouseButton::Left,
-                    Button::Right => MouseButton::Right,
-                    Button::Middle => MouseButton::Middle,
-                };
-                self.buttons.write(MouseButtonInput { button, state: state(*pressed), window });
-            }
-            Input::Wheel(lines) => {
-                let (unit, phase) = (MouseScrollUnit::Line, TouchPhase::Moved);
-                self.wheels.write(MouseWheel { unit, x: 0.0, y: *lines, window, phase });
-            }
-            Input::Key(name, pressed) => {
-                if let Some((key_code, logical_key)) = key(name) {
-                    let event = KeyboardInput {
-                        key_code,
-                        logical_key,
-                        state: state(*pressed),
-                        text: None,
-                        repeat: false,
-                        window,
-                    };
-                    self.keys.write(event);
-                }
-            }
-            Input::Text(text) => {
-                for letter in text.chars() {
-                    for pressed in [true, false] {
-                        self.keys.write(KeyboardInput {
-                            key_code: KeyCode::Fn,
-                            logical_key: Key::Character(letter.to_string().into()),
-                            state: state(pressed),
-                            text: None,
-                            repeat: false,
-                            window,
-                        });
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A key by egui's name for it.
-fn key(name: &str) -> Option<(KeyCode, Key)> {
-    let named = |code, key| Some((code, key));
-    match name {
-        "Space" => named(KeyCode::Space, Key::Space),
-        "Enter" => named(KeyCode::Enter, Key::Enter),
-        "Escape" => named(KeyCode::Escape, Key::Escape),
-        "Tab" => named(KeyCode::Tab, Key::Tab),
-        "ArrowLeft" => named(KeyCode::ArrowLeft, Key::ArrowLeft),
-        "ArrowRight" => named(KeyCode::ArrowRight, Key::ArrowRight),
-        "ArrowUp" => named(KeyCode::ArrowUp, Key::ArrowUp),
-        "ArrowDown" => named(KeyCode::ArrowDown, Key::ArrowDown),
-        "Period" => named(KeyCode::Period, Key::Character(".".into())),
-        "Plus" => named(KeyCode::NumpadAdd, Key::Character("+".into())),
-        "Minus" => named(KeyCode::Minus, Key::Character("-".into())),
-        _ => {
-            let mut letters = name.chars();
-            let (letter, None) = (letters.next()?, letters.next()) else { return None };
-            let code = LETTERS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&letter))?.1;
-            named(code, Key::Character(letter.to_ascii_lowercase().to_string().into()))
-        }
-    }
-}
-
-#[rustfmt::skip]
-const LETTERS: [(char, KeyCode); 36] = [
-    ('A', KeyCode::KeyA), ('B', KeyCode::KeyB), ('C', KeyCode::KeyC), ('D', KeyCode::KeyD), ('E', KeyCode::KeyE),
-    ('F', KeyCode::KeyF), ('G', KeyCode::KeyG), ('H', KeyCode::KeyH), ('I', KeyCode::KeyI), ('J', KeyCode::KeyJ),
-    ('K', KeyCode::KeyK), ('L', KeyCode::KeyL), ('M', KeyCode::KeyM), ('N', KeyCode::KeyN), ('O', KeyCode::KeyO),
-    ('P', KeyCode::KeyP), ('Q', KeyCode::KeyQ), ('R', KeyCode::KeyR), ('S', KeyCode::KeyS), ('T', KeyCode::KeyT),
-    ('U', KeyCode::KeyU), ('V', KeyCode::KeyV), ('W', KeyCode::KeyW), ('X', KeyCode::KeyX), ('Y', KeyCode::KeyY),
-    ('Z', KeyCode::KeyZ), ('0', KeyCode::Digit0), ('1', KeyCode::Digit1), ('2', KeyCode::Digit2),
-    ('3', KeyCode::Digit3), ('4', KeyCode::Digit4), ('5', KeyCode::Digit5), ('6', KeyCode::Digit6),
-    ('7', KeyCode::Digit7), ('8', KeyCode::Digit8), ('9', KeyCode::Digit9),
-];

@@ -1,11 +1,14 @@
 //! On a toy of pixels it learns, and killed and resumed it ends in the same bytes.
 
-use super::super::arena::{Order, View};
-use super::super::config::Preset;
-use super::super::load::load_policy;
 use super::*;
 use crate::contract::{Action, GripperState, Rng, Step};
+use crate::gan::rcan::Limits;
 use crate::nn::with_large_stack;
+use crate::rl::action::ActionSpace;
+use crate::rl::arena::{Order, View};
+use crate::rl::collect::{Conduct, play};
+use crate::rl::config::{ExplorationConfig, Preset, QtOptConfig};
+use crate::rl::load::load_policy;
 use crate::rl::network::Projection;
 use crate::rl::privileged::{CELLS, Privileged};
 use crate::run::Checkpoints;

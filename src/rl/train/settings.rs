@@ -1,0 +1,53 @@
+//! The whole of a run's settings: its `config.toml`.
+
+use crate::gan::rcan::Limits;
+use crate::rl::action::ActionSpace;
+use crate::rl::config::QtOptConfig;
+use crate::rl::error::RlError;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The learner's name in `config.toml`.
+pub const LEARNER: &str = "qtopt";
+
+/// The whole of a run's settings: its `config.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// `qtopt`
+    pub learner: String,
+    pub seed: u64,
+    /// Rounds between checkpoints, and between pictures with diagnostics.
+    pub checkpoint_every: u64,
+    pub picture_every: u64,
+    pub limits: Limits,
+    /// What one step may do.
+    pub space: ActionSpace,
+    /// Where attempts are played; for whoever opens the arena.
+    pub data: toml::Table,
+    pub qtopt: QtOptConfig,
+}
+
+impl Settings {
+    /// Reads the settings of the run in `root`.
+    ///
+    /// # Errors
+    /// Text that is no such settings, or those of another learner.
+    pub fn parse(text: &str, root: &Path) -> Result<Self, RlError> {
+        let fail =
+            |message: String| RlError::NotQtOpt { path: root.join("config.toml").display().to_string(), message };
+        let table: toml::Table = toml::from_str(text).map_err(|e| fail(e.to_string()))?;
+        match table.get("learner").and_then(toml::Value::as_str) {
+            Some(LEARNER) => {}
+            other => return Err(fail(format!("it is a run of '{}', not of qtopt", other.unwrap_or("nothing known")))),
+        }
+        let settings: Self = toml::from_str(text).map_err(|e| {
+            let of_another = ["missing field", "unknown field"].iter().any(|sign| e.message().contains(sign));
+            let cure =
+                "\nanother version of bingrasp wrote it, unless somebody changed it: use that version, or train anew";
+            fail(format!("{e}{}", if of_another { cure } else { "" }))
+        })?;
+        settings.qtopt.validate().map_err(RlError::Config)?;
+        Ok(settings)
+    }
+}
