@@ -3,6 +3,8 @@
 //! The first press sets a flag that loops ask for with [`requested`]; the second ends the process at once with exit code
 //! 130. A run that was stopped either way goes on from its last checkpoint.
 
+#[cfg(unix)]
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -47,29 +49,40 @@ impl Presses {
 /// Listens from now on; call it early. `announce` is called on the first press, from another thread, to tell the user
 /// what happens; a later call replaces it, for programs of several parts.
 ///
-/// A process that was told to outlive its terminal (`nohup`) keeps that: it listens to nothing, and a signal that ends
-/// it costs what was done since the last checkpoint. One that a script started in the background listens.
+/// A process that was told to outlive its terminal (`nohup`) goes on when that closes, and stops for the other signals.
 ///
 /// # Errors
 /// When the operating system refuses.
 pub fn install(announce: impl Fn() + Send + 'static) -> Result<(), InterruptError> {
-    if ignored_signals().is_some_and(|ignored| ignores(ignored, SIGHUP)) {
-        return Ok(());
-    }
     let first = lock(&ANNOUNCE).replace(Box::new(announce)).is_none();
     if !first {
         return Ok(());
     }
-    let handler = || match PRESSES.press() {
+    #[cfg(unix)]
+    if ignored_signals().is_some_and(|ignored| ignores(ignored, SIGHUP)) {
+        return Ok(listen_to_all_but_hangups().map_err(ctrlc::Error::System)?);
+    }
+    // Shells start background jobs with Ctrl-C ignored; `try_set_handler` would take that for somebody's handler.
+    Ok(ctrlc::set_handler(pressed)?)
+}
+
+/// `ctrlc` takes hangups together with the rest.
+#[cfg(unix)]
+fn listen_to_all_but_hangups() -> std::io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    let listen = move || signals.forever().for_each(|_| pressed());
+    std::thread::Builder::new().name("signals".into()).spawn(listen).map(drop)
+}
+
+fn pressed() {
+    match PRESSES.press() {
         Answer::AskToStop => {
             if let Some(announce) = &*lock(&ANNOUNCE) {
                 announce();
             }
         }
         Answer::ExitNow => std::process::exit(EXIT_CODE),
-    };
-    // Shells start background jobs with Ctrl-C ignored; `try_set_handler` would take that for somebody's handler.
-    Ok(ctrlc::set_handler(handler)?)
+    }
 }
 
 type Announce = Box<dyn Fn() + Send>;
@@ -80,17 +93,18 @@ fn lock(announce: &Mutex<Option<Announce>>) -> MutexGuard<'_, Option<Announce>> 
     announce.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const SIGHUP: u32 = 1;
-
-fn ignores(mask: u64, signal: u32) -> bool {
+#[cfg(unix)]
+fn ignores(mask: u64, signal: i32) -> bool {
     mask >> (signal - 1) & 1 == 1
 }
 
 /// The signals this process was started to ignore, a bit each; `None` where the system does not tell.
+#[cfg(unix)]
 fn ignored_signals() -> Option<u64> {
     parse_ignored(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
+#[cfg(unix)]
 fn parse_ignored(status: &str) -> Option<u64> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     u64::from_str_radix(mask.trim(), 16).ok()
@@ -131,6 +145,7 @@ mod tests {
         assert_eq!(presses.press(), Answer::ExitNow);
     }
 
+    #[cfg(unix)]
     #[test]
     fn nohup_is_recognized() {
         // As /proc/self/status shows it: plain, under nohup, started with & by a script (SIGINT and SIGQUIT).

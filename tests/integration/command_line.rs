@@ -190,6 +190,36 @@ fn killed_anywhere_it_goes_on_to_the_same_bytes() {
     assert!(stderr(&output).contains("seed"), "{}", stderr(&output));
 }
 
+#[cfg(unix)]
+#[test]
+fn under_nohup_a_hangup_is_nothing_and_a_termination_saves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("data");
+    // As `nohup` does it.
+    let mut child = Command::new("sh")
+        .args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_bingrasp")])
+        .args(["dataset", "--out", &out.display().to_string(), "--count", "1000000", "--size", "32", "--envs", "8"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let id = child.id().to_string();
+    let send = |signal: &str| {
+        Command::new("kill").args([signal, &id]).status().expect("kill runs");
+    };
+    while !out.join("dataset.toml").exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    send("-HUP");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().expect("waits").is_none(), "it goes on without its terminal");
+    send("-TERM");
+    let output = child.wait_with_output().expect("ends");
+    assert_eq!(code(&output), 130);
+    assert!(stderr(&output).contains("--resume"), "{}", stderr(&output));
+}
+
 #[test]
 fn objects_travel_out_and_in() {
     let folder = tempfile::tempdir().expect("a folder");
