@@ -161,6 +161,9 @@ pub fn figure(results: &[RowResult]) -> Canvas {
         let y = top + index * group + gap / 2;
         canvas.text(row.title(), (left - 16.0, (y + 40) as f32), &sans(17.0, INK), Align::Right);
         let found = results.iter().find(|result| result.row == row);
+        if found.is_none() {
+            canvas.text("not run yet", (left + 8.0, (y + bar + 7) as f32), &sans(14.0, FAINT), Align::Left);
+        }
         let mut draw = |place: usize, value: f32, interval: Option<(f64, f64)>, colour: [u8; 3]| {
             let y = (y + place * (bar + 3)) as i32;
             let length = (scale * value).max(1.0) as usize;
@@ -219,5 +222,13 @@ mod tests {
         };
         assert_eq!(pixel(33.0), REALITY);
         assert_ne!(pixel(50.0), REALITY);
+        // A row that was not run has words where the bars would be.
+        let words = |row: usize| {
+            let top = 130 + row * (3 * 23 + 34) + 17;
+            let inked = |y: usize, x: usize| canvas.rgb[(y * canvas.width + x) * 3] < 200;
+            (top..top + 40).flat_map(|y| (254..340).map(move |x| (y, x))).filter(|&(y, x)| inked(y, x)).count()
+        };
+        assert!((50..1500).contains(&words(1)), "{} pixels of words", words(1));
+        assert!(words(3) > 2000, "bars");
     }
 }
