@@ -142,7 +142,7 @@ pub fn figure(results: &[RowResult]) -> Canvas {
     let mut canvas = Canvas::new(width, height, [250, 250, 248]);
     let sans = |size, colour| TextStyle::new(Typeface::Sans, size, colour).weight(0.25);
     canvas.text("RCAN, table 1: agents without real data", (36.0, 48.0), &sans(28.0, INK), Align::Left);
-    let note = "`reality` is a simulated stand-in for the paper's robots; 95% intervals";
+    let note = "reality is a simulated stand-in for the paper's robots; 95% intervals";
     canvas.text(note, (36.0, 74.0), &sans(16.0, FAINT), Align::Left);
     let mut x = 36;
     for (name, colour) in

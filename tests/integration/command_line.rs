@@ -209,6 +209,7 @@ fn under_nohup_a_hangup_is_nothing_and_a_termination_saves() {
         Command::new("kill").args([signal, &id]).status().expect("kill runs");
     };
     while !out.join("dataset.toml").exists() {
+        assert!(child.try_wait().expect("waits").is_none(), "it begins");
         std::thread::sleep(Duration::from_millis(10));
     }
     send("-HUP");
