@@ -1,8 +1,8 @@
 //! Convolutions: plain, and with a spectrally normalized weight.
 
-use candle_core::{Result as CandleResult, Tensor};
+use candle_core::{Result as CandleResult, Tensor, bail};
 
-use super::norm::InstanceNorm;
+use super::norm::{BatchNorm, InstanceNorm};
 use crate::nn::error::NnError;
 use crate::nn::init::Init;
 use crate::nn::ops::{
@@ -123,6 +123,29 @@ impl Conv2d {
         let bias = self.bias.as_ref().map(Param::tensor);
         self.config.apply(inputs, &self.weight.tensor(), bias.as_ref(), norm)
     }
+
+    /// A convolution without bias followed by batch normalization and an activation. With fixed statistics
+    /// (`train` is false) both are one convolution, and its parameters get no gradient.
+    ///
+    /// # Errors
+    /// Inputs that do not fit; a convolution with a bias, which the normalization would take away again.
+    pub fn forward_normalized(
+        &self,
+        inputs: &[ConvInput<'_>],
+        norm: &BatchNorm,
+        activation: Activation,
+        train: bool,
+    ) -> CandleResult<Value> {
+        if self.bias.is_some() || self.config.activation != Activation::None {
+            bail!("a convolution before batch normalization has neither bias nor activation of its own")
+        }
+        if train {
+            return norm.forward(&self.forward_fused(inputs, None)?, activation, true);
+        }
+        let [scale, shift] = norm.fixed()?;
+        let weight = self.weight.tensor().detach().broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?;
+        Conv2dConfig { activation, ..self.config }.apply(inputs, &weight, Some(&shift), None)
+    }
 }
 
 /// A convolution whose weight is divided by its largest singular value. Parameters `weight_orig` and `bias`, buffers
@@ -164,5 +187,38 @@ impl SpectralConv2d {
         left.iter_mut().zip(&vectors.left).for_each(|(to, &from)| *to = from as f32);
         right.iter_mut().zip(&vectors.right).for_each(|(to, &from)| *to = from as f32);
         Ok(weight)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Seed;
+    use crate::nn::ParamStore;
+    use candle_core::Device;
+
+    #[test]
+    fn with_fixed_statistics_a_normalized_convolution_is_one_convolution() -> anyhow::Result<()> {
+        let mut store = ParamStore::new(Seed(3), &Device::Cpu);
+        let conv = Conv2d::new(store.root().sub("conv"), Conv2dConfig::new(3, 5, 3).stride(2).without_bias())?;
+        let norm = BatchNorm::new(store.root().sub("norm"), 5)?;
+        let mut rng = Seed(4).rng();
+        let mut image = || {
+            let values: Vec<f32> = (0..4 * 3 * 8 * 8).map(|_| 1.0 + 2.0 * rng.normal()).collect();
+            Value::from_tensor(&Tensor::from_vec(values, (4, 3, 8, 8), &Device::Cpu)?)
+        };
+        // The running statistics leave where they began.
+        for _ in 0..5 {
+            conv.forward_normalized(&[(&image()?).into()], &norm, Activation::Relu, true)?;
+        }
+        let x = image()?;
+        let floats = |value: &Value| -> anyhow::Result<Vec<f32>> { Ok(value.to_tensor()?.flatten_all()?.to_vec1()?) };
+        let expected = floats(&norm.forward(&conv.forward(&x)?, Activation::Relu, false)?)?;
+        let found = floats(&conv.forward_normalized(&[(&x).into()], &norm, Activation::Relu, false)?)?;
+        assert!(expected.iter().any(|&v| v > 0.1) && expected.contains(&0.0));
+        assert!(expected.iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-5), "{expected:?} {found:?}");
+        let biased = Conv2d::new(store.root().sub("biased"), Conv2dConfig::new(3, 5, 3))?;
+        assert!(biased.forward_normalized(&[(&x).into()], &norm, Activation::Relu, false).is_err());
+        Ok(())
     }
 }

@@ -120,6 +120,19 @@ impl BatchNorm {
         follow(&self.variance, &moments.variance, unbiased);
         Ok(y)
     }
+
+    /// What it does with the running statistics, `scale * x + shift` a channel: both `[channels]`, without gradients.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn fixed(&self) -> CandleResult<[Tensor; 2]> {
+        let (gamma, beta) = (self.affine.gamma.tensor().detach(), self.affine.beta.tensor().detach());
+        let tensor = |values: Vec<f32>| Tensor::from_vec(values, gamma.dims(), gamma.device());
+        let inverse = tensor(self.variance.get().into_iter().map(|v| 1.0 / (v + EPSILON as f32).sqrt()).collect())?;
+        let scale = (&gamma * inverse)?;
+        let shift = (beta - tensor(self.mean.get())?.mul(&scale)?)?;
+        Ok([scale, shift])
+    }
 }
 
 /// Layer normalization over the last dimension with learned scale and shift.

@@ -36,6 +36,43 @@ simd_fn! {
     }
 }
 
+/// Copies a row; rows of usual widths in registers, as a call to copy each costs more than the copy.
+#[inline(always)]
+fn copy_row<T: Real>(from: &[T], to: &mut [T]) {
+    #[inline(always)]
+    fn fixed<T: Real, const N: usize>(from: &[T], to: &mut [T]) {
+        if let (Some(from), Some(to)) = (from.first_chunk::<N>(), to.first_chunk_mut::<N>()) {
+            *to = *from;
+        }
+    }
+    match from.len() {
+        4 => fixed::<T, 4>(from, to),
+        8 => fixed::<T, 8>(from, to),
+        16 => fixed::<T, 16>(from, to),
+        32 => fixed::<T, 32>(from, to),
+        64 => fixed::<T, 64>(from, to),
+        _ => to.copy_from_slice(from),
+    }
+}
+
+simd_fn! {
+    /// Rows of `width` that follow each other become rows of `pitch`, `lead` from their beginning; the rest of `to` stays.
+    fn spread_rows<T>(from: &[T], width: usize, to: &mut [T], pitch: usize, lead: usize) {
+        for (from, to) in from.chunks_exact(width).zip(to.chunks_exact_mut(pitch)) {
+            copy_row(from, &mut to[lead..lead + width]);
+        }
+    }
+}
+
+simd_fn! {
+    /// The inverse of `spread_rows`.
+    fn gather_rows<T>(from: &[T], pitch: usize, to: &mut [T], width: usize) {
+        for (from, to) in from.chunks(pitch).zip(to.chunks_exact_mut(width)) {
+            copy_row(&from[..width], to);
+        }
+    }
+}
+
 /// One axis of a padded, phase-split copy: `to[i] = from[stride * i + phase - padding]`, zero outside.
 fn copy_axis<T: Real>(from: &[T], to: &mut [T], stride: usize, phase: usize, padding: usize) {
     // The first i with stride * i + phase >= padding, and the first with stride * i + phase - padding >= len.
@@ -62,6 +99,12 @@ pub fn pack_x_plane<T: Real>(plan: &Plan, pack: &mut [T], sample: usize, plane: 
     let [py, px] = plan.shape.padding;
     let [ph, pw] = plan.pitch;
     debug_assert_eq!(plane.len(), h * w);
+    if [sy, sx] == [1, 1] && h + py <= ph && w + px <= pw {
+        let to = &mut pack[sample * ph * pw..(sample + 1) * ph * pw];
+        to.fill(T::ZERO);
+        spread_rows(plane, w, &mut to[py * pw..], pw, px);
+        return;
+    }
     for phase_y in 0..sy {
         for phase_x in 0..sx {
             let start = ((phase_y * sx + phase_x) * plan.samples + sample) * ph * pw;
@@ -92,13 +135,8 @@ pub fn pack_y_plane<T: Real>(plan: &Plan, pack: &mut [T], sample: usize, plane: 
     let [lead_y, lead_x] = plan.y_lead;
     debug_assert_eq!(plane.len(), h * w);
     let pack = &mut pack[sample * ph * pw..(sample + 1) * ph * pw];
-    pack[..lead_y * pw].fill(T::ZERO);
-    pack[(lead_y + h) * pw..].fill(T::ZERO);
-    for (to, from) in pack[lead_y * pw..].chunks_exact_mut(pw).zip(plane.chunks_exact(w)) {
-        to[..lead_x].fill(T::ZERO);
-        to[lead_x..lead_x + w].copy_from_slice(from);
-        to[lead_x + w..].fill(T::ZERO);
-    }
+    pack.fill(T::ZERO);
+    spread_rows(plane, w, &mut pack[lead_y * pw..], pw, lead_x);
 }
 
 pub fn pad_y_plane<T: Real>(plan: &Plan, pack: &mut [T], present: usize) {
@@ -112,9 +150,7 @@ pub fn unpack_plane<T: Real>(raster: &Raster, run: &[T], sample: usize, plane: &
         plane.copy_from_slice(&run[raster.row_start(sample, 0)..][..h * w]);
         return;
     }
-    for (y, to) in plane.chunks_exact_mut(w).enumerate() {
-        to.copy_from_slice(&run[raster.row_start(sample, y)..][..w]);
-    }
+    gather_rows(&run[raster.row_start(sample, 0)..], raster.row, plane, w);
 }
 
 /// Interleaves the phases of one sample's X plane. `run(phase)` is that phase's computed run.
@@ -230,6 +266,25 @@ mod tests {
         assert_eq!(to, [1.0, 3.0, 5.0, 0.0]);
         copy_axis(&from, &mut to, 3, 2, 1);
         assert_eq!(to, [2.0, 5.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn rows_are_spread_and_gathered() {
+        for width in [1, 4, 7, 8, 16, 32, 37, 64] {
+            let pitch = width + 3;
+            let from: Vec<f64> = (0..4 * width).map(|i| i as f64 + 1.0).collect();
+            let mut to = vec![-1.0; 4 * pitch];
+            spread_rows(&from, width, &mut to, pitch, 2);
+            for (i, &value) in to.iter().enumerate() {
+                let (row, column) = (i / pitch, i % pitch);
+                let inside = (2..2 + width).contains(&column);
+                assert_eq!(value, if inside { from[row * width + column - 2] } else { -1.0 }, "{width} {i}");
+            }
+            let mut back = vec![0.0; 4 * width];
+            // The last row ends where the run does.
+            gather_rows(&to[2..4 * pitch - 1], pitch, &mut back, width);
+            assert_eq!(back, from);
+        }
     }
 
     #[test]
