@@ -161,16 +161,11 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         (Some(_), true) => Conduct::Greedy,
         (Some(_), false) => Conduct::Noisy,
     };
-    // The built-in policies are recorded as they are.
+    // An episode's seed names its bin, so each has its own. The built-in policies are recorded as they are.
+    let fresh = ExplorationConfig { go_on: 0.0, ..ExplorationConfig::default() };
     let exploration = match builtin {
-        Some(_) => ExplorationConfig {
-            hurry: 0.0,
-            early_end: 0.0,
-            script_moved: 0.0,
-            script_random: 0.0,
-            ..ExplorationConfig::default()
-        },
-        None => ExplorationConfig::default(),
+        Some(_) => ExplorationConfig { hurry: 0.0, early_end: 0.0, script_moved: 0.0, script_random: 0.0, ..fresh },
+        None => fresh,
     };
     let config = EpisodesConfig {
         seed: args.seed.get(),

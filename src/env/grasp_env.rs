@@ -115,6 +115,19 @@ impl GraspEnv {
     /// # Errors
     /// The graphics device fails.
     pub fn next_attempt(&mut self, attempts: Vec<(usize, Vec<usize>, Seed)>) -> Result<(), EnvError> {
+        self.begin_or_go_on(&[], attempts)
+    }
+
+    /// [`Self::reset_seeded`] in some environments and [`Self::next_attempt`] in others, all at once.
+    ///
+    /// # Errors
+    /// The graphics device fails.
+    pub fn begin_or_go_on(
+        &mut self,
+        resets: &[(usize, Seed)],
+        attempts: Vec<(usize, Vec<usize>, Seed)>,
+    ) -> Result<(), EnvError> {
+        self.begin_seeded(resets);
         for (index, returned, seed) in attempts {
             self.command(index, Command::NextAttempt { returned, seed });
         }
@@ -174,8 +187,7 @@ impl GraspEnv {
     /// # Errors
     /// The graphics device fails.
     pub fn reset_seeded(&mut self, resets: &[(usize, Seed)]) -> Result<(), EnvError> {
-        self.begin_seeded(resets);
-        self.update(false).map(|_| ())
+        self.begin_or_go_on(resets, Vec::new())
     }
 
     fn begin_episodes(&mut self, indices: &[usize]) {

@@ -41,6 +41,8 @@ pub enum Order {
     Idle,
     /// A new episode, decided by the seed alone.
     Begin(Seed),
+    /// Another attempt on the objects as they lie; what was grasped is dropped at random places first.
+    GoOn(Seed),
     Act(Action),
 }
 

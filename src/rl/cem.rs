@@ -1,6 +1,8 @@
 //! The cross-entropy method over actions (QT-Opt, 4.2): draw samples, keep the best, draw again around them.
 //!
-//! Displacement and rotation are drawn from a normal distribution, closing from a coin. The action that ends the episode
+//! Displacement and rotation are drawn from a normal distribution, closing from a coin. Of the first draws along each axis
+//! but the vertical some are small: who has nearly arrived moves a little along one axis and not at all along the others, and
+//! in four dimensions hardly any of 64 draws does that. The action that ends the episode
 //! has nothing to draw: it is tried as it is, and not with open fingers, which hold nothing, nor below `end_above_m`.
 //!
 //! In: a function that scores actions. Out: the best action that was tried.
@@ -21,6 +23,10 @@ pub struct CemConfig {
     pub deviation: f32,
     /// Later deviations stay at least this large.
     pub least_deviation: f32,
+    /// Share of the first draws along the horizontal axes, and of rotations, that are small; and how small: a factor of
+    /// `deviation`.
+    pub fine_share: f32,
+    pub fine_factor: f32,
     /// Share of the first samples that close the fingers.
     pub close: f32,
     /// The attempt is not ended with finger tips lower than this above the bin's floor, metres. What has been lifted can be
@@ -35,6 +41,8 @@ impl Default for CemConfig {
             samples: 64,
             elites: 6,
             deviation: 0.6,
+            fine_share: 0.3,
+            fine_factor: 0.2,
             least_deviation: 0.03,
             close: 0.25,
             end_above_m: 0.0,
@@ -52,6 +60,9 @@ impl CemConfig {
         let whole = (1..=16).contains(&self.iterations) && (4..=65_536).contains(&self.samples);
         let elites = self.elites >= 1 && self.elites < self.samples;
         let spread = self.deviation > 0.0 && self.least_deviation >= 0.0 && (0.0..=1.0).contains(&self.close);
+        if ![self.fine_share, self.fine_factor].iter().all(|share| (0.0..=1.0).contains(share)) {
+            return Err("cem: fine_share and fine_factor must be from 0 to 1".into());
+        }
         if !(0.0..=10.0).contains(&self.end_above_m) {
             return Err("cem: end_above_m must be from 0 to 10 metres".into());
         }
@@ -65,6 +76,9 @@ impl CemConfig {
 
 /// Closing stays possible, and so does leaving open.
 const LEAST_CHANCE: f32 = 0.05;
+
+/// The axis of lifting and lowering, along which small moves are of no more use than others.
+const VERTICAL: usize = 2;
 
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -110,10 +124,15 @@ impl<'a> Search<'a> {
         if self.units.is_empty() && self.may_end {
             actions.push(Action { terminate: true, ..Action::default() });
         }
+        // Later draws are as small as the elites say.
+        let fine_share = if self.units.is_empty() { self.config.fine_share } else { 0.0 };
         self.units.clear();
         while actions.len() < self.config.samples {
-            let units: [f32; 4] =
-                std::array::from_fn(|i| (self.mean[i] + self.deviation[i] * self.rng.normal()).clamp(-1.0, 1.0));
+            let units: [f32; 4] = std::array::from_fn(|axis| {
+                let fine = axis != VERTICAL && self.rng.chance(fine_share);
+                let deviation = self.deviation[axis] * if fine { self.config.fine_factor } else { 1.0 };
+                (self.mean[axis] + deviation * self.rng.normal()).clamp(-1.0, 1.0)
+            });
             let close = self.rng.chance(self.close);
             self.units.push((units, close));
             actions.push(self.space.from_units(units, close));
@@ -237,6 +256,28 @@ mod tests {
         assert_eq!(choice.logit, 3.0);
         let lifted = CemConfig { end_above_m: 0.1, ..CemConfig::default() };
         assert!(lifted.may_end(true, 0.1) && !lifted.may_end(true, 0.09) && !lifted.may_end(false, 0.2));
+    }
+
+    #[test]
+    fn some_first_draws_are_small_but_for_the_vertical() {
+        let config = CemConfig { samples: 4096, fine_share: 0.4, fine_factor: 0.05, ..CemConfig::default() };
+        let mut search = Search::new(&SPACE, &config, false, Seed(8).rng());
+        let actions = search.propose();
+        let small = |axis: usize| {
+            let within = actions.iter().filter(|action| SPACE.to_units(action)[axis].abs() < 0.06).count();
+            within as f32 / actions.len() as f32
+        };
+        // Of a normal distribution 8% lie within a tenth of its deviation and 95% within twice.
+        for (axis, share) in
+            [0.4 * 0.954 + 0.6 * 0.08, 0.4 * 0.954 + 0.6 * 0.08, 0.08, 0.4 * 0.954 + 0.6 * 0.08].into_iter().enumerate()
+        {
+            assert!((small(axis) - share).abs() < 0.03, "{axis}: {} {share}", small(axis));
+        }
+        search.learn(&actions, &vec![0.0; actions.len()]);
+        let later = search.propose();
+        assert_eq!(later.len(), 4096);
+        let bad = CemConfig { fine_share: 1.5, ..CemConfig::default() };
+        assert!(bad.validate().is_err_and(|message| message.contains("fine_share")));
     }
 
     #[test]

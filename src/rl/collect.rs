@@ -1,7 +1,8 @@
 //! Playing attempts: the script, the policy as it is, and the policy with noise.
 //!
 //! In: an arena, what decides, who plays each attempt, a seed. Out: [`Attempt`]s. An attempt's number and the seed decide
-//! its bin; the environments take the attempts in turn, so that the same call gives the same bytes.
+//! its bin, or that it goes on in the last one; the environments take the attempts in turn, so that the same call gives the
+//! same bytes.
 
 use super::action::ActionSpace;
 use super::action::TERMINATE;
@@ -26,7 +27,7 @@ pub enum Conduct {
 #[derive(Clone, Debug)]
 pub struct Attempt {
     pub conduct: Conduct,
-    /// The seed of its bin.
+    /// The seed of its bin, or of how it went on with the last one.
     pub seed: Seed,
     pub transitions: Vec<Transition>,
     /// What was done at each step, and the gripper before it; the gripper's last state is that of the judgement.
@@ -91,6 +92,8 @@ pub fn play(
     let space = arena.action_space();
     let mut open: Vec<Option<Open>> = (0..count).map(|_| None).collect();
     let mut done: Vec<Option<Attempt>> = plan.iter().map(|_| None).collect();
+    // Where an attempt left objects that another may go on with.
+    let mut left = vec![false; count];
     let mut next = 0;
     let mut view = View::default();
     loop {
@@ -101,7 +104,8 @@ pub fn play(
             let Some(current) = slot else {
                 if next < plan.len() {
                     let seed = seed.derive("attempt", next as u64);
-                    orders[index] = Order::Begin(seed);
+                    let goes_on = left[index] && seed.derive("go on", 0).rng().chance(exploration.go_on);
+                    orders[index] = if goes_on { Order::GoOn(seed) } else { Order::Begin(seed) };
                     *slot = Some(Open::new(next, plan[next], exploration, seed));
                     next += 1;
                 }
@@ -153,6 +157,7 @@ pub fn play(
                 current.attempt.gripper.push(view.gripper[index]);
                 current.attempt.success = step.success();
                 current.attempt.truncated = step.truncated;
+                left[index] = !step.truncated;
                 current.attempt.last_image = view.image(index).to_vec();
                 if let Some(finished) = slot.take() {
                     done[finished.number] = Some(finished.attempt);

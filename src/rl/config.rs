@@ -76,6 +76,9 @@ pub struct ExplorationConfig {
     /// Share of the script's closings during which the hand moves as well. It never would, and the search for the best
     /// action tries all such closings: where nothing was ever seen to fail, Q is too high.
     pub script_swerve: f32,
+    /// Share of attempts that go on with the objects as the last attempt left them, what was grasped returned to a random
+    /// place, as in evaluations (RCAN, 5.1). Bins that were always fresh taught nothing of what lies about after failures.
+    pub go_on: f32,
 }
 
 impl Default for ExplorationConfig {
@@ -96,6 +99,7 @@ impl Default for ExplorationConfig {
             script_moved: 0.15,
             script_random: 0.06,
             script_swerve: 0.35,
+            go_on: 0.75,
         }
     }
 }
@@ -128,6 +132,8 @@ pub struct QtOptConfig {
     /// Layers of the small network that the auxiliary task teaches learn at so many times the rate: their targets are exact,
     /// where Q's are guesses.
     pub lesson_rate: f64,
+    /// They learn at every so many-th step; at the others Q alone does, from what they say. Must be 1 where Q teaches them too.
+    pub lesson_every: u64,
     /// QT-Opt: 0.9.
     pub discount: f32,
     /// Targets look so many steps ahead along what was done, while chance did not move it aside; QT-Opt: 1.
@@ -175,6 +181,7 @@ impl QtOptConfig {
             adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },
             auxiliary_weight: 0.0,
             lesson_rate: 1.0,
+            lesson_every: 1,
             discount: 0.9,
             n_step: 1,
             target_rate: 0.01,
@@ -208,6 +215,7 @@ impl QtOptConfig {
                 auxiliary_weight: 2.0,
                 // After 600 batches heights are told with an r2 of 0.55; with 1 (and the hand not marked) 0.48.
                 lesson_rate: 6.0,
+                lesson_every: 2,
                 // What is grasped is lifted, and looked at, before the attempt is ended.
                 cem: CemConfig { end_above_m: 0.1, ..paper.cem },
                 // Over three steps, and with less of a hurry, it learns faster and tries again more often.
@@ -245,6 +253,7 @@ impl QtOptConfig {
             e.script_moved,
             e.script_random,
             e.script_swerve,
+            e.go_on,
             self.discount,
         ];
         if shares.iter().any(|share| !(0.0..=1.0).contains(share)) {
@@ -283,6 +292,13 @@ impl QtOptConfig {
         }
         if !(self.lesson_rate > 0.0 && self.lesson_rate <= 1000.0) {
             return bad("lesson_rate must be above 0 and at most 1000");
+        }
+        let by_q = self.preset == Preset::Paper || self.network.map_features.max(self.network.held_features) > 0;
+        if self.lesson_every == 0 || self.lesson_every > 1000 || (by_q && self.lesson_every > 1) {
+            return bad(
+                "lesson_every must be from 1 to 1000, and 1 where Q teaches the encoder: with the preset paper, \
+                network.map_features or network.held_features",
+            );
         }
         if !(0.0..=2.0).contains(&self.tint) {
             return bad("tint must be from 0 to 2");
@@ -361,6 +377,8 @@ mod tests {
         check(|c| c.network.map_features = 300, "map_features");
         check(|c| c.network.found = 1, "widths");
         check(|c| c.auxiliary_weight = 0.0, "nothing teaches");
+        check(|c| c.network.map_features = 4, "lesson_every");
+        check(|c| c.exploration.go_on = 1.1, "shares");
         check(|c| c.size = 8, "16 to 1024");
         check(|c| c.training_buffer = 3, "training_buffer");
         check(|c| (c.preset, c.size) = (Preset::Paper, 64), "218");

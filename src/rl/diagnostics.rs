@@ -5,7 +5,7 @@ use super::action::ActionFeatures;
 use super::bellman::{choose, logits_of, score_all, sigmoid, value_of};
 use super::collect::Attempt;
 use super::error::RlError;
-use super::network::{images_value, is_closed, states_value};
+use super::network::{Mode, images_value, is_closed, states_value};
 use super::policy::Decider;
 use super::replay::ENDED;
 use crate::contract::{Action, Seed};
@@ -63,7 +63,7 @@ pub fn judge(decider: Decider<'_>, attempts: &[&Attempt]) -> Result<Judgement, R
         }
         let _frozen = decider.q.store().freeze();
         let images = images_value(&images, decider.size, decider.channels)?;
-        let encoded = decider.q.encode(&images, &states_value(&states)?, false)?;
+        let encoded = decider.q.encode(&images, &states_value(&states)?, Mode::Evaluate)?;
         let logits = logits_of(decider.q, &encoded, &actions)?;
         scores.extend(logits.into_iter().zip(last).map(|(logit, (_, success))| (logit, success)));
     }
@@ -97,7 +97,7 @@ pub fn share_of_dense_search(
     }
     let _frozen = decider.q.store().freeze();
     let images = images_value(images, decider.size, decider.channels)?;
-    let encoded = decider.q.encode(&images, &states_value(states)?, false)?;
+    let encoded = decider.q.encode(&images, &states_value(states)?, Mode::Evaluate)?;
     let seeds: Vec<Seed> = (0..states.len() as u64).map(|i| seed.derive("search", i)).collect();
     let closed: Vec<bool> = states.iter().map(is_closed).collect();
     let found = choose(decider.q, &encoded, (decider.space, decider.cem), &closed, &seeds)?;

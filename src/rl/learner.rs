@@ -3,10 +3,13 @@
 
 use super::action::{ActionFeatures, ActionSpace};
 use super::bellman::{bellman_target, choose, last_logits_of, share_of, value_of};
+use super::cem::Choice;
 use super::config::QtOptConfig;
 use super::error::RlError;
 use super::network::gaze::TOLD_AT_M;
-use super::network::{Moved, QFunction, build, images_value, may_end, moved_images_value, states_value};
+use super::network::{
+    AT_ONCE, Mode, Moved, QFunction, STATE_LEN, build, images_value, may_end, moved_images_value, states_value,
+};
 use super::policy::Decider;
 use super::privileged::{Privileged, TOLD};
 use super::replay::{Record, Trace};
@@ -16,6 +19,7 @@ use crate::nn::Adam;
 use crate::nn::ops::loss::sigmoid_cross_entropy;
 use crate::run::{Checkpoint, CheckpointContent, TensorFile};
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 
 /// A transition to learn from.
 #[derive(Clone, Copy)]
@@ -29,7 +33,7 @@ pub struct Sample<'a> {
 pub struct StepFigures {
     /// Mean cross-entropy of Q with its targets.
     pub loss: f64,
-    /// Mean squared error of the auxiliary task; NaN without.
+    /// Mean squared error of the auxiliary task; NaN in steps without.
     pub auxiliary: f64,
     /// Mean distance of Q from its targets.
     pub td_error: f64,
@@ -51,6 +55,9 @@ impl StepFigures {
         ]
     }
 }
+
+/// A trace's number, and the image and state to value.
+type Situation<'a> = (usize, (&'a [u8], [f32; STATE_LEN]));
 
 /// What labelling found.
 #[derive(Clone, Debug, Default)]
@@ -117,37 +124,41 @@ impl QLearner {
     /// # Errors
     /// Images of another size.
     pub fn label(&self, traces: &[Trace<'_>], seed: Seed) -> Result<Labels, RlError> {
-        let going_on: Vec<(usize, _)> =
+        let going_on: Vec<Situation<'_>> =
             traces.iter().enumerate().filter_map(|(index, trace)| Some((index, trace.next?))).collect();
+        let _frozen = (self.averaged.store().freeze(), self.older.store().freeze());
+        let opinions = going_on.par_chunks(AT_ONCE).map(|some| self.opinions(some, seed));
+        let opinions = opinions.collect::<Result<Vec<_>, RlError>>()?.concat();
         let mut values = vec![0.0; traces.len()];
         let mut labels = Labels::default();
-        let _frozen = (self.averaged.store().freeze(), self.older.store().freeze());
-        if !going_on.is_empty() {
-            let images: Vec<&[u8]> = going_on.iter().map(|(_, (image, _))| *image).collect();
-            let states: Vec<_> = going_on.iter().map(|(_, (_, state))| *state).collect();
-            let images = images_value(&images, self.config.size, self.config.channels)?;
-            let states = states_value(&states)?;
-            let seeds: Vec<Seed> = going_on.iter().map(|(index, _)| seed.derive("search", *index as u64)).collect();
-            let first = self.averaged.encode(&images, &states, false)?;
-            let may_end: Vec<bool> = going_on.iter().map(|(_, (_, state))| may_end(&self.config.cem, state)).collect();
-            let choices = choose(self.averaged.as_ref(), &first, (&self.space, &self.config.cem), &may_end, &seeds)?;
-            let actions: Vec<ActionFeatures> =
-                choices.iter().map(|choice| self.space.features(&choice.action)).collect();
-            let second = self.older.encode(&images, &states, false)?;
-            let others = last_logits_of(self.older.as_ref(), &second, &actions)?;
-            for (((index, _), choice), other) in going_on.iter().zip(&choices).zip(others) {
-                values[*index] = choice.value().min(value_of(other));
-                labels.spread += f64::from(choice.spread);
-                labels.disagreement += f64::from(choice.value() - value_of(other));
-            }
-            labels.spread /= going_on.len() as f64;
-            labels.disagreement /= going_on.len() as f64;
+        for ((index, _), (choice, other)) in going_on.iter().zip(&opinions) {
+            values[*index] = choice.value().min(*other);
+            labels.spread += f64::from(choice.spread);
+            labels.disagreement += f64::from(choice.value() - other);
         }
+        labels.spread /= going_on.len().max(1) as f64;
+        labels.disagreement /= going_on.len().max(1) as f64;
         let target = |(trace, value): (&Trace<'_>, f32)| {
             bellman_target(trace.gained, trace.next.is_none(), trace.discount, value)
         };
         labels.targets = traces.iter().zip(values).map(target).collect();
         Ok(labels)
+    }
+
+    /// The best action in each situation (a trace's number, what is seen there), and what the second target network says of it.
+    fn opinions(&self, situations: &[Situation<'_>], seed: Seed) -> Result<Vec<(Choice, f32)>, RlError> {
+        let images: Vec<&[u8]> = situations.iter().map(|(_, (image, _))| *image).collect();
+        let states: Vec<_> = situations.iter().map(|(_, (_, state))| *state).collect();
+        let images = images_value(&images, self.config.size, self.config.channels)?;
+        let may_end: Vec<bool> = states.iter().map(|state| may_end(&self.config.cem, state)).collect();
+        let states = states_value(&states)?;
+        let seeds: Vec<Seed> = situations.iter().map(|(index, _)| seed.derive("search", *index as u64)).collect();
+        let first = self.averaged.encode(&images, &states, Mode::Evaluate)?;
+        let choices = choose(self.averaged.as_ref(), &first, (&self.space, &self.config.cem), &may_end, &seeds)?;
+        let actions: Vec<ActionFeatures> = choices.iter().map(|choice| self.space.features(&choice.action)).collect();
+        let second = self.older.encode(&images, &states, Mode::Evaluate)?;
+        let others = last_logits_of(self.older.as_ref(), &second, &actions)?;
+        Ok(choices.into_iter().zip(others.into_iter().map(value_of)).collect())
     }
 
     /// Learns from transitions and their targets. `rate` scales the learning rate, `rng` moves the images.
@@ -166,7 +177,9 @@ impl QLearner {
         let actions: Vec<ActionFeatures> = samples.iter().map(|sample| sample.record.action).collect();
         let moves: Vec<Moved> = images.iter().map(|_| self.moved(rng)).collect();
         let images = moved_images_value(&images, &moves, self.config.size, self.config.channels)?;
-        let encoded = self.q.encode(&images, &states_value(&states)?, true)?;
+        let taught = self.steps % self.config.lesson_every == 0;
+        let mode = if taught { Mode::Train } else { Mode::Listen };
+        let encoded = self.q.encode(&images, &states_value(&states)?, mode)?;
         let logits = self.q.logits(&encoded, &actions, true)?;
         let shares: Vec<f32> = targets.iter().map(|&target| share_of(target)).collect();
         let target = Tensor::from_slice(&shares, shares.len(), &Device::Cpu)?;
@@ -176,7 +189,7 @@ impl QLearner {
         let loss = Tensor::stack(&losses, 0)?.mean_all()?;
         let mut whole = loss.clone();
         let mut auxiliary = f64::NAN;
-        if self.config.auxiliary_weight > 0.0 {
+        if self.config.auxiliary_weight > 0.0 && taught {
             let plane = &self.config.network.projection.plane(TOLD_AT_M);
             let told = samples.iter().map(|sample| sample.record.privileged.told(plane));
             if let (Some(told), Some(said)) = (Lesson::new(told), self.q.tell(&encoded)?) {
@@ -297,6 +310,42 @@ mod tests {
     use crate::rl::config::Preset;
 
     #[test]
+    fn lessons_are_taught_at_every_second_step_and_q_learns_at_all() -> anyhow::Result<()> {
+        let config = QtOptConfig { size: 24, lesson_every: 2, warmup_steps: 0, ..QtOptConfig::preset(Preset::Cpu) };
+        let mut learner = QLearner::new(&config, SPACE, Seed(5))?;
+        let mut rng = Seed(6).rng();
+        let images: Vec<Vec<u8>> = (0..20).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
+        let known =
+            Privileged::new(&[0.03; crate::rl::privileged::CELLS], Some(0.02), glam::Vec2::new(0.05, -0.03), 0.4);
+        let record = Record {
+            state: [0.0, 1.2],
+            action: SPACE.features(&SPACE.random(&mut rng)),
+            reward: 0.0,
+            ending: 0.0,
+            strayed: 0.0,
+            privileged: known,
+        };
+        let samples: Vec<Sample<'_>> = images.iter().map(|image| Sample { image, record: &record }).collect();
+        let weights = |learner: &QLearner| -> anyhow::Result<Vec<(String, Vec<f32>)>> {
+            let tensors = learner.q.store().state_tensors()?.into_iter();
+            tensors.map(|(name, tensor)| Ok((name, tensor.flatten_all()?.to_vec1()?))).collect()
+        };
+        for taught in [true, false, true, false] {
+            let before = weights(&learner)?;
+            let figures = learner.step(&samples, &[0.7; 20], 1.0, &mut rng)?;
+            assert_eq!(figures.auxiliary.is_nan(), !taught);
+            for ((name, before), (_, after)) in before.into_iter().zip(weights(&learner)?) {
+                let lesson = learner.q.is_taught(&name);
+                // The last layer of the second look begins with zeros, and its first one moves only once that does not.
+                if !lesson || name.starts_with("find0") || name.starts_with("map") {
+                    assert_eq!(before != after, taught || !lesson, "{name}, taught: {taught}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
     fn a_target_is_the_lower_of_two_opinions() -> anyhow::Result<()> {
         let config = QtOptConfig { size: 24, ..QtOptConfig::preset(Preset::Cpu) };
         let learner = QLearner::new(&config, SPACE, Seed(5))?;
@@ -311,7 +360,7 @@ mod tests {
             let images = images_value(&[&images[i]], 24, 3)?;
             let states_one = states_value(&[states[i]])?;
             let seeds = [Seed(7).derive("search", i as u64)];
-            let encoded = learner.averaged.encode(&images, &states_one, false)?;
+            let encoded = learner.averaged.encode(&images, &states_one, Mode::Evaluate)?;
             let may_end = [may_end(&config.cem, &states[i])];
             let found = &choose(learner.averaged.as_ref(), &encoded, (&SPACE, &config.cem), &may_end, &seeds)?[0];
             // The networks are all the same yet.

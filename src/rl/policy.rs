@@ -4,8 +4,9 @@ use super::action::ActionSpace;
 use super::bellman::choose;
 use super::cem::{CemConfig, Choice};
 use super::error::RlError;
-use super::network::{QFunction, images_value, may_end, state_features, states_value};
+use super::network::{AT_ONCE, Mode, QFunction, STATE_LEN, images_value, may_end, state_features, states_value};
 use crate::contract::{GripperState, Seed};
+use rayon::prelude::*;
 
 /// Borrowed: what decides.
 #[derive(Clone, Copy)]
@@ -28,10 +29,14 @@ impl Decider<'_> {
         }
         let _frozen = self.q.store().freeze();
         let states: Vec<_> = gripper.iter().map(state_features).collect();
-        let images = images_value(images, self.size, self.channels)?;
-        let encoded = self.q.encode(&images, &states_value(&states)?, false)?;
-        let may_end: Vec<bool> = states.iter().map(|state| may_end(self.cem, state)).collect();
-        choose(self.q, &encoded, (self.space, self.cem), &may_end, seeds)
+        let some = |((images, states), seeds): ((&[&[u8]], &[[f32; STATE_LEN]]), &[Seed])| {
+            let images = images_value(images, self.size, self.channels)?;
+            let encoded = self.q.encode(&images, &states_value(states)?, Mode::Evaluate)?;
+            let may_end: Vec<bool> = states.iter().map(|state| may_end(self.cem, state)).collect();
+            choose(self.q, &encoded, (self.space, self.cem), &may_end, seeds)
+        };
+        let parts = images.par_chunks(AT_ONCE).zip(states.par_chunks(AT_ONCE)).zip(seeds.par_chunks(AT_ONCE)).map(some);
+        Ok(parts.collect::<Result<Vec<_>, RlError>>()?.concat())
     }
 }
 

@@ -21,7 +21,7 @@ use super::gaze::{Gaze, Pixels, Projection, Window, look};
 use super::reach::{Hand, Reach, read_len};
 use super::scorer::{Plain, Scorer};
 use super::sizes::{CpuQConfig, after};
-use super::{Encoded, QFunction, STATE_LEN, Score, height_m};
+use super::{AT_ONCE, Encoded, Mode, QFunction, STATE_LEN, Score, height_m};
 use crate::contract::{Action, Seed};
 use crate::nn::layers::{Conv2d, Conv2dConfig, LayerNorm, Linear};
 use crate::nn::ops::{self, Activation, Value};
@@ -30,6 +30,7 @@ use crate::rl::action::{ActionFeatures, ActionSpace};
 use crate::rl::privileged::{CELL_M, CELLS, GRIP, MAP, POSE, TOLD_MAPS};
 use candle_core::{Device, Result, Tensor, bail};
 use glam::Vec2;
+use rayon::prelude::*;
 use std::f32::consts::PI;
 
 /// Deviations of where it looks while it learns, in image coordinates and radians: a quarter of a pixel of 64.
@@ -190,12 +191,59 @@ fn floats(value: &Value) -> Result<Vec<f32>> {
     value.detach()?.to_tensor()?.flatten_all()?.to_vec1()
 }
 
-impl QFunction for CpuQ {
-    fn store(&self) -> &ParamStore {
-        &self.store
+/// What images show: the part of an encoding that only lessons teach.
+struct Seen {
+    /// Maps `[n, channels, MAP, MAP]` as Q reads them, and as they are told.
+    read: Tensor,
+    said: Value,
+    /// Where the hand is by both looks `[n, 2 * POSE]`, and as Q reads it `[n, POSE]`.
+    poses: Value,
+    known: Value,
+    hands: Vec<Hand>,
+    /// What the hand feels as Q reads it, and as it is told.
+    held: Value,
+    grip: Value,
+}
+
+impl Seen {
+    /// Several batches as one.
+    fn joined(parts: &[Self]) -> Result<Self> {
+        let cat = |of: &dyn Fn(&Self) -> Result<Tensor>| -> Result<Tensor> {
+            Tensor::cat(&parts.iter().map(of).collect::<Result<Vec<_>>>()?, 0)
+        };
+        let value = |of: fn(&Self) -> &Value| Value::from_tensor(&cat(&|seen| of(seen).to_tensor())?);
+        Ok(Self {
+            read: cat(&|seen| Ok(seen.read.clone()))?,
+            said: value(|seen| &seen.said)?,
+            poses: value(|seen| &seen.poses)?,
+            known: value(|seen| &seen.known)?,
+            hands: parts.iter().flat_map(|seen| seen.hands.iter().copied()).collect(),
+            held: value(|seen| &seen.held)?,
+            grip: value(|seen| &seen.grip)?,
+        })
+    }
+}
+
+impl CpuQ {
+    /// In groups, without gradients.
+    fn see_parts(&self, images: &Value, states: &Value, mode: Mode) -> Result<Seen> {
+        let _frozen = self.store.freeze();
+        let count = images.shape()[0];
+        if count <= AT_ONCE {
+            return self.see(images, states, mode);
+        }
+        let (images, states) = (images.to_tensor()?, states.to_tensor()?);
+        let some = |group: usize| {
+            let (first, len) = (group * AT_ONCE, AT_ONCE.min(count - group * AT_ONCE));
+            let part = |tensor: &Tensor| Value::from_tensor(&tensor.narrow(0, first, len)?);
+            self.see(&part(&images)?, &part(&states)?, mode)
+        };
+        let parts = (0..count.div_ceil(AT_ONCE)).into_par_iter().map(some);
+        Seen::joined(&parts.collect::<Result<Vec<_>>>()?)
     }
 
-    fn encode(&self, images: &Value, states: &Value, train: bool) -> Result<Encoded> {
+    fn see(&self, images: &Value, states: &Value, mode: Mode) -> Result<Seen> {
+        let train = mode.trains();
         let map = self.find.forward(images, train)?;
         let pointed = look_at(&map, &self.attend.forward(&map)?)?;
         let found = ops::add(&self.found.forward(&pointed)?, &self.found_state.forward(states)?)?;
@@ -204,11 +252,11 @@ impl QFunction for CpuQ {
         // The first look is told where the hand is, and the second what the first one missed.
         let pixels = Pixels::new(images)?;
         let rough = pose.detach()?;
-        let near = look(&pixels, &self.projection, &gazes(&rough, states, train)?, self.windows[0])?;
+        let near = look(&pixels, &self.projection, &gazes(&rough, states, mode)?, self.windows[0])?;
         let near = self.aimed.forward(&ops::flatten(&self.aim.forward(&near, train)?)?)?;
         let exact = ops::add(&rough, &self.pose_aimed.forward(&near)?)?;
         let known = exact.detach()?;
-        let gazes = gazes(&known, states, train)?;
+        let gazes = gazes(&known, states, mode)?;
         let hands: Vec<Hand> =
             gazes.iter().map(|gaze| Hand { place: gaze.place(&self.projection), yaw_rad: gaze.yaw_rad }).collect();
         let held = self.look.forward(&look(&pixels, &self.projection, &gazes, self.windows[1])?, train)?;
@@ -222,21 +270,35 @@ impl QFunction for CpuQ {
             0 => said.detach(),
             _ => Tensor::cat(&[&said.detach(), &drawn.narrow(1, TOLD_MAPS, others)?], 1)?,
         };
-        let under = self.reach.gather(&read, &hands, &vec![STAY; hands.len()])?;
-        let mut joined = ops::add(&self.state.forward(states)?, &self.place.forward(&known)?)?;
         let felt = self.felt.forward(&ops::flatten(&held)?)?;
         let grip = self.grip.forward(&felt)?;
         let held = match &self.noticed {
             None => grip.detach()?,
             Some(noticed) => ops::concat(&[&grip.detach()?, &noticed.forward(&felt)?])?,
         };
+        let poses = Value::stock(Tensor::cat(&[pose.to_tensor()?, exact.to_tensor()?], 1)?);
+        Ok(Seen { read, said: Value::stock(said), poses, known, hands, held, grip })
+    }
+}
+
+impl QFunction for CpuQ {
+    fn store(&self) -> &ParamStore {
+        &self.store
+    }
+
+    fn encode(&self, images: &Value, states: &Value, mode: Mode) -> Result<Encoded> {
+        let Seen { read, said, poses, known, hands, held, grip } = match mode {
+            Mode::Train => self.see(images, states, mode)?,
+            Mode::Evaluate | Mode::Listen => self.see_parts(images, states, mode)?,
+        };
+        let under = self.reach.gather(&read, &hands, &vec![STAY; hands.len()])?;
+        let mut joined = ops::add(&self.state.forward(states)?, &self.place.forward(&known)?)?;
         joined = ops::add(&joined, &self.held.forward(&held)?)?;
         joined = ops::add(&joined, &self.under.forward(&Value::from_tensor(&under)?)?)?;
         let features = self.norm.forward(&joined, Activation::Relu)?;
         let numbers = hands.iter().flat_map(|hand| [hand.place.x, hand.place.y, hand.yaw_rad]).collect();
         let hands = Value::from_tensor(&Tensor::from_vec(numbers, (hands.len(), 3), &Device::Cpu)?)?;
-        let poses = Value::stock(Tensor::cat(&[pose.to_tensor()?, exact.to_tensor()?], 1)?);
-        let mut parts = vec![Value::stock(read), poses, hands, Value::stock(said), grip];
+        let mut parts = vec![Value::stock(read), poses, hands, said, grip];
         for critic in &self.critics {
             parts.extend(critic.meet(&features)?);
         }
@@ -282,9 +344,9 @@ impl QFunction for CpuQ {
     }
 }
 
-/// Where the hand is said to be, `[n, POSE]`. While it learns it looks a little aside; the words themselves decide how far,
+/// Where the hand is said to be, `[n, POSE]`. While anything learns it looks a little aside; the words themselves decide how far,
 /// so that the same training gives the same bytes.
-fn gazes(pose: &Value, states: &Value, train: bool) -> Result<Vec<Gaze>> {
+fn gazes(pose: &Value, states: &Value, mode: Mode) -> Result<Vec<Gaze>> {
     let numbers: Vec<[f32; POSE]> = {
         let flat = pose.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
         flat.chunks_exact(POSE).map(|pose| std::array::from_fn(|i| pose[i])).collect()
@@ -293,7 +355,7 @@ fn gazes(pose: &Value, states: &Value, train: bool) -> Result<Vec<Gaze>> {
     let gaze = |(pose, state): ([f32; POSE], &[f32])| {
         let bits = u64::from(pose[0].to_bits()) << 32 | u64::from(pose[1].to_bits());
         let gaze = Gaze::new(pose, height_m(state));
-        if !train {
+        if mode == Mode::Evaluate {
             return gaze;
         }
         let mut rng = Seed(bits).derive("gaze", 0).rng();
@@ -333,8 +395,11 @@ mod tests {
         let mut rng = Seed(4).rng();
         let images: Vec<Vec<u8>> = (0..3).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
         let slices: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
-        let encoded =
-            q.encode(&images_value(&slices, 24, 3)?, &states_value(&[[0.0, 1.5], [1.0, 0.2], [0.0, 0.7]])?, false)?;
+        let encoded = q.encode(
+            &images_value(&slices, 24, 3)?,
+            &states_value(&[[0.0, 1.5], [1.0, 0.2], [0.0, 0.7]])?,
+            Mode::Evaluate,
+        )?;
         let actions: Vec<ActionFeatures> = (0..3).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
         let critics = q.logits(&encoded, &actions, false)?;
         let critics: Vec<Vec<f32>> = critics.iter().map(Tensor::to_vec1).collect::<Result<_>>()?;
@@ -371,7 +436,8 @@ mod tests {
         let mut rng = Seed(5).rng();
         let images: Vec<Vec<u8>> = (0..2).map(|_| (0..64 * 64 * 3).map(|_| rng.below(256) as u8).collect()).collect();
         let slices: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
-        let encoded = q.encode(&images_value(&slices, 64, 3)?, &states_value(&[[0.0, 1.5], [1.0, 0.2]])?, true)?;
+        let states = states_value(&[[0.0, 1.5], [1.0, 0.2]])?;
+        let encoded = q.encode(&images_value(&slices, 64, 3)?, &states, Mode::Train)?;
         let actions: Vec<ActionFeatures> = (0..2).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
         let Some(said) = q.tell(&encoded)? else { anyhow::bail!("it says nothing") };
         let judged = Tensor::stack(&q.logits(&encoded, &actions, true)?, 0)?;

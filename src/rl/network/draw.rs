@@ -8,10 +8,10 @@ use super::critic::{HE, PLAIN};
 use super::reach::Hand;
 use super::sizes::CpuQConfig;
 use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig};
-use crate::nn::ops::{self, Activation, Value};
+use crate::nn::ops::{Activation, ConvInput, Resample, Value};
 use crate::nn::{NnError, ParamStore};
 use crate::rl::privileged::{CELL_M, CELLS, MAP, TOLD_MAPS};
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Device, Result, Tensor, bail};
 
 /// Convolutions with batch normalization and ReLU, one after the other.
 pub(super) struct Convs(Vec<(Conv2d, BatchNorm)>);
@@ -38,9 +38,15 @@ impl Convs {
     }
 
     pub fn forward(&self, x: &Value, train: bool) -> Result<Value> {
-        let mut x = x.clone();
-        for (conv, norm) in &self.0 {
-            x = norm.forward(&conv.forward(&x)?, Activation::Relu, train)?;
+        self.forward_fused(&[x.into()], train)
+    }
+
+    /// Of several inputs, one after the other in the channels.
+    pub fn forward_fused(&self, inputs: &[ConvInput<'_>], train: bool) -> Result<Value> {
+        let Some(((first, norm), others)) = self.0.split_first() else { bail!("no convolutions") };
+        let mut x = first.forward_normalized(inputs, norm, Activation::Relu, train)?;
+        for (conv, norm) in others {
+            x = conv.forward_normalized(&[(&x).into()], norm, Activation::Relu, train)?;
         }
         Ok(x)
     }
@@ -75,8 +81,8 @@ impl Draw {
         let window = &Value::from_tensor(&Tensor::cat(&[window.to_tensor()?, marks], 1)?)?;
         let near = self.near.forward(window, train)?;
         let around = self.around.forward(&near, train)?;
-        let enlarged = ops::upsample_bilinear(&around, [MAP, MAP])?;
-        let joined = self.joined.forward(&ops::concat(&[&near, &enlarged])?, train)?;
+        let enlarged = ConvInput { value: &around, resample: Resample::Bilinear2 };
+        let joined = self.joined.forward_fused(&[(&near).into(), enlarged], train)?;
         self.map.forward(&joined)
     }
 }

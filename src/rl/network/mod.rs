@@ -72,15 +72,37 @@ pub trait Score: Sync {
     fn score(&self, index: usize, actions: &[ActionFeatures], logits: &mut Vec<f32>);
 }
 
+/// Images that are encoded together when nothing is learned: what lies between two layers stays in the cache, and what one
+/// thread does alone is done for several such groups at once.
+pub(super) const AT_ONCE: usize = 16;
+
+/// What an encoding is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// To decide: batch normalizations by their running statistics, no gradients.
+    Evaluate,
+    /// Q learns from it, and layers that only lessons teach do not: what they say is as in evaluation, but seen from a little
+    /// aside as in training.
+    Listen,
+    /// Everything learns: batch normalizations follow the batch.
+    Train,
+}
+
+impl Mode {
+    fn trains(self) -> bool {
+        self == Self::Train
+    }
+}
+
 /// A Q-function.
 pub trait QFunction: Send + Sync {
     fn store(&self) -> &ParamStore;
 
-    /// Images `[n, channels, size, size]`, states `[n, STATE_LEN]`. `train` lets batch normalizations follow the batch.
+    /// Images `[n, channels, size, size]`, states `[n, STATE_LEN]`.
     ///
     /// # Errors
     /// Another shape.
-    fn encode(&self, images: &Value, states: &Value, train: bool) -> Result<Encoded>;
+    fn encode(&self, images: &Value, states: &Value, mode: Mode) -> Result<Encoded>;
 
     /// Logits `[actions]` of each critic, differentiable: as many actions for each image, those of one image one after the
     /// other. The policy follows their mean.

@@ -2,7 +2,7 @@
 //! action and state added to every pixel's features, nine convolutions and two fully connected layers on the sum.
 //! Batch normalization and ReLU follow every layer but the last; pooling pads as TensorFlow's `SAME`.
 
-use super::{Encoded, QFunction, STATE_LEN, Score};
+use super::{Encoded, Mode, QFunction, STATE_LEN, Score};
 use crate::contract::{Action, Seed};
 use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig, Linear};
 use crate::nn::ops::{self, Activation, Value, max_pool};
@@ -204,7 +204,9 @@ impl QFunction for PaperQ {
         &self.store
     }
 
-    fn encode(&self, images: &Value, states: &Value, train: bool) -> Result<Encoded> {
+    fn encode(&self, images: &Value, states: &Value, mode: Mode) -> Result<Encoded> {
+        // Nothing but Q teaches it.
+        let train = mode != Mode::Evaluate;
         let mut x = pool_same(&self.stem.forward(images, train)?, 3)?;
         for block in &self.image {
             x = block.forward(&x, train)?;
@@ -282,7 +284,8 @@ mod tests {
         let q = PaperQ::new(LEAST_SIZE, 3, Seed(1), &Device::Cpu)?;
         let mut rng = Seed(2).rng();
         let bytes: Vec<u8> = (0..LEAST_SIZE * LEAST_SIZE * 3).map(|_| rng.below(256) as u8).collect();
-        let encoded = q.encode(&images_value(&[&bytes], LEAST_SIZE, 3)?, &states_value(&[[0.0, 1.0]])?, false)?;
+        let encoded =
+            q.encode(&images_value(&[&bytes], LEAST_SIZE, 3)?, &states_value(&[[0.0, 1.0]])?, Mode::Evaluate)?;
         let actions: Vec<ActionFeatures> = (0..3).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
         let together = q.logits(&encoded, &actions, false)?[0].to_vec1::<f32>()?;
         assert_eq!(together.len(), 3);

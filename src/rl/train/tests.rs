@@ -74,7 +74,7 @@ impl Arena for Table {
         for ((order, place), step) in orders.iter().zip(&mut self.places).zip(&mut steps) {
             match order {
                 Order::Idle => {}
-                Order::Begin(seed) => {
+                Order::Begin(seed) | Order::GoOn(seed) => {
                     let mut rng = seed.rng();
                     let mut point = || [rng.range(-0.8, 0.8), rng.range(-0.8, 0.8)];
                     *place = (point(), point(), 0);
@@ -128,7 +128,7 @@ fn settings(steps: u64) -> Settings {
     (qtopt.network.found, qtopt.network.heads) = (32, 4);
     (qtopt.network.map_filters, qtopt.network.map_joined, qtopt.network.map_features) = (vec![8, 8], 8, 2);
     // What lies where, only Q teaches here.
-    (qtopt.network.felt, qtopt.network.held_features) = (32, 16);
+    (qtopt.network.felt, qtopt.network.held_features, qtopt.lesson_every) = (32, 16, 1);
     (qtopt.network.features, qtopt.network.embedding) = (48, 24);
     (qtopt.network.merged, qtopt.network.hidden) = (64, 32);
     qtopt.cem.end_above_m = 0.0;
@@ -212,6 +212,59 @@ fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Resu
     }
     assert!(file(&whole, "training_buffer.safetensors")? == file(&broken, "training_buffer.safetensors")?);
     assert!(std::fs::read(whole.join("metrics.jsonl"))? == std::fs::read(broken.join("metrics.jsonl"))?);
+    Ok(())
+}
+
+/// Attempts of one step each. In environment 1 the simulation cuts every one off.
+struct Brief(Vec<[u32; 2]>);
+
+impl Arena for Brief {
+    fn environments(&self) -> usize {
+        self.0.len()
+    }
+
+    fn image_shape(&self) -> (usize, usize) {
+        (1, 3)
+    }
+
+    fn action_space(&self) -> ActionSpace {
+        SPACE
+    }
+
+    fn advance(&mut self, orders: &[Order]) -> Result<(View, Vec<Step>), ArenaError> {
+        for (order, [begun, gone_on]) in orders.iter().zip(&mut self.0) {
+            match order {
+                Order::Begin(_) => *begun += 1,
+                Order::GoOn(_) => *gone_on += 1,
+                Order::Idle | Order::Act(_) => {}
+            }
+        }
+        let view = View {
+            images: vec![0; 3 * orders.len()],
+            gripper: vec![GripperState::default(); orders.len()],
+            privileged: Vec::new(),
+        };
+        let step = |index| Step { terminated: index != 1, truncated: index == 1, ..Step::default() };
+        Ok((view, (0..orders.len()).map(step).collect()))
+    }
+
+    fn scripted(&mut self, _: usize) -> Action {
+        Action::default()
+    }
+}
+
+#[test]
+fn attempts_go_on_with_what_the_last_one_left() -> anyhow::Result<()> {
+    let orders = |go_on: f32| -> anyhow::Result<Vec<[u32; 2]>> {
+        let (mut arena, exploration) =
+            (Brief(vec![[0; 2]; 2]), ExplorationConfig { go_on, ..ExplorationConfig::default() });
+        play(&mut arena, None, &exploration, &[Conduct::Scripted; 200], Seed(3))?;
+        Ok(arena.0)
+    };
+    assert_eq!(orders(0.0)?, [[100, 0], [100, 0]]);
+    assert_eq!(orders(1.0)?, [[1, 99], [100, 0]]);
+    let some = orders(0.75)?;
+    assert!((60..90).contains(&some[0][1]) && some[0][0] + some[0][1] == 100 && some[1] == [100, 0], "{some:?}");
     Ok(())
 }
 
