@@ -5,7 +5,7 @@ use super::{Usage, common, eval, output};
 use crate::contract::{Domain, Seed};
 use crate::env::EnvConfig;
 use crate::eval::table1::{Row, RowResult, figure, markdown};
-use crate::gan::rcan::{Limits, train::Ended};
+use crate::gan::rcan::{Limits, load_generator, train::Ended};
 use crate::rl::load_policy;
 use crate::run::atomic::{create_folder, read_capped, write_atomic};
 use crate::run::{RunDir, interrupt};
@@ -81,10 +81,12 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
     }
     let rcan = args.rcan.as_deref().map(std::path::absolute).transpose().context("--rcan")?;
     let unfinished = |row: Row| !result_path(&args.out, row).is_file();
-    if rows.contains(&Row::Rcan) && unfinished(Row::Rcan) && rcan.is_none() {
+    if rows.contains(&Row::Rcan) && unfinished(Row::Rcan) {
         let message = "the row rcan needs a generator: train one (`bingrasp train rcan --out runs/rcan --minutes 40`) and \
                        pass --rcan runs/rcan, or leave the row out with --rows";
-        return Err(Usage(message.into()).into());
+        let Some(rcan) = &rcan else { return Err(Usage(message.into()).into()) };
+        // Before other rows train for hours.
+        load_generator(rcan).with_context(|| format!("loading the generator in {}", rcan.display()))?;
     }
     create_folder(&args.out)?;
     let mut complete = true;

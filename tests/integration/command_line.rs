@@ -106,6 +106,17 @@ fn missing_things_are_named() {
 }
 
 #[test]
+fn a_missing_generator_is_named_before_any_row_is_trained() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [out, generator] = ["table", "no-generator"].map(|name| folder.path().join(name).display().to_string());
+    let rows = ["reproduce", "rcan-table1", "--rows", "canonical,rcan"];
+    let output = run(&[&rows[..], &["--out", &out, "--rcan", &generator]].concat());
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("no-generator") && !stderr(&output).contains("training"), "{}", stderr(&output));
+    assert!(!Path::new(&out).exists());
+}
+
+#[test]
 fn no_adapter_is_one_sentence_with_the_cure() {
     let output = bingrasp(&["doctor"]).env("BINGRASP_ADAPTER", "no such adapter").output().expect("runs");
     assert_eq!(code(&output), 1);
