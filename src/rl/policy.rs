@@ -4,7 +4,7 @@ use super::action::ActionSpace;
 use super::bellman::choose;
 use super::cem::{CemConfig, Choice};
 use super::error::RlError;
-use super::network::{AT_ONCE, Mode, QFunction, STATE_LEN, images_value, may_end, state_features, states_value};
+use super::network::{AT_ONCE, Mode, QFunction, images_value, may_end, state_features, states_value};
 use crate::contract::{GripperState, Seed};
 use rayon::prelude::*;
 
@@ -29,14 +29,16 @@ impl Decider<'_> {
         }
         let _frozen = self.q.store().freeze();
         let states: Vec<_> = gripper.iter().map(state_features).collect();
-        let some = |((images, states), seeds): ((&[&[u8]], &[[f32; STATE_LEN]]), &[Seed])| {
-            let images = images_value(images, self.size, self.channels)?;
+        let some = |group: usize| {
+            let group = group * AT_ONCE..images.len().min((group + 1) * AT_ONCE);
+            let states = &states[group.clone()];
+            let images = images_value(&images[group.clone()], self.size, self.channels)?;
             let encoded = self.q.encode(&images, &states_value(states)?, Mode::Evaluate)?;
             let may_end: Vec<bool> = states.iter().map(|state| may_end(self.cem, state)).collect();
-            choose(self.q, &encoded, (self.space, self.cem), &may_end, seeds)
+            choose(self.q, &encoded, (self.space, self.cem), &may_end, &seeds[group])
         };
-        let parts = images.par_chunks(AT_ONCE).zip(states.par_chunks(AT_ONCE)).zip(seeds.par_chunks(AT_ONCE)).map(some);
-        Ok(parts.collect::<Result<Vec<_>, RlError>>()?.concat())
+        let groups = (0..images.len().div_ceil(AT_ONCE)).into_par_iter().map(some);
+        Ok(groups.collect::<Result<Vec<_>, RlError>>()?.concat())
     }
 }
 
