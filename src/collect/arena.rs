@@ -83,15 +83,18 @@ impl Arena for GraspArena {
     fn advance(&mut self, orders: &[Order]) -> Result<(View, Vec<Step>), ArenaError> {
         let (mut resets, mut others) = (Vec::new(), Vec::new());
         for (index, order) in orders.iter().enumerate() {
-            if let Order::Begin(seed) | Order::GoOn(seed) = order {
-                match order {
-                    Order::Begin(_) => resets.push((index, *seed)),
-                    _ => others.push((index, self.env.world(index).last_step().grasped.clone(), *seed)),
-                }
-                self.policies[index] = self.script.create();
-                self.policies[index].begin();
-                self.generators[index] = seed.derive("script", 0).rng();
+            let seed = match order {
+                Order::Idle | Order::Act(_) => continue,
+                Order::Begin(seed) | Order::GoOn(seed) => *seed,
+            };
+            if matches!(order, Order::Begin(_)) {
+                resets.push((index, seed));
+            } else {
+                others.push((index, self.env.world(index).last_step().grasped.clone(), seed));
             }
+            self.policies[index] = self.script.create();
+            self.policies[index].begin();
+            self.generators[index] = seed.derive("script", 0).rng();
         }
         if !(resets.is_empty() && others.is_empty()) {
             self.env.begin_or_go_on(&resets, others).map_err(ArenaError::new)?;
