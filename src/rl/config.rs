@@ -77,7 +77,8 @@ pub struct ExplorationConfig {
     /// action tries all such closings: where nothing was ever seen to fail, Q is too high.
     pub script_swerve: f32,
     /// Share of the attempts that follow another one in their environment (in a round half of them do, of 128 in 64) that
-    /// go on with the objects as it left them, what was grasped returned to a random place, as in evaluations (RCAN, 5.1). Bins that were always fresh taught nothing of what lies about after failures.
+    /// go on with the objects as it left them, what was grasped returned to a random place, as in evaluations (RCAN, 5.1).
+    /// Bins that were always fresh taught nothing of what lies about after failures.
     pub go_on: f32,
 }
 
