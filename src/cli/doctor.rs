@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         advice,
     };
     if let Some(path) = &args.probe {
-        let png = crate::data::png::encode_rgb(&frames.source_rgb, frames.width, frames.height)?;
+        let png = crate::draw::png::encode_rgb(&frames.source_rgb, frames.width, frames.height)?;
         crate::run::atomic::write_atomic(path, &png)?;
     }
     if args.json {

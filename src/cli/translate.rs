@@ -1,8 +1,8 @@
 //! `bingrasp translate`: a trained generator on a folder of anyone's images.
 
 use super::{Usage, output};
-use crate::data::png;
 use crate::draw::palette::class_palette;
+use crate::draw::png;
 use crate::gan::rcan::batch::images_tensor;
 use crate::gan::rcan::{Generator, Translation, load_generator};
 use crate::nn::with_large_stack;

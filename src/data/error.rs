@@ -1,6 +1,6 @@
 //! What can go wrong with a dataset, always with the file, the place in it and the cure.
 
-use super::png::PngError;
+use crate::draw::png::PngError;
 use crate::run::atomic::FileError;
 use std::path::PathBuf;
 

@@ -5,7 +5,6 @@ pub mod episodes;
 pub mod error;
 pub mod lerobot;
 pub mod paired;
-pub mod png;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -1,7 +1,7 @@
 //! A picture to draw on: rectangles, images, text.
 
 use super::font::TextStyle;
-use crate::data::png::{PngError, encode_rgb};
+use crate::draw::png::{PngError, encode_rgb};
 use crate::run::atomic::{FileError, write_atomic};
 use std::path::Path;
 

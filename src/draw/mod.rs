@@ -4,6 +4,7 @@ pub mod canvas;
 pub mod chart;
 pub mod font;
 pub mod palette;
+pub mod png;
 pub mod sheet;
 
 pub use canvas::{Align, Canvas, DrawError, Rect};

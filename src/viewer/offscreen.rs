@@ -4,7 +4,7 @@ use super::painter::Painter;
 use super::pictures::PANELS;
 use super::script::{Button, Input, Order, Script, State};
 use super::ui::{Textures, Viewer, install_theme};
-use crate::data::png::encode_rgb;
+use crate::draw::png::encode_rgb;
 use crate::render::RenderError;
 use crate::run::atomic::write_atomic;
 use bevy_egui::egui::{self, Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, RawInput, Rect, vec2};

@@ -4,7 +4,7 @@
 //! so that the view stays smooth; a frame is left out rather than waited for.
 
 use super::pictures::{Gallery, PANELS, Picture};
-use crate::data::png::encode_rgb;
+use crate::draw::png::encode_rgb;
 use crate::run::atomic::{AtomicFile, create_folder, write_atomic};
 use anyhow::Context;
 use image::codecs::gif::{GifEncoder, Repeat};
@@ -184,7 +184,7 @@ mod tests {
         let mut recorder = Recorder::start(&path, false).unwrap();
         recorder.offer(1.0, &gallery(9));
         recorder.stop().unwrap();
-        let png = crate::data::png::decode_rgb(&std::fs::read(path.join("000000.png")).unwrap()).unwrap();
+        let png = crate::draw::png::decode_rgb(&std::fs::read(path.join("000000.png")).unwrap()).unwrap();
         assert_eq!((png.width, png.height), (720, 320));
         assert_eq!(png.pixels[0], 9);
     }

@@ -371,7 +371,7 @@ fn save_screenshot(path: PathBuf, scripted: bool) -> impl FnMut(On<ScreenshotCap
         let write = || {
             let picture = captured.image.clone().try_into_dynamic()?.to_rgb8();
             let (width, height) = (picture.width() as usize, picture.height() as usize);
-            write_atomic(&path, &crate::data::png::encode_rgb(picture.as_raw(), width, height)?)?;
+            write_atomic(&path, &crate::draw::png::encode_rgb(picture.as_raw(), width, height)?)?;
             Ok::<_, anyhow::Error>(())
         };
         let outcome = write();

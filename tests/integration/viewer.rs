@@ -1,7 +1,7 @@
 //! The viewer as a person meets it: the real binary, driven by events, read back from its state and its pictures. The
 //! same scripts run without a display and, where `xvfb-run` is installed, in a window on a virtual one.
 
-use bingrasp::data::png::decode_rgb;
+use bingrasp::draw::png::decode_rgb;
 use bingrasp::viewer::script::State;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

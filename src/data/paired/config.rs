@@ -1,7 +1,8 @@
 //! What a paired dataset is made from, and `dataset.toml`, which says so beside the data.
 
 use crate::contract::{Camera, Domain, Seed};
-use crate::data::{DataError, difference::difference, png::MAX_SIDE};
+use crate::data::{DataError, difference::difference};
+use crate::draw::png::MAX_SIDE;
 use crate::run::atomic::{read_capped, write_atomic};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;

@@ -4,8 +4,9 @@ use super::config::DatasetConfig;
 use super::layout::{Channel, Layout};
 use super::record::{PairMeta, PairRecord};
 use crate::contract::{Class, FrameBatch};
-use crate::data::{DataError, png};
+use crate::data::DataError;
 use crate::draw::palette::{class_palette, instance_palette};
+use crate::draw::png;
 
 /// The files of one pair.
 pub struct EncodedPair {

@@ -10,7 +10,7 @@ use super::record::PairMeta;
 use super::tars::TarIndex;
 use crate::contract::{Class, FrameBatch};
 use crate::data::DataError;
-use crate::data::png::{self, Image};
+use crate::draw::png::{self, Image};
 use crate::run::atomic::{FileError, read_capped};
 use rayon::prelude::*;
 use std::fs::File;
