@@ -1,6 +1,6 @@
 //! `bingrasp episodes`: records attempts of a policy, checks recordings, draws them. Exports are in `episodes_export`.
 
-use super::{Usage, common, episodes_export, output};
+use super::{Usage, agent, common, episodes_export, output};
 use crate::collect::arena::{GraspArena, action_space};
 use crate::collect::episodes::{record_episodes, recorded_attempts};
 use crate::collect::sight::Sight;
@@ -12,7 +12,6 @@ use crate::rl::collect::Conduct;
 use crate::rl::config::ExplorationConfig;
 use crate::rl::film::film_strip;
 use crate::rl::load::Loaded;
-use crate::rl::load_policy;
 use crate::run::{atomic::write_atomic, interrupt};
 use crate::scene::CellDescription;
 use crate::sim::policy::PolicyKind;
@@ -117,16 +116,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// What built-in policies are filmed with.
+const CAMERA: &str = "over-the-shoulder";
 /// Episodes of one file.
 const PER_SHARD: u64 = 200;
 
 fn learned(args: &RecordArgs) -> anyhow::Result<Loaded> {
-    let path = Path::new(&args.policy);
-    if !path.is_dir() {
-        let message = format!("'{}' is neither scripted, aimed, oracle, random nor the folder of a run", args.policy);
-        return Err(Usage(message).into());
-    }
-    let loaded = load_policy(path)?;
+    let loaded = agent::load(&args.policy)?;
     let policy = &loaded.policy;
     if policy.channels != 3 || policy.size != args.size as usize {
         let message = format!(
@@ -144,8 +140,10 @@ fn learned(args: &RecordArgs) -> anyhow::Result<Loaded> {
 fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let builtin: Option<PolicyKind> = args.policy.parse().ok();
     let loaded = if builtin.is_some() { None } else { Some(learned(args)?) };
+    let camera = loaded.as_ref().map_or(CAMERA, |loaded| agent::data(&loaded.settings, "camera"));
     let env = EnvConfig {
-        crop: Crop::Random,
+        cameras: vec![camera.to_owned()],
+        crop: Crop::Centre,
         textures: args.textures.load()?,
         ..EnvConfig::new(
             common::load_objects(&args.objects)?,
@@ -162,11 +160,11 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         (Some(_), false) => Conduct::Noisy,
     };
     // An episode's seed names its bin, so each has its own. The built-in policies are recorded as they are.
-    let fresh = ExplorationConfig { go_on: 0.0, ..ExplorationConfig::default() };
     let exploration = match builtin {
-        Some(_) => ExplorationConfig { hurry: 0.0, early_end: 0.0, script_moved: 0.0, script_random: 0.0, ..fresh },
-        None => fresh,
+        Some(_) => ExplorationConfig::none(),
+        None => ExplorationConfig { go_on: 0.0, ..ExplorationConfig::default() },
     };
+    let textures = args.textures.textures.as_ref().map_or(String::new(), |folder| folder.display().to_string());
     let config = EpisodesConfig {
         seed: args.seed.get(),
         domain: args.domain,
@@ -178,7 +176,11 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         generator: toml::Table::from_iter([
             ("objects".to_owned(), args.objects.clone().into()),
             ("greedy".to_owned(), args.greedy.into()),
-            ("textures".to_owned(), args.textures.textures.as_ref().map_or("", |_| "folder").into()),
+            ("textures".to_owned(), textures.into()),
+            ("camera".to_owned(), camera.into()),
+            ("crop".to_owned(), "centre".into()),
+            // With another checkpoint it would be another policy.
+            ("policy_step".to_owned(), loaded.as_ref().map_or(0, |loaded| loaded.step as i64 + 1).into()),
         ]),
     };
     config.validate().map_err(|error| Usage(error.to_string()))?;

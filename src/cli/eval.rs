@@ -1,16 +1,14 @@
 //! `bingrasp eval`: policies and learners by fixed protocols.
 
-use super::{Usage, common, eval_translation, output};
+use super::{Usage, agent, common, eval_translation, output};
 use crate::collect::sight::Sight;
 use crate::contract::Domain;
 use crate::env::EnvConfig;
 use crate::eval::grasp::{PicturedEvaluation, Player, evaluate_with_pictures};
-use crate::gan::rcan::load_generator;
 use crate::nn::with_large_stack;
 use crate::objects::ObjectModel;
 use crate::rl::film::film_strip;
 use crate::rl::load::Loaded;
-use crate::rl::load_policy;
 use crate::run::atomic::write_atomic;
 use crate::sim::policy::PolicyKind;
 use crate::sim::{EvaluationConfig, GraspEvaluation, evaluate_policy};
@@ -91,7 +89,7 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
     let builtin: Option<PolicyKind> = args.policy.parse().ok();
     let loaded = match builtin {
         Some(_) => None,
-        None => Some(load(&args.policy)?),
+        None => Some(agent::load(&args.policy)?),
     };
     if args.attempts == 0 {
         return Err(Usage("--attempts must be at least 1".into()).into());
@@ -155,27 +153,9 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn load(policy: &str) -> anyhow::Result<Loaded> {
-    let path = Path::new(policy);
-    if !path.is_dir() {
-        let message = format!("'{policy}' is neither scripted, aimed, oracle, random nor the folder of a run");
-        return Err(Usage(message).into());
-    }
-    let loaded = load_policy(path)?;
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
-    Ok(loaded)
-}
-
-/// A setting under `data` of a run.
-fn data_of<'a>(loaded: &'a Loaded, key: &str) -> &'a str {
-    loaded.settings.data.get(key).and_then(toml::Value::as_str).unwrap_or_default()
-}
-
 fn trained_domain(loaded: Option<&Loaded>) -> anyhow::Result<Domain> {
     match loaded {
-        Some(loaded) => Ok(data_of(loaded, "domain").parse().context("the run's domain")?),
+        Some(loaded) => Ok(agent::data(&loaded.settings, "domain").parse().context("the run's domain")?),
         None => Ok(Domain::Canonical),
     }
 }
@@ -224,14 +204,8 @@ pub(super) fn play_learned(
         environments: common::environments_for(size),
         ..env
     };
-    let rcan = data_of(loaded, "rcan");
-    let sight = if rcan.is_empty() {
-        Sight::plain(domain)
-    } else {
-        let generator = load_generator(Path::new(rcan)).with_context(|| format!("loading the generator in {rcan}"))?;
-        Sight::translated(domain, generator.generator)
-    };
-    let camera = data_of(loaded, "camera");
+    let sight = agent::sight(&loaded.run, &loaded.settings, domain)?;
+    let camera = agent::data(&loaded.settings, "camera");
     if !camera.is_empty() {
         env.cameras = vec![camera.to_owned()];
     }

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 success, 1 failure, 2 wrong usage.
 
+mod agent;
 mod bench;
 mod bench_qtopt;
 mod bench_train;

@@ -1,12 +1,11 @@
 //! A trained grasping policy for the viewer: `--policy RUN`.
 
+use super::agent;
 use crate::collect::sight::Sight;
 use crate::contract::{Action, Domain, Rng, Seed};
-use crate::gan::rcan::load_generator;
 use crate::rl::load::Loaded;
 use crate::rl::load_policy;
 use crate::viewer::pilot::{Pilot, Seen};
-use anyhow::Context;
 use std::path::Path;
 
 /// A Q-function behind the viewer's trait.
@@ -42,17 +41,9 @@ impl Pilot for Learned {
 /// No run, a run of another learner, no checkpoint, damage.
 pub fn pilot(run: &Path) -> anyhow::Result<Box<dyn Pilot>> {
     let loaded = load_policy(run)?;
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
-    let rcan = loaded.settings.data.get("rcan").and_then(toml::Value::as_str).unwrap_or_default();
+    agent::warn(&loaded.warnings);
     // The viewer says which domain is seen.
-    let sight = if rcan.is_empty() {
-        Sight::plain(Domain::Canonical)
-    } else {
-        let generator = load_generator(Path::new(rcan)).with_context(|| format!("loading the generator in {rcan}"))?;
-        Sight::translated(Domain::Canonical, generator.generator)
-    };
+    let sight = agent::sight(&loaded.run, &loaded.settings, Domain::Canonical)?;
     let name = format!("{}, step {}", run.display(), loaded.step);
     Ok(Box::new(Learned { loaded, sight, name }))
 }

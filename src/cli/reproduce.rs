@@ -1,14 +1,14 @@
 //! `bingrasp reproduce`: a paper's table, row by row.
 
 use super::train::qtopt;
-use super::{Usage, common, eval, output};
+use super::{Usage, agent, common, eval, output};
 use crate::contract::{Domain, Seed};
 use crate::env::EnvConfig;
 use crate::eval::table1::{Row, RowResult, figure, markdown};
-use crate::gan::rcan::{Limits, load_generator, train::Ended};
+use crate::gan::rcan::load_generator;
 use crate::rl::load_policy;
 use crate::run::atomic::{create_folder, read_capped, write_atomic};
-use crate::run::{RunDir, interrupt};
+use crate::run::{Ended, Limits, RunDir, interrupt};
 use crate::sim::{EvaluationConfig, GraspEvaluation};
 use anyhow::Context;
 use serde::Serialize;
@@ -76,9 +76,10 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
     let mut rows = if args.rows.is_empty() { Row::ALL.to_vec() } else { args.rows.clone() };
     rows.sort();
     rows.dedup();
-    if args.attempts == 0 || args.minutes.is_some_and(|minutes| !(minutes > 0.0 && minutes.is_finite())) {
-        return Err(Usage("--attempts must be at least 1 and --minutes above 0".into()).into());
+    if args.attempts == 0 {
+        return Err(Usage("--attempts must be at least 1".into()).into());
     }
+    limits(args).validate().map_err(Usage)?;
     let rcan = args.rcan.as_deref().map(std::path::absolute).transpose().context("--rcan")?;
     let unfinished = |row: Row| !result_path(&args.out, row).is_file();
     if rows.contains(&Row::Rcan) && unfinished(Row::Rcan) {
@@ -91,7 +92,12 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
     create_folder(&args.out)?;
     let mut complete = true;
     for row in rows {
-        if unfinished(row) {
+        if !unfinished(row) {
+            check_finished(args, row, rcan.as_deref().filter(|_| row == Row::Rcan))?;
+        } else if interrupt::requested() {
+            complete = false;
+            break;
+        } else {
             eprintln!("{}: training in {}", row.title(), row.domain());
             if !bring_to_end(args, row, rcan.as_deref().filter(|_| row == Row::Rcan))? {
                 complete = false;
@@ -115,6 +121,11 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
 }
 
+fn limits(args: &Table1Args) -> Limits {
+    let minutes = if args.steps.is_none() { Some(args.minutes.unwrap_or(90.0)) } else { args.minutes };
+    Limits { steps: args.steps, minutes }
+}
+
 fn result_path(out: &Path, row: Row) -> PathBuf {
     out.join(format!("{}.json", row.name()))
 }
@@ -122,9 +133,7 @@ fn result_path(out: &Path, row: Row) -> PathBuf {
 /// Trains and measures one row; false when it was interrupted.
 fn bring_to_end(args: &Table1Args, row: Row, rcan: Option<&Path>) -> anyhow::Result<bool> {
     let run = args.out.join(row.name());
-    let minutes = if args.steps.is_none() { Some(args.minutes.unwrap_or(90.0)) } else { args.minutes };
-    let limits = Limits { steps: args.steps, minutes };
-    let settings = qtopt::settings_for(row.domain(), rcan, limits, args.seed.get());
+    let settings = qtopt::settings_for(row.domain(), rcan, limits(args), args.seed.get());
     let resume = run.join("config.toml").is_file();
     if resume && RunDir::read_config(&run)? != toml::to_string(&settings)? {
         return Err(Usage(format!(
@@ -135,10 +144,14 @@ fn bring_to_end(args: &Table1Args, row: Row, rcan: Option<&Path>) -> anyhow::Res
     }
     let (outcome, trainer) = qtopt::execute(&run, &settings, resume)?;
     drop(trainer);
-    if outcome.ended != Ended::Complete {
+    // The run itself is whole then, and only measured again.
+    if outcome.ended != Ended::Complete || interrupt::requested() {
         return Ok(false);
     }
     let simulation = measure(args, &run, row.domain())?;
+    if interrupt::requested() {
+        return Ok(false);
+    }
     let reality = measure(args, &run, Domain::Reality)?;
     let result =
         RowResult { row, training_steps: outcome.steps, training_attempts: outcome.attempts, simulation, reality };
@@ -147,13 +160,61 @@ fn bring_to_end(args: &Table1Args, row: Row, rcan: Option<&Path>) -> anyhow::Res
     Ok(true)
 }
 
+/// Refuses to pass a finished row for what these arguments would make of it.
+fn check_finished(args: &Table1Args, row: Row, rcan: Option<&Path>) -> anyhow::Result<()> {
+    let differs = |what: &str, there: &dyn std::fmt::Display, here: &dyn std::fmt::Display| {
+        Usage(format!(
+            "the row {} in {} was made with {what} {there}, not {here}; pass that, leave the row out with --rows, or \
+             choose another --out",
+            row.name(),
+            args.out.display()
+        ))
+    };
+    let result = read_result(&result_path(&args.out, row))?;
+    if result.reality.attempts != args.attempts {
+        return Err(differs("--attempts", &result.reality.attempts, &args.attempts).into());
+    }
+    let run = args.out.join(row.name());
+    if !run.join("config.toml").is_file() {
+        return Ok(());
+    }
+    let there: toml::Table =
+        RunDir::read_config(&run)?.parse().with_context(|| format!("reading {}", run.display()))?;
+    let here = toml::Table::try_from(qtopt::settings_for(row.domain(), rcan, limits(args), args.seed.get()))?;
+    // The other settings may be those of another version.
+    let place = |table: &toml::Table, path: &[&str]| {
+        let value = path[1..].iter().try_fold(table.get(path[0])?, |value, key| value.get(key))?;
+        Some(value.to_string())
+    };
+    for (option, path) in [
+        ("--seed", &["seed"][..]),
+        ("--steps", &["limits", "steps"]),
+        ("--minutes", &["limits", "minutes"]),
+        ("--rcan", &["data", "rcan"]),
+    ] {
+        let [there, here] = [&there, &here].map(|table| place(table, path).unwrap_or_else(|| "none".to_owned()));
+        // A finished row needs no generator again.
+        if there != here && !(option == "--rcan" && rcan.is_none()) {
+            return Err(differs(option, &there, &here).into());
+        }
+    }
+    Ok(())
+}
+
 /// Success on unseen objects; the same sets for every row.
 fn measure(args: &Table1Args, run: &Path, domain: Domain) -> anyhow::Result<GraspEvaluation> {
     let loaded = load_policy(run)?;
+    agent::warn(&loaded.warnings);
     let config = EvaluationConfig { attempts: args.attempts, ..EvaluationConfig::default() };
     let seed: Seed = args.seed.get().derive("table1", 0);
     let env = EnvConfig::new(common::load_objects("test")?, domain, 1, loaded.policy.size as u32, seed);
     Ok(eval::play_learned(&loaded, &config, env, 0)?.evaluation)
+}
+
+fn read_result(path: &Path) -> anyhow::Result<RowResult> {
+    let bytes = read_capped(path, 1 << 20)?;
+    serde_json::from_slice(&bytes)
+        .with_context(|| format!("reading {}; remove it to measure that row again", path.display()))
 }
 
 fn results_in(out: &Path) -> anyhow::Result<Vec<RowResult>> {
@@ -161,10 +222,7 @@ fn results_in(out: &Path) -> anyhow::Result<Vec<RowResult>> {
     for row in Row::ALL {
         let path = result_path(out, row);
         if path.is_file() {
-            let bytes = read_capped(&path, 1 << 20)?;
-            let result: RowResult =
-                serde_json::from_slice(&bytes).with_context(|| format!("reading {}", path.display()))?;
-            results.push(result);
+            results.push(read_result(&path)?);
         }
     }
     Ok(results)

@@ -36,6 +36,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Refuses settings under `data` that are not among the usual ones.
+fn known(data: &toml::Table, usual: &toml::Table) -> anyhow::Result<()> {
+    let Some(unknown) = data.keys().find(|key| !usual.contains_key(*key)) else { return Ok(()) };
+    let names: Vec<&str> = usual.keys().map(String::as_str).collect();
+    Err(Usage(format!("data.{unknown}: there is no such setting; there are {}", names.join(", "))).into())
+}
+
+/// `data.environments` of a run.
+fn environments(data: &toml::Table) -> anyhow::Result<usize> {
+    let count = data.get("environments").and_then(toml::Value::as_integer);
+    let count = count.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0);
+    Ok(count.ok_or_else(|| Usage("data.environments must be a whole number, at least 1".into()))?)
+}
+
 /// One `a.b=value` put into the settings.
 fn set<S: Serialize + DeserializeOwned>(settings: &S, words: &str) -> anyhow::Result<S> {
     let bad = |reason: String| Usage(format!("--set {words}: {reason}"));

@@ -70,6 +70,7 @@ fn to_episode(attempt: &Attempt) -> Episode {
                 reward: transition.record.reward,
                 terminated: index == last && !attempt.truncated,
                 truncated: index == last && attempt.truncated,
+                strayed: transition.record.strayed > 0.0,
             })
             .collect(),
         grasped: attempt.grasped.clone(),
@@ -109,7 +110,7 @@ fn to_attempt(episode: &Episode, space: &ActionSpace, sight: &Sight, size: [usiz
                 (true, true) => ENDED,
                 (true, false) => RAN_OUT,
             },
-            strayed: 0.0,
+            strayed: f32::from(u8::from(decision.strayed)),
             privileged: Privileged::UNKNOWN,
         };
         attempt.transitions.push(Transition { image: image.to_vec(), record });
@@ -141,7 +142,7 @@ mod tests {
                 action: space.features(&action),
                 reward: if step == 2 { 1.0 } else { -0.05 },
                 ending: if step == 2 { ENDED } else { GOES_ON },
-                strayed: 0.0,
+                strayed: f32::from(u8::from(step == 1)),
                 privileged: Privileged::UNKNOWN,
             };
             attempt.transitions.push(Transition { image: vec![step; 2 * 2 * 3], record });

@@ -14,6 +14,7 @@ use super::network::state_features;
 use super::policy::Decider;
 use super::replay::{ENDED, GOES_ON, RAN_OUT, Record, Transition};
 use crate::contract::{Action, GripperCommand, GripperState, Rng, Seed};
+use std::collections::BTreeMap;
 
 /// Who decides in an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,10 +89,30 @@ pub fn play(
     plan: &[Conduct],
     seed: Seed,
 ) -> Result<Vec<Attempt>, RlError> {
+    let mut attempts = Vec::with_capacity(plan.len());
+    play_each(arena, decider, exploration, plan, seed, &mut |attempt| attempts.push(attempt))?;
+    Ok(attempts)
+}
+
+/// The same, handing over each attempt in turn as soon as those before it are done: of thousands of attempts few are in
+/// memory.
+///
+/// # Errors
+/// The arena or the network fails.
+pub fn play_each(
+    arena: &mut dyn Arena,
+    decider: Option<Decider<'_>>,
+    exploration: &ExplorationConfig,
+    plan: &[Conduct],
+    seed: Seed,
+    take: &mut dyn FnMut(Attempt),
+) -> Result<(), RlError> {
     let count = arena.environments();
     let space = arena.action_space();
     let mut open: Vec<Option<Open>> = (0..count).map(|_| None).collect();
-    let mut done: Vec<Option<Attempt>> = plan.iter().map(|_| None).collect();
+    // Those that wait for one before them.
+    let mut done: BTreeMap<usize, Attempt> = BTreeMap::new();
+    let mut handed = 0;
     // Where an attempt left objects that another may go on with.
     let mut left = vec![false; count];
     let mut next = 0;
@@ -160,12 +181,16 @@ pub fn play(
                 left[index] = !step.truncated;
                 current.attempt.last_image = view.image(index).to_vec();
                 if let Some(finished) = slot.take() {
-                    done[finished.number] = Some(finished.attempt);
+                    done.insert(finished.number, finished.attempt);
                 }
             }
         }
+        while let Some(attempt) = done.remove(&handed) {
+            take(attempt);
+            handed += 1;
+        }
     }
-    Ok(done.into_iter().flatten().collect())
+    Ok(())
 }
 
 impl Open {
@@ -259,4 +284,27 @@ fn script_noise(
         return (moved(action, space, config.deviation, rng), true);
     }
     (*action, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_noise_the_script_does_what_it_says() {
+        let space = ActionSpace { step_m: [0.08; 3], step_rad: 0.8 };
+        let mut rng = Seed(4).rng();
+        let mut strayed = [0; 2];
+        for (kind, config) in [ExplorationConfig::none(), ExplorationConfig::default()].iter().enumerate() {
+            for draw in 0..400 {
+                let gripper = [GripperCommand::Keep, GripperCommand::Close, GripperCommand::Open][draw % 3];
+                let said = Action { gripper, terminate: draw % 10 == 9, ..space.random(&mut rng) };
+                let said = if said.terminate { Action { terminate: true, ..Action::default() } } else { said };
+                let (action, _) = script_noise(&said, (draw % 2 == 0, true), &space, config, &mut rng);
+                strayed[kind] += usize::from(action != said);
+            }
+        }
+        assert_eq!(strayed[0], 0);
+        assert!(strayed[1] > 100, "{strayed:?}");
+    }
 }

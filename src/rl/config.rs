@@ -165,6 +165,21 @@ pub struct QtOptConfig {
     pub exploration: ExplorationConfig,
 }
 
+impl ExplorationConfig {
+    /// No chance in what the script does, and every attempt in a bin of its own.
+    pub fn none() -> Self {
+        Self {
+            hurry: 0.0,
+            early_end: 0.0,
+            script_moved: 0.0,
+            script_random: 0.0,
+            script_swerve: 0.0,
+            go_on: 0.0,
+            ..Self::default()
+        }
+    }
+}
+
 impl QtOptConfig {
     pub fn preset(preset: Preset) -> Self {
         let paper = Self {
@@ -199,7 +214,8 @@ impl QtOptConfig {
             segment: 128,
             attempts_per_round: 256,
             steps_per_round: 192,
-            exploration: ExplorationConfig::default(),
+            // As many as the replay holds: an image has 668 kB.
+            exploration: ExplorationConfig { first_attempts: 300, ..ExplorationConfig::default() },
         };
         match preset {
             Preset::Paper => paper,
@@ -229,6 +245,7 @@ impl QtOptConfig {
                 segment: 4096,
                 // Of twice as many it learned no more an update, and there was time for fewer updates.
                 attempts_per_round: 128,
+                exploration: ExplorationConfig::default(),
                 ..paper
             },
         }
@@ -313,8 +330,8 @@ impl QtOptConfig {
         if !(self.label_reuse >= 0.1 && self.label_reuse <= 1000.0) || self.training_buffer < self.batch {
             return bad("label_reuse must be from 0.1 to 1000, and training_buffer at least the batch");
         }
-        let memory = (self.off_policy_capacity + self.on_policy_capacity) as f64
-            * (self.size * self.size * self.channels) as f64;
+        let transitions = self.off_policy_capacity.checked_add(self.on_policy_capacity);
+        let memory = transitions.map_or(f64::INFINITY, |count| count as f64 * self.image_bytes() as f64);
         if !(16..=1_000_000).contains(&self.segment) || memory > 1e12 {
             return bad("a segment must have 16 to 1000000 transitions, and the replay at most 1 TB");
         }
@@ -327,6 +344,21 @@ impl QtOptConfig {
         }
         self.cem.validate()?;
         if self.preset == Preset::Cpu { self.network.validate(self.size) } else { Ok(()) }
+    }
+
+    /// States and draws of the dense search that the cross-entropy method is compared with. The published network takes as
+    /// long for two thousand actions as for a decision of all environments.
+    pub const fn dense_search(&self) -> (usize, usize) {
+        match self.preset {
+            Preset::Cpu => (32, 4096),
+            Preset::Paper => (4, 512),
+        }
+    }
+
+    /// What both replays hold when they are full.
+    pub fn replay_bytes(&self) -> u64 {
+        let transition = (self.image_bytes() + size_of::<super::replay::Record>()) as u64;
+        (self.off_policy_capacity + self.on_policy_capacity) as u64 * transition
     }
 
     pub fn image_bytes(&self) -> usize {

@@ -10,11 +10,13 @@ use crate::gan::state::from_file;
 use crate::run::checkpoint::CHECKPOINTS_NAME;
 use crate::run::{Checkpoints, RunDir};
 use candle_core::Device;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A policy and where it comes from.
 pub struct Loaded {
     pub policy: QPolicy,
+    /// Its run's folder.
+    pub run: PathBuf,
     pub settings: Settings,
     /// The training step after which it was saved.
     pub step: u64,
@@ -49,5 +51,5 @@ pub fn load_policy(path: &Path) -> Result<Loaded, RlError> {
     let q = build(config, &settings.space, Seed(0), &Device::Cpu)?;
     q.store().load_state(&from_file(group_of(&checkpoint, AVERAGED)?)?)?;
     let policy = QPolicy { q, space: settings.space, cem: config.cem, size: config.size, channels: config.channels };
-    Ok(Loaded { policy, settings, step: checkpoint.step, warnings })
+    Ok(Loaded { policy, run: run.to_owned(), settings, step: checkpoint.step, warnings })
 }

@@ -11,7 +11,7 @@ use super::error::RlError;
 use super::network::{STATE_LEN, is_closed};
 use super::privileged::Privileged;
 use crate::contract::Rng;
-use crate::run::atomic::{AtomicFile, create_folder, read_capped, sha256_hex};
+use crate::run::atomic::{AtomicFile, FileError, create_folder, read_capped, sha256_hex};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -283,53 +283,85 @@ impl Replay {
         Ok(file.commit()?.sha256)
     }
 
-    /// Takes over what [`Self::save`] wrote.
+    /// Takes over what [`Self::save`] wrote. Where files are missing or damaged, the longest stretch without such a file
+    /// stays, and the sentences that come back name the others: a run need not end for a part of its memory.
     ///
     /// # Errors
-    /// A file that is missing or damaged.
-    pub fn load(&mut self, folder: &Path, state: &ReplayState) -> Result<(), RlError> {
-        let mut segments = VecDeque::new();
-        let (mut terminals, mut closings) = (VecDeque::new(), VecDeque::new());
+    /// A file that may not be read, or does not fit the settings of the run.
+    pub fn load(&mut self, folder: &Path, state: &ReplayState) -> Result<Vec<String>, RlError> {
+        let (mut warnings, mut stretch) = (Vec::new(), (state.first, VecDeque::new()));
+        let mut longest = stretch.clone();
         for (index, (length, sum)) in state.segments.iter().enumerate() {
             let number = state.first + index as u64;
             let length = usize::try_from(*length).unwrap_or(usize::MAX);
             let last = index + 1 == state.segments.len();
             let path = self.path(folder, number, length);
-            let damaged =
-                |message: &str| RlError::NotQtOpt { path: path.display().to_string(), message: message.into() };
             if length > self.segment || (length < self.segment && !last) {
-                return Err(damaged("its length does not fit the settings of the run"));
+                let message = "its length does not fit the settings of the run".into();
+                return Err(RlError::NotQtOpt { path: path.display().to_string(), message });
             }
-            let header = MAGIC.len() + 16;
-            let size = header + length * (size_of::<Record>() + self.image_bytes);
-            let bytes = read_capped(&path, size as u64)?;
-            if bytes.len() != size || sha256_hex(&bytes) != *sum {
-                return Err(damaged("the checkpoint names another checksum; go on from an earlier checkpoint"));
+            match self.read(&path, length, sum) {
+                Ok(Some(segment)) => stretch.1.push_back(Arc::new(segment)),
+                Ok(None) => warnings.push(format!("'{}' is damaged: its checksum differs", path.display())),
+                Err(error) if error.is_damage() => warnings.push(error.to_string()),
+                Err(error) => return Err(error.into()),
             }
-            let mut segment = Segment {
-                images: Vec::with_capacity(self.segment * self.image_bytes),
-                records: Vec::with_capacity(self.segment),
-                saved: (length == self.segment).then(|| sum.clone()),
-            };
-            let images_at = header + length * size_of::<Record>();
-            segment.records.extend(
-                bytes[header..images_at].chunks_exact(size_of::<Record>()).map(bytemuck::pod_read_unaligned::<Record>),
-            );
-            segment.images.extend_from_slice(&bytes[images_at..]);
-            for (within, record) in segment.records.iter().enumerate() {
-                let number = number * self.segment as u64 + within as u64;
-                if record.ending == ENDED {
-                    terminals.push_back(number);
-                }
-                if record.closes() {
-                    closings.push_back(number);
-                }
+            if stretch.1.len() > longest.1.len() {
+                longest.clone_from(&stretch);
             }
-            segments.push_back(Arc::new(segment));
+            if stretch.0 + stretch.1.len() as u64 <= number {
+                stretch = (number + 1, VecDeque::new());
+            }
         }
-        (self.segments, self.terminals, self.closings) = (segments, terminals, closings);
-        (self.first, self.episodes) = (state.first, state.episodes);
-        Ok(())
+        (self.first, self.segments) = longest;
+        self.episodes = state.episodes;
+        let behind = state.first + state.segments.len() as u64;
+        if self.first + (self.segments.len() as u64) < behind {
+            self.cut_off_last_episode();
+        }
+        self.index();
+        Ok(warnings)
+    }
+
+    /// The segment in a file; none when its checksum differs.
+    fn read(&self, path: &Path, length: usize, sum: &str) -> Result<Option<Segment>, FileError> {
+        let header = MAGIC.len() + 16;
+        let size = header + length * (size_of::<Record>() + self.image_bytes);
+        let bytes = read_capped(path, size as u64)?;
+        if bytes.len() != size || sha256_hex(&bytes) != sum {
+            return Ok(None);
+        }
+        let images_at = header + length * size_of::<Record>();
+        let (mut images, mut records) =
+            (Vec::with_capacity(self.segment * self.image_bytes), Vec::with_capacity(self.segment));
+        records.extend(
+            bytes[header..images_at].chunks_exact(size_of::<Record>()).map(bytemuck::pod_read_unaligned::<Record>),
+        );
+        images.extend_from_slice(&bytes[images_at..]);
+        Ok(Some(Segment { images, records, saved: (length == self.segment).then(|| sum.to_owned()) }))
+    }
+
+    /// What would have followed is lost, and what is pushed next must not pass for it.
+    fn cut_off_last_episode(&mut self) {
+        let Some(segment) = self.segments.back_mut().map(Arc::make_mut) else { return };
+        if let Some(record) = segment.records.last_mut().filter(|record| record.ending == GOES_ON) {
+            record.ending = RAN_OUT;
+            segment.saved = None;
+        }
+    }
+
+    /// Finds the transitions that are drawn by their kind.
+    fn index(&mut self) {
+        (self.terminals, self.closings) = (VecDeque::new(), VecDeque::new());
+        let records = self.segments.iter().flat_map(|segment| &segment.records);
+        for (number, record) in (self.first()..).zip(records) {
+            if record.ending == ENDED {
+                self.terminals.push_back(number);
+            }
+            if record.closes() {
+                self.closings.push_back(number);
+            }
+        }
     }
 
     /// Removes files that none of these states names. Call it when the checkpoints that named them are gone.
@@ -476,14 +508,43 @@ mod tests {
         back.load(folder.path(), &early).unwrap();
         assert_eq!(back.episodes(), 30);
         replay.remove_unnamed(folder.path(), std::slice::from_ref(&state)).unwrap();
-        assert!(back.load(folder.path(), &early).is_err());
-        back.load(folder.path(), &state).unwrap();
-        // One bit.
-        let path = replay.path(folder.path(), replay.first, 10);
-        let mut bytes = std::fs::read(&path).unwrap();
+        assert!(!back.load(folder.path(), &early).unwrap().is_empty());
+        assert!(back.load(folder.path(), &state).unwrap().is_empty());
+    }
+
+    #[test]
+    fn of_damaged_files_the_longest_stretch_between_them_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut replay = Replay::new("test", 3, 10, 60);
+        (0..18).for_each(|number| replay.push(&episode(number, 3)));
+        let state = replay.save(folder.path()).unwrap();
+        assert_eq!((replay.first(), replay.end()), (0, 54));
+        // One bit of the second of six, the fifth as a whole.
+        let [second, fifth] = [1, 4].map(|number| replay.path(folder.path(), number, 10));
+        let mut bytes = std::fs::read(&second).unwrap();
         bytes[40] ^= 1;
-        std::fs::write(&path, bytes).unwrap();
-        let message = back.load(folder.path(), &state).unwrap_err().to_string();
-        assert!(message.contains(path.to_str().unwrap()) && message.contains("checksum"), "{message}");
+        std::fs::write(&second, bytes).unwrap();
+        std::fs::remove_file(&fifth).unwrap();
+        let mut back = Replay::new("test", 3, 10, 60);
+        let warnings = back.load(folder.path(), &state).unwrap();
+        assert_eq!(warnings.len(), 2);
+        assert!(warnings[0].contains(second.to_str().unwrap()) && warnings[0].contains("checksum"), "{warnings:?}");
+        assert!(warnings[1].contains(fifth.to_str().unwrap()), "{warnings:?}");
+        assert_eq!((back.first(), back.end()), (20, 40));
+        // 39 is the first step of an episode whose others are lost.
+        assert!((20..39).all(|number| back.get(number) == replay.get(number)));
+        assert_eq!(back.get(39).unwrap().1.ending, RAN_OUT);
+        back.push(&episode(50, 3));
+        assert_eq!(back.trace(39, 3, 0.9), None);
+        let mut rng = Seed(2).rng();
+        for _ in 0..50 {
+            let number = back.draw((1.0, 0.0), &mut rng).unwrap();
+            assert_eq!(back.get(number).unwrap().1.ending, ENDED);
+        }
+        // It is saved and comes back.
+        let state = back.save(folder.path()).unwrap();
+        let mut again = Replay::new("test", 3, 10, 60);
+        assert!(again.load(folder.path(), &state).unwrap().is_empty());
+        assert!((20..43).all(|number| again.get(number) == back.get(number)));
     }
 }

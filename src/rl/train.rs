@@ -19,8 +19,7 @@ use super::error::RlError;
 use super::learner::QLearner;
 use super::replay::{Replay, ReplayState};
 use crate::contract::Seed;
-use crate::gan::rcan::train::Ended;
-use crate::run::RunDir;
+use crate::run::{Ended, RunDir};
 use figures::{Clock, Means, Recent};
 use saved::Labelled;
 use std::collections::VecDeque;
@@ -83,18 +82,20 @@ impl Trainer {
         Self::open(settings.clone(), RunDir::create(root, &text)?)
     }
 
-    /// Goes on with a run from its newest whole checkpoint. Also returns sentences about damaged ones.
+    /// Goes on with a run from its newest whole checkpoint. Also returns sentences about damaged ones, and about damaged
+    /// replay.
     ///
     /// # Errors
-    /// No run, a run of another learner, a folder that is in use, replay that is damaged.
+    /// No run, a run of another learner, a folder that is in use, no checkpoint that is whole.
     pub fn resume(root: &Path) -> Result<(Self, Vec<String>), RlError> {
         let resumed = RunDir::resume(root)?;
         let settings = Settings::parse(resumed.run.config(), root)?;
         let mut trainer = Self::open(settings, resumed.run)?;
+        let mut warnings = resumed.warnings;
         if let Some(checkpoint) = resumed.checkpoint {
-            trainer.restore(checkpoint, root)?;
+            warnings.extend(trainer.restore(checkpoint, root)?);
         }
-        Ok((trainer, resumed.warnings))
+        Ok((trainer, warnings))
     }
 
     pub fn settings(&self) -> &Settings {

@@ -49,6 +49,19 @@ impl FileError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
+
+    /// The file itself is gone or broken; trying again, or with more rights, would not help.
+    pub fn is_damage(&self) -> bool {
+        const BAD_SECTOR: i32 = 5;
+        match self {
+            Self::Io { source, .. } => {
+                let broken = matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof);
+                broken || (cfg!(unix) && source.raw_os_error() == Some(BAD_SECTOR))
+            }
+            Self::TooLarge { .. } => true,
+            Self::DiskFull { .. } => false,
+        }
+    }
 }
 
 /// `1.5 MB`: powers of 1000, as disks are sold.

@@ -22,6 +22,12 @@ pub enum CheckpointError {
     File(#[from] FileError),
     #[error("the checkpoint '{}' is damaged: {message}", path.display())]
     Damaged { path: PathBuf, message: String },
+    #[error(
+        "none of the checkpoints in '{}' is whole, the newest because: {error}; bring one back from a copy, or rename \
+         that folder to start again from the beginning",
+        folder.display()
+    )]
+    NoneWhole { folder: PathBuf, error: String },
     #[error("a checkpoint cannot be written: {0}")]
     Input(String),
 }
@@ -29,6 +35,15 @@ pub enum CheckpointError {
 impl CheckpointError {
     pub(super) fn damaged(path: impl Into<PathBuf>, message: impl Into<String>) -> Self {
         Self::Damaged { path: path.into(), message: message.into() }
+    }
+
+    /// The checkpoint itself is broken; trying again, or with more rights, would not help.
+    fn is_damage(&self) -> bool {
+        match self {
+            Self::File(error) => error.is_damage(),
+            Self::Damaged { .. } => true,
+            Self::Input(_) | Self::NoneWhole { .. } => false,
+        }
     }
 }
 
@@ -184,14 +199,25 @@ impl Checkpoints {
     }
 
     /// The newest checkpoint that is whole; `None` without any. `damaged` is told of each newer one that is not.
-    pub fn load_latest(&self, mut damaged: impl FnMut(CheckpointError)) -> Result<Option<Checkpoint>, FileError> {
+    ///
+    /// # Errors
+    /// Checkpoints of which none is whole; files that may not be read.
+    pub fn load_latest(&self, mut damaged: impl FnMut(CheckpointError)) -> Result<Option<Checkpoint>, CheckpointError> {
+        let mut first = None;
         for step in self.steps()?.into_iter().rev() {
             match self.load(step) {
                 Ok(checkpoint) => return Ok(Some(checkpoint)),
-                Err(error) => damaged(error),
+                Err(error) if error.is_damage() => {
+                    first = first.or_else(|| Some(error.to_string()));
+                    damaged(error);
+                }
+                Err(error) => return Err(error),
             }
         }
-        Ok(None)
+        match first {
+            None => Ok(None),
+            Some(error) => Err(CheckpointError::NoneWhole { folder: self.folder.clone(), error }),
+        }
     }
 }
 

@@ -84,7 +84,7 @@ impl RunDir {
     }
 
     /// Goes on with a run from its newest checkpoint that is whole: what was logged after it is dropped, so that the
-    /// files end up as those of an uninterrupted run.
+    /// files end up as those of an uninterrupted run. Where checkpoints are there and none is whole, nothing is touched.
     pub fn resume(root: &Path) -> Result<Resumed, RunError> {
         let config = Self::read_config(root)?;
         let lock = FolderLock::acquire(root)?;
@@ -262,6 +262,16 @@ mod tests {
         assert_eq!(train(&mut run, state, next..30), expected);
         assert_eq!(run.checkpoints().steps().unwrap(), [9, 19, 29]);
         assert!(std::fs::read(root.join(METRICS_NAME)).unwrap() == metrics);
+
+        // Without one that is whole nothing is touched.
+        drop(run);
+        for step in [9, 19, 29] {
+            std::fs::write(root.join(format!("checkpoints/step-{step:09}/state.json")), b"{}").unwrap();
+        }
+        let message = RunDir::resume(&root).err().unwrap().to_string();
+        assert!(message.contains("none of the checkpoints"), "{message}");
+        assert_eq!(Checkpoints::new(root.join(CHECKPOINTS_NAME)).steps().unwrap(), [9, 19, 29]);
+        assert!(std::fs::read(root.join(METRICS_NAME)).unwrap() == metrics);
     }
 
     #[test]
@@ -282,7 +292,7 @@ mod tests {
         let mut run = RunDir::create(folder.path(), "").unwrap();
         let path = run.image(120, "eval/real → canonical", &Canvas::new(3, 2, [9; 3])).unwrap();
         assert!(path.ends_with("images/eval-real---canonical/000000120.png"), "{}", path.display());
-        let image = crate::data::png::decode_rgb(&std::fs::read(path).unwrap()).unwrap();
+        let image = crate::draw::png::decode_rgb(&std::fs::read(path).unwrap()).unwrap();
         assert_eq!(image.pixels, [9; 18]);
     }
 }

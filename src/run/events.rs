@@ -211,7 +211,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut writer = EventWriter::create(folder.path(), 1_700_000_000.5, Some(3)).unwrap();
         writer.scalars(1_700_000_001.0, 3, &[("loss/generator", 0.25), ("loss/task", -1.5)]).unwrap();
-        let png = crate::data::png::encode_rgb(&[255, 0, 0, 0, 255, 0], 2, 1).unwrap();
+        let png = crate::draw::png::encode_rgb(&[255, 0, 0, 0, 255, 0], 2, 1).unwrap();
         writer.image(1_700_000_002.0, 300, "sample", (2, 1), &png).unwrap();
         writer.text(1_700_000_003.0, 3, "config", "**seed** 7").unwrap();
         writer.flush().unwrap();

@@ -6,6 +6,7 @@ pub mod checkpoint;
 pub mod directory;
 pub mod events;
 pub mod interrupt;
+pub mod limits;
 pub mod lock;
 pub mod memory;
 pub mod metrics;
@@ -14,6 +15,7 @@ pub mod tensors;
 
 pub use checkpoint::{Checkpoint, CheckpointContent, CheckpointError, Checkpoints};
 pub use directory::{Resumed, RunDir, RunError};
+pub use limits::{Ended, Limits};
 pub use metrics::{MetricsLine, read_metrics};
 pub use report::{ReportText, write_report};
 pub use tensors::{NamedTensors, TensorBytes, TensorFile, TensorKind, save_tensors};

@@ -2,6 +2,7 @@
 
 mod command_line;
 mod episodes;
+mod grasping;
 mod rendering;
 mod rooms;
 mod training;

@@ -5,7 +5,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// A network small enough for a test.
-const SMALL: [&str; 30] = [
+pub(super) const SMALL: [&str; 30] = [
     "--batch",
     "4",
     "--seed",
@@ -38,17 +38,17 @@ const SMALL: [&str; 30] = [
     "rcan.warmup_steps=5",
 ];
 
-fn bingrasp(words: &[&str]) -> Command {
+pub(super) fn bingrasp(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bingrasp"));
     command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-fn run(words: &[&str]) -> Output {
+pub(super) fn run(words: &[&str]) -> Output {
     bingrasp(words).output().expect("the binary runs")
 }
 
-fn sound(output: &Output) -> String {
+pub(super) fn sound(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -58,7 +58,7 @@ fn train<'a>(out: &'a str, extra: &[&'a str]) -> Vec<&'a str> {
 }
 
 /// The checksums of the checkpoint after the last step: SHA-256 of every file in it.
-fn checksums(run: &str, step: u64) -> String {
+pub(super) fn checksums(run: &str, step: u64) -> String {
     let path = Path::new(run).join(format!("checkpoints/step-{step:09}/checksums.txt"));
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }

@@ -1,18 +1,17 @@
 //! `bingrasp train qtopt`.
 
-use crate::cli::{Usage, common, output};
+use crate::cli::{Usage, agent, common, output};
 use crate::collect::arena::{GraspArena, action_space, projection};
 use crate::collect::episodes::recorded_attempts;
-use crate::collect::sight::Sight;
 use crate::contract::{Domain, Seed};
 use crate::data::episodes::EpisodeReader;
 use crate::env::{Crop, EnvConfig};
-use crate::gan::rcan::{Limits, load_generator, train::Ended};
 use crate::nn::with_large_stack;
 use crate::rl::arena::{Arena, ArenaError};
 use crate::rl::train::{LEARNER, Outcome, Progress, Settings, Trainer, Watcher};
 use crate::rl::{Preset, QtOptConfig};
-use crate::run::{ReportText, RunDir, interrupt, write_report};
+use crate::run::atomic::human_bytes;
+use crate::run::{Ended, Limits, ReportText, RunDir, interrupt, write_report};
 use crate::scene::CellDescription;
 use crate::sim::policy::PolicyKind;
 use anyhow::Context;
@@ -154,17 +153,19 @@ fn go_on(out: &Path) -> String {
 
 /// Trains in `out` to the end of the settings' limits or to Ctrl-C, with a bar.
 pub(in crate::cli) fn execute(out: &Path, settings: &Settings, resume: bool) -> anyhow::Result<(Outcome, Trainer)> {
-    let open = opener(settings)?;
+    let open = opener(out, settings)?;
+    offline(settings)?;
     let (trainer, warnings) =
         if resume { Trainer::resume(out)? } else { (Trainer::create(out, settings)?, Vec::new()) };
-    for warning in &warnings {
-        eprintln!("warning: {warning}");
-    }
+    agent::warn(&warnings);
+    agent::keep_generator(out, settings)?;
+    let memory = human_bytes(settings.qtopt.replay_bytes());
+    eprintln!("transitions take up to {memory} of memory, and as much of the disk in {}", out.display());
     interrupt::install(|| eprintln!("saving a checkpoint after this round; Ctrl-C again stops at once"))?;
     let mut view = View { bar: progress_bar(), last: String::new() };
     let result = with_large_stack(|| -> anyhow::Result<_> {
         let mut trainer = trainer;
-        preload(&mut trainer)?;
+        preload(out, &mut trainer)?;
         let outcome = trainer.run(open, &mut view)?;
         Ok((outcome, trainer))
     })?;
@@ -194,9 +195,8 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
             settings.limits.steps = Some(DEFAULT_STEPS);
         }
         settings.qtopt.validate().map_err(Usage)?;
-        if settings.limits.minutes.is_some_and(|minutes| !(minutes > 0.0 && minutes.is_finite())) {
-            return Err(Usage("--minutes must be above 0".into()).into());
-        }
+        settings.limits.validate().map_err(Usage)?;
+        super::known(&settings.data, &defaults(settings.qtopt.preset).data)?;
         return Ok(settings);
     }
     let saved = Settings::parse(&RunDir::read_config(&args.out)?, &args.out)?;
@@ -213,21 +213,21 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
     Ok(saved)
 }
 
-/// The small network has to know what the camera makes of places: that of another camera than the usual one, unless it was
-/// given, and always of the centre crop.
+/// The small network has to know what the camera makes of places, unless it was told: of images of this size (how much the
+/// centre crop cuts off depends on it) and of this camera.
 fn calibrate(settings: &mut Settings) -> anyhow::Result<()> {
     let (preset, size) = (settings.qtopt.preset, settings.qtopt.size as u32);
     if preset != Preset::Cpu {
         return Ok(());
     }
-    if text_of(settings, "crop") == "random" {
+    if agent::data(settings, "crop") == "random" {
         return Err(
             Usage("data.crop: the preset cpu knows where the centre crop lies; leave it at centre".into()).into()
         );
     }
-    let camera = text_of(settings, "camera");
+    let camera = agent::data(settings, "camera");
     let usual = defaults(preset).qtopt.network.projection;
-    if camera != CAMERA && settings.qtopt.network.projection == usual {
+    if settings.qtopt.network.projection == usual {
         let found = projection(&CellDescription::default(), camera, size);
         let missing =
             || Usage(format!("data.camera: '{camera}' is not a camera that stands still; the usual one is {CAMERA}"));
@@ -304,33 +304,28 @@ fn apply(args: &Args, settings: &mut Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn text_of<'a>(settings: &'a Settings, key: &str) -> &'a str {
-    settings.data.get(key).and_then(toml::Value::as_str).unwrap_or_default()
-}
-
 type Opener = Box<dyn FnOnce() -> Result<Box<dyn Arena>, ArenaError> + Send>;
 
 /// Checks where attempts are played, and says how to open it.
-fn opener(settings: &Settings) -> anyhow::Result<Opener> {
+fn opener(out: &Path, settings: &Settings) -> anyhow::Result<Opener> {
     let bad = |key: &str, error: String| Usage(format!("data.{key}: {error}"));
-    let domain: Domain = text_of(settings, "domain").parse().map_err(|e| bad("domain", format!("{e}")))?;
-    let script: PolicyKind = text_of(settings, "script").parse().map_err(|e| bad("script", format!("{e}")))?;
-    let crop = match text_of(settings, "crop") {
+    let domain: Domain = agent::data(settings, "domain").parse().map_err(|e| bad("domain", format!("{e}")))?;
+    let script: PolicyKind = agent::data(settings, "script").parse().map_err(|e| bad("script", format!("{e}")))?;
+    let crop = match agent::data(settings, "crop") {
         "centre" => Crop::Centre,
         "random" => Crop::Random,
         other => return Err(bad("crop", format!("'{other}' is neither centre nor random")).into()),
     };
-    let environments = settings.data.get("environments").and_then(toml::Value::as_integer);
-    let environments = environments.and_then(|count| usize::try_from(count).ok()).unwrap_or(1);
-    let textures = text_of(settings, "textures");
+    let environments = super::environments(&settings.data)?;
+    let textures = agent::data(settings, "textures");
     let textures = common::TextureArgs { textures: (!textures.is_empty()).then(|| textures.into()) };
     let seed = Seed(settings.seed).derive("arena", 0);
     let config = EnvConfig {
-        cameras: vec![text_of(settings, "camera").to_owned()],
+        cameras: vec![agent::data(settings, "camera").to_owned()],
         crop,
         textures: textures.load()?,
         ..EnvConfig::new(
-            common::load_objects(text_of(settings, "objects"))?,
+            common::load_objects(agent::data(settings, "objects"))?,
             domain,
             environments,
             settings.qtopt.size as u32,
@@ -338,44 +333,25 @@ fn opener(settings: &Settings) -> anyhow::Result<Opener> {
         )
     };
     config.validate().map_err(|error| Usage(error.to_string()))?;
-    let sight = sight(settings, domain)?;
+    agent::sight(out, settings, domain)?;
+    let (out, settings) = (out.to_owned(), settings.clone());
     Ok(Box::new(move || {
+        // By now the run has its own generator.
+        let sight = agent::sight(&out, &settings, domain).map_err(|error| ArenaError::new(format!("{error:#}")))?;
         let arena = GraspArena::new(config, sight, script).map_err(ArenaError::new)?;
         Ok(Box::new(arena) as Box<dyn Arena>)
     }))
 }
 
-/// The agent's eyes: the domain's pictures, with a generator's before them where there is one.
-fn sight(settings: &Settings, domain: Domain) -> anyhow::Result<Sight> {
-    let rcan = text_of(settings, "rcan");
-    if rcan.is_empty() {
-        return Ok(Sight::plain(domain));
-    }
-    let loaded = load_generator(Path::new(rcan)).with_context(|| format!("loading the generator in {rcan}"))?;
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
-    let (made_for, size) = (loaded.generator.size(), settings.qtopt.size);
-    if made_for != size {
-        return Err(Usage(format!(
-            "the generator in {rcan} is for {made_for}x{made_for} pixels and the agent sees {size}x{size}"
-        ))
-        .into());
-    }
-    Ok(Sight::translated(domain, loaded.generator))
-}
-
-/// Recorded episodes into the trainer's memory.
-fn preload(trainer: &mut Trainer) -> anyhow::Result<()> {
-    let settings = trainer.settings().clone();
-    let offline = text_of(&settings, "offline");
-    if offline.is_empty() || trainer.round() > 0 {
-        return Ok(());
+/// The recorded episodes that a run is to begin with, checked to be such as its network can learn from.
+fn offline(settings: &Settings) -> anyhow::Result<Option<EpisodeReader>> {
+    let offline = agent::data(settings, "offline");
+    if offline.is_empty() {
+        return Ok(None);
     }
     let reader =
         EpisodeReader::open(Path::new(offline)).with_context(|| format!("opening the episodes in {offline}"))?;
-    let size = settings.qtopt.size as u32;
-    let recorded = reader.config();
+    let (size, recorded) = (settings.qtopt.size as u32, reader.config());
     if (recorded.width, recorded.height) != (size, size) {
         let message = format!(
             "the episodes in {offline} are {}x{} and the network takes {size}x{size}; record them with --size {size}",
@@ -383,7 +359,26 @@ fn preload(trainer: &mut Trainer) -> anyhow::Result<()> {
         );
         return Err(Usage(message).into());
     }
-    let sight = sight(&settings, recorded.domain)?;
+    let text = |key: &str| recorded.generator.get(key).and_then(toml::Value::as_str);
+    // The small network knows where in the image things are; earlier recordings were cropped at random and do not say so.
+    let (camera, crop) = (text("camera").unwrap_or(CAMERA), text("crop").unwrap_or("random"));
+    let wanted = (agent::data(settings, "camera"), agent::data(settings, "crop"));
+    if settings.qtopt.preset == Preset::Cpu && (camera, crop) != wanted {
+        let message = format!(
+            "the episodes in {offline} show the {crop} crop of the camera {camera}, and the network is for the {} crop of \
+             {}; record them anew, or use the preset paper",
+            wanted.1, wanted.0
+        );
+        return Err(Usage(message).into());
+    }
+    Ok(Some(reader))
+}
+
+/// Recorded episodes into the trainer's memory.
+fn preload(out: &Path, trainer: &mut Trainer) -> anyhow::Result<()> {
+    let settings = trainer.settings().clone();
+    let Some(reader) = offline(&settings)?.filter(|_| trainer.round() == 0) else { return Ok(()) };
+    let sight = agent::sight(out, &settings, reader.config().domain)?;
     let attempts = recorded_attempts(&reader, &settings.space, &sight);
     Ok(trainer.preload(attempts)?)
 }
@@ -448,16 +443,46 @@ fn report_text(trainer: &Trainer, outcome: &Outcome) -> ReportText {
         summary: "Success in the curves is that of attempts in training, on training objects, in the domain that the \
                   agent is trained in. Measure unseen objects with `bingrasp eval grasp --policy RUN`. \
                   `separation/auc_*` tells how well Q separates grasps that succeed from those that fail, on attempts it \
-                  was not trained on yet; `cem/share_of_dense` is Q of the chosen action over the best of 4,096 draws."
+                  was not trained on yet; `cem/share_of_dense` is Q of the chosen action over the best that a dense \
+                  search found."
             .into(),
         facts: vec![
             fact("gradient steps", outcome.steps.to_string()),
             fact("attempts", outcome.attempts.to_string()),
             fact("image", format!("{0}x{0}, {1} channels", config.size, config.channels)),
-            fact("domain", text_of(settings, "domain").into()),
+            fact("domain", agent::data(settings, "domain").into()),
             fact("transitions kept", format!("{off_policy} off-policy, {on_policy} on-policy")),
             fact("parameters", trainer.learner().q.store().parameter_count().to_string()),
             fact("complete", if outcome.ended == Ended::Complete { "yes" } else { "no" }.into()),
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_projection_is_that_of_the_size_unless_it_was_given() -> anyhow::Result<()> {
+        let calibrated = |size: usize| {
+            let mut settings = defaults(Preset::Cpu);
+            settings.qtopt.size = size;
+            calibrate(&mut settings)?;
+            anyhow::Ok(Some(settings.qtopt.network.projection))
+        };
+        for size in [32, 64, 96] {
+            assert_eq!(
+                calibrated(size)?,
+                projection(&CellDescription::default(), CAMERA, size as u32),
+                "{size} pixels"
+            );
+        }
+        assert_ne!(calibrated(96)?, calibrated(64)?);
+        let mut settings = defaults(Preset::Cpu);
+        settings.qtopt.network.projection = crate::rl::network::Projection::from_above(0.5);
+        let given = settings.clone();
+        calibrate(&mut settings)?;
+        assert_eq!(settings, given);
+        Ok(())
     }
 }

@@ -6,11 +6,11 @@ use crate::contract::{Domain, FrameBatch, Seed};
 use crate::data::paired::PairReader;
 use crate::env::{Crop, EnvConfig};
 use crate::eval::translation::TranslationMeter;
-use crate::gan::rcan::train::{Ended, LEARNER, Settings};
-use crate::gan::rcan::{Generator, ImageLoss, Limits, Outcome, Preset, Progress, RcanConfig, Trainer, Watcher};
+use crate::gan::rcan::train::{LEARNER, Settings};
+use crate::gan::rcan::{Generator, ImageLoss, Outcome, Preset, Progress, RcanConfig, Trainer, Watcher};
 use crate::gan::{BoxedSource, FrameError};
 use crate::nn::with_large_stack;
-use crate::run::{ReportText, RunDir, interrupt, write_report};
+use crate::run::{Ended, Limits, ReportText, RunDir, interrupt, write_report};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -162,9 +162,8 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
             settings.limits.steps = Some(DEFAULT_STEPS);
         }
         settings.rcan.validate().map_err(|error| Usage(error.to_string()))?;
-        if settings.limits.minutes.is_some_and(|minutes| !(minutes > 0.0 && minutes.is_finite())) {
-            return Err(Usage("--minutes must be above 0".into()).into());
-        }
+        settings.limits.validate().map_err(Usage)?;
+        super::known(&settings.data, &defaults(preset).data)?;
         return Ok(settings);
     }
     let saved = Settings::parse(&RunDir::read_config(&args.out)?, &args.out)?;
@@ -246,7 +245,7 @@ fn apply(args: &Args, settings: &mut Settings) -> anyhow::Result<()> {
         *settings = super::set(settings, words)?;
     }
     settings.frames_per_block = if text_of(settings, "from") == "live" {
-        source::frames_per_block(environments(settings))
+        source::frames_per_block(super::environments(&settings.data)?)
     } else {
         source::PAIRS_PER_BLOCK
     };
@@ -255,11 +254,6 @@ fn apply(args: &Args, settings: &mut Settings) -> anyhow::Result<()> {
 
 fn text_of<'a>(settings: &'a Settings, key: &str) -> &'a str {
     settings.data.get(key).and_then(toml::Value::as_str).unwrap_or_default()
-}
-
-fn environments(settings: &Settings) -> usize {
-    let count = settings.data.get("environments").and_then(toml::Value::as_integer);
-    count.and_then(|count| usize::try_from(count).ok()).unwrap_or(1)
 }
 
 type Opener = Box<dyn FnOnce() -> Result<BoxedSource, FrameError> + Send>;
@@ -294,7 +288,7 @@ fn opener(settings: &Settings) -> anyhow::Result<Opener> {
         ..EnvConfig::new(
             common::load_objects(text_of(settings, "objects"))?,
             domain,
-            environments(settings),
+            super::environments(&settings.data)?,
             size,
             seed,
         )

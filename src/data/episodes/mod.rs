@@ -18,6 +18,7 @@
 //! | `action` | f32 `[N, 6]` | x, y, z in metres, rotation in radians, gripper (0 keep, 1 close, 2 open), terminate (0 or 1) |
 //! | `reward` | f32 `[N]` | |
 //! | `terminated`, `truncated` | u8 `[N]` | |
+//! | `strayed` | u8 `[N]` | chance moved the action away from what the policy would have done; older recordings have none |
 
 mod reader;
 mod shard;
@@ -29,7 +30,8 @@ pub use reader::EpisodeReader;
 pub use writer::EpisodeWriter;
 
 use crate::contract::{Action, Domain, GripperState, Seed};
-use crate::data::{DataError, png::MAX_SIDE};
+use crate::data::DataError;
+use crate::draw::png::MAX_SIDE;
 use serde::{Deserialize, Serialize};
 
 /// What the robot knew before an action.
@@ -47,6 +49,8 @@ pub struct Decision {
     pub reward: f32,
     pub terminated: bool,
     pub truncated: bool,
+    /// Chance moved the action away from what the policy would have done, or nobody knows (older recordings).
+    pub strayed: bool,
 }
 
 /// One episode: `observations.len() == decisions.len() + 1`.

@@ -2,7 +2,8 @@
 
 use super::{Decision, Episode, EpisodesConfig, Observation};
 use crate::contract::{Action, GripperCommand, GripperState};
-use crate::data::{DataError, png};
+use crate::data::DataError;
+use crate::draw::png;
 use crate::run::tensors::{NamedTensors, TensorBytes, TensorFile, TensorKind};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ pub(super) fn to_tensors(episodes: &[EncodedEpisode]) -> NamedTensors<'static> {
     let (mut offsets, mut image_offsets) = (vec![0_i64], vec![0_i64]);
     let (mut seeds, mut success, mut grasped) = (Vec::new(), Vec::new(), Vec::new());
     let (mut images, mut gripper, mut action, mut reward) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut terminated, mut truncated) = (Vec::new(), Vec::new());
+    let (mut terminated, mut truncated, mut strayed) = (Vec::new(), Vec::new(), Vec::new());
     for EncodedEpisode { pngs, episode } in episodes {
         seeds.push(i64::from_ne_bytes(episode.seed.to_ne_bytes()));
         success.push(u8::from(episode.success()));
@@ -79,6 +80,7 @@ pub(super) fn to_tensors(episodes: &[EncodedEpisode]) -> NamedTensors<'static> {
             reward.push(decision.reward);
             terminated.push(u8::from(decision.terminated));
             truncated.push(u8::from(decision.truncated));
+            strayed.push(u8::from(decision.strayed));
         }
         offsets.push(reward.len() as i64);
     }
@@ -102,6 +104,7 @@ pub(super) fn to_tensors(episodes: &[EncodedEpisode]) -> NamedTensors<'static> {
         ("reward", f32s(&reward, &[n])),
         ("terminated", u8s(terminated)),
         ("truncated", u8s(truncated)),
+        ("strayed", u8s(strayed)),
     ];
     tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect()
 }
@@ -119,6 +122,7 @@ pub(super) struct Shard {
     reward: Vec<f32>,
     terminated: Vec<u8>,
     truncated: Vec<u8>,
+    strayed: Vec<u8>,
 }
 
 impl Shard {
@@ -144,6 +148,8 @@ impl Shard {
             let checked: Result<Vec<usize>, _> = values.into_iter().map(usize::try_from).collect();
             checked.ok().filter(|_| sound).unwrap_or_default()
         };
+        let older = !tensors.iter().any(|(name, _)| name == "strayed");
+        let terminated = u8s("terminated")?;
         let shard = Self {
             path: path.into(),
             offsets: ascending(i64s("episode_offset")?),
@@ -154,8 +160,9 @@ impl Shard {
             gripper: f32s("gripper")?,
             action: f32s("action")?,
             reward: f32s("reward")?,
-            terminated: u8s("terminated")?,
             truncated: u8s("truncated")?,
+            strayed: if older { vec![1; terminated.len()] } else { u8s("strayed")? },
+            terminated,
         };
         let (n, episodes) = (shard.reward.len(), shard.seeds.len());
         let observations = n + episodes;
@@ -167,7 +174,8 @@ impl Shard {
             && shard.gripper.len() == observations * GRIPPER_WIDTH
             && shard.action.len() == n * ACTION_WIDTH
             && shard.terminated.len() == n
-            && shard.truncated.len() == n;
+            && shard.truncated.len() == n
+            && shard.strayed.len() == n;
         fits.then_some(shard).ok_or_else(|| damaged("its tensors do not fit each other".into()))
     }
 
@@ -205,8 +213,9 @@ impl Shard {
             };
             let action =
                 Action { translation_m: [a[0], a[1], a[2]], rotation_rad: a[3], gripper, terminate: a[5] != 0.0 };
-            let (terminated, truncated) = (self.terminated[i] != 0, self.truncated[i] != 0);
-            Decision { action, reward: self.reward[i], terminated, truncated }
+            let [terminated, truncated, strayed] =
+                [&self.terminated, &self.truncated, &self.strayed].map(|flags| flags[i] != 0);
+            Decision { action, reward: self.reward[i], terminated, truncated, strayed }
         };
         Ok(Episode {
             seed: u64::from_ne_bytes(self.seeds[e].to_ne_bytes()),

@@ -32,6 +32,7 @@ fn episode(number: u64) -> Episode {
         reward: if last { 1.0 } else { -0.05 },
         terminated: last,
         truncated: false,
+        strayed: rng.chance(0.5),
     };
     Episode {
         seed: rng.next_u64(),
@@ -67,7 +68,7 @@ fn what_was_recorded_is_read_back() {
     assert_eq!(reader.read(2).unwrap(), episode(2));
     let images: Vec<Vec<u8>> = episode(5).observations.into_iter().map(|o| o.image).collect();
     let pngs = reader.pngs(5).unwrap();
-    assert_eq!(pngs.iter().map(|file| crate::data::png::decode_rgb(file).unwrap().pixels).collect::<Vec<_>>(), images);
+    assert_eq!(pngs.iter().map(|file| crate::draw::png::decode_rgb(file).unwrap().pixels).collect::<Vec<_>>(), images);
     assert!(reader.read(8).unwrap_err().to_string().contains("has 8"));
 }
 
@@ -139,6 +140,21 @@ fn tensors_that_do_not_fit_are_refused_even_with_the_right_checksum() {
         let error = super::shard::Shard::read(&path).err().unwrap().to_string();
         assert!(error.contains(message), "{name}: {error}");
     }
+}
+
+#[test]
+fn in_recordings_that_do_not_say_any_step_may_have_strayed() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path(), 3);
+    let path = folder.path().join("episodes-000000.safetensors");
+    let file = crate::run::TensorFile::read(&path).unwrap();
+    let mut tensors = file.tensors().unwrap();
+    tensors.retain(|(name, _)| name != "strayed");
+    crate::run::save_tensors(&path, &tensors).unwrap();
+    let shard = super::shard::Shard::read(&path).unwrap();
+    let decisions = shard.episode(1, &config(3)).unwrap().decisions;
+    assert!(decisions.iter().all(|decision| decision.strayed));
+    assert_eq!(decisions[0].reward, episode(1).decisions[0].reward);
 }
 
 #[test]

@@ -38,8 +38,8 @@ fn two_episodes() -> [Episode; 2] {
             Decision {
                 action: action(-0.5, GripperCommand::Open, false),
                 reward: 0.0,
-                terminated: false,
                 truncated: true,
+                ..Decision::default()
             },
         ],
         grasped: vec![],
@@ -51,7 +51,7 @@ fn two_episodes() -> [Episode; 2] {
             action: action(1.5, GripperCommand::Keep, true),
             reward: 1.0,
             terminated: true,
-            truncated: false,
+            ..Decision::default()
         }],
         grasped: vec![4],
     };
@@ -136,7 +136,7 @@ fn frames_are_the_decisions_with_the_observations_before_them() {
         let parts: Vec<_> = group.get_column_iter().collect();
         let (Cell::Bytes(png), Cell::Str(name)) = (parts[0].1, parts[1].1) else { panic!("{parts:?}") };
         assert_eq!((parts[0].0.as_str(), parts[1].0.as_str()), ("bytes", "path"));
-        assert_eq!(crate::data::png::decode_rgb(png.data()).unwrap().pixels, pixels[i]);
+        assert_eq!(crate::draw::png::decode_rgb(png.data()).unwrap().pixels, pixels[i]);
         assert_eq!(name, ["frame-000000.png", "frame-000001.png", "frame-000000.png"][i]);
         let expected = [
             ("next.reward", Cell::Float([-0.25, 0.0, 1.0][i])),

@@ -4,9 +4,11 @@ use super::generator::Generator;
 use super::learner::{AVERAGED, RcanError, group_of};
 use super::train::Settings;
 use crate::contract::Seed;
-use crate::gan::state::from_file;
+use crate::gan::state::{from_file, to_bytes};
+use crate::run::atomic::{FileError, create_folder, sync_folder, write_atomic};
 use crate::run::checkpoint::CHECKPOINTS_NAME;
-use crate::run::{Checkpoints, RunDir};
+use crate::run::directory::CONFIG_NAME;
+use crate::run::{CheckpointContent, Checkpoints, RunDir, RunError};
 use candle_core::Device;
 use std::path::Path;
 
@@ -18,6 +20,37 @@ pub struct Loaded {
     pub step: u64,
     /// Sentences about newer checkpoints that are damaged.
     pub warnings: Vec<String>,
+}
+
+impl Loaded {
+    /// Writes the generator alone into `folder`, there as a whole or not at all, for [`load_generator`] to take.
+    ///
+    /// # Errors
+    /// A folder that is there already, a full disk.
+    pub fn keep(&self, folder: &Path) -> Result<(), RcanError> {
+        let config = toml::to_string(&self.settings)
+            .map_err(|e| RcanError::NotRcan { path: folder.display().to_string(), message: e.to_string() })?;
+        let mut content = CheckpointContent::default();
+        content.groups.insert(AVERAGED.to_owned(), to_bytes(&self.generator.store().state_tensors()?)?);
+        write_folder(folder, |unfinished| {
+            write_atomic(&unfinished.join(CONFIG_NAME), config.as_bytes()).map_err(RunError::from)?;
+            Checkpoints::new(unfinished.join(CHECKPOINTS_NAME)).save(self.step, &content).map_err(RunError::from)?;
+            Ok(())
+        })
+    }
+}
+
+/// Lets `write` fill a folder of a temporary name, and gives it its own when it is whole.
+fn write_folder(folder: &Path, write: impl FnOnce(&Path) -> Result<(), RcanError>) -> Result<(), RcanError> {
+    let unfinished = folder.with_extension("unfinished");
+    if unfinished.exists() {
+        std::fs::remove_dir_all(&unfinished).map_err(|e| RunError::from(FileError::io("remove", &unfinished, e)))?;
+    }
+    create_folder(&unfinished).map_err(RunError::from)?;
+    write(&unfinished)?;
+    std::fs::rename(&unfinished, folder).map_err(|e| RunError::from(FileError::io("rename", folder, e)))?;
+    let above = folder.parent().unwrap_or(Path::new("."));
+    Ok(sync_folder(above).map_err(RunError::from)?)
 }
 
 /// Loads the averaged generator of a run's newest whole checkpoint, or of one checkpoint when `path` is its folder

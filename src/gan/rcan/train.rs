@@ -11,27 +11,10 @@ use super::learner::{RcanError, RcanLearner, StepFigures};
 use super::picture::{Row, sheet};
 use crate::contract::{FrameBatch, Seed};
 use crate::gan::frames::{BoxedSource, Frame, FrameError, FramePool, Prefetch};
-use crate::run::{RunDir, memory};
+use crate::run::{Ended, Limits, RunDir, memory};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Instant;
-
-/// When a run is over: at the first limit that is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    pub steps: Option<u64>,
-    pub minutes: Option<f64>,
-}
-
-impl Limits {
-    /// How much of the run is over, in `[0, 1]`.
-    pub fn progress(self, step: u64, elapsed_s: f64) -> f64 {
-        let steps = self.steps.map_or(0.0, |steps| step as f64 / steps.max(1) as f64);
-        let time = self.minutes.map_or(0.0, |minutes| elapsed_s / (minutes * 60.0));
-        steps.max(time).min(1.0)
-    }
-}
 
 /// The whole of a run's settings: its `config.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,7 +52,8 @@ impl Settings {
         if settings.learner != LEARNER {
             return Err(fail(format!("it is a run of '{}', not of rcan", settings.learner)));
         }
-        settings.rcan.validate()?;
+        settings.rcan.validate().map_err(|e| fail(e.to_string()))?;
+        settings.limits.validate().map_err(|e| fail(format!("limits: {e}")))?;
         Ok(settings)
     }
 }
@@ -97,14 +81,6 @@ pub trait Watcher: Send {
     /// # Errors
     /// A sentence.
     fn validate(&mut self, generator: &Generator, frames: &[FrameBatch]) -> Result<Vec<(String, f64)>, String>;
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    Complete,
-    /// Saved; goes on with [`Trainer::resume`].
-    Interrupted,
 }
 
 /// How a run ended, and how fast it was.

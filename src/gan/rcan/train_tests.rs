@@ -115,6 +115,15 @@ fn a_small_run_learns_and_resumes_to_the_same_bytes() -> anyhow::Result<()> {
     assert_eq!(go(trainer, u64::MAX)?.0.steps_here, 0);
     // The generator that was saved is the averaged one, and loads by itself.
     let loaded = super::super::load_generator(&whole)?;
+    // A copy of it is on its own.
+    let copy = folder.path().join("copy");
+    loaded.keep(&copy)?;
+    let kept = super::super::load_generator(&copy)?;
+    assert_eq!((kept.step, &kept.settings), (loaded.step, &loaded.settings));
+    let bytes = |l: &super::super::Loaded| -> anyhow::Result<_> {
+        Ok(crate::gan::state::to_bytes(&l.generator.store().state_tensors()?)?)
+    };
+    assert!(bytes(&kept)? == bytes(&loaded)?);
     assert_eq!((loaded.step, loaded.generator.size()), (44, 16));
     Ok(())
 }

@@ -6,16 +6,36 @@ use super::saved::Labelled;
 use super::watch::{Progress, Watcher};
 use crate::contract::Seed;
 use crate::rl::arena::Arena;
-use crate::rl::collect::{Attempt, Conduct, play};
+use crate::rl::collect::{Attempt, Conduct, play_each};
 use crate::rl::config::ExplorationConfig;
 use crate::rl::diagnostics::{judge, share_of_dense_search};
 use crate::rl::error::RlError;
 use crate::rl::film::film_strip;
 use crate::rl::learner::{Sample, StepFigures};
+use std::collections::VecDeque;
 use std::time::Instant;
 
 /// Greedy attempts that must have been seen before the policy may be called better than the script.
 const LEAST_GREEDY: usize = 100;
+
+/// What an attempt adds to a round's figures.
+fn figures_of(attempt: &Attempt, discount: f32) -> Vec<(&'static str, f64)> {
+    let success = f64::from(u8::from(attempt.success));
+    let length = attempt.transitions.len() as f64;
+    match attempt.conduct {
+        Conduct::Scripted => vec![("success/scripted", success), ("length/scripted", length)],
+        Conduct::Noisy => vec![("success/noisy", success), ("length/noisy", length)],
+        Conduct::Greedy => {
+            let first = attempt.choices.first().map_or(f64::NAN, |choice| f64::from(choice.value()));
+            vec![
+                ("success/greedy", success),
+                ("length/greedy", length),
+                ("calibration/start_predicted", first),
+                ("calibration/start_achieved", f64::from(attempt.discounted_return(discount))),
+            ]
+        }
+    }
+}
 
 impl Trainer {
     /// Who plays each attempt of a round.
@@ -43,14 +63,36 @@ impl Trainer {
         let seed = Seed(self.settings.seed).derive("round", self.round);
         let plan = self.plan(seed);
         let exploration: &ExplorationConfig = &self.settings.qtopt.exploration;
-        let attempts = play(arena, Some(self.learner.decider()), exploration, &plan, seed)?;
-        let usable: Vec<&Attempt> = attempts.iter().filter(|attempt| !attempt.truncated).collect();
+        let discount = self.settings.qtopt.discount;
+        let decider = self.learner.decider();
+        // The script's first attempts are many times a round's: the last of them are enough to look at.
+        let kept = self.settings.qtopt.attempts_per_round;
+        let mut attempts = VecDeque::new();
+        let [off_policy, on_policy] = [&mut self.off_policy, &mut self.on_policy];
+        let (scripted, greedy) = (&mut self.scripted, &mut self.greedy);
+        play_each(arena, Some(decider), exploration, &plan, seed, &mut |attempt| {
+            if !attempt.truncated {
+                let replay = if attempt.conduct == Conduct::Scripted { &mut *off_policy } else { &mut *on_policy };
+                replay.push(&attempt.transitions);
+                match attempt.conduct {
+                    Conduct::Scripted => scripted.add(attempt.success),
+                    Conduct::Greedy => greedy.add(attempt.success),
+                    Conduct::Noisy => {}
+                }
+                means.add(&figures_of(&attempt, discount));
+            }
+            if attempts.len() >= kept {
+                attempts.pop_front();
+            }
+            attempts.push_back(attempt);
+        })?;
+        let attempts: Vec<Attempt> = attempts.into();
         if self.learner.steps() > 0 {
-            let of = |kind: &dyn Fn(Conduct) -> bool| -> Vec<&Attempt> {
-                usable.iter().copied().filter(|attempt| kind(attempt.conduct)).collect()
+            let usable = |kind: &dyn Fn(Conduct) -> bool| -> Vec<&Attempt> {
+                attempts.iter().filter(|attempt| !attempt.truncated && kind(attempt.conduct)).collect()
             };
-            let fresh = judge(self.learner.decider(), &of(&|conduct| conduct == Conduct::Scripted))?;
-            let own = judge(self.learner.decider(), &of(&|conduct| conduct != Conduct::Scripted))?;
+            let fresh = judge(decider, &usable(&|conduct| conduct == Conduct::Scripted))?;
+            let own = judge(decider, &usable(&|conduct| conduct != Conduct::Scripted))?;
             means.add(&[
                 ("separation/auc_script", fresh.auc),
                 ("separation/auc_policy", own.auc),
@@ -60,34 +102,7 @@ impl Trainer {
                 ("separation/base_entropy", own.base),
             ]);
         }
-        for attempt in &usable {
-            let success = f64::from(u8::from(attempt.success));
-            let length = attempt.transitions.len() as f64;
-            match attempt.conduct {
-                Conduct::Scripted => {
-                    self.scripted.add(attempt.success);
-                    self.off_policy.push(&attempt.transitions);
-                    means.add(&[("success/scripted", success), ("length/scripted", length)]);
-                }
-                conduct => {
-                    self.on_policy.push(&attempt.transitions);
-                    if conduct == Conduct::Greedy {
-                        self.greedy.add(attempt.success);
-                        let first = attempt.choices.first().map_or(f64::NAN, |choice| f64::from(choice.value()));
-                        let gained = attempt.discounted_return(self.settings.qtopt.discount);
-                        means.add(&[
-                            ("success/greedy", success),
-                            ("length/greedy", length),
-                            ("calibration/start_predicted", first),
-                            ("calibration/start_achieved", f64::from(gained)),
-                        ]);
-                    } else {
-                        means.add(&[("success/noisy", success), ("length/noisy", length)]);
-                    }
-                }
-            }
-        }
-        self.attempts += attempts.len() as u64;
+        self.attempts += plan.len() as u64;
         if !self.better && self.greedy.count() >= LEAST_GREEDY && self.greedy.rate() > self.scripted.rate() {
             self.better = true;
         }
@@ -111,11 +126,14 @@ impl Trainer {
         let config = self.settings.qtopt.clone();
         let steps = Seed(self.settings.seed).derive("steps", 0);
         for index in 0..config.steps_per_round {
+            let step = self.learner.steps();
+            if self.settings.limits.steps.is_some_and(|steps| step >= steps) {
+                break;
+            }
             if index % config.steps_per_label() == 0 {
                 self.label(means)?;
             }
             let learning = Instant::now();
-            let step = self.learner.steps();
             let mut rng = steps.derive("batch", step).rng();
             let mut samples = Vec::with_capacity(config.batch);
             let mut targets = Vec::with_capacity(config.batch);
@@ -187,13 +205,14 @@ impl Trainer {
     pub(super) fn look(&mut self, attempts: &[Attempt], means: &mut Means) -> Result<(), RlError> {
         let greedy: Vec<&Attempt> = attempts.iter().filter(|attempt| attempt.conduct == Conduct::Greedy).collect();
         let shown = if greedy.is_empty() { attempts.iter().take(24).collect() } else { greedy };
-        let states: Vec<_> = shown.iter().take(32).filter_map(|attempt| attempt.transitions.first()).collect();
+        let config = &self.settings.qtopt;
+        let (count, draws) = config.dense_search();
+        let states: Vec<_> = shown.iter().take(count).filter_map(|attempt| attempt.transitions.first()).collect();
         let images: Vec<&[u8]> = states.iter().map(|transition| &transition.image[..]).collect();
         let grippers: Vec<_> = states.iter().map(|transition| transition.record.state).collect();
         let seed = Seed(self.settings.seed).derive("dense", self.round);
-        let share = share_of_dense_search(self.learner.decider(), &images, &grippers, 4096, seed)?;
+        let share = share_of_dense_search(self.learner.decider(), &images, &grippers, draws, seed)?;
         means.add(&[("cem/share_of_dense", share)]);
-        let config = &self.settings.qtopt;
         let step = self.learner.steps();
         let title = format!("QT-Opt after {step} steps and {} attempts", self.attempts);
         let subtitle = format!("the policy's success over its last attempts: {:.0}%", 100.0 * self.greedy.rate());

@@ -5,6 +5,7 @@ use super::figures::Recent;
 use crate::rl::error::RlError;
 use crate::rl::learner::group_of;
 use crate::rl::replay::ReplayState;
+use crate::run::atomic::remove_leftovers;
 use crate::run::{Checkpoint, CheckpointContent, TensorBytes, TensorKind};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -37,24 +38,32 @@ pub(super) struct Labelled {
 }
 
 impl Trainer {
-    /// Takes up the run in `root` where this checkpoint left it.
-    pub(super) fn restore(&mut self, mut checkpoint: Checkpoint, root: &Path) -> Result<(), RlError> {
+    /// Takes up the run in `root` where this checkpoint left it. Also returns sentences about replay that is lost.
+    pub(super) fn restore(&mut self, mut checkpoint: Checkpoint, root: &Path) -> Result<Vec<String>, RlError> {
         let state = std::mem::take(&mut checkpoint.state);
         let step = checkpoint.step;
         let bad = |message: String| RlError::BadState { step, message };
         let saved: Saved = serde_json::from_value(state).map_err(|e| bad(e.to_string()))?;
         self.learner.load(&checkpoint, saved.steps)?;
         let folder = root.join(REPLAY_FOLDER);
-        self.off_policy.load(&folder, &saved.off_policy)?;
-        self.on_policy.load(&folder, &saved.on_policy)?;
+        if folder.is_dir() {
+            remove_leftovers(&folder)?;
+        }
+        let mut lost = self.off_policy.load(&folder, &saved.off_policy)?;
+        lost.extend(self.on_policy.load(&folder, &saved.on_policy)?);
         let file = group_of(&checkpoint, TRAINING_BUFFER)?;
         self.buffer = read_buffer(&file.tensors()?).ok_or_else(|| bad("the training buffer".into()))?;
+        if !lost.is_empty() {
+            // Its numbers may soon stand for other transitions; it is filled again before the next step.
+            self.buffer.clear();
+        }
         (self.round, self.attempts) = (saved.round, saved.attempts);
         (self.label_blocks, self.better) = (saved.label_blocks, saved.better);
         (self.greedy, self.scripted) = (saved.greedy, saved.scripted);
         self.elapsed_s = saved.elapsed_s.unwrap_or(0.0);
         self.named.push_back([saved.off_policy, saved.on_policy]);
-        Ok(())
+        let words = "what was seen there is forgotten, and the run goes on without it";
+        Ok(lost.into_iter().map(|warning| format!("{warning}; {words}")).collect())
     }
 
     pub(super) fn save(&mut self, elapsed_s: f64) -> Result<(), RlError> {

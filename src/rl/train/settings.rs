@@ -1,9 +1,9 @@
 //! The whole of a run's settings: its `config.toml`.
 
-use crate::gan::rcan::Limits;
 use crate::rl::action::ActionSpace;
 use crate::rl::config::QtOptConfig;
 use crate::rl::error::RlError;
+use crate::run::Limits;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -47,7 +47,8 @@ impl Settings {
                 "\nanother version of bingrasp wrote it, unless somebody changed it: use that version, or train anew";
             fail(format!("{e}{}", if of_another { cure } else { "" }))
         })?;
-        settings.qtopt.validate().map_err(RlError::Config)?;
+        settings.qtopt.validate().map_err(|e| fail(format!("qtopt: {e}")))?;
+        settings.limits.validate().map_err(|e| fail(format!("limits: {e}")))?;
         Ok(settings)
     }
 }

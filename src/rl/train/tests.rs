@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::contract::{Action, GripperState, Rng, Step};
-use crate::gan::rcan::Limits;
 use crate::nn::with_large_stack;
 use crate::rl::action::ActionSpace;
 use crate::rl::arena::{Order, View};
@@ -11,7 +10,7 @@ use crate::rl::config::{ExplorationConfig, Preset, QtOptConfig};
 use crate::rl::load::load_policy;
 use crate::rl::network::Projection;
 use crate::rl::privileged::{CELLS, Privileged};
-use crate::run::Checkpoints;
+use crate::run::{Checkpoints, Limits};
 use glam::Vec2;
 
 const SIZE: usize = 16;

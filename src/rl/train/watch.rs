@@ -1,6 +1,6 @@
 //! What a run tells those outside it: while it goes on, and at its end.
 
-use crate::gan::rcan::train::Ended;
+use crate::run::Ended;
 
 /// What a run tells while it goes on.
 #[derive(Clone, Debug, Default)]

@@ -96,6 +96,14 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_is_taken() {
     assert_eq!((step, damaged.len()), (Some(1), 2));
     assert!(damaged[1].contains("state.json"), "{damaged:?}");
 
+    // Of none that is whole the newest is named: starting anew must be somebody's wish.
+    let list = checkpoints.path(1).join("checksums.txt");
+    let kept = std::fs::read(&list).unwrap();
+    std::fs::remove_file(&list).unwrap();
+    let message = checkpoints.load_latest(|_| ()).unwrap_err().to_string();
+    assert!(message.contains("none of the checkpoints") && message.contains("step-000000003"), "{message}");
+    std::fs::write(&list, kept).unwrap();
+
     // A process that died while writing leaves a temporary folder: no checkpoint, and gone with the next save.
     std::fs::create_dir(folder.path().join(".tmp-99")).unwrap();
     assert_eq!(latest(&checkpoints).0, Some(1));

@@ -1,0 +1,84 @@
+//! Trained agents: runs of `train qtopt`, and the generator through which some of them look.
+
+use super::Usage;
+use crate::collect::sight::Sight;
+use crate::contract::Domain;
+use crate::gan::rcan::{self, load_generator};
+use crate::rl::load::Loaded;
+use crate::rl::load_policy;
+use crate::rl::train::Settings;
+use anyhow::Context;
+use std::path::{Path, PathBuf};
+
+/// The policy of a run or of one of its checkpoints. What is damaged is said on standard error.
+///
+/// # Errors
+/// No run, a run of another learner, no checkpoint, damage.
+pub fn load(policy: &str) -> anyhow::Result<Loaded> {
+    let path = Path::new(policy);
+    if !path.is_dir() {
+        let message = format!("'{policy}' is neither scripted, aimed, oracle, random nor the folder of a run");
+        return Err(Usage(message).into());
+    }
+    let loaded = load_policy(path)?;
+    warn(&loaded.warnings);
+    Ok(loaded)
+}
+
+pub fn warn(warnings: &[String]) {
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+}
+
+/// A setting of the run under `data`.
+pub fn data<'a>(settings: &'a Settings, key: &str) -> &'a str {
+    settings.data.get(key).and_then(toml::Value::as_str).unwrap_or_default()
+}
+
+/// What the agent of `run` sees of a domain: its pictures, with a generator's before them where it learns with one.
+///
+/// # Errors
+/// A generator that is missing, damaged, or for another size.
+pub fn sight(run: &Path, settings: &Settings, domain: Domain) -> anyhow::Result<Sight> {
+    let Some(loaded) = generator(run, settings)? else { return Ok(Sight::plain(domain)) };
+    let (made_for, size) = (loaded.generator.size(), settings.qtopt.size);
+    if made_for != size {
+        return Err(Usage(format!(
+            "the generator in {} is for {made_for}x{made_for} pixels and the agent sees {size}x{size}",
+            data(settings, "rcan")
+        ))
+        .into());
+    }
+    Ok(Sight::translated(domain, loaded.generator))
+}
+
+/// The generator of a run's agent: its own copy or, before there is one, that of the run it is taken from.
+fn generator(run: &Path, settings: &Settings) -> anyhow::Result<Option<rcan::Loaded>> {
+    let from = data(settings, "rcan");
+    if from.is_empty() {
+        return Ok(None);
+    }
+    let own = own_generator(run);
+    let path = if own.is_dir() { &own } else { Path::new(from) };
+    let loaded = load_generator(path).with_context(|| format!("loading the generator in {}", path.display()))?;
+    warn(&loaded.warnings);
+    Ok(Some(loaded))
+}
+
+fn own_generator(run: &Path) -> PathBuf {
+    run.join("generator")
+}
+
+/// Gives a run a copy of the generator that its agent learns with: a frozen one, whatever becomes of the run it is from.
+///
+/// # Errors
+/// A generator that is missing or damaged, a full disk.
+pub fn keep_generator(run: &Path, settings: &Settings) -> anyhow::Result<()> {
+    let own = own_generator(run);
+    if own.is_dir() {
+        return Ok(());
+    }
+    let Some(loaded) = generator(run, settings)? else { return Ok(()) };
+    loaded.keep(&own).with_context(|| format!("copying the generator into {}", run.display()))
+}

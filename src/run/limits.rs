@@ -1,0 +1,60 @@
+//! When a training run is over, and how it ended.
+
+use serde::{Deserialize, Serialize};
+
+/// When a run is over: at the first limit that is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub steps: Option<u64>,
+    pub minutes: Option<f64>,
+}
+
+impl Limits {
+    /// How much of the run is over, in `[0, 1]`.
+    pub fn progress(self, step: u64, elapsed_s: f64) -> f64 {
+        let steps = self.steps.map_or(0.0, |steps| step as f64 / steps.max(1) as f64);
+        let time = self.minutes.map_or(0.0, |minutes| elapsed_s / (minutes * 60.0));
+        steps.max(time).min(1.0)
+    }
+
+    /// # Errors
+    /// Limits that no run ends at.
+    pub fn validate(self) -> Result<(), String> {
+        if self.steps.is_none() && self.minutes.is_none() {
+            return Err("a run needs a limit: a number of steps, or of minutes".to_owned());
+        }
+        if self.steps == Some(0) {
+            return Err("steps must be at least 1".to_owned());
+        }
+        if self.minutes.is_some_and(|minutes| !(minutes > 0.0 && minutes.is_finite())) {
+            return Err("minutes must be above 0".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Complete,
+    /// Saved; it can go on.
+    Interrupted,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_limit_counts_and_there_must_be_one() {
+        let limits = Limits { steps: Some(100), minutes: Some(2.0) };
+        assert!((limits.progress(25, 96.0) - 0.8).abs() < 1e-12 && (limits.progress(90, 12.0) - 0.9).abs() < 1e-12);
+        assert!((limits.progress(7, 1e9) - 1.0).abs() < 1e-12);
+        assert!(limits.validate().is_ok() && Limits { steps: None, ..limits }.validate().is_ok());
+        assert!(Limits { steps: Some(0), ..limits }.validate().is_err());
+        for minutes in [None, Some(0.0), Some(-1.0), Some(f64::NAN), Some(f64::INFINITY)] {
+            assert!(Limits { steps: None, minutes }.validate().is_err(), "{minutes:?}");
+        }
+    }
+}

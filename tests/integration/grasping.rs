@@ -1,0 +1,126 @@
+//! `train qtopt` and what is done with its runs, as a user calls it.
+
+use super::training::{self, bingrasp, checksums, run, sound};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// As few attempts and steps as show that everything is there.
+const SMALL: [&str; 22] = [
+    "--batch",
+    "8",
+    "--set",
+    "qtopt.exploration.first_attempts=8",
+    "--set",
+    "qtopt.attempts_per_round=4",
+    "--set",
+    "qtopt.steps_per_round=4",
+    "--set",
+    "qtopt.label_block=16",
+    "--set",
+    "qtopt.training_buffer=64",
+    "--set",
+    "qtopt.segment=64",
+    "--set",
+    "qtopt.network.features=64",
+    "--set",
+    "data.environments=4",
+    "--set",
+    "checkpoint_every=1",
+    "--set",
+    "picture_every=2",
+];
+
+fn train<'a>(out: &'a str, extra: &[&'a str]) -> Vec<&'a str> {
+    [&["train", "qtopt", "--out", out], &SMALL[..], extra].concat()
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).expect("one JSON object")
+}
+
+/// Wrong usage that is named, before anything is written.
+fn refused(out: &str, words: &[&str], says: &str) {
+    let output = run(words);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains(says), "{text}");
+    assert!(!Path::new(out).exists(), "{out} was begun");
+}
+
+#[test]
+fn a_run_is_killed_resumed_measured_recorded_and_learned_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let [whole, killed, episodes, small, from_disk] = ["whole", "killed", "episodes", "small", "from-disk"].map(&place);
+    // It stops in the middle of its last round.
+    let report = json(&sound(&run(&train(&whole, &["--steps", "14", "--json"]))));
+    assert_eq!((&report["steps"], &report["complete"]), (&14.into(), &true.into()));
+
+    let mut child = bingrasp(&train(&killed, &["--steps", "14"])).spawn().expect("the binary runs");
+    let begun = Instant::now();
+    while std::fs::read_dir(Path::new(&killed).join("checkpoints")).map_or(0, Iterator::count) == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(300), "no checkpoint came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
+    sound(&run(&["train", "qtopt", "--out", &killed, "--resume"]));
+    assert_eq!(checksums(&whole, 13), checksums(&killed, 13));
+
+    let report = json(&sound(&run(&["eval", "grasp", "--policy", &whole, "--attempts", "4", "--json"])));
+    assert_eq!((&report["attempts"], &report["trained_steps"]), (&4.into(), &14.into()));
+
+    let record = ["episodes", "record", "--policy", &whole, "--count", "6", "--out", &episodes];
+    sound(&run(&record));
+    let checked = json(&sound(&run(&["episodes", "check", &episodes, "--json"])));
+    assert_eq!((&checked["episodes_readable"], &checked["problem_count"]), (&6.into(), &0.into()));
+    let report = json(&sound(&run(&train(&from_disk, &["--steps", "2", "--offline", &episodes, "--json"]))));
+    // What was recorded, and a round's attempts.
+    assert_eq!(report["attempts"], 4);
+    let kept = report["transitions"][0].as_u64().expect("a number");
+    assert!(kept > checked["steps"].as_u64().expect("a number") / 2, "{kept} transitions");
+
+    sound(&run(&["episodes", "record", "--count", "2", "--size", "32", "--out", &small]));
+    let other = place("other");
+    refused(&other, &train(&other, &["--offline", &small]), "record them with --size 64");
+    refused(&other, &train(&other, &["--set", "data.domian=reality"]), "domian");
+    refused(&other, &train(&other, &["--set", "data.environments=2.5"]), "data.environments");
+    refused(&other, &train(&other, &["--minutes", "-1"]), "minutes must be above 0");
+}
+
+#[test]
+fn an_agent_keeps_the_generator_that_it_learned_with() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (generator, agent, other) = (place("generator"), place("agent"), place("other"));
+    let words = [&["train", "rcan", "--out", &generator, "--steps", "2"], &training::SMALL[..]].concat();
+    sound(&run(&[&words[..], &["--set", "rcan.size=64"]].concat()));
+    sound(&run(&train(&agent, &["--steps", "2", "--rcan", &generator])));
+    let measure = ["eval", "grasp", "--policy", &agent, "--attempts", "4", "--json"];
+    let figures = |text: String| {
+        let report = json(&text);
+        (report["attempt_success"].clone(), report["mean_steps"].clone())
+    };
+    let before = figures(sound(&run(&measure)));
+    // The run that it came from goes, and nothing changes.
+    std::fs::remove_dir_all(&generator).expect("removed");
+    assert_eq!(figures(sound(&run(&measure))), before);
+    let output = run(&train(&other, &["--steps", "2", "--rcan", &generator]));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!Path::new(&other).exists());
+}
+
+#[test]
+fn a_finished_row_is_not_passed_for_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().display().to_string();
+    let finished = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/rcan-table1/canonical.json");
+    std::fs::copy(finished, folder.path().join("canonical.json")).expect("copied");
+    let words = ["reproduce", "rcan-table1", "--rows", "canonical", "--out", &out];
+    let table = sound(&run(&words));
+    assert!(table.contains("Canonical Sim") && table.contains("not run yet"), "{table}");
+    let output = run(&[&words[..], &["--attempts", "100"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("--attempts 700, not 100"), "{text}");
+}
