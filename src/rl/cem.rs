@@ -1,6 +1,7 @@
 //! The cross-entropy method over actions (QT-Opt, 4.2): draw samples, keep the best, draw again around them.
 //!
-//! Displacement and rotation are drawn from a normal distribution, closing from a coin. Of the first draws along each axis
+//! Displacement and rotation are drawn from a normal distribution, closing from a coin, all of them so that the draws of an
+//! iteration lie evenly (`draws`). Of the first draws along each axis
 //! but the vertical some are small: who has nearly arrived moves a little along one axis and not at all along the others,
 //! and in four dimensions hardly any of 64 draws does that. The action that ends the episode has nothing to draw: it is
 //! tried as it is, and not with open fingers, which hold nothing, nor below `end_above_m`.
@@ -9,6 +10,7 @@
 
 use super::action::ActionSpace;
 use super::bellman::value_of;
+use super::draws::{Even, normal_quantile};
 use crate::contract::{Action, Rng};
 use serde::{Deserialize, Serialize};
 
@@ -127,13 +129,15 @@ impl<'a> Search<'a> {
         // Later draws are as small as the elites say.
         let fine_share = if self.units.is_empty() { self.config.fine_share } else { 0.0 };
         self.units.clear();
+        let mut even = Even::new(&mut self.rng);
         while actions.len() < self.config.samples {
+            let point = even.point();
             let units: [f32; 4] = std::array::from_fn(|axis| {
                 let fine = axis != VERTICAL && self.rng.chance(fine_share);
                 let deviation = self.deviation[axis] * if fine { self.config.fine_factor } else { 1.0 };
-                (self.mean[axis] + deviation * self.rng.normal()).clamp(-1.0, 1.0)
+                (self.mean[axis] + deviation * normal_quantile(point[axis])).clamp(-1.0, 1.0)
             });
-            let close = self.rng.chance(self.close);
+            let close = point[4] < self.close;
             self.units.push((units, close));
             actions.push(self.space.from_units(units, close));
         }

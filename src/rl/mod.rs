@@ -10,6 +10,7 @@ pub mod cem;
 pub mod collect;
 pub mod config;
 pub mod diagnostics;
+pub mod draws;
 pub mod error;
 pub mod film;
 pub mod learner;

@@ -19,7 +19,7 @@ use super::error::RlError;
 use super::learner::QLearner;
 use super::replay::{Replay, ReplayState};
 use crate::contract::Seed;
-use crate::run::{Ended, RunDir};
+use crate::run::{Ended, Limits, RunDir};
 use figures::{Clock, Means, Recent};
 use saved::Labelled;
 use std::collections::VecDeque;
@@ -100,6 +100,20 @@ impl Trainer {
 
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Lets the run end elsewhere than it was meant to; the schedules follow.
+    ///
+    /// # Errors
+    /// Limits that no run ends at, a full disk.
+    pub fn set_limits(&mut self, limits: Limits) -> Result<(), RlError> {
+        limits.validate().map_err(RlError::Config)?;
+        if limits != self.settings.limits {
+            self.settings.limits = limits;
+            let text = toml::to_string(&self.settings).map_err(|e| RlError::Config(e.to_string()))?;
+            self.run.set_config(&text)?;
+        }
+        Ok(())
     }
 
     /// Rounds done.

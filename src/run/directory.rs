@@ -132,9 +132,16 @@ impl RunDir {
         &self.root
     }
 
-    /// The settings, as they were given to [`create`](Self::create).
+    /// The settings, as they were given to [`create`](Self::create) or [`set_config`](Self::set_config).
     pub fn config(&self) -> &str {
         &self.config
+    }
+
+    /// Changes the settings of a run that goes on.
+    pub fn set_config(&mut self, config: &str) -> Result<(), RunError> {
+        write_atomic(&self.root.join(CONFIG_NAME), config.as_bytes())?;
+        config.clone_into(&mut self.config);
+        Ok(())
     }
 
     pub fn checkpoints(&self) -> &Checkpoints {

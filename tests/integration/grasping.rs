@@ -67,6 +67,13 @@ fn a_run_is_killed_resumed_measured_recorded_and_learned_from() {
     sound(&run(&["train", "qtopt", "--out", &killed, "--resume"]));
     assert_eq!(checksums(&whole, 13), checksums(&killed, 13));
 
+    // A run that is over goes on for longer, with other settings it does not.
+    let longer = ["train", "qtopt", "--out", &killed, "--resume", "--steps", "17", "--json"];
+    assert_eq!(json(&sound(&run(&longer)))["steps"], 17);
+    let config = std::fs::read_to_string(Path::new(&killed).join("config.toml")).expect("readable");
+    assert!(config.contains("steps = 17"), "{config}");
+    assert_eq!(run(&["train", "qtopt", "--out", &killed, "--resume", "--batch", "9"]).status.code(), Some(2));
+
     let report = json(&sound(&run(&["eval", "grasp", "--policy", &whole, "--attempts", "4", "--json"])));
     assert_eq!((&report["attempts"], &report["trained_steps"]), (&4.into(), &14.into()));
 
@@ -85,7 +92,7 @@ fn a_run_is_killed_resumed_measured_recorded_and_learned_from() {
     refused(&other, &train(&other, &["--offline", &small]), "record them with --size 64");
     refused(&other, &train(&other, &["--set", "data.domian=reality"]), "domian");
     refused(&other, &train(&other, &["--set", "data.environments=2.5"]), "data.environments");
-    refused(&other, &train(&other, &["--minutes", "-1"]), "minutes must be above 0");
+    refused(&other, &train(&other, &["--minutes=-1"]), "minutes must be above 0");
 }
 
 #[test]

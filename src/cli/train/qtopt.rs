@@ -62,7 +62,7 @@ pub struct Args {
     /// Seed: the same seed and steps give the same bytes [default: 0]
     #[arg(long)]
     seed: Option<u64>,
-    /// Go on with the run in --out; its settings are taken from there
+    /// Go on with the run in --out; its settings are taken from there (--steps and --minutes put another end to it)
     #[arg(long)]
     resume: bool,
     /// One JSON object on standard output
@@ -155,8 +155,9 @@ fn go_on(out: &Path) -> String {
 pub(in crate::cli) fn execute(out: &Path, settings: &Settings, resume: bool) -> anyhow::Result<(Outcome, Trainer)> {
     let open = opener(out, settings)?;
     offline(settings)?;
-    let (trainer, warnings) =
+    let (mut trainer, warnings) =
         if resume { Trainer::resume(out)? } else { (Trainer::create(out, settings)?, Vec::new()) };
+    trainer.set_limits(settings.limits)?;
     agent::warn(&warnings);
     agent::keep_generator(out, settings)?;
     let memory = human_bytes(settings.qtopt.replay_bytes());
@@ -164,7 +165,6 @@ pub(in crate::cli) fn execute(out: &Path, settings: &Settings, resume: bool) -> 
     interrupt::install(|| eprintln!("saving a checkpoint after this round; Ctrl-C again stops at once"))?;
     let mut view = View { bar: progress_bar(), last: String::new() };
     let result = with_large_stack(|| -> anyhow::Result<_> {
-        let mut trainer = trainer;
         preload(out, &mut trainer)?;
         let outcome = trainer.run(open, &mut view)?;
         Ok((outcome, trainer))
@@ -203,14 +203,20 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
     let mut wanted = saved.clone();
     apply(args, &mut wanted)?;
     wanted.qtopt.preset = args.size_preset.unwrap_or(saved.qtopt.preset);
-    if wanted != saved {
+    if args.steps.is_some() || args.minutes.is_some() {
+        wanted.limits = Limits { steps: args.steps, minutes: args.minutes };
+    }
+    // A run may go on for longer than it was meant to.
+    let goes_on = Settings { limits: wanted.limits, ..saved };
+    if wanted != goes_on {
         let message = format!(
             "the run in {} was started with other settings; leave them out with --resume, or start another run",
             args.out.display()
         );
         return Err(Usage(message).into());
     }
-    Ok(saved)
+    goes_on.limits.validate().map_err(Usage)?;
+    Ok(goes_on)
 }
 
 /// The small network has to know what the camera makes of places, unless it was told: of images of this size (how much the

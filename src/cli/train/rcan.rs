@@ -63,7 +63,7 @@ pub struct Args {
     /// Seed: the same seed and steps give the same bytes [default: 0]
     #[arg(long)]
     seed: Option<u64>,
-    /// Go on with the run in --out; its settings are taken from there
+    /// Go on with the run in --out; its settings are taken from there (--steps and --minutes put another end to it)
     #[arg(long)]
     resume: bool,
     /// One JSON object on standard output
@@ -97,15 +97,15 @@ struct Report {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = settings(args)?;
     let open = opener(&settings)?;
-    let (trainer, warnings) =
+    let (mut trainer, warnings) =
         if args.resume { Trainer::resume(&args.out)? } else { (Trainer::create(&args.out, &settings)?, Vec::new()) };
+    trainer.set_limits(settings.limits)?;
     for warning in &warnings {
         eprintln!("warning: {warning}");
     }
     interrupt::install(|| eprintln!("saving a checkpoint; Ctrl-C again stops at once"))?;
     let mut view = View { bar: progress_bar(), best: String::new() };
     let result = with_large_stack(|| {
-        let mut trainer = trainer;
         let outcome = trainer.run(open, &mut view);
         outcome.map(|outcome| (outcome, trainer))
     })?;
@@ -170,14 +170,20 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
     let mut wanted = saved.clone();
     apply(args, &mut wanted)?;
     wanted.rcan.preset = args.size_preset.unwrap_or(saved.rcan.preset);
-    if wanted != saved {
+    if args.steps.is_some() || args.minutes.is_some() {
+        wanted.limits = Limits { steps: args.steps, minutes: args.minutes };
+    }
+    // A run may go on for longer than it was meant to.
+    let goes_on = Settings { limits: wanted.limits, ..saved };
+    if wanted != goes_on {
         let message = format!(
             "the run in {} was started with other settings; leave them out with --resume, or start another run",
             args.out.display()
         );
         return Err(Usage(message).into());
     }
-    Ok(saved)
+    goes_on.limits.validate().map_err(Usage)?;
+    Ok(goes_on)
 }
 
 fn defaults(preset: Preset) -> Settings {

@@ -185,6 +185,20 @@ impl Trainer {
         &self.settings
     }
 
+    /// Lets the run end elsewhere than it was meant to; the schedules follow.
+    ///
+    /// # Errors
+    /// Limits that no run ends at, a full disk.
+    pub fn set_limits(&mut self, limits: Limits) -> Result<(), RcanError> {
+        limits.validate().map_err(super::config::ConfigError)?;
+        if limits != self.settings.limits {
+            self.settings.limits = limits;
+            let text = toml::to_string(&self.settings).map_err(|e| super::config::ConfigError(e.to_string()))?;
+            self.run.set_config(&text)?;
+        }
+        Ok(())
+    }
+
     pub fn learner(&self) -> &RcanLearner {
         &self.learner
     }
