@@ -89,15 +89,17 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
         // Before other rows train for hours.
         load_generator(rcan).with_context(|| format!("loading the generator in {}", rcan.display()))?;
     }
+    for row in rows.iter().copied().filter(|row| !unfinished(*row)) {
+        check_finished(args, row, rcan.as_deref().filter(|_| row == Row::Rcan))?;
+    }
     create_folder(&args.out)?;
     let mut complete = true;
     for row in rows {
-        if !unfinished(row) {
-            check_finished(args, row, rcan.as_deref().filter(|_| row == Row::Rcan))?;
-        } else if interrupt::requested() {
-            complete = false;
-            break;
-        } else {
+        if unfinished(row) {
+            if interrupt::requested() {
+                complete = false;
+                break;
+            }
             eprintln!("{}: training in {}", row.title(), row.domain());
             if !bring_to_end(args, row, rcan.as_deref().filter(|_| row == Row::Rcan))? {
                 complete = false;
