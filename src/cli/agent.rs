@@ -60,13 +60,20 @@ fn generator(run: &Path, settings: &Settings) -> anyhow::Result<Option<rcan::Loa
         return Ok(None);
     }
     let own = own_generator(run);
-    let path = if own.is_dir() { &own } else { Path::new(from) };
-    let loaded = load_generator(path).with_context(|| format!("loading the generator in {}", path.display()))?;
+    let loaded = if own.is_dir() {
+        load_generator(&own).with_context(|| {
+            let copy = own.display();
+            format!("loading the run's copy of its generator; if {from} is what it was, remove {copy} to copy it again")
+        })?
+    } else {
+        load_generator(Path::new(from)).with_context(|| format!("loading the generator in {from}"))?
+    };
     warn(&loaded.warnings);
     Ok(Some(loaded))
 }
 
-fn own_generator(run: &Path) -> PathBuf {
+/// Where a run keeps its copy.
+pub fn own_generator(run: &Path) -> PathBuf {
     run.join("generator")
 }
 

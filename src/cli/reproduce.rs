@@ -86,8 +86,10 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
         let message = "the row rcan needs a generator: train one (`bingrasp train rcan --out runs/rcan --minutes 40`) and \
                        pass --rcan runs/rcan, or leave the row out with --rows";
         let Some(rcan) = &rcan else { return Err(Usage(message.into()).into()) };
-        // Before other rows train for hours.
-        load_generator(rcan).with_context(|| format!("loading the generator in {}", rcan.display()))?;
+        // Before other rows train for hours. A run that was begun has a copy.
+        if !agent::own_generator(&args.out.join(Row::Rcan.name())).is_dir() {
+            load_generator(rcan).with_context(|| format!("loading the generator in {}", rcan.display()))?;
+        }
     }
     for row in rows.iter().copied().filter(|row| !unfinished(*row)) {
         check_finished(args, row, rcan.as_deref().filter(|_| row == Row::Rcan))?;
@@ -164,17 +166,17 @@ fn bring_to_end(args: &Table1Args, row: Row, rcan: Option<&Path>) -> anyhow::Res
 
 /// Refuses to pass a finished row for what these arguments would make of it.
 fn check_finished(args: &Table1Args, row: Row, rcan: Option<&Path>) -> anyhow::Result<()> {
-    let differs = |what: &str, there: &dyn std::fmt::Display, here: &dyn std::fmt::Display| {
+    let differs = |option: &str, there: Option<String>| {
+        let there = there.map_or(format!("without {option}"), |there| format!("with {option} {there}"));
         Usage(format!(
-            "the row {} in {} was made with {what} {there}, not {here}; pass that, leave the row out with --rows, or \
-             choose another --out",
+            "the row {} in {} was made {there}; do the same, leave the row out with --rows, or choose another --out",
             row.name(),
             args.out.display()
         ))
     };
     let result = read_result(&result_path(&args.out, row))?;
     if result.reality.attempts != args.attempts {
-        return Err(differs("--attempts", &result.reality.attempts, &args.attempts).into());
+        return Err(differs("--attempts", Some(result.reality.attempts.to_string())).into());
     }
     let run = args.out.join(row.name());
     if !run.join("config.toml").is_file() {
@@ -186,7 +188,7 @@ fn check_finished(args: &Table1Args, row: Row, rcan: Option<&Path>) -> anyhow::R
     // The other settings may be those of another version.
     let place = |table: &toml::Table, path: &[&str]| {
         let value = path[1..].iter().try_fold(table.get(path[0])?, |value, key| value.get(key))?;
-        Some(value.to_string())
+        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     };
     for (option, path) in [
         ("--seed", &["seed"][..]),
@@ -194,10 +196,10 @@ fn check_finished(args: &Table1Args, row: Row, rcan: Option<&Path>) -> anyhow::R
         ("--minutes", &["limits", "minutes"]),
         ("--rcan", &["data", "rcan"]),
     ] {
-        let [there, here] = [&there, &here].map(|table| place(table, path).unwrap_or_else(|| "none".to_owned()));
+        let there = place(&there, path);
         // A finished row needs no generator again.
-        if there != here && !(option == "--rcan" && rcan.is_none()) {
-            return Err(differs(option, &there, &here).into());
+        if there != place(&here, path) && !(option == "--rcan" && rcan.is_none()) {
+            return Err(differs(option, there).into());
         }
     }
     Ok(())

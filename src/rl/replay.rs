@@ -284,7 +284,7 @@ impl Replay {
     }
 
     /// Takes over what [`Self::save`] wrote. Where files are missing or damaged, the longest stretch without such a file
-    /// stays, and the sentences that come back name the others: a run need not end for a part of its memory.
+    /// stays, and sentences come back that say so: a run need not end for a part of its memory.
     ///
     /// # Errors
     /// A file that may not be read, or does not fit the settings of the run.
@@ -306,7 +306,7 @@ impl Replay {
                 Err(error) if error.is_damage() => warnings.push(error.to_string()),
                 Err(error) => return Err(error.into()),
             }
-            if stretch.1.len() > longest.1.len() {
+            if stretch.1.len() >= longest.1.len() {
                 longest.clone_from(&stretch);
             }
             if stretch.0 + stretch.1.len() as u64 <= number {
@@ -317,9 +317,14 @@ impl Replay {
         self.episodes = state.episodes;
         let behind = state.first + state.segments.len() as u64;
         if self.first + (self.segments.len() as u64) < behind {
-            self.cut_off_last_episode();
+            self.end_before_a_gap(behind);
         }
         self.index();
+        if !warnings.is_empty() {
+            let all: u64 = state.segments.iter().map(|(length, _)| length).sum();
+            let (name, kept) = (&self.name, self.len());
+            warnings.push(format!("of the {all} {name} transitions {kept} are kept, and the run goes on with them"));
+        }
         Ok(warnings)
     }
 
@@ -341,12 +346,16 @@ impl Replay {
         Ok(Some(Segment { images, records, saved: (length == self.segment).then(|| sum.to_owned()) }))
     }
 
-    /// What would have followed is lost, and what is pushed next must not pass for it.
-    fn cut_off_last_episode(&mut self) {
-        let Some(segment) = self.segments.back_mut().map(Arc::make_mut) else { return };
-        if let Some(record) = segment.records.last_mut().filter(|record| record.ending == GOES_ON) {
+    /// What would have followed is lost. What is pushed next must not pass for it, nor take its numbers, under which whole
+    /// files may lie that other checkpoints name: what is kept moves behind them.
+    fn end_before_a_gap(&mut self, behind: u64) {
+        self.first = behind;
+        for segment in &mut self.segments {
+            Arc::make_mut(segment).saved = None;
+        }
+        let last = self.segments.back_mut().and_then(|segment| Arc::make_mut(segment).records.last_mut());
+        if let Some(record) = last.filter(|record| record.ending == GOES_ON) {
             record.ending = RAN_OUT;
-            segment.saved = None;
         }
     }
 
@@ -517,7 +526,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut replay = Replay::new("test", 3, 10, 60);
         (0..18).for_each(|number| replay.push(&episode(number, 3)));
-        let state = replay.save(folder.path()).unwrap();
+        let early = replay.save(folder.path()).unwrap();
+        let state = early.clone();
         assert_eq!((replay.first(), replay.end()), (0, 54));
         // One bit of the second of six, the fifth as a whole.
         let [second, fifth] = [1, 4].map(|number| replay.path(folder.path(), number, 10));
@@ -527,15 +537,17 @@ mod tests {
         std::fs::remove_file(&fifth).unwrap();
         let mut back = Replay::new("test", 3, 10, 60);
         let warnings = back.load(folder.path(), &state).unwrap();
-        assert_eq!(warnings.len(), 2);
+        assert_eq!(warnings.len(), 3);
         assert!(warnings[0].contains(second.to_str().unwrap()) && warnings[0].contains("checksum"), "{warnings:?}");
         assert!(warnings[1].contains(fifth.to_str().unwrap()), "{warnings:?}");
-        assert_eq!((back.first(), back.end()), (20, 40));
-        // 39 is the first step of an episode whose others are lost.
-        assert!((20..39).all(|number| back.get(number) == replay.get(number)));
-        assert_eq!(back.get(39).unwrap().1.ending, RAN_OUT);
+        assert!(warnings[2].contains("54 test transitions 20 are kept"), "{warnings:?}");
+        // 20 to 39 now lie behind all that there was.
+        assert_eq!((back.first(), back.end()), (60, 80));
+        assert!((20..39).all(|number| back.get(number + 40) == replay.get(number)));
+        // The last one is the first step of an episode whose others are lost.
+        assert_eq!(back.get(79).unwrap().1.ending, RAN_OUT);
         back.push(&episode(50, 3));
-        assert_eq!(back.trace(39, 3, 0.9), None);
+        assert_eq!(back.trace(79, 3, 0.9), None);
         let mut rng = Seed(2).rng();
         for _ in 0..50 {
             let number = back.draw((1.0, 0.0), &mut rng).unwrap();
@@ -545,6 +557,9 @@ mod tests {
         let state = back.save(folder.path()).unwrap();
         let mut again = Replay::new("test", 3, 10, 60);
         assert!(again.load(folder.path(), &state).unwrap().is_empty());
-        assert!((20..43).all(|number| again.get(number) == back.get(number)));
+        assert!((60..83).all(|number| again.get(number) == back.get(number)));
+        // And no file changed that was whole.
+        let sound = replay.path(folder.path(), 5, 4);
+        assert_eq!(sha256_hex(&std::fs::read(sound).unwrap()), early.segments[5].1);
     }
 }

@@ -23,8 +23,7 @@ pub enum CheckpointError {
     #[error("the checkpoint '{}' is damaged: {message}", path.display())]
     Damaged { path: PathBuf, message: String },
     #[error(
-        "none of the checkpoints in '{}' is whole, the newest because: {error}; bring one back from a copy, or rename \
-         that folder to start again from the beginning",
+        "none of the checkpoints in '{}' is whole, the newest because: {error}; bring one back from a copy",
         folder.display()
     )]
     NoneWhole { folder: PathBuf, error: String },
@@ -174,6 +173,7 @@ impl Checkpoints {
         let path = self.path(step);
         let list = read_capped(&path.join(CHECKSUMS_NAME), 1 << 20)?;
         let mut checkpoint = Checkpoint { step, path: path.clone(), groups: BTreeMap::new(), state: Value::Null };
+        let mut whole = false;
         for line in String::from_utf8_lossy(&list).lines() {
             let named = line.split_once("  ").filter(|(_, name)| !name.contains(['/', '\\']));
             let (sum, name) = named.ok_or_else(|| CheckpointError::damaged(&path, "checksums.txt cannot be read"))?;
@@ -191,9 +191,14 @@ impl Checkpoints {
                 let bytes = read_capped(&file, MAX_STATE_BYTES)?;
                 check(&bytes)?;
                 checkpoint.state = parse_state(&bytes).map_err(|e| CheckpointError::damaged(&file, e))?;
+                // Its line is the last one.
+                whole = true;
             } else {
                 return Err(CheckpointError::damaged(&path, format!("it lists the unknown file '{name}'")));
             }
+        }
+        if !whole {
+            return Err(CheckpointError::damaged(&path, format!("{CHECKSUMS_NAME} does not list {STATE_NAME}")));
         }
         Ok(checkpoint)
     }

@@ -33,6 +33,8 @@ pub enum RunError {
     Metrics(#[from] MetricsError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    #[error("{0}, or rename that folder to start again from the beginning")]
+    NoneWhole(CheckpointError),
     #[error(transparent)]
     Draw(#[from] DrawError),
     #[error("'{}' already holds files; choose another folder, remove it, or add --resume to go on with that run", .0.display())]
@@ -91,7 +93,10 @@ impl RunDir {
         remove_leftovers(root)?;
         let checkpoints = Checkpoints::new(root.join(CHECKPOINTS_NAME));
         let mut damaged = Vec::new();
-        let mut checkpoint = checkpoints.load_latest(|error| damaged.push(error))?;
+        let mut checkpoint = checkpoints.load_latest(|error| damaged.push(error)).map_err(|error| match error {
+            CheckpointError::NoneWhole { .. } => RunError::NoneWhole(error),
+            error => error.into(),
+        })?;
         let mut position = 0;
         if let Some(checkpoint) = &mut checkpoint {
             let (learner, metrics_bytes) = unwrap(std::mem::take(&mut checkpoint.state)).ok_or_else(|| {
@@ -276,7 +281,7 @@ mod tests {
             std::fs::write(root.join(format!("checkpoints/step-{step:09}/state.json")), b"{}").unwrap();
         }
         let message = RunDir::resume(&root).err().unwrap().to_string();
-        assert!(message.contains("none of the checkpoints"), "{message}");
+        assert!(message.contains("none of the checkpoints") && message.contains("start again"), "{message}");
         assert_eq!(Checkpoints::new(root.join(CHECKPOINTS_NAME)).steps().unwrap(), [9, 19, 29]);
         assert!(std::fs::read(root.join(METRICS_NAME)).unwrap() == metrics);
     }

@@ -1,6 +1,6 @@
 //! `train qtopt` and what is done with its runs, as a user calls it.
 
-use super::training::{self, bingrasp, checksums, run, sound};
+use super::training::{self, bingrasp, checksums, has_checkpoint, run, sound};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -58,12 +58,13 @@ fn a_run_is_killed_resumed_measured_recorded_and_learned_from() {
 
     let mut child = bingrasp(&train(&killed, &["--steps", "14"])).spawn().expect("the binary runs");
     let begun = Instant::now();
-    while std::fs::read_dir(Path::new(&killed).join("checkpoints")).map_or(0, Iterator::count) == 0 {
+    while !has_checkpoint(&killed) {
         assert!(begun.elapsed() < Duration::from_secs(300), "no checkpoint came");
         std::thread::sleep(Duration::from_millis(5));
     }
     child.kill().expect("it can be killed");
     child.wait().expect("it ends");
+    assert!(!Path::new(&killed).join("checkpoints/step-000000013").exists(), "it was killed too late");
     sound(&run(&["train", "qtopt", "--out", &killed, "--resume"]));
     assert_eq!(checksums(&whole, 13), checksums(&killed, 13));
 
@@ -126,8 +127,19 @@ fn a_finished_row_is_not_passed_for_another() {
     let words = ["reproduce", "rcan-table1", "--rows", "canonical", "--out", &out];
     let table = sound(&run(&words));
     assert!(table.contains("Canonical Sim") && table.contains("not run yet"), "{table}");
-    let output = run(&[&words[..], &["--attempts", "100"]].concat());
-    assert_eq!(output.status.code(), Some(2));
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(text.contains("--attempts 700, not 100"), "{text}");
+    let refused = |extra: &[&str], says: &str| {
+        let output = run(&[&words[..], extra].concat());
+        assert_eq!(output.status.code(), Some(2));
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains(says), "{text}");
+    };
+    refused(&["--attempts", "100"], "made with --attempts 700;");
+    // Its run says what else it was made with.
+    std::fs::create_dir(folder.path().join("canonical")).expect("a folder");
+    let config = "seed = 4\n[limits]\nminutes = 50.0\n[data]\nrcan = \"\"\n";
+    std::fs::write(folder.path().join("canonical/config.toml"), config).expect("written");
+    refused(&["--minutes", "50"], "made with --seed 4;");
+    refused(&["--minutes", "50", "--seed", "4", "--steps", "9"], "made without --steps;");
+    refused(&["--seed", "4"], "made with --minutes 50.0;");
+    sound(&run(&[&words[..], &["--minutes", "50", "--seed", "4"]].concat()));
 }

@@ -62,7 +62,8 @@ pub struct Args {
     /// Seed: the same seed and steps give the same bytes [default: 0]
     #[arg(long)]
     seed: Option<u64>,
-    /// Go on with the run in --out; its settings are taken from there (--steps and --minutes put another end to it)
+    /// Go on with the run in --out; its settings are taken from there. --steps and --minutes put another end to it; the
+    /// minutes of a run that had no such limit count from then
     #[arg(long)]
     resume: bool,
     /// One JSON object on standard output
@@ -154,7 +155,9 @@ fn go_on(out: &Path) -> String {
 /// Trains in `out` to the end of the settings' limits or to Ctrl-C, with a bar.
 pub(in crate::cli) fn execute(out: &Path, settings: &Settings, resume: bool) -> anyhow::Result<(Outcome, Trainer)> {
     let open = opener(out, settings)?;
-    offline(settings)?;
+    if !resume {
+        offline(settings)?;
+    }
     let (mut trainer, warnings) =
         if resume { Trainer::resume(out)? } else { (Trainer::create(out, settings)?, Vec::new()) };
     trainer.set_limits(settings.limits)?;
@@ -382,8 +385,12 @@ fn offline(settings: &Settings) -> anyhow::Result<Option<EpisodeReader>> {
 
 /// Recorded episodes into the trainer's memory.
 fn preload(out: &Path, trainer: &mut Trainer) -> anyhow::Result<()> {
+    // Later they are in the replay, and their files may be gone.
+    if trainer.round() > 0 {
+        return Ok(());
+    }
     let settings = trainer.settings().clone();
-    let Some(reader) = offline(&settings)?.filter(|_| trainer.round() == 0) else { return Ok(()) };
+    let Some(reader) = offline(&settings)? else { return Ok(()) };
     let sight = agent::sight(out, &settings, reader.config().domain)?;
     let attempts = recorded_attempts(&reader, &settings.space, &sight);
     Ok(trainer.preload(attempts)?)

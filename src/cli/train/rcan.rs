@@ -63,7 +63,8 @@ pub struct Args {
     /// Seed: the same seed and steps give the same bytes [default: 0]
     #[arg(long)]
     seed: Option<u64>,
-    /// Go on with the run in --out; its settings are taken from there (--steps and --minutes put another end to it)
+    /// Go on with the run in --out; its settings are taken from there. --steps and --minutes put another end to it; the
+    /// minutes of a run that had no such limit count from then
     #[arg(long)]
     resume: bool,
     /// One JSON object on standard output

@@ -346,7 +346,9 @@ impl Trainer {
 
     fn save(&mut self, step: u64, elapsed_s: f64) -> Result<(), RcanError> {
         let mut content = self.learner.save()?;
-        let elapsed_s = self.settings.limits.minutes.map(|_| elapsed_s);
+        // A run that once had a clock keeps it, whatever its limits are now.
+        let timed = self.settings.limits.minutes.is_some() || self.elapsed_s > 0.0;
+        let elapsed_s = timed.then_some(elapsed_s);
         let saved = Saved { window: self.window.clone(), elapsed_s };
         content.state =
             serde_json::to_value(saved).map_err(|e| RcanError::BadState { step, message: e.to_string() })?;

@@ -62,8 +62,7 @@ impl Trainer {
         (self.greedy, self.scripted) = (saved.greedy, saved.scripted);
         self.elapsed_s = saved.elapsed_s.unwrap_or(0.0);
         self.named.push_back([saved.off_policy, saved.on_policy]);
-        let words = "what was seen there is forgotten, and the run goes on without it";
-        Ok(lost.into_iter().map(|warning| format!("{warning}; {words}")).collect())
+        Ok(lost)
     }
 
     pub(super) fn save(&mut self, elapsed_s: f64) -> Result<(), RlError> {
@@ -83,7 +82,8 @@ impl Trainer {
             scripted: self.scripted.clone(),
             off_policy: off_policy.clone(),
             on_policy: on_policy.clone(),
-            elapsed_s: self.settings.limits.minutes.map(|_| elapsed_s),
+            // A run that once had a clock keeps it, whatever its limits are now.
+            elapsed_s: (self.settings.limits.minutes.is_some() || self.elapsed_s > 0.0).then_some(elapsed_s),
         };
         let step = steps.saturating_sub(1);
         content.state = serde_json::to_value(saved).map_err(|e| RlError::BadState { step, message: e.to_string() })?;

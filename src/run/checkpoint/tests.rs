@@ -99,7 +99,8 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_is_taken() {
     // Of none that is whole the newest is named: starting anew must be somebody's wish.
     let list = checkpoints.path(1).join("checksums.txt");
     let kept = std::fs::read(&list).unwrap();
-    std::fs::remove_file(&list).unwrap();
+    let cut = kept.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    std::fs::write(&list, &kept[..cut]).unwrap();
     let message = checkpoints.load_latest(|_| ()).unwrap_err().to_string();
     assert!(message.contains("none of the checkpoints") && message.contains("step-000000003"), "{message}");
     std::fs::write(&list, kept).unwrap();
