@@ -224,14 +224,15 @@ impl GraspWorld {
         (0..self.models.len()).map(|i| self.physics.object_pose(i).translation - gripper).collect()
     }
 
-    /// Objects whose lowest point is above every rim and that kept their place in the gripper during the hold.
+    /// Objects whose lowest point is above every rim and that kept their distance from the gripper during the hold: what
+    /// falls or slides loses it, what swings between the fingers does not.
     fn held_clear(&self) -> Vec<usize> {
         let rim = self.highest_rim();
         let now = self.offsets_from_gripper();
         (0..self.models.len())
             .filter(|&i| {
-                let slip = self.held_offsets.get(i).map_or(f32::INFINITY, |then| then.distance(now[i]));
-                self.physics.lowest_point(i) > rim && slip < 0.02
+                let kept = self.held_offsets.get(i).is_some_and(|then| keeps_distance(*then, now[i]));
+                self.physics.lowest_point(i) > rim && kept
             })
             .collect()
     }
@@ -249,5 +250,26 @@ impl GraspWorld {
             gripper.force_path(station(from), station(to), dt);
         }
         self.physics_tick();
+    }
+}
+
+/// Whether what was at one offset from the gripper and is at another is as far from it, but for 2 cm.
+fn keeps_distance(then: Vec3, now: Vec3) -> bool {
+    (then.length() - now.length()).abs() < 0.02
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_swings_is_held_and_what_falls_is_not() {
+        // Held at one end, 5 cm from its middle, it turns by 60 degrees about the fingers.
+        let hanging = Vec3::new(0.0, 0.0, -0.05);
+        let aside = Vec3::new(0.043, 0.0, -0.025);
+        assert!(hanging.distance(aside) > 0.04 && keeps_distance(hanging, aside));
+        // It slides down, or has left the hand and falls for a tenth of a second.
+        assert!(!keeps_distance(hanging, Vec3::new(0.0, 0.0, -0.075)));
+        assert!(!keeps_distance(Vec3::new(0.02, 0.0, -0.01), Vec3::new(0.02, 0.0, -0.059)));
     }
 }
