@@ -1,5 +1,6 @@
 //! `bingrasp train`: learners, from nothing to a run directory with checkpoints, figures, pictures and a report.
 
+mod offline;
 pub(super) mod qtopt;
 pub mod rcan;
 mod source;

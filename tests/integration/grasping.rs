@@ -1,8 +1,7 @@
 //! `train qtopt` and what is done with its runs, as a user calls it.
 
-use super::training::{self, bingrasp, checksums, has_checkpoint, run, sound};
+use super::training::{self, checksums, kill_at_first_checkpoint, run, sound};
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// As few attempts and steps as show that everything is there.
 const SMALL: [&str; 22] = [
@@ -56,14 +55,7 @@ fn a_run_is_killed_resumed_measured_recorded_and_learned_from() {
     let report = json(&sound(&run(&train(&whole, &["--steps", "14", "--json"]))));
     assert_eq!((&report["steps"], &report["complete"]), (&14.into(), &true.into()));
 
-    let mut child = bingrasp(&train(&killed, &["--steps", "14"])).spawn().expect("the binary runs");
-    let begun = Instant::now();
-    while !has_checkpoint(&killed) {
-        assert!(begun.elapsed() < Duration::from_secs(300), "no checkpoint came");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child.kill().expect("it can be killed");
-    child.wait().expect("it ends");
+    kill_at_first_checkpoint(&train(&killed, &["--steps", "14"]), &killed);
     assert!(!Path::new(&killed).join("checkpoints/step-000000013").exists(), "it was killed too late");
     sound(&run(&["train", "qtopt", "--out", &killed, "--resume"]));
     assert_eq!(checksums(&whole, 13), checksums(&killed, 13));

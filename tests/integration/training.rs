@@ -63,10 +63,19 @@ pub(super) fn checksums(run: &str, step: u64) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// There is one to go on from, whole and under its name.
-pub(super) fn has_checkpoint(run: &str) -> bool {
-    let entries = std::fs::read_dir(Path::new(run).join("checkpoints")).into_iter().flatten().flatten();
-    entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("step-"))
+/// Starts a command and kills it without warning as soon as its run has a checkpoint, whole and under its name.
+pub(super) fn kill_at_first_checkpoint(words: &[&str], run: &str) {
+    let folder = Path::new(run).join("checkpoints");
+    let whole = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("step-");
+    let has_one = || std::fs::read_dir(&folder).into_iter().flatten().flatten().any(whole);
+    let mut child = bingrasp(words).spawn().expect("the binary runs");
+    let begun = Instant::now();
+    while !has_one() {
+        assert!(begun.elapsed() < Duration::from_secs(300), "no checkpoint came");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
 }
 
 #[test]
@@ -78,15 +87,7 @@ fn training_killed_anywhere_resumes_to_the_same_checkpoint_and_translates() {
     let report = sound(&run(&train(&whole, &[&steps[..], &["--json"]].concat())));
     assert!(report.contains("\"complete\": true") && report.contains("validation/ssim"), "{report}");
 
-    // Killed without warning as soon as there is a checkpoint.
-    let mut child = bingrasp(&train(&killed, &steps)).spawn().expect("the binary runs");
-    let begun = Instant::now();
-    while !has_checkpoint(&killed) {
-        assert!(begun.elapsed() < Duration::from_secs(300), "no checkpoint came");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child.kill().expect("it can be killed");
-    child.wait().expect("it ends");
+    kill_at_first_checkpoint(&train(&killed, &steps), &killed);
 
     // Other settings than those it was started with are refused, and nothing changes.
     let refused = run(&train(&killed, &["--resume", "--batch", "8"]));

@@ -1,10 +1,9 @@
 //! `bingrasp train qtopt`.
 
+use super::offline;
 use crate::cli::{Usage, agent, common, output};
 use crate::collect::arena::{GraspArena, action_space, projection};
-use crate::collect::episodes::recorded_attempts;
 use crate::contract::{Domain, Seed};
-use crate::data::episodes::EpisodeReader;
 use crate::env::{Crop, EnvConfig};
 use crate::nn::with_large_stack;
 use crate::rl::arena::{Arena, ArenaError};
@@ -21,7 +20,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const CAMERA: &str = "over-the-shoulder";
+pub(super) const CAMERA: &str = "over-the-shoulder";
 /// Steps of a run without a limit.
 const DEFAULT_STEPS: u64 = 60_000;
 
@@ -156,7 +155,7 @@ fn go_on(out: &Path) -> String {
 pub(in crate::cli) fn execute(out: &Path, settings: &Settings, resume: bool) -> anyhow::Result<(Outcome, Trainer)> {
     let open = opener(out, settings)?;
     if !resume {
-        offline(settings)?;
+        offline::open(settings)?;
     }
     let (mut trainer, warnings) =
         if resume { Trainer::resume(out)? } else { (Trainer::create(out, settings)?, Vec::new()) };
@@ -168,7 +167,7 @@ pub(in crate::cli) fn execute(out: &Path, settings: &Settings, resume: bool) -> 
     interrupt::install(|| eprintln!("saving a checkpoint after this round; Ctrl-C again stops at once"))?;
     let mut view = View { bar: progress_bar(), last: String::new() };
     let result = with_large_stack(|| -> anyhow::Result<_> {
-        preload(out, &mut trainer)?;
+        offline::preload(out, &mut trainer)?;
         let outcome = trainer.run(open, &mut view)?;
         Ok((outcome, trainer))
     })?;
@@ -350,50 +349,6 @@ fn opener(out: &Path, settings: &Settings) -> anyhow::Result<Opener> {
         let arena = GraspArena::new(config, sight, script).map_err(ArenaError::new)?;
         Ok(Box::new(arena) as Box<dyn Arena>)
     }))
-}
-
-/// The recorded episodes that a run is to begin with, checked to be such as its network can learn from.
-fn offline(settings: &Settings) -> anyhow::Result<Option<EpisodeReader>> {
-    let offline = agent::data(settings, "offline");
-    if offline.is_empty() {
-        return Ok(None);
-    }
-    let reader =
-        EpisodeReader::open(Path::new(offline)).with_context(|| format!("opening the episodes in {offline}"))?;
-    let (size, recorded) = (settings.qtopt.size as u32, reader.config());
-    if (recorded.width, recorded.height) != (size, size) {
-        let message = format!(
-            "the episodes in {offline} are {}x{} and the network takes {size}x{size}; record them with --size {size}",
-            recorded.width, recorded.height
-        );
-        return Err(Usage(message).into());
-    }
-    let text = |key: &str| recorded.generator.get(key).and_then(toml::Value::as_str);
-    // The small network knows where in the image things are; earlier recordings were cropped at random and do not say so.
-    let (camera, crop) = (text("camera").unwrap_or(CAMERA), text("crop").unwrap_or("random"));
-    let wanted = (agent::data(settings, "camera"), agent::data(settings, "crop"));
-    if settings.qtopt.preset == Preset::Cpu && (camera, crop) != wanted {
-        let message = format!(
-            "the episodes in {offline} show the {crop} crop of the camera {camera}, and the network is for the {} crop of \
-             {}; record them anew, or use the preset paper",
-            wanted.1, wanted.0
-        );
-        return Err(Usage(message).into());
-    }
-    Ok(Some(reader))
-}
-
-/// Recorded episodes into the trainer's memory.
-fn preload(out: &Path, trainer: &mut Trainer) -> anyhow::Result<()> {
-    // Later they are in the replay, and their files may be gone.
-    if trainer.round() > 0 {
-        return Ok(());
-    }
-    let settings = trainer.settings().clone();
-    let Some(reader) = offline(&settings)? else { return Ok(()) };
-    let sight = agent::sight(out, &settings, reader.config().domain)?;
-    let attempts = recorded_attempts(&reader, &settings.space, &sight);
-    Ok(trainer.preload(attempts)?)
 }
 
 /// In thousandths of the run.
