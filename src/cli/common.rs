@@ -8,6 +8,9 @@ use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The camera that policies and networks look through unless they were made for another.
+pub const CAMERA: &str = "over-the-shoulder";
+
 /// Which objects fill the bin.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ObjectArgs {

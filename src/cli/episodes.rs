@@ -116,8 +116,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// What built-in policies are filmed with.
-const CAMERA: &str = "over-the-shoulder";
 /// Episodes of one file.
 const PER_SHARD: u64 = 200;
 
@@ -140,7 +138,7 @@ fn learned(args: &RecordArgs) -> anyhow::Result<Loaded> {
 fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let builtin: Option<PolicyKind> = args.policy.parse().ok();
     let loaded = if builtin.is_some() { None } else { Some(learned(args)?) };
-    let camera = loaded.as_ref().map_or(CAMERA, |loaded| agent::data(&loaded.settings, "camera"));
+    let camera = loaded.as_ref().map_or(common::CAMERA, |loaded| agent::data(&loaded.settings, "camera"));
     let env = EnvConfig {
         cameras: vec![camera.to_owned()],
         crop: Crop::Centre,

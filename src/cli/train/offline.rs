@@ -1,7 +1,6 @@
 //! Recorded episodes that a run of `train qtopt` begins with.
 
-use super::qtopt::CAMERA;
-use crate::cli::{Usage, agent};
+use crate::cli::{Usage, agent, common};
 use crate::collect::episodes::recorded_attempts;
 use crate::data::episodes::EpisodeReader;
 use crate::rl::Preset;
@@ -27,7 +26,7 @@ pub(super) fn open(settings: &Settings) -> anyhow::Result<Option<EpisodeReader>>
     }
     let text = |key: &str| recorded.generator.get(key).and_then(toml::Value::as_str);
     // The small network knows where in the image things are; earlier recordings were cropped at random and do not say so.
-    let (camera, crop) = (text("camera").unwrap_or(CAMERA), text("crop").unwrap_or("random"));
+    let (camera, crop) = (text("camera").unwrap_or(common::CAMERA), text("crop").unwrap_or("random"));
     let wanted = (agent::data(settings, "camera"), agent::data(settings, "crop"));
     if settings.qtopt.preset == Preset::Cpu && (camera, crop) != wanted {
         let message = format!(

@@ -20,7 +20,6 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-pub(super) const CAMERA: &str = "over-the-shoulder";
 /// Steps of a run without a limit.
 const DEFAULT_STEPS: u64 = 60_000;
 
@@ -237,8 +236,12 @@ fn calibrate(settings: &mut Settings) -> anyhow::Result<()> {
     let usual = defaults(preset).qtopt.network.projection;
     if settings.qtopt.network.projection == usual {
         let found = projection(&CellDescription::default(), camera, size);
-        let missing =
-            || Usage(format!("data.camera: '{camera}' is not a camera that stands still; the usual one is {CAMERA}"));
+        let missing = || {
+            Usage(format!(
+                "data.camera: '{camera}' is not a camera that stands still; the usual one is {}",
+                common::CAMERA
+            ))
+        };
         settings.qtopt.network.projection = found.ok_or_else(missing)?;
     }
     Ok(())
@@ -247,7 +250,7 @@ fn calibrate(settings: &mut Settings) -> anyhow::Result<()> {
 fn defaults(preset: Preset) -> Settings {
     let mut qtopt = QtOptConfig::preset(preset);
     let cell = CellDescription::default();
-    if let Some(projection) = projection(&cell, CAMERA, qtopt.size as u32) {
+    if let Some(projection) = projection(&cell, common::CAMERA, qtopt.size as u32) {
         qtopt.network.projection = projection;
     }
     let environments = common::environments_for(qtopt.size as u32);
@@ -255,7 +258,7 @@ fn defaults(preset: Preset) -> Settings {
         ("domain".to_owned(), Domain::Canonical.name().into()),
         ("objects".to_owned(), "train".into()),
         ("textures".to_owned(), "".into()),
-        ("camera".to_owned(), CAMERA.into()),
+        ("camera".to_owned(), common::CAMERA.into()),
         ("crop".to_owned(), "centre".into()),
         ("rcan".to_owned(), "".into()),
         ("offline".to_owned(), "".into()),
@@ -441,7 +444,7 @@ mod tests {
         for size in [32, 64, 96] {
             assert_eq!(
                 calibrated(size)?,
-                projection(&CellDescription::default(), CAMERA, size as u32),
+                projection(&CellDescription::default(), common::CAMERA, size as u32),
                 "{size} pixels"
             );
         }

@@ -195,7 +195,7 @@ fn defaults(preset: Preset) -> Settings {
         ("source".to_owned(), Domain::RandomizedHeavy.name().into()),
         ("objects".to_owned(), "train".into()),
         ("textures".to_owned(), "".into()),
-        ("camera".to_owned(), "over-the-shoulder".into()),
+        ("camera".to_owned(), common::CAMERA.into()),
         ("environments".to_owned(), (environments as i64).into()),
     ]);
     Settings {
