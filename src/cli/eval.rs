@@ -91,6 +91,13 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
         Some(_) => None,
         None => Some(agent::load(&args.policy)?),
     };
+    if let Some(film) = &args.film {
+        common::Inputs::default()
+            .run("--policy", loaded.as_ref().map(|_| Path::new(&args.policy)))
+            .objects(Some(&args.objects))
+            .textures(&args.textures)
+            .check_file("--film", film)?;
+    }
     if args.attempts == 0 {
         return Err(Usage("--attempts must be at least 1".into()).into());
     }

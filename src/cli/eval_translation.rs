@@ -75,6 +75,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.count == 0 {
         return Err(Usage("--count must be at least 1".into()).into());
     }
+    let sheet = args
+        .sheet
+        .clone()
+        .unwrap_or_else(|| common::run_of(&args.checkpoint).join(format!("translation-{}.png", args.source)));
+    common::Inputs::default()
+        .run("--checkpoint", Some(&args.checkpoint))
+        .objects(Some(&args.objects))
+        .textures(&args.textures)
+        .check_file("--sheet", &sheet)?;
     let started = Instant::now();
     let loaded = load_generator(&args.checkpoint)?;
     for warning in &loaded.warnings {
@@ -96,8 +105,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     let translation = meter.report();
     kept.sort_by(|a, b| b.score.ssim.total_cmp(&a.score.ssim));
-    let path = args.sheet.clone().unwrap_or_else(|| args.checkpoint.join(format!("translation-{}.png", args.source)));
-    draw(&kept, &translation, args.source).save(&path)?;
+    draw(&kept, &translation, args.source).save(&sheet)?;
     let report = Report {
         checkpoint: args.checkpoint.clone(),
         step: loaded.step,
@@ -106,7 +114,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ms_per_image: network_s * 1e3 / translation.frames as f64,
         translation,
         seconds: started.elapsed().as_secs_f64(),
-        sheet: path,
+        sheet,
         adapter,
         threads: rayon::current_num_threads(),
         seed: args.seed.seed,

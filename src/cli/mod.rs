@@ -11,6 +11,7 @@ mod bench_viewer;
 mod common;
 mod dataset;
 mod demo;
+mod demo_folder;
 mod doctor;
 mod domains;
 mod episodes;

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod lock;
 pub mod memory;
 pub mod metrics;
+pub mod paths;
 pub mod report;
 pub mod tensors;
 
