@@ -1,6 +1,6 @@
 //! Arguments that several commands share, and what they resolve to.
 
-use super::Usage;
+use super::UsageError;
 use crate::appearance::ImageSet;
 use crate::contract::Seed;
 use crate::objects::{ObjectModel, ObjectSet, Split};
@@ -37,7 +37,7 @@ pub fn load_objects(name: &str) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
         folder => {
             let path = Path::new(folder);
             if !path.is_dir() {
-                return Err(Usage(format!(
+                return Err(UsageError(format!(
                     "'{folder}' is neither train, test, all nor a folder of objects; pass --objects train or --objects DIR"
                 ))
                 .into());
@@ -85,7 +85,7 @@ impl SeedArg {
 }
 
 /// Environments that share one batch: many small tiles, few large ones.
-pub fn environments_for(size: u32) -> usize {
+pub fn num_envs_for(size: u32) -> usize {
     match size {
         0..=96 => 64,
         97..=160 => 24,

@@ -59,12 +59,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     interrupt::install(|| eprintln!("stopping; Ctrl-C again stops at once"))?;
     let bar = output::progress(reader.len(), "episodes");
     let start = Instant::now();
-    let mut keep_on = |done: u64| {
+    let mut should_continue = |done: u64| {
         bar.set_position(done);
         !interrupt::requested()
     };
     let exported = match format {
-        Format::Lerobot => lerobot::export(&reader, out, &mut keep_on),
+        Format::Lerobot => lerobot::export(&reader, out, &mut should_continue),
     };
     bar.finish_and_clear();
     let Some(exported) = exported.with_context(|| format!("exporting {}", recording.display()))? else {

@@ -1,6 +1,6 @@
 //! `bingrasp translate`: a trained generator on a folder of anyone's images.
 
-use super::{Usage, output};
+use super::{UsageError, output};
 use crate::draw::palette::class_palette;
 use crate::draw::png;
 use crate::gan::rcan::batch::images_tensor;
@@ -23,7 +23,7 @@ const MAX_BYTES: u64 = 256 << 20;
 pub struct Args {
     /// Folder of a training run, or of one of its checkpoints
     #[arg(long, value_name = "RUN")]
-    checkpoint: PathBuf,
+    generator: PathBuf,
     /// A PNG, JPEG or GIF file, or a folder of them
     #[arg(value_name = "IN")]
     input: PathBuf,
@@ -37,7 +37,7 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Report {
-    checkpoint: PathBuf,
+    generator: PathBuf,
     step: u64,
     translated: usize,
     failed: usize,
@@ -47,7 +47,7 @@ struct Report {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let files = files_of(&args.input)?;
-    let loaded = load_generator(&args.checkpoint)?;
+    let loaded = load_generator(&args.generator)?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
@@ -85,7 +85,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     let translated = files.len() - failed;
     let report = Report {
-        checkpoint: args.checkpoint.clone(),
+        generator: args.generator.clone(),
         step: loaded.step,
         translated,
         failed,
@@ -117,7 +117,7 @@ fn files_of(input: &Path) -> anyhow::Result<Vec<PathBuf>> {
     files.retain(|path| path.is_file() && is_image(path));
     files.sort();
     if files.is_empty() {
-        return Err(Usage(format!("{} holds no PNG, JPEG or GIF image", input.display())).into());
+        return Err(UsageError(format!("{} holds no PNG, JPEG or GIF image", input.display())).into());
     }
     Ok(files)
 }

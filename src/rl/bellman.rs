@@ -11,14 +11,14 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 
 /// The least that Q tells: as published, all that costs more steps than it is likely to gain is worth 0, and what gains a
-/// little is far from it on the scale of logits. Q down to the worst attempt's -0.45 learned more slowly: giving up at -0.05
-/// and an attempt worth 0.05 were nearly the same logit.
+/// little is far from it on the scale of logits. Q down to the worst episode's -0.45 learned more slowly: giving up at -0.05
+/// and an episode worth 0.05 were nearly the same logit.
 pub const LEAST_VALUE: f32 = 0.0;
 
-/// `gained` when the episode ended, else `gained + discount * value`, cut off to the range of Q. Over one step these are
+/// `n_step_return` when the episode ended, else `n_step_return + discount * value`, cut off to the range of Q. Over one step these are
 /// `r` and gamma; over more of them the discounted rewards and gamma to their number.
-pub fn bellman_target(gained: f32, terminal: bool, discount: f32, value: f32) -> f32 {
-    let target = if terminal { gained } else { gained + discount * value };
+pub fn bellman_target(n_step_return: f32, terminal: bool, discount: f32, value: f32) -> f32 {
+    let target = if terminal { n_step_return } else { n_step_return + discount * value };
     target.clamp(LEAST_VALUE, 1.0)
 }
 
@@ -32,7 +32,7 @@ pub fn share_of(value: f32) -> f32 {
     (value - LEAST_VALUE) / (1.0 - LEAST_VALUE)
 }
 
-/// The best action for each encoded image, found from the seed of each; `may_end` says where the attempt may be ended.
+/// The best action for each encoded image, found from the seed of each; `may_end` says where the episode may be ended.
 ///
 /// # Errors
 /// A network that fails.
@@ -57,12 +57,14 @@ pub fn choose(
     }
     let mut searches: Vec<Search<'_>> =
         seeds.iter().zip(may_end).map(|(seed, &may_end)| Search::new(space, cem, may_end, seed.rng())).collect();
-    for _ in 0..cem.iterations {
-        let proposals: Vec<_> = searches.iter_mut().map(Search::propose).collect();
-        let features: Vec<ActionFeatures> = proposals.iter().flatten().map(|action| space.features(action)).collect();
+    for _ in 0..cem.num_iterations {
+        let candidates: Vec<_> = searches.iter_mut().map(Search::sample).collect();
+        let features: Vec<ActionFeatures> = candidates.iter().flatten().map(|action| space.features(action)).collect();
         let logits = logits_of(q, encoded, &features)?;
-        for ((search, actions), logits) in searches.iter_mut().zip(&proposals).zip(logits.chunks_exact(cem.samples)) {
-            search.learn(actions, logits);
+        for ((search, actions), logits) in
+            searches.iter_mut().zip(&candidates).zip(logits.chunks_exact(cem.num_samples))
+        {
+            search.update(actions, logits);
         }
     }
     Ok(searches.iter().map(Search::best).collect())

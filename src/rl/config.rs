@@ -1,7 +1,7 @@
 //! Everything that decides what a QT-Opt run does, with the sizes that go by name.
 
 use super::cem::CemConfig;
-use super::network::CpuQConfig;
+use super::network::StateEstimatorQConfig;
 use crate::nn::AdamConfig;
 use serde::{Deserialize, Serialize};
 
@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 pub enum Preset {
     /// 64x64, late merge, trains on two processor cores.
     #[default]
-    Cpu,
+    Small,
     /// 472x472 with the published network.
     Paper,
 }
 
 impl Preset {
-    pub const ALL: [Self; 2] = [Self::Cpu, Self::Paper];
+    pub const ALL: [Self; 2] = [Self::Small, Self::Paper];
 
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Cpu => "cpu",
+            Self::Small => "small",
             Self::Paper => "paper",
         }
     }
@@ -38,7 +38,7 @@ impl std::str::FromStr for Preset {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|preset| preset.name() == text);
-        found.ok_or_else(|| format!("unknown size preset '{text}'; the presets are cpu, paper"))
+        found.ok_or_else(|| format!("unknown size preset '{text}'; the presets are small, paper"))
     }
 }
 
@@ -46,61 +46,61 @@ impl std::str::FromStr for Preset {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExplorationConfig {
-    /// Scripted attempts before anything is learned.
-    pub first_attempts: usize,
-    /// Share of attempts by the policy until it is better than the script.
-    pub policy_before: f32,
-    /// Share of attempts by the policy after that.
-    pub policy_after: f32,
-    /// Share of the policy's attempts that are played without noise: they tell how good it is.
-    pub greedy: f32,
-    /// Share of noisy attempts that the script begins, by up to `jump_steps` steps: so the policy gets to where grasps are
+    /// Scripted episodes before anything is learned.
+    pub initial_episodes: usize,
+    /// Share of episodes by the policy until it is better than the script.
+    pub p_policy_warmup: f32,
+    /// Share of episodes by the policy after that.
+    pub p_policy: f32,
+    /// Share of the policy's episodes that are played without noise: they tell how good it is.
+    pub p_greedy: f32,
+    /// Share of noisy episodes that the script begins, by up to `num_jump_steps` steps: so the policy gets to where grasps are
     /// made before it finds its own way there (Uchendu et al., 2023).
-    pub jump_start: f32,
-    pub jump_steps: usize,
-    /// Where a policy would give a noisy attempt up (end it at a value below this), the script goes on in its place as often
+    pub p_jump_start: f32,
+    pub num_jump_steps: usize,
+    /// Where a policy would give a noisy episode up (end it at a value below this), the script goes on in its place as often
     /// as not: a policy that does not grasp well yet rightly thinks nothing worth its steps, and would learn nothing more.
-    pub give_up: f32,
-    /// Share of a noisy attempt's steps that are uniformly random.
-    pub random: f32,
+    pub give_up_value: f32,
+    /// Share of a noisy episode's steps that are uniformly random.
+    pub p_random: f32,
     /// Share that is moved aside, by this deviation (of the largest step).
-    pub moved: f32,
-    pub deviation: f32,
+    pub p_noise: f32,
+    pub noise_std: f32,
     /// Share of the script's steps with closed fingers at which it ends the episode, where the policy might (`cem.end_above_m`).
-    pub hurry: f32,
+    pub p_terminate_closed: f32,
     /// The same with open fingers.
-    pub early_end: f32,
+    pub p_terminate_open: f32,
     /// Share of the script's steps that are moved aside, and that are uniformly random.
-    pub script_moved: f32,
-    pub script_random: f32,
+    pub p_perturb: f32,
+    pub p_script_random: f32,
     /// Share of the script's closings during which the hand moves as well. It never would, and the search for the best
     /// action tries all such closings: where nothing was ever seen to fail, Q is too high.
-    pub script_swerve: f32,
-    /// Share of the attempts that follow another one in their environment (in a round half of them do, of 128 in 64) that
+    pub p_perturb_close: f32,
+    /// Share of the episodes that follow another one in their environment (in an iteration half of them do, of 128 in 64) that
     /// go on with the objects as it left them, what was grasped returned to a random place, as in evaluations (RCAN, 5.1).
     /// Bins that were always fresh taught nothing of what lies about after failures.
-    pub go_on: f32,
+    pub p_keep_objects: f32,
 }
 
 impl Default for ExplorationConfig {
     fn default() -> Self {
         Self {
-            first_attempts: 6_000,
-            policy_before: 0.5,
-            policy_after: 0.95,
-            greedy: 0.3,
-            jump_start: 0.6,
-            jump_steps: 6,
-            give_up: 0.1,
-            random: 0.05,
-            moved: 0.3,
-            deviation: 0.25,
-            hurry: 0.35,
-            early_end: 0.01,
-            script_moved: 0.15,
-            script_random: 0.06,
-            script_swerve: 0.35,
-            go_on: 0.75,
+            initial_episodes: 6_000,
+            p_policy_warmup: 0.5,
+            p_policy: 0.95,
+            p_greedy: 0.3,
+            p_jump_start: 0.6,
+            num_jump_steps: 6,
+            give_up_value: 0.1,
+            p_random: 0.05,
+            p_noise: 0.3,
+            noise_std: 0.25,
+            p_terminate_closed: 0.35,
+            p_terminate_open: 0.01,
+            p_perturb: 0.15,
+            p_script_random: 0.06,
+            p_perturb_close: 0.35,
+            p_keep_objects: 0.75,
         }
     }
 }
@@ -114,67 +114,67 @@ pub struct QtOptConfig {
     pub size: usize,
     /// 3, or 6 when the agent sees a generated image before the source.
     pub channels: usize,
-    pub network: CpuQConfig,
+    pub network: StateEstimatorQConfig,
     pub cem: CemConfig,
     pub batch: usize,
     /// Images that are learned from are moved by up to this many pixels, as by a random crop.
     pub shift: usize,
     /// Deviation of the logarithm of the brightness of each of their colours. Colours tell one bin from all others, and with
-    /// it how its attempt ended.
-    pub tint: f32,
-    /// At its highest; it rises from 0 over `warmup_steps` and falls along half a cosine to `final_rate` of it.
-    pub learning_rate: f64,
-    pub warmup_steps: u64,
-    pub final_rate: f64,
+    /// it how its episode ended.
+    pub tint_std: f32,
+    /// At its highest; it rises from 0 over `num_warmup_steps` and falls along half a cosine to `final_lr_scale` of it.
+    pub q_lr: f64,
+    pub num_warmup_steps: u64,
+    pub final_lr_scale: f64,
     pub adam: AdamConfig,
     /// Weight of the auxiliary task: telling from the image where the hand is and what lies around it. The small network
     /// cannot find the hand without it; the published one has none, and 0.
     pub auxiliary_weight: f64,
     /// Layers of the small network that the auxiliary task teaches learn at so many times the rate: their targets are exact,
     /// where Q's are guesses.
-    pub lesson_rate: f64,
+    pub auxiliary_lr_scale: f64,
     /// They learn at every so many-th step; at the others Q alone does, from what they say. Must be 1 where Q teaches them too.
-    pub lesson_every: u64,
+    pub auxiliary_interval: u64,
     /// QT-Opt: 0.9.
     pub discount: f32,
     /// Targets look so many steps ahead along what was done, while chance did not move it aside; QT-Opt: 1.
     pub n_step: usize,
     /// The first target network moves by this share towards the trained one at every step.
-    pub target_rate: f64,
+    pub tau: f64,
     /// The second target network is the first one as it was between one and two times this many steps ago.
-    pub older_steps: u64,
+    pub target_delay: u64,
     /// Transitions that are labelled at once, and how often each label is used on average.
-    pub label_block: usize,
-    pub label_reuse: f64,
+    pub bellman_batch: usize,
+    pub updates_per_label: f64,
     /// Labelled transitions that wait to be trained on.
     pub training_buffer: usize,
     /// Share of labelled transitions that come from on-policy data, once there is enough of it; until then each counts as
     /// much as so many of the others.
-    pub on_policy_share: f32,
+    pub p_on_policy: f32,
     pub on_policy_weight: f32,
     /// Share of labelled transitions that end their episodes, and that close open fingers: what matters most, and is rare.
-    pub terminal_share: f32,
-    pub closing_share: f32,
+    pub p_terminal: f32,
+    pub p_closing: f32,
     /// Transitions that are kept, and how many go into one file.
     pub off_policy_capacity: usize,
     pub on_policy_capacity: usize,
-    pub segment: usize,
-    /// A round collects this many attempts and then takes this many steps.
-    pub attempts_per_round: usize,
-    pub steps_per_round: u64,
+    pub segment_len: usize,
+    /// An iteration collects this many episodes and then takes this many steps.
+    pub episodes_per_iteration: usize,
+    pub updates_per_iteration: u64,
     pub exploration: ExplorationConfig,
 }
 
 impl ExplorationConfig {
-    /// No chance in what the script does, and every attempt in a bin of its own.
+    /// No chance in what the script does, and every episode in a bin of its own.
     pub fn none() -> Self {
         Self {
-            hurry: 0.0,
-            early_end: 0.0,
-            script_moved: 0.0,
-            script_random: 0.0,
-            script_swerve: 0.0,
-            go_on: 0.0,
+            p_terminate_closed: 0.0,
+            p_terminate_open: 0.0,
+            p_perturb: 0.0,
+            p_script_random: 0.0,
+            p_perturb_close: 0.0,
+            p_keep_objects: 0.0,
             ..Self::default()
         }
     }
@@ -186,65 +186,65 @@ impl QtOptConfig {
             preset: Preset::Paper,
             size: 472,
             channels: 3,
-            network: CpuQConfig::default(),
+            network: StateEstimatorQConfig::default(),
             cem: CemConfig::default(),
             batch: 32,
             shift: 22,
-            tint: 0.0,
-            learning_rate: 2e-3,
-            warmup_steps: 200,
-            final_rate: 0.02,
+            tint_std: 0.0,
+            q_lr: 2e-3,
+            num_warmup_steps: 200,
+            final_lr_scale: 0.02,
             adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },
             auxiliary_weight: 0.0,
-            lesson_rate: 1.0,
-            lesson_every: 1,
+            auxiliary_lr_scale: 1.0,
+            auxiliary_interval: 1,
             discount: 0.9,
             n_step: 1,
-            target_rate: 0.01,
-            older_steps: 250,
-            label_block: 32,
-            label_reuse: 3.0,
+            tau: 0.01,
+            target_delay: 250,
+            bellman_batch: 32,
+            updates_per_label: 3.0,
             training_buffer: 4096,
-            on_policy_share: 0.6,
+            p_on_policy: 0.6,
             on_policy_weight: 4.0,
-            terminal_share: 0.2,
-            closing_share: 0.3,
+            p_terminal: 0.2,
+            p_closing: 0.3,
             off_policy_capacity: 3000,
             on_policy_capacity: 5000,
-            segment: 128,
-            attempts_per_round: 256,
-            steps_per_round: 192,
+            segment_len: 128,
+            episodes_per_iteration: 256,
+            updates_per_iteration: 192,
             // As many as the replay holds: an image has 668 kB.
-            exploration: ExplorationConfig { first_attempts: 300, ..ExplorationConfig::default() },
+            exploration: ExplorationConfig { initial_episodes: 300, ..ExplorationConfig::default() },
         };
         match preset {
             Preset::Paper => paper,
-            Preset::Cpu => Self {
-                preset: Preset::Cpu,
+            Preset::Small => Self {
+                preset: Preset::Small,
                 size: 64,
                 batch: 64,
                 // What it is told of the image would be elsewhere; it looks a little aside by itself.
                 shift: 0,
-                // How attempts ended is soon learned by heart: colours vary, weights decay, ends are drawn less often.
-                tint: 0.25,
+                // How episodes ended is soon learned by heart: colours vary, weights decay, ends are drawn less often.
+                tint_std: 0.25,
                 adam: AdamConfig { weight_decay: 0.05, decoupled: true, ..paper.adam },
-                terminal_share: 0.15,
+                p_terminal: 0.15,
                 auxiliary_weight: 2.0,
                 // After 600 batches heights are told with an r2 of 0.55; with 1 (and the hand not marked) 0.48.
-                lesson_rate: 6.0,
-                lesson_every: 2,
-                // What is grasped is lifted, and looked at, before the attempt is ended.
+                auxiliary_lr_scale: 6.0,
+                auxiliary_interval: 2,
+                // What is grasped is lifted, and looked at, before the episode is ended.
                 cem: CemConfig { end_above_m: 0.1, ..paper.cem },
-                // Over three steps, and with less of a hurry, it learns faster and tries again more often.
+                // Over three steps, and with less of a p_terminate_closed, it learns faster and tries again more often.
                 discount: 0.97,
                 n_step: 3,
-                label_block: 512,
-                label_reuse: 5.0,
+                bellman_batch: 512,
+                updates_per_label: 5.0,
                 off_policy_capacity: 120_000,
                 on_policy_capacity: 220_000,
-                segment: 4096,
+                segment_len: 4096,
                 // Of twice as many it learned no more an update, and there was time for fewer updates.
-                attempts_per_round: 128,
+                episodes_per_iteration: 128,
                 exploration: ExplorationConfig::default(),
                 ..paper
             },
@@ -257,21 +257,21 @@ impl QtOptConfig {
         let bad = |message: &str| Err(message.to_owned());
         let e = &self.exploration;
         let shares = [
-            self.on_policy_share,
-            self.terminal_share,
-            self.closing_share,
-            e.policy_before,
-            e.policy_after,
-            e.greedy,
-            e.random,
-            e.jump_start,
-            e.moved,
-            e.hurry,
-            e.early_end,
-            e.script_moved,
-            e.script_random,
-            e.script_swerve,
-            e.go_on,
+            self.p_on_policy,
+            self.p_terminal,
+            self.p_closing,
+            e.p_policy_warmup,
+            e.p_policy,
+            e.p_greedy,
+            e.p_random,
+            e.p_jump_start,
+            e.p_noise,
+            e.p_terminate_closed,
+            e.p_terminate_open,
+            e.p_perturb,
+            e.p_script_random,
+            e.p_perturb_close,
+            e.p_keep_objects,
             self.discount,
         ];
         if shares.iter().any(|share| !(0.0..=1.0).contains(share)) {
@@ -284,73 +284,73 @@ impl QtOptConfig {
         if ![3, 6].contains(&self.channels) {
             return bad("channels must be 3 (the source image) or 6 (generated and source image)");
         }
-        if self.preset == Preset::Cpu && self.shift > 0 {
-            return bad("shift must be 0 for the preset cpu: its network knows where in the image things are");
+        if self.preset == Preset::Small && self.shift > 0 {
+            return bad("shift must be 0 for the preset small: its network knows where in the image things are");
         }
         if self.shift >= self.size / 2 {
             return Err(format!("shift must be below half the image, {} pixels", self.size / 2));
         }
-        if !(1..=65_536).contains(&self.batch) || !(1..=65_536).contains(&self.label_block) {
-            return bad("batch and label_block must be from 1 to 65536");
+        if !(1..=65_536).contains(&self.batch) || !(1..=65_536).contains(&self.bellman_batch) {
+            return bad("batch and bellman_batch must be from 1 to 65536");
         }
-        let final_rate = (0.0..=1.0).contains(&self.final_rate);
-        if !(self.learning_rate > 0.0 && self.learning_rate <= 1.0 && final_rate) {
-            return bad("learning_rate must be above 0 and at most 1, and final_rate from 0 to 1");
+        let final_lr_scale = (0.0..=1.0).contains(&self.final_lr_scale);
+        if !(self.q_lr > 0.0 && self.q_lr <= 1.0 && final_lr_scale) {
+            return bad("q_lr must be above 0 and at most 1, and final_lr_scale from 0 to 1");
         }
         let positive = self.on_policy_weight >= 1.0 && self.on_policy_weight <= 1e6;
         if !(0.0..=1000.0).contains(&self.auxiliary_weight) || !positive {
             return bad("auxiliary_weight must be from 0 to 1000, and on_policy_weight from 1 to 1000000");
         }
-        let untaught = self.network.map_features.min(self.network.held_features) == 0;
-        if self.preset == Preset::Cpu && self.auxiliary_weight == 0.0 && untaught {
+        let untaught = self.network.map_features.min(self.network.grip_features) == 0;
+        if self.preset == Preset::Small && self.auxiliary_weight == 0.0 && untaught {
             return bad(
                 "with auxiliary_weight 0 nothing teaches the small network to see: set network.map_features and \
-                network.held_features to at least 1 (4 and 64, for example), and Q does",
+                network.grip_features to at least 1 (4 and 64, for example), and Q does",
             );
         }
-        if !(self.lesson_rate > 0.0 && self.lesson_rate <= 1000.0) {
-            return bad("lesson_rate must be above 0 and at most 1000");
+        if !(self.auxiliary_lr_scale > 0.0 && self.auxiliary_lr_scale <= 1000.0) {
+            return bad("auxiliary_lr_scale must be above 0 and at most 1000");
         }
-        let by_q = self.preset == Preset::Paper || self.network.map_features.max(self.network.held_features) > 0;
-        if self.lesson_every == 0 || self.lesson_every > 1000 || (by_q && self.lesson_every > 1) {
+        let by_q = self.preset == Preset::Paper || self.network.map_features.max(self.network.grip_features) > 0;
+        if self.auxiliary_interval == 0 || self.auxiliary_interval > 1000 || (by_q && self.auxiliary_interval > 1) {
             return bad(
-                "lesson_every must be from 1 to 1000, and 1 where Q teaches the encoder: with the preset paper, \
-                network.map_features or network.held_features",
+                "auxiliary_interval must be from 1 to 1000, and 1 where Q teaches the encoder: with the preset paper, \
+                network.map_features or network.grip_features",
             );
         }
-        if !(0.0..=2.0).contains(&self.tint) {
-            return bad("tint must be from 0 to 2");
+        if !(0.0..=2.0).contains(&self.tint_std) {
+            return bad("tint_std must be from 0 to 2");
         }
         if !(1..=100).contains(&self.n_step) {
             return bad("n_step must be from 1 to 100");
         }
-        if !(self.target_rate > 0.0 && self.target_rate <= 1.0) || self.older_steps == 0 {
-            return bad("target_rate must be above 0 and at most 1, and older_steps at least 1");
+        if !(self.tau > 0.0 && self.tau <= 1.0) || self.target_delay == 0 {
+            return bad("tau must be above 0 and at most 1, and target_delay at least 1");
         }
-        if !(self.label_reuse >= 0.1 && self.label_reuse <= 1000.0) || self.training_buffer < self.batch {
-            return bad("label_reuse must be from 0.1 to 1000, and training_buffer at least the batch");
+        if !(self.updates_per_label >= 0.1 && self.updates_per_label <= 1000.0) || self.training_buffer < self.batch {
+            return bad("updates_per_label must be from 0.1 to 1000, and training_buffer at least the batch");
         }
         let transitions = self.off_policy_capacity.checked_add(self.on_policy_capacity);
         let memory = transitions.map_or(f64::INFINITY, |count| count as f64 * self.image_bytes() as f64);
-        if !(16..=1_000_000).contains(&self.segment) || memory > 1e12 {
+        if !(16..=1_000_000).contains(&self.segment_len) || memory > 1e12 {
             return bad("a segment must have 16 to 1000000 transitions, and the replay at most 1 TB");
         }
-        let rounds = (1..=100_000).contains(&self.attempts_per_round) && self.steps_per_round >= 1;
-        if !rounds
-            || e.first_attempts > 10_000_000
-            || !(e.deviation >= 0.0 && e.deviation.is_finite() && e.give_up.is_finite())
+        let iterations = (1..=100_000).contains(&self.episodes_per_iteration) && self.updates_per_iteration >= 1;
+        if !iterations
+            || e.initial_episodes > 10_000_000
+            || !(e.noise_std >= 0.0 && e.noise_std.is_finite() && e.give_up_value.is_finite())
         {
-            return bad("a round takes 1 to 100000 attempts and at least one step, and the noise must be finite");
+            return bad("an iteration takes 1 to 100000 episodes and at least one step, and the noise must be finite");
         }
         self.cem.validate()?;
-        if self.preset == Preset::Cpu { self.network.validate(self.size) } else { Ok(()) }
+        if self.preset == Preset::Small { self.network.validate(self.size) } else { Ok(()) }
     }
 
     /// States and draws of the dense search that the cross-entropy method is compared with. The published network takes as
     /// long for two thousand actions as for a decision of all environments.
     pub const fn dense_search(&self) -> (usize, usize) {
         match self.preset {
-            Preset::Cpu => (32, 4096),
+            Preset::Small => (32, 4096),
             Preset::Paper => (4, 512),
         }
     }
@@ -366,15 +366,15 @@ impl QtOptConfig {
     }
 
     /// Steps between two labellings.
-    pub fn steps_per_label(&self) -> u64 {
-        ((self.label_block as f64 * self.label_reuse / self.batch as f64).round() as u64).max(1)
+    pub fn label_interval(&self) -> u64 {
+        ((self.bellman_batch as f64 * self.updates_per_label / self.batch as f64).round() as u64).max(1)
     }
 
     /// The part of the highest learning rate at `step`, `progress` in [0, 1] of the run being over.
-    pub fn rate_factor(&self, step: u64, progress: f64) -> f64 {
-        let rise = if step < self.warmup_steps { (step + 1) as f64 / self.warmup_steps as f64 } else { 1.0 };
+    pub fn lr_scale(&self, step: u64, progress: f64) -> f64 {
+        let rise = if step < self.num_warmup_steps { (step + 1) as f64 / self.num_warmup_steps as f64 } else { 1.0 };
         let turn = (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos();
-        rise * (self.final_rate + (1.0 - self.final_rate) * 0.5 * (1.0 + turn))
+        rise * (self.final_lr_scale + (1.0 - self.final_lr_scale) * 0.5 * (1.0 + turn))
     }
 }
 
@@ -396,22 +396,22 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let check = |change: fn(&mut QtOptConfig), expected: &str| {
-            let mut config = QtOptConfig::preset(Preset::Cpu);
+            let mut config = QtOptConfig::preset(Preset::Small);
             change(&mut config);
             let message = config.validate().err().unwrap_or_default();
             assert!(message.contains(expected), "'{message}' does not say '{expected}'");
         };
         check(|c| c.channels = 4, "6 (generated");
         check(|c| c.discount = 1.5, "discount");
-        check(|c| c.cem.elites = 64, "elites");
+        check(|c| c.cem.num_elites = 64, "elites");
         check(|c| c.cem.end_above_m = -0.1, "end_above_m");
-        check(|c| c.network.look_strides.truncate(2), "filters");
+        check(|c| c.network.grip_strides.truncate(2), "filters");
         check(|c| c.shift = 1, "shift must be 0");
         check(|c| c.network.map_features = 300, "map_features");
-        check(|c| c.network.found = 1, "widths");
+        check(|c| c.network.coarse_pose_width = 1, "widths");
         check(|c| c.auxiliary_weight = 0.0, "nothing teaches");
-        check(|c| c.network.map_features = 4, "lesson_every");
-        check(|c| c.exploration.go_on = 1.1, "shares");
+        check(|c| c.network.map_features = 4, "auxiliary_interval");
+        check(|c| c.exploration.p_keep_objects = 1.1, "shares");
         check(|c| c.size = 8, "16 to 1024");
         check(|c| c.training_buffer = 3, "training_buffer");
         check(|c| (c.preset, c.size) = (Preset::Paper, 64), "218");

@@ -3,11 +3,11 @@
 
 use super::action::ActionFeatures;
 use super::bellman::{choose, logits_of, score_all, sigmoid, value_of};
-use super::collect::Attempt;
+use super::collect::Episode;
 use super::error::RlError;
-use super::network::{Mode, images_value, is_closed, states_value};
-use super::policy::Decider;
-use super::replay::ENDED;
+use super::network::{EncoderMode, image_activations, is_closed, state_activations};
+use super::policy::CemPolicy;
+use super::replay::Termination;
 use crate::contract::{Action, Seed};
 
 /// Area under the ROC curve: the chance that a success scores above a failure, ties counting half. None without both.
@@ -30,9 +30,9 @@ pub fn area_under_curve(scores: &[(f32, bool)]) -> Option<f64> {
     Some((ranks - p * (p + 1.0) / 2.0) / (p * negatives as f64))
 }
 
-/// How Q judges the actions that ended fresh attempts.
+/// How Q judges the actions that ended fresh episodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Judgement {
+pub struct QCalibration {
     /// Chance that a grasp that succeeded has the higher Q; NaN without both kinds.
     pub auc: f64,
     /// Mean Q of those actions, and the share of them that succeeded.
@@ -43,17 +43,17 @@ pub struct Judgement {
     pub base: f64,
 }
 
-/// Judges the last actions of attempts that Q was not trained on.
+/// Judges the last actions of episodes that Q was not trained on.
 ///
 /// # Errors
 /// A network that fails.
-pub fn judge(decider: Decider<'_>, attempts: &[&Attempt]) -> Result<Judgement, RlError> {
-    let mut scores = Vec::with_capacity(attempts.len());
-    for chunk in attempts.chunks(128) {
+pub fn evaluate_q(cem_policy: CemPolicy<'_>, episodes: &[&Episode]) -> Result<QCalibration, RlError> {
+    let mut scores = Vec::with_capacity(episodes.len());
+    for chunk in episodes.chunks(128) {
         let last: Vec<_> = chunk
             .iter()
-            .filter_map(|attempt| Some((attempt.transitions.last()?, attempt.success)))
-            .filter(|(last, _)| last.record.ending == ENDED)
+            .filter_map(|episode| Some((episode.transitions.last()?, episode.success)))
+            .filter(|(last, _)| last.record.termination == Termination::Terminated)
             .collect();
         let images: Vec<&[u8]> = last.iter().map(|(transition, _)| &transition.image[..]).collect();
         let states: Vec<_> = last.iter().map(|(transition, _)| transition.record.state).collect();
@@ -61,17 +61,17 @@ pub fn judge(decider: Decider<'_>, attempts: &[&Attempt]) -> Result<Judgement, R
         if last.is_empty() {
             continue;
         }
-        let _frozen = decider.q.store().freeze();
-        let images = images_value(&images, decider.size, decider.channels)?;
-        let encoded = decider.q.encode(&images, &states_value(&states)?, Mode::Evaluate)?;
-        let logits = logits_of(decider.q, &encoded, &actions)?;
+        let _frozen = cem_policy.q.store().freeze();
+        let images = image_activations(&images, cem_policy.size, cem_policy.channels)?;
+        let encoded = cem_policy.q.encode(&images, &state_activations(&states)?, EncoderMode::Evaluate)?;
+        let logits = logits_of(cem_policy.q, &encoded, &actions)?;
         scores.extend(logits.into_iter().zip(last).map(|(logit, (_, success))| (logit, success)));
     }
     let count = scores.len().max(1) as f64;
     let mean = |f: &dyn Fn(&(f32, bool)) -> f64| scores.iter().map(f).sum::<f64>() / count;
     let achieved = mean(&|(_, success)| f64::from(u8::from(*success)));
     let entropy = |p: f64, success: bool| -(if success { p } else { 1.0 - p }).clamp(1e-7, 1.0).ln();
-    Ok(Judgement {
+    Ok(QCalibration {
         auc: area_under_curve(&scores).unwrap_or(f64::NAN),
         predicted: mean(&|(logit, _)| f64::from(value_of(*logit))),
         achieved,
@@ -85,8 +85,8 @@ pub fn judge(decider: Decider<'_>, attempts: &[&Attempt]) -> Result<Judgement, R
 ///
 /// # Errors
 /// A network that fails.
-pub fn share_of_dense_search(
-    decider: Decider<'_>,
+pub fn cem_optimality(
+    cem_policy: CemPolicy<'_>,
     images: &[&[u8]],
     states: &[[f32; super::network::STATE_LEN]],
     samples: usize,
@@ -95,19 +95,19 @@ pub fn share_of_dense_search(
     if images.is_empty() {
         return Ok(f64::NAN);
     }
-    let _frozen = decider.q.store().freeze();
-    let images = images_value(images, decider.size, decider.channels)?;
-    let encoded = decider.q.encode(&images, &states_value(states)?, Mode::Evaluate)?;
+    let _frozen = cem_policy.q.store().freeze();
+    let images = image_activations(images, cem_policy.size, cem_policy.channels)?;
+    let encoded = cem_policy.q.encode(&images, &state_activations(states)?, EncoderMode::Evaluate)?;
     let seeds: Vec<Seed> = (0..states.len() as u64).map(|i| seed.derive("search", i)).collect();
     let closed: Vec<bool> = states.iter().map(is_closed).collect();
-    let found = choose(decider.q, &encoded, (decider.space, decider.cem), &closed, &seeds)?;
+    let found = choose(cem_policy.q, &encoded, (cem_policy.space, cem_policy.cem), &closed, &seeds)?;
     let mut rng = seed.derive("dense", 0).rng();
     let mut actions = vec![Action { terminate: true, ..Action::default() }];
     while actions.len() < samples {
-        actions.push(decider.space.effective(&decider.space.random(&mut rng), false));
+        actions.push(cem_policy.space.effective(&cem_policy.space.random(&mut rng), false));
     }
-    let features: Vec<ActionFeatures> = actions.iter().map(|action| decider.space.features(action)).collect();
-    let dense = score_all(decider.q, &encoded, &features)?;
+    let features: Vec<ActionFeatures> = actions.iter().map(|action| cem_policy.space.features(action)).collect();
+    let dense = score_all(cem_policy.q, &encoded, &features)?;
     let shares = found.iter().zip(dense).zip(closed).map(|((choice, logits), closed)| {
         // The first of the dense actions ends the episode.
         let best = logits.into_iter().skip(usize::from(!closed)).fold(choice.logit, f32::max);

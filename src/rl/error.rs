@@ -1,6 +1,6 @@
 //! What can go wrong in learning to grasp.
 
-use super::arena::ArenaError;
+use super::vec_env::VecEnvError;
 use crate::gan::state::StateError;
 use crate::nn::NnError;
 use crate::run::atomic::FileError;
@@ -11,7 +11,7 @@ pub enum RlError {
     #[error("{0}")]
     Config(String),
     #[error(transparent)]
-    Arena(#[from] ArenaError),
+    VecEnv(#[from] VecEnvError),
     #[error(transparent)]
     Nn(#[from] NnError),
     #[error(transparent)]
@@ -33,5 +33,5 @@ pub enum RlError {
     )]
     BadState { step: u64, message: String },
     #[error("{0}")]
-    Watcher(String),
+    TrainCallback(String),
 }

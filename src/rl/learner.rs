@@ -6,13 +6,14 @@ use super::bellman::{bellman_target, choose, last_logits_of, share_of, value_of}
 use super::cem::Choice;
 use super::config::QtOptConfig;
 use super::error::RlError;
-use super::network::gaze::TOLD_AT_M;
+use super::network::planar_crop::REFERENCE_HEIGHT_M;
 use super::network::{
-    AT_ONCE, Mode, Moved, QFunction, STATE_LEN, build, images_value, may_end, moved_images_value, states_value,
+    AT_ONCE, EncoderMode, Moved, QFunction, STATE_LEN, build, image_activations, may_end, moved_image_activations,
+    state_activations,
 };
-use super::policy::Decider;
-use super::privileged::{Privileged, TOLD};
-use super::replay::{Record, Trace};
+use super::policy::CemPolicy;
+use super::privileged::{AUXILIARY_LEN, Privileged};
+use super::replay::{NStepTransition, Record};
 use crate::contract::{Rng, Seed};
 use crate::gan::state::{from_file, to_bytes};
 use crate::nn::Adam;
@@ -51,7 +52,7 @@ impl StepFigures {
             ("loss/td_error", self.td_error),
             ("q/mean", self.q),
             ("q/target", self.target),
-            ("gradient/norm", self.gradient_norm),
+            ("grad_norm/total", self.gradient_norm),
         ]
     }
 }
@@ -61,7 +62,7 @@ type Situation<'a> = (usize, (&'a [u8], [f32; STATE_LEN]));
 
 /// What labelling found.
 #[derive(Clone, Debug, Default)]
-pub struct Labels {
+pub struct BellmanTargets {
     pub targets: Vec<f32>,
     /// Mean over the searches of the deviation of the last elites.
     pub spread: f64,
@@ -77,9 +78,9 @@ pub struct QLearner {
     /// Moving average of the trained one: the first target, and the policy.
     pub averaged: Box<dyn QFunction>,
     /// The second target: the average as it was some time ago.
-    older: Box<dyn QFunction>,
+    target_2: Box<dyn QFunction>,
     /// Becomes the second target next.
-    waiting: Box<dyn QFunction>,
+    target_2_pending: Box<dyn QFunction>,
     adam: Adam,
     steps: u64,
 }
@@ -90,9 +91,10 @@ impl QLearner {
     pub fn new(config: &QtOptConfig, space: ActionSpace, seed: Seed) -> Result<Self, RlError> {
         config.validate().map_err(RlError::Config)?;
         let network = || build(config, &space, seed.derive("q", 0), &Device::Cpu);
-        let (q, averaged, older, waiting) = (network()?, network()?, network()?, network()?);
-        let adam = Adam::new(&[q.store()], config.adam)?.scale_rates(config.lesson_rate, |name| q.is_taught(name));
-        Ok(Self { config: config.clone(), space, q, averaged, older, waiting, adam, steps: 0 })
+        let (q, averaged, target_2, target_2_pending) = (network()?, network()?, network()?, network()?);
+        let adam = Adam::new(&[q.store()], config.adam)?
+            .scale_rates(config.auxiliary_lr_scale, |name| q.is_auxiliary_layer(name));
+        Ok(Self { config: config.clone(), space, q, averaged, target_2, target_2_pending, adam, steps: 0 })
     }
 
     pub fn config(&self) -> &QtOptConfig {
@@ -109,8 +111,8 @@ impl QLearner {
     }
 
     /// The current policy.
-    pub fn decider(&self) -> Decider<'_> {
-        Decider {
+    pub fn cem_policy(&self) -> CemPolicy<'_> {
+        CemPolicy {
             q: self.averaged.as_ref(),
             space: &self.space,
             cem: &self.config.cem,
@@ -123,41 +125,41 @@ impl QLearner {
     ///
     /// # Errors
     /// Images of another size.
-    pub fn label(&self, traces: &[Trace<'_>], seed: Seed) -> Result<Labels, RlError> {
+    pub fn bellman_targets(&self, transitions: &[NStepTransition<'_>], seed: Seed) -> Result<BellmanTargets, RlError> {
         let going_on: Vec<Situation<'_>> =
-            traces.iter().enumerate().filter_map(|(index, trace)| Some((index, trace.next?))).collect();
-        let _frozen = (self.averaged.store().freeze(), self.older.store().freeze());
-        let opinions = going_on.par_chunks(AT_ONCE).map(|some| self.opinions(some, seed));
-        let opinions = opinions.collect::<Result<Vec<_>, RlError>>()?.concat();
-        let mut values = vec![0.0; traces.len()];
-        let mut labels = Labels::default();
-        for ((index, _), (choice, other)) in going_on.iter().zip(&opinions) {
+            transitions.iter().enumerate().filter_map(|(index, transition)| Some((index, transition.next?))).collect();
+        let _frozen = (self.averaged.store().freeze(), self.target_2.store().freeze());
+        let max_q = going_on.par_chunks(AT_ONCE).map(|some| self.max_q(some, seed));
+        let max_q = max_q.collect::<Result<Vec<_>, RlError>>()?.concat();
+        let mut values = vec![0.0; transitions.len()];
+        let mut labels = BellmanTargets::default();
+        for ((index, _), (choice, other)) in going_on.iter().zip(&max_q) {
             values[*index] = choice.value().min(*other);
             labels.spread += f64::from(choice.spread);
             labels.disagreement += f64::from(choice.value() - other);
         }
         labels.spread /= going_on.len().max(1) as f64;
         labels.disagreement /= going_on.len().max(1) as f64;
-        let target = |(trace, value): (&Trace<'_>, f32)| {
-            bellman_target(trace.gained, trace.next.is_none(), trace.discount, value)
+        let target = |(transition, value): (&NStepTransition<'_>, f32)| {
+            bellman_target(transition.n_step_return, transition.next.is_none(), transition.discount, value)
         };
-        labels.targets = traces.iter().zip(values).map(target).collect();
+        labels.targets = transitions.iter().zip(values).map(target).collect();
         Ok(labels)
     }
 
     /// The best action in each situation (a trace's number, what is seen there), and what the second target network says of it.
-    fn opinions(&self, situations: &[Situation<'_>], seed: Seed) -> Result<Vec<(Choice, f32)>, RlError> {
+    fn max_q(&self, situations: &[Situation<'_>], seed: Seed) -> Result<Vec<(Choice, f32)>, RlError> {
         let images: Vec<&[u8]> = situations.iter().map(|(_, (image, _))| *image).collect();
         let states: Vec<_> = situations.iter().map(|(_, (_, state))| *state).collect();
-        let images = images_value(&images, self.config.size, self.config.channels)?;
+        let images = image_activations(&images, self.config.size, self.config.channels)?;
         let may_end: Vec<bool> = states.iter().map(|state| may_end(&self.config.cem, state)).collect();
-        let states = states_value(&states)?;
+        let states = state_activations(&states)?;
         let seeds: Vec<Seed> = situations.iter().map(|(index, _)| seed.derive("search", *index as u64)).collect();
-        let first = self.averaged.encode(&images, &states, Mode::Evaluate)?;
+        let first = self.averaged.encode(&images, &states, EncoderMode::Evaluate)?;
         let choices = choose(self.averaged.as_ref(), &first, (&self.space, &self.config.cem), &may_end, &seeds)?;
         let actions: Vec<ActionFeatures> = choices.iter().map(|choice| self.space.features(&choice.action)).collect();
-        let second = self.older.encode(&images, &states, Mode::Evaluate)?;
-        let others = last_logits_of(self.older.as_ref(), &second, &actions)?;
+        let second = self.target_2.encode(&images, &states, EncoderMode::Evaluate)?;
+        let others = last_logits_of(self.target_2.as_ref(), &second, &actions)?;
         Ok(choices.into_iter().zip(others.into_iter().map(value_of)).collect())
     }
 
@@ -176,10 +178,10 @@ impl QLearner {
         let states: Vec<_> = samples.iter().map(|sample| sample.record.state).collect();
         let actions: Vec<ActionFeatures> = samples.iter().map(|sample| sample.record.action).collect();
         let moves: Vec<Moved> = images.iter().map(|_| self.moved(rng)).collect();
-        let images = moved_images_value(&images, &moves, self.config.size, self.config.channels)?;
-        let taught = self.steps % self.config.lesson_every == 0;
-        let mode = if taught { Mode::Train } else { Mode::Listen };
-        let encoded = self.q.encode(&images, &states_value(&states)?, mode)?;
+        let images = moved_image_activations(&images, &moves, self.config.size, self.config.channels)?;
+        let auxiliary_step = self.steps % self.config.auxiliary_interval == 0;
+        let mode = if auxiliary_step { EncoderMode::Train } else { EncoderMode::Frozen };
+        let encoded = self.q.encode(&images, &state_activations(&states)?, mode)?;
         let logits = self.q.logits(&encoded, &actions, true)?;
         let shares: Vec<f32> = targets.iter().map(|&target| share_of(target)).collect();
         let target = Tensor::from_slice(&shares, shares.len(), &Device::Cpu)?;
@@ -189,22 +191,24 @@ impl QLearner {
         let loss = Tensor::stack(&losses, 0)?.mean_all()?;
         let mut whole = loss.clone();
         let mut auxiliary = f64::NAN;
-        if self.config.auxiliary_weight > 0.0 && taught {
-            let plane = &self.config.network.projection.plane(TOLD_AT_M);
-            let told = samples.iter().map(|sample| sample.record.privileged.told(plane));
-            if let (Some(told), Some(said)) = (Lesson::new(told), self.q.tell(&encoded)?) {
-                let error = told.error(&said)?;
+        if self.config.auxiliary_weight > 0.0 && auxiliary_step {
+            let plane = &self.config.network.projection.plane(REFERENCE_HEIGHT_M);
+            let auxiliary_targets = samples.iter().map(|sample| sample.record.privileged.auxiliary_targets(plane));
+            if let (Some(auxiliary_loss), Some(predictions)) =
+                (AuxiliaryLoss::new(auxiliary_targets), self.q.auxiliary_predictions(&encoded)?)
+            {
+                let error = auxiliary_loss.error(&predictions)?;
                 auxiliary = f64::from(error.to_scalar::<f32>()?);
                 whole = (whole + (error * self.config.auxiliary_weight)?)?;
             }
         }
         let gradients = crate::nn::backward(&whole)?;
-        let report = self.adam.step(&gradients, rate * self.config.learning_rate)?;
-        self.averaged.store().follow(self.q.store(), self.config.target_rate)?;
+        let report = self.adam.step(&gradients, rate * self.config.q_lr)?;
+        self.averaged.store().polyak_update(self.q.store(), self.config.tau)?;
         self.steps += 1;
-        if self.steps % self.config.older_steps == 0 {
-            self.older.store().copy_from(self.waiting.store())?;
-            self.waiting.store().copy_from(self.averaged.store())?;
+        if self.steps % self.config.target_delay == 0 {
+            self.target_2.store().copy_from(self.target_2_pending.store())?;
+            self.target_2_pending.store().copy_from(self.averaged.store())?;
         }
         let values: Vec<f64> =
             logits[0].to_vec1::<f32>()?.into_iter().map(|logit| f64::from(value_of(logit))).collect();
@@ -225,7 +229,7 @@ impl QLearner {
         let range = self.config.shift as i32;
         let mut offset = || rng.below(2 * self.config.shift + 1) as i32 - range;
         let shift = [offset(), offset()];
-        let mut gain = || if self.config.tint > 0.0 { (self.config.tint * rng.normal()).exp() } else { 1.0 };
+        let mut gain = || if self.config.tint_std > 0.0 { (self.config.tint_std * rng.normal()).exp() } else { 1.0 };
         Moved { shift, gain: [gain(), gain(), gain()] }
     }
 
@@ -233,8 +237,8 @@ impl QLearner {
         [
             (Q, self.q.as_ref()),
             (AVERAGED, self.averaged.as_ref()),
-            (OLDER, self.older.as_ref()),
-            (WAITING, self.waiting.as_ref()),
+            (TARGET_2, self.target_2.as_ref()),
+            (TARGET_2_PENDING, self.target_2_pending.as_ref()),
         ]
     }
 
@@ -264,19 +268,19 @@ impl QLearner {
     }
 }
 
-/// What a batch's encodings should tell, `[n, TOLD]`, and how much each number counts: nothing where nobody knows.
-struct Lesson {
+/// What a batch's encodings should tell, `[n, AUXILIARY_LEN]`, and how much each number counts: nothing where nobody knows.
+struct AuxiliaryLoss {
     numbers: Vec<f32>,
     weights: Vec<f32>,
 }
 
-impl Lesson {
+impl AuxiliaryLoss {
     /// None when nothing is known of any state.
-    fn new(states: impl Iterator<Item = Option<[f32; TOLD]>>) -> Option<Self> {
+    fn new(states: impl Iterator<Item = Option<[f32; AUXILIARY_LEN]>>) -> Option<Self> {
         let (mut numbers, mut weights, mut known) = (Vec::new(), Vec::new(), 0.0_f32);
         for state in states {
-            numbers.extend(state.unwrap_or([0.0; TOLD]));
-            weights.extend(if state.is_some() { Privileged::weights() } else { [0.0; TOLD] });
+            numbers.extend(state.unwrap_or([0.0; AUXILIARY_LEN]));
+            weights.extend(if state.is_some() { Privileged::weights() } else { [0.0; AUXILIARY_LEN] });
             known += if state.is_some() { 1.0 } else { 0.0 };
         }
         weights.iter_mut().for_each(|weight| *weight /= known.max(1.0));
@@ -284,17 +288,17 @@ impl Lesson {
     }
 
     /// The weighted sum of squared differences, averaged over the states that are known.
-    fn error(&self, said: &Tensor) -> candle_core::Result<Tensor> {
-        let tensor = |values: &[f32]| Tensor::from_slice(values, said.dims(), said.device());
-        (said - tensor(&self.numbers)?)?.sqr()?.mul(&tensor(&self.weights)?)?.sum_all()
+    fn error(&self, predictions: &Tensor) -> candle_core::Result<Tensor> {
+        let tensor = |values: &[f32]| Tensor::from_slice(values, predictions.dims(), predictions.device());
+        (predictions - tensor(&self.numbers)?)?.sqr()?.mul(&tensor(&self.weights)?)?.sum_all()
     }
 }
 
 const Q: &str = "q";
 /// The averaged Q-function: the file to take elsewhere.
 pub(super) const AVERAGED: &str = "q_averaged";
-const OLDER: &str = "q_older";
-const WAITING: &str = "q_waiting";
+const TARGET_2: &str = "q_target_2";
+const TARGET_2_PENDING: &str = "q_target_2_pending";
 const ADAM: &str = "q_adam";
 
 pub(super) fn group_of<'a>(checkpoint: &'a Checkpoint, group: &str) -> Result<&'a TensorFile, RlError> {
@@ -308,10 +312,12 @@ mod tests {
     use crate::rl::action::tests::SPACE;
     use crate::rl::bellman::sigmoid;
     use crate::rl::config::Preset;
+    use crate::rl::replay::Termination;
 
     #[test]
     fn lessons_are_taught_at_every_second_step_and_q_learns_at_all() -> anyhow::Result<()> {
-        let config = QtOptConfig { size: 24, lesson_every: 2, warmup_steps: 0, ..QtOptConfig::preset(Preset::Cpu) };
+        let config =
+            QtOptConfig { size: 24, auxiliary_interval: 2, num_warmup_steps: 0, ..QtOptConfig::preset(Preset::Small) };
         let mut learner = QLearner::new(&config, SPACE, Seed(5))?;
         let mut rng = Seed(6).rng();
         let images: Vec<Vec<u8>> = (0..20).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
@@ -321,8 +327,8 @@ mod tests {
             state: [0.0, 1.2],
             action: SPACE.features(&SPACE.random(&mut rng)),
             reward: 0.0,
-            ending: 0.0,
-            strayed: 0.0,
+            termination: Termination::None,
+            exploratory: 0.0,
             privileged: known,
         };
         let samples: Vec<Sample<'_>> = images.iter().map(|image| Sample { image, record: &record }).collect();
@@ -330,15 +336,19 @@ mod tests {
             let tensors = learner.q.store().state_tensors()?.into_iter();
             tensors.map(|(name, tensor)| Ok((name, tensor.flatten_all()?.to_vec1()?))).collect()
         };
-        for taught in [true, false, true, false] {
+        for auxiliary_step in [true, false, true, false] {
             let before = weights(&learner)?;
             let figures = learner.step(&samples, &[0.7; 20], 1.0, &mut rng)?;
-            assert_eq!(figures.auxiliary.is_nan(), !taught);
+            assert_eq!(figures.auxiliary.is_nan(), !auxiliary_step);
             for ((name, before), (_, after)) in before.into_iter().zip(weights(&learner)?) {
-                let lesson = learner.q.is_taught(&name);
+                let auxiliary = learner.q.is_auxiliary_layer(&name);
                 // The last layer of the second look begins with zeros, and its first one moves only once that does not.
-                if !lesson || name.starts_with("find0") || name.starts_with("map") {
-                    assert_eq!(before != after, taught || !lesson, "{name}, taught: {taught}");
+                if !auxiliary || name.starts_with("find0") || name.starts_with("map") {
+                    assert_eq!(
+                        before != after,
+                        auxiliary_step || !auxiliary,
+                        "{name}, auxiliary_step: {auxiliary_step}"
+                    );
                 }
             }
         }
@@ -347,24 +357,25 @@ mod tests {
 
     #[test]
     fn a_target_is_the_lower_of_two_opinions() -> anyhow::Result<()> {
-        let config = QtOptConfig { size: 24, ..QtOptConfig::preset(Preset::Cpu) };
+        let config = QtOptConfig { size: 24, ..QtOptConfig::preset(Preset::Small) };
         let learner = QLearner::new(&config, SPACE, Seed(5))?;
         let mut rng = Seed(6).rng();
         let images: Vec<Vec<u8>> = (0..6).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
         let states: Vec<[f32; 2]> = (0..6).map(|i| [(i % 2) as f32, 0.3 * i as f32]).collect();
         let next = |i: usize| (i > 0).then(|| (&images[i][..], states[i]));
-        let traces: Vec<Trace<'_>> = (0..6).map(|i| Trace { gained: 0.4, discount: 0.8, next: next(i) }).collect();
-        let labels = learner.label(&traces, Seed(7))?;
+        let transitions: Vec<NStepTransition<'_>> =
+            (0..6).map(|i| NStepTransition { n_step_return: 0.4, discount: 0.8, next: next(i) }).collect();
+        let labels = learner.bellman_targets(&transitions, Seed(7))?;
         assert!((labels.targets[0] - 0.4).abs() < 1e-6, "an episode that ended");
         for (i, target) in labels.targets.iter().enumerate().skip(1) {
-            let images = images_value(&[&images[i]], 24, 3)?;
-            let states_one = states_value(&[states[i]])?;
+            let images = image_activations(&[&images[i]], 24, 3)?;
+            let states_one = state_activations(&[states[i]])?;
             let seeds = [Seed(7).derive("search", i as u64)];
-            let encoded = learner.averaged.encode(&images, &states_one, Mode::Evaluate)?;
+            let encoded = learner.averaged.encode(&images, &states_one, EncoderMode::Evaluate)?;
             let may_end = [may_end(&config.cem, &states[i])];
             let found = &choose(learner.averaged.as_ref(), &encoded, (&SPACE, &config.cem), &may_end, &seeds)?[0];
             // The networks are all the same yet.
-            let critics = learner.older.logits(&encoded, &[SPACE.features(&found.action)], false)?;
+            let critics = learner.target_2.logits(&encoded, &[SPACE.features(&found.action)], false)?;
             let [first, second] = [0, 1].map(|i| critics[i].to_vec1::<f32>().map_or(f32::NAN, |logits| logits[0]));
             let mean = 0.5 * (first + second);
             assert!((first - second).abs() > 1e-4 && (found.logit - mean).abs() < 1e-4, "{first} {second}");

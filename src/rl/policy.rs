@@ -4,13 +4,13 @@ use super::action::ActionSpace;
 use super::bellman::choose;
 use super::cem::{CemConfig, Choice};
 use super::error::RlError;
-use super::network::{AT_ONCE, Mode, QFunction, images_value, may_end, state_features, states_value};
+use super::network::{AT_ONCE, EncoderMode, QFunction, image_activations, may_end, state_activations, state_features};
 use crate::contract::{GripperState, Seed};
 use rayon::prelude::*;
 
 /// Borrowed: what decides.
 #[derive(Clone, Copy)]
-pub struct Decider<'a> {
+pub struct CemPolicy<'a> {
     pub q: &'a dyn QFunction,
     pub space: &'a ActionSpace,
     pub cem: &'a CemConfig,
@@ -18,12 +18,12 @@ pub struct Decider<'a> {
     pub channels: usize,
 }
 
-impl Decider<'_> {
+impl CemPolicy<'_> {
     /// Decides for several situations at once: images of `[size, size, channels]` bytes, one seed for each search.
     ///
     /// # Errors
     /// Images of another size.
-    pub fn decide(&self, images: &[&[u8]], gripper: &[GripperState], seeds: &[Seed]) -> Result<Vec<Choice>, RlError> {
+    pub fn act(&self, images: &[&[u8]], gripper: &[GripperState], seeds: &[Seed]) -> Result<Vec<Choice>, RlError> {
         if images.is_empty() {
             return Ok(Vec::new());
         }
@@ -32,8 +32,8 @@ impl Decider<'_> {
         let some = |group: usize| {
             let group = group * AT_ONCE..images.len().min((group + 1) * AT_ONCE);
             let states = &states[group.clone()];
-            let images = images_value(&images[group.clone()], self.size, self.channels)?;
-            let encoded = self.q.encode(&images, &states_value(states)?, Mode::Evaluate)?;
+            let images = image_activations(&images[group.clone()], self.size, self.channels)?;
+            let encoded = self.q.encode(&images, &state_activations(states)?, EncoderMode::Evaluate)?;
             let may_end: Vec<bool> = states.iter().map(|state| may_end(self.cem, state)).collect();
             choose(self.q, &encoded, (self.space, self.cem), &may_end, &seeds[group])
         };
@@ -52,7 +52,7 @@ pub struct QPolicy {
 }
 
 impl QPolicy {
-    pub fn decider(&self) -> Decider<'_> {
-        Decider { q: self.q.as_ref(), space: &self.space, cem: &self.cem, size: self.size, channels: self.channels }
+    pub fn cem_policy(&self) -> CemPolicy<'_> {
+        CemPolicy { q: self.q.as_ref(), space: &self.space, cem: &self.cem, size: self.size, channels: self.channels }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! Why: one bit an episode teaches an encoder slowly where the hand is and what lies between its fingers.
 
-use super::network::gaze::Plane;
+use super::network::planar_crop::Plane;
 use glam::Vec2;
 
 /// Cells along an edge of the map of the bin.
@@ -22,7 +22,7 @@ const APERTURE_BYTE: f32 = 2000.0;
 const PINCH_BYTE: f32 = 5.0;
 pub const CELLS: usize = MAP * MAP;
 /// Maps that are told: heights of the objects, and where the divider stands.
-pub const TOLD_MAPS: usize = 2;
+pub const AUXILIARY_MAPS: usize = 2;
 /// Half the thickness of a divider as it is told, metres: that of the usual cell.
 const DIVIDER_M: f32 = 0.004;
 /// Numbers of a pose: place in the image, sine and cosine of twice the angle.
@@ -33,7 +33,7 @@ pub const GRIP: usize = 2;
 const APERTURE_M: f32 = 0.05;
 const PINCH_N: f32 = 20.0;
 /// Numbers that the encoder is to tell: the maps, the pose at its first and at its second look, and the grip.
-pub const TOLD: usize = TOLD_MAPS * CELLS + 2 * POSE + GRIP;
+pub const AUXILIARY_LEN: usize = AUXILIARY_MAPS * CELLS + 2 * POSE + GRIP;
 /// Where the bytes of the pose, of the divider and of the grip begin.
 const POSE_AT: usize = 1 + CELLS;
 const DIVIDER_AT: usize = POSE_AT + POSE;
@@ -89,11 +89,11 @@ impl Privileged {
 
     /// The numbers to tell: heights, about 0 to 2, the share of each cell that the divider covers, twice the pose, and the
     /// grip (the distance in units of 5 cm, the force as a share of a firm one, at most 1); `plane` is the one on which the pose is told. None when unknown.
-    pub fn told(&self, plane: &Plane) -> Option<[f32; TOLD]> {
+    pub fn auxiliary_targets(&self, plane: &Plane) -> Option<[f32; AUXILIARY_LEN]> {
         let known = self.0[0] == 1;
         known.then(|| {
-            let mut told = [0.0; TOLD];
-            let (maps, others) = told.split_at_mut(TOLD_MAPS * CELLS);
+            let mut targets = [0.0; AUXILIARY_LEN];
+            let (maps, others) = targets.split_at_mut(AUXILIARY_MAPS * CELLS);
             let (poses, grip) = others.split_at_mut(2 * POSE);
             let (heights, divider) = maps.split_at_mut(CELLS);
             heights.iter_mut().zip(&self.0[1..]).for_each(|(to, &byte)| *to = f32::from(byte) * 0.001 / HEIGHT_M);
@@ -112,14 +112,14 @@ impl Privileged {
             let felt = |index: usize| f32::from(self.0[GRIP_AT + index]);
             grip[0] = felt(0) / APERTURE_BYTE / APERTURE_M;
             grip[1] = (felt(1) / PINCH_BYTE / PINCH_N).min(1.0);
-            told
+            targets
         })
     }
 
     /// The weight of each number's squared error: a map's mean counts one, and a place in the image must be exact.
-    pub fn weights() -> [f32; TOLD] {
-        let mut weights = [1.0 / CELLS as f32; TOLD];
-        let (poses, grip) = weights[TOLD_MAPS * CELLS..].split_at_mut(2 * POSE);
+    pub fn weights() -> [f32; AUXILIARY_LEN] {
+        let mut weights = [1.0 / CELLS as f32; AUXILIARY_LEN];
+        let (poses, grip) = weights[AUXILIARY_MAPS * CELLS..].split_at_mut(2 * POSE);
         for pose in poses.chunks_exact_mut(POSE) {
             pose.copy_from_slice(&[2.5, 2.5, 0.25, 0.25]);
         }
@@ -135,26 +135,28 @@ mod tests {
     #[test]
     fn what_is_kept_is_what_was_measured() {
         let plane = crate::rl::network::Projection::from_above(0.4).plane(0.1);
-        assert_eq!(Privileged::UNKNOWN.told(&plane), None);
+        assert_eq!(Privileged::UNKNOWN.auxiliary_targets(&plane), None);
         let heights: Vec<f32> = (0..CELLS).map(|i| (i % 250) as f32 * 0.001).collect();
         let kept = Privileged::new(&heights, Some(0.05), Vec2::new(0.05, -0.1), 0.25);
         let kept = kept.with_grip(0.02, 5.0);
-        let told = kept.told(&plane).unwrap_or([f32::NAN; TOLD]);
-        assert!((told[50] - 1.0).abs() < 1e-6 && (told[345] - 1.9).abs() < 1e-6);
+        let targets = kept.auxiliary_targets(&plane).unwrap_or([f32::NAN; AUXILIARY_LEN]);
+        assert!((targets[50] - 1.0).abs() < 1e-6 && (targets[345] - 1.9).abs() < 1e-6);
         // The image is 0.4 m across, and its y points down.
         let pose = [0.25, 0.5, 0.5_f32.sin(), 0.5_f32.cos()];
         assert!(
-            told[2 * CELLS..][..2 * POSE].iter().zip(pose.iter().cycle()).all(|(a, b)| (a - b).abs() < 0.011),
+            targets[2 * CELLS..][..2 * POSE].iter().zip(pose.iter().cycle()).all(|(a, b)| (a - b).abs() < 0.011),
             "{:?}",
-            &told[2 * CELLS..]
+            &targets[2 * CELLS..]
         );
-        let grip = &told[2 * CELLS + 2 * POSE..];
+        let grip = &targets[2 * CELLS + 2 * POSE..];
         assert!((grip[0] - 0.4).abs() < 1e-6 && (grip[1] - 0.25).abs() < 1e-6, "{grip:?}");
         // 5 cm are four cells from the middle, which lies between two: 4 mm to each side fill most of a cell, in two halves.
-        let rows: Vec<f32> = told[CELLS..2 * CELLS].chunks_exact(MAP).map(|row| row[7]).collect();
+        let rows: Vec<f32> = targets[CELLS..2 * CELLS].chunks_exact(MAP).map(|row| row[7]).collect();
         let expected = |row: usize| if row == 19 || row == 20 { 0.32 } else { 0.0 };
         assert!(rows.iter().enumerate().all(|(row, share)| (share - expected(row)).abs() < 0.01), "{rows:?}");
-        let without = Privileged::new(&heights, None, Vec2::ZERO, 0.0).told(&plane).unwrap_or([f32::NAN; TOLD]);
+        let without = Privileged::new(&heights, None, Vec2::ZERO, 0.0)
+            .auxiliary_targets(&plane)
+            .unwrap_or([f32::NAN; AUXILIARY_LEN]);
         assert!(without[CELLS..2 * CELLS].iter().all(|&share| share == 0.0));
         let places = Privileged::places();
         assert!((places[0] - Vec2::splat(-0.19375)).length() < 1e-6);

@@ -1,23 +1,23 @@
-//! The training loop: rounds of attempts and gradient steps, figures, pictures, checkpoints.
+//! The training loop: iterations of episodes and gradient steps, figures, pictures, checkpoints.
 //!
-//! A round plays attempts, then labels and learns. Checkpoints are written between rounds, when no attempt is going on:
-//! what a round does is decided by its number, the replay and the weights, so that a run that was killed and resumed ends
+//! An iteration plays episodes, then labels and learns. Checkpoints are written between iterations, when no episode is going on:
+//! what an iteration does is decided by its number, the replay and the weights, so that a run that was killed and resumed ends
 //! in the same bytes as one that was not (a limit in minutes lets the clock into the schedule of the learning rate).
 
 mod figures;
-mod round;
+mod iteration;
 mod saved;
 mod settings;
 mod watch;
 
 pub use settings::{LEARNER, Settings};
-pub use watch::{Outcome, Progress, Watcher};
+pub use watch::{Outcome, Progress, TrainCallback};
 
-use super::arena::{Arena, ArenaError};
-use super::collect::Attempt;
+use super::collect::Episode;
 use super::error::RlError;
 use super::learner::QLearner;
 use super::replay::{Replay, ReplayState};
+use super::vec_env::{VecEnv, VecEnvError};
 use crate::contract::Seed;
 use crate::run::{Ended, Limits, RunDir};
 use figures::{Clock, Means, Recent};
@@ -34,11 +34,11 @@ pub struct Trainer {
     off_policy: Replay,
     on_policy: Replay,
     buffer: VecDeque<Labelled>,
-    round: u64,
-    attempts: u64,
-    label_blocks: u64,
+    iteration: u64,
+    episodes: u64,
+    bellman_batches: u64,
     /// The policy has become better than the script.
-    better: bool,
+    policy_beats_script: bool,
     greedy: Recent,
     scripted: Recent,
     /// Seconds spent by earlier processes.
@@ -52,17 +52,17 @@ impl Trainer {
     fn open(settings: Settings, run: RunDir) -> Result<Self, RlError> {
         let config = &settings.qtopt;
         let learner = QLearner::new(config, settings.space, Seed(settings.seed))?;
-        let replay = |name, capacity| Replay::new(name, config.image_bytes(), config.segment, capacity);
+        let replay = |name, capacity| Replay::new(name, config.image_bytes(), config.segment_len, capacity);
         Ok(Self {
             off_policy: replay("off-policy", config.off_policy_capacity),
             on_policy: replay("on-policy", config.on_policy_capacity),
             learner,
             run,
             buffer: VecDeque::new(),
-            round: 0,
-            attempts: 0,
-            label_blocks: 0,
-            better: false,
+            iteration: 0,
+            episodes: 0,
+            bellman_batches: 0,
+            policy_beats_script: false,
             greedy: Recent::default(),
             scripted: Recent::default(),
             elapsed_s: 0.0,
@@ -117,8 +117,8 @@ impl Trainer {
     }
 
     /// Rounds done.
-    pub fn round(&self) -> u64 {
-        self.round
+    pub fn iteration(&self) -> u64 {
+        self.iteration
     }
 
     pub fn learner(&self) -> &QLearner {
@@ -130,19 +130,19 @@ impl Trainer {
         [self.off_policy.len(), self.on_policy.len()]
     }
 
-    /// Fills the off-policy replay with recorded attempts before training starts; their success is the one to beat. Does
+    /// Fills the off-policy replay with recorded episodes before training starts; their success is the one to beat. Does
     /// nothing in a resumed run, which has them in its replay.
     ///
     /// # Errors
     /// What the recording met.
-    pub fn preload(&mut self, attempts: impl Iterator<Item = Result<Attempt, ArenaError>>) -> Result<(), RlError> {
-        if self.round > 0 || !self.off_policy.is_empty() {
+    pub fn preload(&mut self, episodes: impl Iterator<Item = Result<Episode, VecEnvError>>) -> Result<(), RlError> {
+        if self.iteration > 0 || !self.off_policy.is_empty() {
             return Ok(());
         }
-        for attempt in attempts {
-            let attempt = attempt?;
-            self.off_policy.push(&attempt.transitions);
-            self.scripted.add(attempt.success);
+        for episode in episodes {
+            let episode = episode?;
+            self.off_policy.push(&episode.transitions);
+            self.scripted.add(episode.success);
         }
         Ok(())
     }
@@ -151,50 +151,51 @@ impl Trainer {
         self.settings.limits.progress(self.learner.steps(), elapsed_s) >= 1.0
     }
 
-    /// Trains until a limit or until the watcher says stop. Call it inside [`crate::nn::with_large_stack`].
+    /// Trains until a limit or until the callback says stop. Call it inside [`crate::nn::with_large_stack`].
     ///
     /// # Errors
-    /// The arena, the disk, or gradients that stay infinite. What was saved before stays.
+    /// The environments, the disk, or gradients that stay infinite. What was saved before stays.
     pub fn run(
         &mut self,
-        open: impl FnOnce() -> Result<Box<dyn Arena>, ArenaError>,
-        watcher: &mut dyn Watcher,
+        open: impl FnOnce() -> Result<Box<dyn VecEnv>, VecEnvError>,
+        callback: &mut dyn TrainCallback,
     ) -> Result<Outcome, RlError> {
         let started = Instant::now();
-        let (first_step, first_attempt) = (self.learner.steps(), self.attempts);
+        let (first_step, first_episode) = (self.learner.steps(), self.episodes);
         let mut ended = Ended::Complete;
         if !self.is_over(self.elapsed_s) {
-            let mut arena = open()?;
-            self.check(arena.as_ref())?;
+            let mut envs = open()?;
+            self.check(envs.as_ref())?;
             loop {
                 let mut means = Means::default();
-                let mark = (Instant::now(), self.attempts, self.learner.steps());
-                let attempts = self.play_round(arena.as_mut(), &mut means)?;
+                let mark = (Instant::now(), self.episodes, self.learner.steps());
+                let episodes = self.play_iteration(envs.as_mut(), &mut means)?;
                 let elapsed = self.elapsed_s + started.elapsed().as_secs_f64();
-                let mut progress = self.told("playing", elapsed);
-                watcher.progress(&progress);
+                let mut progress = self.progress("playing", elapsed);
+                callback.progress(&progress);
                 let start = (started, self.elapsed_s);
-                self.learn_round(start, &mut means, watcher)?;
-                self.round += 1;
+                self.learn_iteration(start, &mut means, callback)?;
+                self.iteration += 1;
                 let elapsed = self.elapsed_s + started.elapsed().as_secs_f64();
                 let over = self.is_over(elapsed);
-                let stop = !over && !watcher.keep_on();
-                let every = |rounds: u64| rounds > 0 && self.round % rounds == 0;
-                let (look, save) = (every(self.settings.picture_every), every(self.settings.checkpoint_every));
-                if look || over {
-                    self.look(&attempts, &mut means)?;
+                let stop = !over && !callback.should_continue();
+                let every = |iterations: u64| iterations > 0 && self.iteration % iterations == 0;
+                let (log_images, save) =
+                    (every(self.settings.image_interval), every(self.settings.checkpoint_interval));
+                if log_images || over {
+                    self.log_images(&episodes, &mut means)?;
                 }
                 let seconds = mark.0.elapsed().as_secs_f64().max(1e-9);
-                progress = self.told("learning", elapsed);
-                progress.attempts_per_s = (self.attempts - mark.1) as f64 / seconds;
+                progress = self.progress("learning", elapsed);
+                progress.episodes_per_s = (self.episodes - mark.1) as f64 / seconds;
                 progress.steps_per_s = (self.learner.steps() - mark.2) as f64 / seconds;
                 let figures = means.take();
                 progress.loss = figures.iter().find(|(name, _)| *name == "loss/cross_entropy").map_or(0.0, |f| f.1);
-                watcher.progress(&progress);
+                callback.progress(&progress);
                 let step = self.learner.steps();
                 self.run.scalars(step, &figures)?;
                 let speeds = [
-                    ("speed/attempts per second", progress.attempts_per_s),
+                    ("speed/episodes per second", progress.episodes_per_s),
                     ("speed/steps per second", progress.steps_per_s),
                 ];
                 self.run.timings(step, &speeds)?;
@@ -210,22 +211,22 @@ impl Trainer {
         Ok(Outcome {
             ended,
             steps: self.learner.steps(),
-            attempts: self.attempts,
+            episodes: self.episodes,
             seconds: started.elapsed().as_secs_f64(),
             playing_s: self.clock.playing,
             labelling_s: self.clock.labelling,
             learning_s: self.clock.learning,
             steps_here: self.learner.steps() - first_step,
-            attempts_here: self.attempts - first_attempt,
+            episodes_here: self.episodes - first_episode,
             greedy: self.greedy.rate(),
             scripted: self.scripted.rate(),
         })
     }
 
-    fn told(&self, phase: &'static str, elapsed: f64) -> Progress {
+    fn progress(&self, phase: &'static str, elapsed: f64) -> Progress {
         Progress {
             steps: self.learner.steps(),
-            attempts: self.attempts,
+            episodes: self.episodes,
             done: self.settings.limits.progress(self.learner.steps(), elapsed),
             phase,
             greedy: self.greedy.rate(),
@@ -234,10 +235,10 @@ impl Trainer {
         }
     }
 
-    fn check(&self, arena: &dyn Arena) -> Result<(), RlError> {
+    fn check(&self, envs: &dyn VecEnv) -> Result<(), RlError> {
         let config = &self.settings.qtopt;
-        if arena.image_shape() != (config.size, config.channels) {
-            let (size, channels) = arena.image_shape();
+        if envs.image_shape() != (config.size, config.channels) {
+            let (size, channels) = envs.image_shape();
             return Err(RlError::Config(format!(
                 "the images are {size}x{size} with {channels} channels and the network takes {0}x{0} with {1}",
                 config.size, config.channels

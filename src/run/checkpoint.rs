@@ -26,7 +26,7 @@ pub enum CheckpointError {
         "none of the checkpoints in '{}' is whole, the newest because: {error}; bring one back from a copy",
         folder.display()
     )]
-    NoneWhole { folder: PathBuf, error: String },
+    AllDamaged { folder: PathBuf, error: String },
     #[error("a checkpoint cannot be written: {0}")]
     Input(String),
 }
@@ -41,7 +41,7 @@ impl CheckpointError {
         match self {
             Self::File(error) => error.is_damage(),
             Self::Damaged { .. } => true,
-            Self::Input(_) | Self::NoneWhole { .. } => false,
+            Self::Input(_) | Self::AllDamaged { .. } => false,
         }
     }
 }
@@ -221,7 +221,7 @@ impl Checkpoints {
         }
         match first {
             None => Ok(None),
-            Some(error) => Err(CheckpointError::NoneWhole { folder: self.folder.clone(), error }),
+            Some(error) => Err(CheckpointError::AllDamaged { folder: self.folder.clone(), error }),
         }
     }
 }

@@ -20,8 +20,33 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub const CONFIG_NAME: &str = "config.toml";
+/// Format of a run's settings and checkpoints: `format_version` in its `config.toml`. Runs of before have none.
+/// 2: the settings, tensors and replay bear the names of the field.
+pub const RUN_FORMAT: u32 = 2;
 pub const IMAGES_NAME: &str = "images";
 const MAX_CONFIG_BYTES: u64 = 4 << 20;
+
+/// Refuses settings of runs in other formats, before anything else of them is read.
+///
+/// # Errors
+/// A sentence that names both formats and the cure.
+pub fn check_run_format(settings: &toml::Table) -> Result<(), String> {
+    let found = settings.get("format_version").and_then(toml::Value::as_integer);
+    if found == Some(i64::from(RUN_FORMAT)) {
+        return Ok(());
+    }
+    let program = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
+    Err(match found {
+        Some(found) if found > i64::from(RUN_FORMAT) => {
+            format!("the run has format {found}, and {program} reads format {RUN_FORMAT}; use a newer release of it")
+        }
+        found => format!(
+            "the run has format {}, written by an earlier version of bingrasp, and {program} reads format {RUN_FORMAT}; use \
+             that version, or train anew in another folder",
+            found.unwrap_or(1)
+        ),
+    })
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -34,7 +59,7 @@ pub enum RunError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error("{0}, or rename that folder to start again from the beginning")]
-    NoneWhole(CheckpointError),
+    AllDamaged(CheckpointError),
     #[error(transparent)]
     Draw(#[from] DrawError),
     #[error("'{}' already holds files; choose another folder, remove it, or add --resume to go on with that run", .0.display())]
@@ -94,7 +119,7 @@ impl RunDir {
         let checkpoints = Checkpoints::new(root.join(CHECKPOINTS_NAME));
         let mut damaged = Vec::new();
         let mut checkpoint = checkpoints.load_latest(|error| damaged.push(error)).map_err(|error| match error {
-            CheckpointError::NoneWhole { .. } => RunError::NoneWhole(error),
+            CheckpointError::AllDamaged { .. } => RunError::AllDamaged(error),
             error => error.into(),
         })?;
         let mut position = 0;
@@ -306,5 +331,14 @@ mod tests {
         assert!(path.ends_with("images/eval-real---canonical/000000120.png"), "{}", path.display());
         let image = crate::draw::png::decode_rgb(&std::fs::read(path).unwrap()).unwrap();
         assert_eq!(image.pixels, [9; 18]);
+    }
+    #[test]
+    fn runs_of_other_formats_are_refused_with_the_cure() {
+        let said = |text: &str| check_run_format(&text.parse().unwrap()).err().unwrap_or_default();
+        assert_eq!(said(&format!("format_version = {RUN_FORMAT}\nseed = 3\n")), "");
+        let earlier = said("seed = 3\n");
+        assert!(earlier.contains("format 1") && earlier.contains("earlier version"), "{earlier}");
+        assert!(earlier.contains("reads format 2") && earlier.contains("train anew"), "{earlier}");
+        assert!(said("format_version = 3\n").contains("newer release"));
     }
 }

@@ -41,15 +41,15 @@ impl Default for EvaluationConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failures {
     /// The jaws had closed on nothing.
-    pub missed: usize,
+    pub empty_grasp: usize,
     /// Something was between the jaws when the lift began, but not at its end.
     pub slipped: usize,
     /// The jaws were open when the episode ended.
-    pub nothing_tried: usize,
+    pub jaws_open: usize,
     /// The policy had not ended the episode when its steps ran out.
-    pub time_out: usize,
+    pub timed_out: usize,
     /// The simulation had to cut the episode off.
-    pub truncated: usize,
+    pub invalid: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,14 +153,14 @@ pub fn summarize(attempts: &[AttemptOutcome]) -> GraspEvaluation {
     let successes = attempts.iter().filter(|attempt| attempt.step.success()).count();
     let mut failures = Failures::default();
     for attempt in attempts.iter().filter(|attempt| !attempt.step.success()) {
-        let kind = if attempt.step.truncated {
-            &mut failures.truncated
+        let kind = if attempt.step.invalid {
+            &mut failures.invalid
         } else if !attempt.terminated_by_policy {
-            &mut failures.time_out
+            &mut failures.timed_out
         } else if !attempt.closed {
-            &mut failures.nothing_tried
+            &mut failures.jaws_open
         } else if attempt.aperture_at_lift < 0.002 {
-            &mut failures.missed
+            &mut failures.empty_grasp
         } else {
             &mut failures.slipped
         };
@@ -178,10 +178,10 @@ pub fn summarize(attempts: &[AttemptOutcome]) -> GraspEvaluation {
         steps_to_success: attempts
             .iter()
             .filter(|attempt| attempt.step.success())
-            .map(|attempt| attempt.step.tick as f64)
+            .map(|attempt| attempt.step.step_index as f64)
             .sum::<f64>()
             / successes.max(1) as f64,
-        mean_steps: attempts.iter().map(|attempt| attempt.step.tick as f64).sum::<f64>() / count,
+        mean_steps: attempts.iter().map(|attempt| attempt.step.step_index as f64).sum::<f64>() / count,
     }
 }
 
@@ -194,9 +194,9 @@ pub struct SoakReport {
     /// Steps after which a pose was not finite.
     pub nan: u64,
     /// Steps after which an object was outside the bins.
-    pub escaped: u64,
+    pub out_of_bounds: u64,
     /// Steps after which an object was more than 3 mm deep in a floor, wall or divider.
-    pub sunk: u64,
+    pub penetrating: u64,
     /// The deepest seen, metres.
     pub deepest_m: f32,
 }
@@ -206,15 +206,15 @@ impl SoakReport {
         self.steps += other.steps;
         self.episodes += other.episodes;
         self.nan += other.nan;
-        self.escaped += other.escaped;
-        self.sunk += other.sunk;
+        self.out_of_bounds += other.out_of_bounds;
+        self.penetrating += other.penetrating;
         self.deepest_m = self.deepest_m.max(other.deepest_m);
         self
     }
 }
 
 /// Deeper than this in a wall or floor is a fault.
-pub const SUNK_M: f32 = 0.003;
+pub const PENETRATION_M: f32 = 0.003;
 
 /// Steps worlds with random and scripted actions and looks for faults after every step.
 pub fn soak(
@@ -258,9 +258,9 @@ fn soak_chunk(
             let step = world.step(&policy.act(&world, &mut rng));
             report.steps += 1;
             let check = world.check();
-            report.nan += u64::from(!check.finite || step.truncated);
-            report.escaped += u64::from(check.escaped > 0);
-            report.sunk += u64::from(check.deepest_m > SUNK_M);
+            report.nan += u64::from(!check.finite || step.invalid);
+            report.out_of_bounds += u64::from(check.out_of_bounds > 0);
+            report.penetrating += u64::from(check.deepest_m > PENETRATION_M);
             report.deepest_m = report.deepest_m.max(check.deepest_m);
             if step.done() || report.steps >= steps {
                 break;

@@ -161,11 +161,11 @@ impl Offscreen {
                 Some(Order::Close) => break,
                 Some(Order::Send(_)) | None => {}
             }
-            if let Some(path) = self.viewer.wishes.screenshot.take() {
+            if let Some(path) = self.viewer.requests.screenshot.take() {
                 self.screenshot(&path)?;
                 self.viewer.session.say(format!("Screenshot: {}", path.display()));
             }
-            if let Some(text) = self.viewer.wishes.copy.take() {
+            if let Some(text) = self.viewer.requests.copy.take() {
                 println!("{text}");
             }
         }

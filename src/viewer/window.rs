@@ -178,7 +178,7 @@ pub fn run(
     app.add_systems(First, (play_script, stop_on_signal));
     app.add_systems(Update, advance);
     app.add_systems(EguiPrimaryContextPass, lay_out);
-    app.add_systems(PostUpdate, (grant, remember));
+    app.add_systems(PostUpdate, (handle_requests, remember));
     let before_upload = EguiPostUpdateSet::PostProcessOutput;
     app.add_systems(PostUpdate, paint.after(EguiPostUpdateSet::ProcessOutput).before(before_upload));
     app.run();
@@ -241,7 +241,7 @@ fn advance(
     if seconds > 0.0 {
         viewer.frames_per_s += (1.0 / seconds - viewer.frames_per_s) * 0.05;
     }
-    viewer.detail = viewer.govern(seconds);
+    viewer.detail = viewer.adapt_resolution(seconds);
     viewer.session.update(seconds.min(0.5));
     if let Err(error) = viewer.session.draw() {
         shared.error = Some(error.into());
@@ -352,13 +352,13 @@ fn lay_out(shared: Res<Handles>, mut contexts: EguiContexts, mut themed: Local<b
 }
 
 /// Does what the layout asks of its host.
-fn grant(shared: Res<Handles>, mut commands: Commands) {
+fn handle_requests(shared: Res<Handles>, mut commands: Commands) {
     let mut shared = shared.lock();
     let Stage::Ready(viewer) = &mut shared.stage else { return };
-    if let Some(path) = viewer.wishes.screenshot.take() {
+    if let Some(path) = viewer.requests.screenshot.take() {
         commands.spawn(Screenshot::primary_window()).observe(save_screenshot(path, false));
     }
-    if let Some(text) = viewer.wishes.copy.take() {
+    if let Some(text) = viewer.requests.copy.take() {
         let copied = copy(&text);
         println!("{text}");
         let place = if copied { "the clipboard" } else { "the terminal" };

@@ -3,25 +3,25 @@
 //! In: images in `[-1, 1]`, the gripper's state, [`ActionFeatures`]. Out: logits of Q in `[0, 1]`. The image is encoded
 //! once for all actions that are asked about.
 
-mod cpu;
+mod action_roi;
 mod critic;
-mod draw;
-pub mod gaze;
+mod height_map_decoder;
 mod paper;
-mod reach;
+pub mod planar_crop;
 mod scorer;
 mod sizes;
+mod state_estimator;
 
-pub use cpu::CpuQ;
-pub use gaze::Projection;
 pub use paper::{LEAST_SIZE, PaperQ};
-pub use sizes::CpuQConfig;
+pub use planar_crop::Projection;
+pub use sizes::StateEstimatorQConfig;
+pub use state_estimator::StateEstimatorQ;
 
 use super::action::{ActionFeatures, ActionSpace};
 use super::cem::CemConfig;
 use super::config::{Preset, QtOptConfig};
 use crate::contract::{GripperState, Seed};
-use crate::nn::ops::Value;
+use crate::nn::ops::Activations;
 use crate::nn::{NnError, ParamStore};
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
@@ -44,14 +44,14 @@ pub fn is_closed(state: &[f32; STATE_LEN]) -> bool {
     state[0] > 0.5
 }
 
-/// Whether a hand in a state may end the attempt.
+/// Whether a hand in a state may end the episode.
 pub fn may_end(cem: &CemConfig, state: &[f32; STATE_LEN]) -> bool {
     cem.may_end(is_closed(state), height_m(state))
 }
 
 /// What a network has made of images and states, to be joined with actions.
 pub struct Encoded {
-    parts: Vec<Value>,
+    parts: Vec<Activations>,
     count: usize,
 }
 
@@ -78,17 +78,17 @@ pub(super) const AT_ONCE: usize = 16;
 
 /// What an encoding is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum EncoderMode {
     /// To decide: batch normalizations by their running statistics, no gradients.
     Evaluate,
     /// Q learns from it, and layers that only lessons teach do not: what they say is as in evaluation, but seen from a little
     /// aside as in training.
-    Listen,
+    Frozen,
     /// Everything learns: batch normalizations follow the batch.
     Train,
 }
 
-impl Mode {
+impl EncoderMode {
     fn trains(self) -> bool {
         self == Self::Train
     }
@@ -102,7 +102,7 @@ pub trait QFunction: Send + Sync {
     ///
     /// # Errors
     /// Another shape.
-    fn encode(&self, images: &Value, states: &Value, mode: Mode) -> Result<Encoded>;
+    fn encode(&self, images: &Activations, states: &Activations, mode: EncoderMode) -> Result<Encoded>;
 
     /// Logits `[actions]` of each critic, differentiable: as many actions for each image, those of one image one after the
     /// other. The policy follows their mean.
@@ -111,15 +111,15 @@ pub trait QFunction: Send + Sync {
     /// A number of actions that is no multiple of the images.
     fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], train: bool) -> Result<Vec<Tensor>>;
 
-    /// What the encoder says of [`Privileged`](super::privileged::Privileged), `[n, TOLD]`; none where the network has no
+    /// What the encoder says of [`Privileged`](super::privileged::Privileged), `[n, AUXILIARY_LEN]`; none where the network has no
     /// such output.
     ///
     /// # Errors
     /// Encoded by another network.
-    fn tell(&self, encoded: &Encoded) -> Result<Option<Tensor>>;
+    fn auxiliary_predictions(&self, encoded: &Encoded) -> Result<Option<Tensor>>;
 
-    /// Whether the parameter of this name belongs to layers that learn from lessons ([`Self::tell`]).
-    fn is_taught(&self, _parameter: &str) -> bool {
+    /// Whether the parameter of this name belongs to layers that learn from lessons ([`Self::auxiliary_predictions`]).
+    fn is_auxiliary_layer(&self, _parameter: &str) -> bool {
         false
     }
 
@@ -142,7 +142,7 @@ pub fn build(
     device: &Device,
 ) -> std::result::Result<Box<dyn QFunction>, NnError> {
     Ok(match config.preset {
-        Preset::Cpu => Box::new(CpuQ::new(config.channels, &config.network, space, seed, device)?),
+        Preset::Small => Box::new(StateEstimatorQ::new(config.channels, &config.network, space, seed, device)?),
         Preset::Paper => Box::new(PaperQ::new(config.size, config.channels, seed, device)?),
     })
 }
@@ -151,8 +151,8 @@ pub fn build(
 ///
 /// # Errors
 /// An image of another size.
-pub fn images_value(images: &[&[u8]], size: usize, channels: usize) -> Result<Value> {
-    moved_images_value(images, &vec![Moved::default(); images.len()], size, channels)
+pub fn image_activations(images: &[&[u8]], size: usize, channels: usize) -> Result<Activations> {
+    moved_image_activations(images, &vec![Moved::default(); images.len()], size, channels)
 }
 
 /// How an image that is learned from differs from the one that was seen.
@@ -170,11 +170,11 @@ impl Default for Moved {
     }
 }
 
-/// As [`images_value`], each image moved; what gets brighter than white is white.
+/// As [`image_activations`], each image moved; what gets brighter than white is white.
 ///
 /// # Errors
 /// An image of another size, or not as many images as moves.
-pub fn moved_images_value(images: &[&[u8]], moves: &[Moved], size: usize, channels: usize) -> Result<Value> {
+pub fn moved_image_activations(images: &[&[u8]], moves: &[Moved], size: usize, channels: usize) -> Result<Activations> {
     let pixels = size * size;
     let mut planes = vec![0.0_f32; images.len() * channels * pixels];
     if images.len() != moves.len() || images.iter().any(|image| image.len() != channels * pixels) {
@@ -194,16 +194,16 @@ pub fn moved_images_value(images: &[&[u8]], moves: &[Moved], size: usize, channe
         }
     };
     planes.par_chunks_exact_mut(channels * pixels).zip(images).zip(moves).for_each(move_one);
-    Value::from_tensor(&Tensor::from_vec(planes, (images.len(), channels, size, size), &Device::Cpu)?)
+    Activations::from_tensor(&Tensor::from_vec(planes, (images.len(), channels, size, size), &Device::Cpu)?)
 }
 
 /// States `[n, STATE_LEN]`.
 ///
 /// # Errors
 /// None on the CPU.
-pub fn states_value(states: &[[f32; STATE_LEN]]) -> Result<Value> {
+pub fn state_activations(states: &[[f32; STATE_LEN]]) -> Result<Activations> {
     let flat: Vec<f32> = states.iter().flatten().copied().collect();
-    Value::from_tensor(&Tensor::from_vec(flat, (states.len(), STATE_LEN), &Device::Cpu)?)
+    Activations::from_tensor(&Tensor::from_vec(flat, (states.len(), STATE_LEN), &Device::Cpu)?)
 }
 
 #[cfg(test)]
@@ -215,14 +215,14 @@ mod tests {
         // 2x2 pixels of two channels.
         let image = [0_u8, 255, 51, 204, 102, 153, 255, 0];
         let moved = Moved { shift: [1, -1], gain: [0.5, 2.0, 1.0] };
-        let value = moved_images_value(&[&image, &image], &[Moved::default(), moved], 2, 2)?;
+        let value = moved_image_activations(&[&image, &image], &[Moved::default(), moved], 2, 2)?;
         let planes = value.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
         let bytes: Vec<i32> = planes.iter().map(|x| ((x + 1.0) * 127.5).round() as i32).collect();
         assert_eq!(bytes[..8], [0, 51, 102, 255, 255, 204, 153, 0]);
         // Moved right by one and up by one: both rows show the lower one, both columns the left one. The first channel is half
         // as bright, the second would be twice.
         assert_eq!(bytes[8..], [51, 51, 51, 51, 255, 255, 255, 255]);
-        assert!(images_value(&[&image[..7]], 2, 2).is_err());
+        assert!(image_activations(&[&image[..7]], 2, 2).is_err());
         Ok(())
     }
 }

@@ -2,10 +2,10 @@
 //! action and state added to every pixel's features, nine convolutions and two fully connected layers on the sum.
 //! Batch normalization and ReLU follow every layer but the last; pooling pads as TensorFlow's `SAME`.
 
-use super::{Encoded, Mode, QFunction, STATE_LEN, Score};
+use super::{Encoded, EncoderMode, QFunction, STATE_LEN, Score};
 use crate::contract::{Action, Seed};
 use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig, Linear};
-use crate::nn::ops::{self, Activation, Value, max_pool};
+use crate::nn::ops::{self, Activation, Activations, max_pool};
 use crate::nn::{Init, NnError, Param, ParamStore};
 use crate::rl::action::ActionFeatures;
 use candle_core::{Device, Result, Tensor, bail};
@@ -33,7 +33,7 @@ enum Norm {
 }
 
 impl Norm {
-    fn forward(&self, x: &Value, train: bool) -> Result<Value> {
+    fn forward(&self, x: &Activations, train: bool) -> Result<Activations> {
         match self {
             Self::Full(norm) => norm.forward(x, Activation::Relu, train),
             Self::Unscaled(norm) => norm.forward(x, train),
@@ -59,7 +59,7 @@ impl UnscaledNorm {
         })
     }
 
-    fn forward(&self, x: &Value, train: bool) -> Result<Value> {
+    fn forward(&self, x: &Activations, train: bool) -> Result<Activations> {
         use crate::nn::ops::{BatchStatistics, NormOptions, batch_norm};
         let beta = self.beta.tensor();
         let ones = Tensor::ones(beta.dims(), beta.dtype(), beta.device())?;
@@ -117,9 +117,9 @@ impl PaperQ {
     pub fn new(size: usize, channels: usize, seed: Seed, device: &Device) -> std::result::Result<Self, NnError> {
         if size < LEAST_SIZE {
             let reason = format!("the published network needs images of at least {LEAST_SIZE} pixels, not {size}");
-            return Err(NnError::Value { name: "size".into(), reason });
+            return Err(NnError::InvalidValue { name: "size".into(), reason });
         }
-        let init = Init::TruncatedNormal { deviation: 0.01 };
+        let init = Init::TruncatedNormal { std: 0.01 };
         let mut store = ParamStore::new(seed, device);
         let stem_conv = Conv2dConfig::new(channels, WIDTH, 6).stride(2).padding(2).init(init);
         let stem = Block {
@@ -166,20 +166,20 @@ impl PaperQ {
 }
 
 impl Block {
-    fn forward(&self, x: &Value, train: bool) -> Result<Value> {
+    fn forward(&self, x: &Activations, train: bool) -> Result<Activations> {
         self.norm.forward(&self.conv.forward(x)?, train)
     }
 }
 
 impl Dense {
-    fn forward(&self, x: &Value, train: bool) -> Result<Value> {
+    fn forward(&self, x: &Activations, train: bool) -> Result<Activations> {
         let y = ops::linear(x, &self.weight.tensor(), None, Activation::None)?;
         as_image(&self.norm.forward(&as_image(&y)?, Activation::Relu, train)?).and_then(|y| ops::flatten(&y))
     }
 }
 
 /// `[n, c]` as `[n, c, 1, 1]`.
-fn as_image(x: &Value) -> Result<Value> {
+fn as_image(x: &Activations) -> Result<Activations> {
     match *x.shape() {
         [n, c] => ops::reshape(x, &[n, c, 1, 1]),
         _ => Ok(x.clone()),
@@ -187,7 +187,7 @@ fn as_image(x: &Value) -> Result<Value> {
 }
 
 /// Max pooling with `SAME` padding. What is pooled is never negative, so that zeros pad.
-fn pool_same(x: &Value, kernel: usize) -> Result<Value> {
+fn pool_same(x: &Activations, kernel: usize) -> Result<Activations> {
     let [_, _, h, w] = x.dims4()?;
     let missing = |side: usize| pooled(side, kernel) * kernel - side;
     let (down, across) = (missing(h), missing(w));
@@ -196,7 +196,7 @@ fn pool_same(x: &Value, kernel: usize) -> Result<Value> {
     }
     let padded = x.to_tensor()?.pad_with_zeros(2, down / 2, down - down / 2)?;
     let padded = padded.pad_with_zeros(3, across / 2, across - across / 2)?;
-    max_pool(&Value::from_tensor(&padded)?, [kernel; 2], [kernel; 2])
+    max_pool(&Activations::from_tensor(&padded)?, [kernel; 2], [kernel; 2])
 }
 
 impl QFunction for PaperQ {
@@ -204,9 +204,9 @@ impl QFunction for PaperQ {
         &self.store
     }
 
-    fn encode(&self, images: &Value, states: &Value, mode: Mode) -> Result<Encoded> {
+    fn encode(&self, images: &Activations, states: &Activations, mode: EncoderMode) -> Result<Encoded> {
         // Nothing but Q teaches it.
-        let train = mode != Mode::Evaluate;
+        let train = mode != EncoderMode::Evaluate;
         let mut x = pool_same(&self.stem.forward(images, train)?, 3)?;
         for block in &self.image {
             x = block.forward(&x, train)?;
@@ -229,7 +229,7 @@ impl QFunction for PaperQ {
         let joined = Tensor::from_vec(joined, (actions.len(), Action::ENCODED_LEN + STATE_LEN), self.store.device())?;
         let (mut sum, mut at) = (None, 0);
         for (block, (_, inputs)) in self.blocks.iter().zip(BLOCKS) {
-            let y = block.forward(&Value::from_tensor(&joined.narrow(1, at, inputs)?.contiguous()?)?)?;
+            let y = block.forward(&Activations::from_tensor(&joined.narrow(1, at, inputs)?.contiguous()?)?)?;
             at += inputs;
             sum = Some(match sum {
                 None => y,
@@ -254,7 +254,7 @@ impl QFunction for PaperQ {
         Ok(vec![self.value.forward(&y)?.to_tensor()?.flatten_all()?])
     }
 
-    fn tell(&self, _encoded: &Encoded) -> Result<Option<Tensor>> {
+    fn auxiliary_predictions(&self, _encoded: &Encoded) -> Result<Option<Tensor>> {
         Ok(None)
     }
 
@@ -265,7 +265,7 @@ impl QFunction for PaperQ {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{images_value, states_value};
+    use super::super::{image_activations, state_activations};
     use super::*;
     use crate::rl::action::tests::SPACE;
 
@@ -284,8 +284,11 @@ mod tests {
         let q = PaperQ::new(LEAST_SIZE, 3, Seed(1), &Device::Cpu)?;
         let mut rng = Seed(2).rng();
         let bytes: Vec<u8> = (0..LEAST_SIZE * LEAST_SIZE * 3).map(|_| rng.below(256) as u8).collect();
-        let encoded =
-            q.encode(&images_value(&[&bytes], LEAST_SIZE, 3)?, &states_value(&[[0.0, 1.0]])?, Mode::Evaluate)?;
+        let encoded = q.encode(
+            &image_activations(&[&bytes], LEAST_SIZE, 3)?,
+            &state_activations(&[[0.0, 1.0]])?,
+            EncoderMode::Evaluate,
+        )?;
         let actions: Vec<ActionFeatures> = (0..3).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
         let together = q.logits(&encoded, &actions, false)?[0].to_vec1::<f32>()?;
         assert_eq!(together.len(), 3);

@@ -2,9 +2,9 @@
 //! for hundreds of times.
 
 use super::Score;
-use super::cpu::expand;
+use super::action_roi::{ActionRoi, Hand, num_samples};
 use super::critic::Critic;
-use super::reach::{Hand, Reach, read_len};
+use super::state_estimator::expand;
 use crate::nn::layers::Linear;
 use crate::nn::ops::{Matrix, multiply};
 use crate::rl::action::ActionFeatures;
@@ -39,7 +39,7 @@ pub(super) struct Plain {
     shift: Vec<f32>,
     scale: Vec<f32>,
     embed: Dense,
-    embed_reached: Dense,
+    embed_map: Dense,
     action: Dense,
     hidden: Dense,
     value: Dense,
@@ -47,18 +47,18 @@ pub(super) struct Plain {
 
 impl Plain {
     pub fn new(critic: &Critic, [shift, scale]: [Vec<f32>; 2]) -> Result<Self> {
-        let Critic { embed, embed_reached, action, hidden, value, .. } = critic;
-        let (embed, embed_reached) = (Dense::new(embed)?, Dense::new(embed_reached)?);
+        let Critic { embed, embed_map, action, hidden, value, .. } = critic;
+        let (embed, embed_map) = (Dense::new(embed)?, Dense::new(embed_map)?);
         let [action, hidden, value] = [Dense::new(action)?, Dense::new(hidden)?, Dense::new(value)?];
-        Ok(Self { shift, scale, embed, embed_reached, action, hidden, value })
+        Ok(Self { shift, scale, embed, embed_map, action, hidden, value })
     }
 
     /// Adds the logits of actions, times `share`: their numbers, and what is read where they lead on the map of an image.
-    fn add(&self, index: usize, expanded: &[f32], reached: &[f32], share: f32, logits: &mut [f32]) {
+    fn add(&self, index: usize, expanded: &[f32], map_samples: &[f32], share: f32, logits: &mut [f32]) {
         let (rows, mut a, mut b) = (logits.len(), Vec::new(), Vec::new());
         self.embed.apply(rows, expanded, &mut a, false);
-        self.embed_reached.apply(rows, reached, &mut a, true);
-        let bias: Vec<f32> = self.embed.bias.iter().zip(&self.embed_reached.bias).map(|(a, b)| a + b).collect();
+        self.embed_map.apply(rows, map_samples, &mut a, true);
+        let bias: Vec<f32> = self.embed.bias.iter().zip(&self.embed_map.bias).map(|(a, b)| a + b).collect();
         bias_relu(&mut a, &bias);
         self.action.apply(rows, &a, &mut b, false);
         let width = self.action.bias.len();
@@ -86,7 +86,7 @@ pub(super) struct Scorer {
     pub critics: Vec<Plain>,
     pub maps: Vec<f32>,
     pub hands: Vec<Hand>,
-    pub reach: Reach,
+    pub roi: ActionRoi,
 }
 
 /// Adds the bias to each row and cuts off what is negative.
@@ -101,11 +101,11 @@ impl Score for Scorer {
         let expanded: Vec<f32> = actions.iter().flat_map(expand).collect();
         let map = self.maps.len() / self.hands.len();
         let map = &self.maps[index * map..][..map];
-        let mut reached = Vec::with_capacity(actions.len() * read_len(map.len() / CELLS));
-        actions.iter().for_each(|action| self.reach.read(map, &self.hands[index], action, &mut reached));
+        let mut map_samples = Vec::with_capacity(actions.len() * num_samples(map.len() / CELLS));
+        actions.iter().for_each(|action| self.roi.sample(map, &self.hands[index], action, &mut map_samples));
         let from = logits.len();
         logits.resize(from + actions.len(), 0.0);
         let share = 1.0 / self.critics.len() as f32;
-        self.critics.iter().for_each(|critic| critic.add(index, &expanded, &reached, share, &mut logits[from..]));
+        self.critics.iter().for_each(|critic| critic.add(index, &expanded, &map_samples, share, &mut logits[from..]));
     }
 }

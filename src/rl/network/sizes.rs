@@ -1,30 +1,30 @@
 //! Sizes of the small Q-function, and which of them are possible.
 
-use super::gaze::Projection;
+use super::planar_crop::Projection;
 use serde::{Deserialize, Serialize};
 
-/// Sizes of [`CpuQ`].
+/// Sizes of [`StateEstimatorQ`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct CpuQConfig {
+pub struct StateEstimatorQConfig {
     /// What the camera makes of places, from the centre of the bin's floor.
     pub projection: Projection,
     /// Filters and strides of the convolutions that find the hand (the first 5x5, the others 3x3).
-    pub find_filters: Vec<usize>,
-    pub find_strides: Vec<usize>,
-    pub heads: usize,
+    pub coarse_pose_filters: Vec<usize>,
+    pub coarse_pose_strides: Vec<usize>,
+    pub num_heads: usize,
     /// Width of the layer that knows where the hand is.
-    pub found: usize,
+    pub coarse_pose_width: usize,
     /// Filters and strides of the 3x3 convolutions that find it more exactly.
-    pub aim_filters: Vec<usize>,
-    pub aim_strides: Vec<usize>,
+    pub fine_pose_filters: Vec<usize>,
+    pub fine_pose_strides: Vec<usize>,
     /// Filters and strides of the 3x3 convolutions on what the hand holds, and the width of the layer that tells its grip.
-    pub look_filters: Vec<usize>,
-    pub look_strides: Vec<usize>,
-    pub felt: usize,
+    pub grip_filters: Vec<usize>,
+    pub grip_strides: Vec<usize>,
+    pub grip_width: usize,
     /// What else it notices of what the hand holds. Q teaches that itself; an encoder that is told enough does better without,
-    /// as Q soon knows by heart how each attempt ended that it has seen.
-    pub held_features: usize,
+    /// as Q soon knows by heart how each episode ended that it has seen.
+    pub grip_features: usize,
     /// Pixels along the edge of windows around the hand, and their size at its height, metres.
     pub window: usize,
     pub window_m: f32,
@@ -42,20 +42,20 @@ pub struct CpuQConfig {
     pub hidden: usize,
 }
 
-impl Default for CpuQConfig {
+impl Default for StateEstimatorQConfig {
     fn default() -> Self {
         Self {
             projection: Projection::from_above(0.6),
-            find_filters: vec![12, 16, 24, 24],
-            find_strides: vec![2, 2, 2, 1],
-            aim_filters: vec![16, 24, 32],
-            aim_strides: vec![1, 2, 2],
-            heads: 8,
-            found: 128,
-            look_filters: vec![24, 40, 48, 16],
-            look_strides: vec![1, 2, 1, 1],
-            felt: 64,
-            held_features: 0,
+            coarse_pose_filters: vec![12, 16, 24, 24],
+            coarse_pose_strides: vec![2, 2, 2, 1],
+            fine_pose_filters: vec![16, 24, 32],
+            fine_pose_strides: vec![1, 2, 2],
+            num_heads: 8,
+            coarse_pose_width: 128,
+            grip_filters: vec![24, 40, 48, 16],
+            grip_strides: vec![1, 2, 1, 1],
+            grip_width: 64,
+            grip_features: 0,
             window: 16,
             window_m: 0.01,
             map_filters: vec![24, 32, 40, 40, 40],
@@ -69,9 +69,17 @@ impl Default for CpuQConfig {
     }
 }
 
-impl CpuQConfig {
+impl StateEstimatorQConfig {
     pub(in crate::rl) fn validate(&self, size: usize) -> std::result::Result<(), String> {
-        let sides = [self.heads, self.found, self.felt, self.features, self.embedding, self.merged, self.hidden];
+        let sides = [
+            self.num_heads,
+            self.coarse_pose_width,
+            self.grip_width,
+            self.features,
+            self.embedding,
+            self.merged,
+            self.hidden,
+        ];
         let convs = |filters: &[usize], strides: &[usize]| {
             filters.len() == strides.len()
                 && (1..=12).contains(&filters.len())
@@ -80,21 +88,21 @@ impl CpuQConfig {
         };
         let map = (2..=12).contains(&self.map_filters.len())
             && self.map_filters.iter().chain([&self.map_joined]).all(|f| (1..=2048).contains(f))
-            && self.map_features.max(self.held_features) <= 256;
+            && self.map_features.max(self.grip_features) <= 256;
         if !map {
             return Err("network: map_filters takes 2 to 12 numbers from 1 to 2048, map_joined one such number, and \
-                map_features and held_features at most 256"
+                map_features and grip_features at most 256"
                 .into());
         }
-        if !convs(&self.find_filters, &self.find_strides)
-            || !convs(&self.aim_filters, &self.aim_strides)
-            || !convs(&self.look_filters, &self.look_strides)
+        if !convs(&self.coarse_pose_filters, &self.coarse_pose_strides)
+            || !convs(&self.fine_pose_filters, &self.fine_pose_strides)
+            || !convs(&self.grip_filters, &self.grip_strides)
             || sides.iter().any(|side| !(2..=8192).contains(side))
         {
             return Err("network: give as many filters (1 to 2048) as strides (1 to 4), and widths of 2 to 8192".into());
         }
-        let left = [&self.look_strides, &self.aim_strides].map(|strides| after(self.window, strides));
-        if after(size, &self.find_strides) < 2 || left.iter().any(|&side| side < 2) || self.window > 256 {
+        let left = [&self.grip_strides, &self.fine_pose_strides].map(|strides| after(self.window, strides));
+        if after(size, &self.coarse_pose_strides) < 2 || left.iter().any(|&side| side < 2) || self.window > 256 {
             let window = self.window;
             return Err(format!(
                 "network: nothing is left of {size} pixels, or of a window of {window}, after strides"

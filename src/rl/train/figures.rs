@@ -1,12 +1,12 @@
-//! Figures that a run keeps about itself: successes of the last attempts, means of a round, seconds.
+//! Figures that a run keeps about itself: successes of the last episodes, means of an iteration, seconds.
 
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// Attempts over which success is followed.
+/// Episodes over which success is followed.
 const WINDOW: usize = 300;
 
-/// Successes of the last attempts of one kind.
+/// Successes of the last episodes of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Recent(VecDeque<bool>);
 
@@ -38,7 +38,7 @@ pub(super) struct Clock {
     pub(super) learning: f64,
 }
 
-/// Means of figures over one round.
+/// Means of figures over one iteration.
 #[derive(Default)]
 pub(super) struct Means {
     sums: Vec<(&'static str, f64, u64)>,

@@ -17,11 +17,11 @@ const TRAINING_BUFFER: &str = "training_buffer";
 /// What is saved beside tensors and replay. Nothing in it depends on the clock unless a limit does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Saved {
-    round: u64,
+    iteration: u64,
     steps: u64,
-    attempts: u64,
-    label_blocks: u64,
-    better: bool,
+    episodes: u64,
+    bellman_batches: u64,
+    policy_beats_script: bool,
     greedy: Recent,
     scripted: Recent,
     off_policy: ReplayState,
@@ -57,8 +57,8 @@ impl Trainer {
             // Its numbers may soon stand for other transitions; it is filled again before the next step.
             self.buffer.clear();
         }
-        (self.round, self.attempts) = (saved.round, saved.attempts);
-        (self.label_blocks, self.better) = (saved.label_blocks, saved.better);
+        (self.iteration, self.episodes) = (saved.iteration, saved.episodes);
+        (self.bellman_batches, self.policy_beats_script) = (saved.bellman_batches, saved.policy_beats_script);
         (self.greedy, self.scripted) = (saved.greedy, saved.scripted);
         self.elapsed_s = saved.elapsed_s.unwrap_or(0.0);
         self.named.push_back([saved.off_policy, saved.on_policy]);
@@ -73,11 +73,11 @@ impl Trainer {
         content.groups.insert(TRAINING_BUFFER.to_owned(), buffer_tensors(&self.buffer));
         let steps = self.learner.steps();
         let saved = Saved {
-            round: self.round,
+            iteration: self.iteration,
             steps,
-            attempts: self.attempts,
-            label_blocks: self.label_blocks,
-            better: self.better,
+            episodes: self.episodes,
+            bellman_batches: self.bellman_batches,
+            policy_beats_script: self.policy_beats_script,
             greedy: self.greedy.clone(),
             scripted: self.scripted.clone(),
             off_policy: off_policy.clone(),
@@ -92,7 +92,7 @@ impl Trainer {
         while self.named.len() > self.run.checkpoints().keep {
             self.named.pop_front();
         }
-        // A resumed run does not know what older checkpoints name until it has written as many itself.
+        // A resumed run does not know what target_2 checkpoints name until it has written as many itself.
         if self.named.len() == self.run.checkpoints().keep {
             for (index, replay) in [&self.off_policy, &self.on_policy].into_iter().enumerate() {
                 let states: Vec<ReplayState> = self.named.iter().map(|pair| pair[index].clone()).collect();

@@ -4,6 +4,7 @@ use crate::rl::action::ActionSpace;
 use crate::rl::config::QtOptConfig;
 use crate::rl::error::RlError;
 use crate::run::Limits;
+use crate::run::directory::check_run_format;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -14,16 +15,18 @@ pub const LEARNER: &str = "qtopt";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// [`RUN_FORMAT`](crate::run::directory::RUN_FORMAT).
+    pub format_version: u32,
     /// `qtopt`
     pub learner: String,
     pub seed: u64,
     /// Rounds between checkpoints, and between pictures with diagnostics.
-    pub checkpoint_every: u64,
-    pub picture_every: u64,
+    pub checkpoint_interval: u64,
+    pub image_interval: u64,
     pub limits: Limits,
     /// What one step may do.
     pub space: ActionSpace,
-    /// Where attempts are played; for whoever opens the arena.
+    /// Where episodes are played; for whoever opens the environments.
     pub data: toml::Table,
     pub qtopt: QtOptConfig,
 }
@@ -41,6 +44,7 @@ impl Settings {
             Some(LEARNER) => {}
             other => return Err(fail(format!("it is a run of '{}', not of qtopt", other.unwrap_or("nothing known")))),
         }
+        check_run_format(&table).map_err(&fail)?;
         let settings: Self = toml::from_str(text).map_err(|e| {
             let of_another = ["missing field", "unknown field"].iter().any(|sign| e.message().contains(sign));
             let cure =

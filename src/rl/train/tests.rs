@@ -4,19 +4,20 @@ use super::*;
 use crate::contract::{Action, GripperState, Rng, Step};
 use crate::nn::with_large_stack;
 use crate::rl::action::ActionSpace;
-use crate::rl::arena::{Order, View};
-use crate::rl::collect::{Conduct, play};
+use crate::rl::collect::{BehaviorPolicy, play};
 use crate::rl::config::{ExplorationConfig, Preset, QtOptConfig};
 use crate::rl::load::load_policy;
 use crate::rl::network::Projection;
 use crate::rl::privileged::{CELLS, Privileged};
+use crate::rl::vec_env::{EnvCommand, Observation};
+use crate::run::directory::RUN_FORMAT;
 use crate::run::{Checkpoints, Limits};
 use glam::Vec2;
 
 const SIZE: usize = 16;
 const WIDTH_M: f32 = 0.4;
 
-/// A hand (green) over a table with one object (red). Ending the attempt over the object succeeds.
+/// A hand (green) over a table with one object (red). Ending the episode over the object succeeds.
 struct Table {
     places: Vec<([f32; 2], [f32; 2], u64)>,
     rng: Rng,
@@ -29,7 +30,7 @@ impl Table {
         Self { places: vec![([0.0; 2], [0.0; 2], 0); 8], rng: Seed(1).rng() }
     }
 
-    fn view(&self) -> View {
+    fn observation(&self) -> Observation {
         let mut images = Vec::new();
         for (hand, object, _) in &self.places {
             let mut image = vec![0_u8; SIZE * SIZE * 3];
@@ -44,19 +45,19 @@ impl Table {
             }
             images.extend(image);
         }
-        // Only a closed hand may end an attempt.
+        // Only a closed hand may end an episode.
         let hand = GripperState { closed: true, ..GripperState::default() };
         // The image is 0.4 m across, its rows point down.
         let know = |(hand, ..): &([f32; 2], [f32; 2], u64)| {
             Privileged::new(&[0.0; CELLS], None, Vec2::new(hand[0], -hand[1]) * 0.5 * WIDTH_M, 0.0)
         };
         let privileged = self.places.iter().map(know).collect();
-        View { images, gripper: vec![hand; self.places.len()], privileged }
+        Observation { images, gripper: vec![hand; self.places.len()], privileged }
     }
 }
 
-impl Arena for Table {
-    fn environments(&self) -> usize {
+impl VecEnv for Table {
+    fn num_envs(&self) -> usize {
         self.places.len()
     }
 
@@ -68,32 +69,33 @@ impl Arena for Table {
         SPACE
     }
 
-    fn advance(&mut self, orders: &[Order]) -> Result<(View, Vec<Step>), ArenaError> {
+    fn step(&mut self, commands: &[EnvCommand]) -> Result<(Observation, Vec<Step>), VecEnvError> {
         let mut steps = vec![Step::default(); self.places.len()];
-        for ((order, place), step) in orders.iter().zip(&mut self.places).zip(&mut steps) {
-            match order {
-                Order::Idle => {}
-                Order::Begin(seed) | Order::GoOn(seed) => {
+        for ((command, place), step) in commands.iter().zip(&mut self.places).zip(&mut steps) {
+            match command {
+                EnvCommand::Idle => {}
+                EnvCommand::Reset(seed) | EnvCommand::NextAttempt(seed) => {
                     let mut rng = seed.rng();
                     let mut point = || [rng.range(-0.8, 0.8), rng.range(-0.8, 0.8)];
                     *place = (point(), point(), 0);
                 }
-                Order::Act(action) => {
+                EnvCommand::Act(action) => {
                     place.2 += 1;
                     for axis in 0..2 {
                         // Rows of the image point down.
                         let step = action.translation_m[axis] / (0.5 * WIDTH_M) * [1.0, -1.0][axis];
                         place.0[axis] = (place.0[axis] + step).clamp(-0.8, 0.8);
                     }
-                    step.terminated = action.terminate || place.2 >= 6;
+                    step.terminated = action.terminate;
+                    step.truncated = !action.terminate && place.2 >= 6;
                     let apart = (0..2).map(|axis| (place.0[axis] - place.1[axis]).abs()).fold(0.0, f32::max);
-                    let success = step.terminated && apart < 0.3;
-                    step.reward = if !step.terminated { -0.05 } else { f32::from(u8::from(success)) };
+                    let success = step.done() && apart < 0.3;
+                    step.reward = if !step.done() { -0.05 } else { f32::from(u8::from(success)) };
                     step.grasped = if success { vec![0] } else { Vec::new() };
                 }
             }
         }
-        Ok((self.view(), steps))
+        Ok((self.observation(), steps))
     }
 
     /// Anywhere, then ends: right now and then.
@@ -102,15 +104,15 @@ impl Arena for Table {
         let (hand, _, count) = self.places[index];
         let mut rng = Seed(u64::from(hand[0].to_bits())).derive("script", u64::from(hand[1].to_bits())).rng();
         self.rng = rng.clone();
-        let aside = SPACE.from_units(std::array::from_fn(|_| rng.range(-1.0, 1.0)), false);
+        let aside = SPACE.denormalize(std::array::from_fn(|_| rng.range(-1.0, 1.0)), false);
         Action { terminate: count >= 2, ..aside }
     }
 }
 
 struct Patience(u64);
 
-impl Watcher for Patience {
-    fn keep_on(&mut self) -> bool {
+impl TrainCallback for Patience {
+    fn should_continue(&mut self) -> bool {
         self.0 = self.0.saturating_sub(1);
         self.0 > 0
     }
@@ -119,33 +121,34 @@ impl Watcher for Patience {
 }
 
 fn settings(steps: u64) -> Settings {
-    let mut qtopt = QtOptConfig::preset(Preset::Cpu);
+    let mut qtopt = QtOptConfig::preset(Preset::Small);
     qtopt.size = SIZE;
     qtopt.network.projection = Projection::from_above(WIDTH_M);
-    (qtopt.network.find_filters, qtopt.network.find_strides) = (vec![8, 12], vec![2, 1]);
-    (qtopt.network.look_filters, qtopt.network.look_strides) = (vec![8, 8], vec![2, 1]);
-    (qtopt.network.found, qtopt.network.heads) = (32, 4);
+    (qtopt.network.coarse_pose_filters, qtopt.network.coarse_pose_strides) = (vec![8, 12], vec![2, 1]);
+    (qtopt.network.grip_filters, qtopt.network.grip_strides) = (vec![8, 8], vec![2, 1]);
+    (qtopt.network.coarse_pose_width, qtopt.network.num_heads) = (32, 4);
     (qtopt.network.map_filters, qtopt.network.map_joined, qtopt.network.map_features) = (vec![8, 8], 8, 2);
     // What lies where, only Q teaches here.
-    (qtopt.network.felt, qtopt.network.held_features, qtopt.lesson_every) = (32, 16, 1);
+    (qtopt.network.grip_width, qtopt.network.grip_features, qtopt.auxiliary_interval) = (32, 16, 1);
     (qtopt.network.features, qtopt.network.embedding) = (48, 24);
     (qtopt.network.merged, qtopt.network.hidden) = (64, 32);
     qtopt.cem.end_above_m = 0.0;
     qtopt.batch = 64;
-    qtopt.warmup_steps = 20;
-    qtopt.learning_rate = 3e-3;
-    qtopt.older_steps = 20;
-    qtopt.target_rate = 0.05;
-    qtopt.label_block = 64;
+    qtopt.num_warmup_steps = 20;
+    qtopt.q_lr = 3e-3;
+    qtopt.target_delay = 20;
+    qtopt.tau = 0.05;
+    qtopt.bellman_batch = 64;
     qtopt.training_buffer = 512;
-    (qtopt.segment, qtopt.off_policy_capacity, qtopt.on_policy_capacity) = (128, 1024, 1024);
-    (qtopt.attempts_per_round, qtopt.steps_per_round) = (40, 20);
-    qtopt.exploration.first_attempts = 200;
+    (qtopt.segment_len, qtopt.off_policy_capacity, qtopt.on_policy_capacity) = (128, 1024, 1024);
+    (qtopt.episodes_per_iteration, qtopt.updates_per_iteration) = (40, 20);
+    qtopt.exploration.initial_episodes = 200;
     Settings {
+        format_version: RUN_FORMAT,
         learner: LEARNER.into(),
         seed: 11,
-        checkpoint_every: 4,
-        picture_every: 9,
+        checkpoint_interval: 4,
+        image_interval: 9,
         limits: Limits { steps: Some(steps), minutes: None },
         space: SPACE,
         data: toml::Table::new(),
@@ -153,10 +156,10 @@ fn settings(steps: u64) -> Settings {
     }
 }
 
-/// Runs for at most `patience` rounds of this process, on `threads` threads.
+/// Runs for at most `patience` iterations of this process, on `threads` threads.
 fn go(mut trainer: Trainer, patience: u64, threads: usize) -> anyhow::Result<Outcome> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(64 << 20).build()?;
-    let open = || Ok(Box::new(Table::new()) as Box<dyn Arena>);
+    let open = || Ok(Box::new(Table::new()) as Box<dyn VecEnv>);
     Ok(pool.install(move || trainer.run(open, &mut Patience(patience)))?)
 }
 
@@ -171,17 +174,17 @@ fn it_learns_to_reach_from_pixels() -> anyhow::Result<()> {
     // The memory kept its bounds.
     assert!(Trainer::resume(&root)?.0.transitions().iter().all(|&count| count <= 1024));
     let loaded = load_policy(&root)?;
-    let attempts = with_large_stack(|| {
+    let episodes = with_large_stack(|| {
         let mut table = Table::new();
         play(
             &mut table,
-            Some(loaded.policy.decider()),
+            Some(loaded.policy.cem_policy()),
             &ExplorationConfig::default(),
-            &[Conduct::Greedy; 100],
+            &[BehaviorPolicy::Greedy; 100],
             Seed(77),
         )
     })??;
-    let successes = attempts.iter().filter(|attempt| attempt.success).count();
+    let successes = episodes.iter().filter(|episode| episode.success).count();
     assert!(successes > 70, "{successes} of 100 with the loaded policy");
     Ok(())
 }
@@ -197,8 +200,8 @@ fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Resu
     // Killed behind a checkpoint: what came after it is played again.
     let (mut trainer, warnings) = Trainer::resume(&broken)?;
     assert!(warnings.is_empty());
-    trainer.settings.checkpoint_every = 0;
-    let _killed = trainer.run(|| Ok(Box::new(Table::new()) as Box<dyn Arena>), &mut Patience(u64::MAX));
+    trainer.settings.checkpoint_interval = 0;
+    let _killed = trainer.run(|| Ok(Box::new(Table::new()) as Box<dyn VecEnv>), &mut Patience(u64::MAX));
     drop(trainer);
     let checkpoints = Checkpoints::new(broken.join("checkpoints"));
     for step in checkpoints.steps()?.into_iter().filter(|step| *step > 60) {
@@ -206,7 +209,9 @@ fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Resu
     }
     go(Trainer::resume(&broken)?.0, u64::MAX, 3)?;
     let file = |root: &Path, name: &str| std::fs::read(root.join("checkpoints/step-000000199").join(name));
-    for name in ["q.safetensors", "q_averaged.safetensors", "q_older.safetensors", "q_adam.safetensors", "state.json"] {
+    for name in
+        ["q.safetensors", "q_averaged.safetensors", "q_target_2.safetensors", "q_adam.safetensors", "state.json"]
+    {
         assert!(file(&whole, name)? == file(&broken, name)?, "{name} differs");
     }
     assert!(file(&whole, "training_buffer.safetensors")? == file(&broken, "training_buffer.safetensors")?);
@@ -214,11 +219,11 @@ fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Resu
     Ok(())
 }
 
-/// Attempts of one step each. In environment 1 the simulation cuts every one off.
+/// Episodes of one step each. In environment 1 the simulation cuts every one off.
 struct Brief(Vec<[u32; 2]>);
 
-impl Arena for Brief {
-    fn environments(&self) -> usize {
+impl VecEnv for Brief {
+    fn num_envs(&self) -> usize {
         self.0.len()
     }
 
@@ -230,21 +235,21 @@ impl Arena for Brief {
         SPACE
     }
 
-    fn advance(&mut self, orders: &[Order]) -> Result<(View, Vec<Step>), ArenaError> {
-        for (order, [begun, gone_on]) in orders.iter().zip(&mut self.0) {
-            match order {
-                Order::Begin(_) => *begun += 1,
-                Order::GoOn(_) => *gone_on += 1,
-                Order::Idle | Order::Act(_) => {}
+    fn step(&mut self, commands: &[EnvCommand]) -> Result<(Observation, Vec<Step>), VecEnvError> {
+        for (command, [begun, gone_on]) in commands.iter().zip(&mut self.0) {
+            match command {
+                EnvCommand::Reset(_) => *begun += 1,
+                EnvCommand::NextAttempt(_) => *gone_on += 1,
+                EnvCommand::Idle | EnvCommand::Act(_) => {}
             }
         }
-        let view = View {
-            images: vec![0; 3 * orders.len()],
-            gripper: vec![GripperState::default(); orders.len()],
+        let observation = Observation {
+            images: vec![0; 3 * commands.len()],
+            gripper: vec![GripperState::default(); commands.len()],
             privileged: Vec::new(),
         };
-        let step = |index| Step { terminated: index != 1, truncated: index == 1, ..Step::default() };
-        Ok((view, (0..orders.len()).map(step).collect()))
+        let step = |index| Step { terminated: index != 1, invalid: index == 1, ..Step::default() };
+        Ok((observation, (0..commands.len()).map(step).collect()))
     }
 
     fn scripted(&mut self, _: usize) -> Action {
@@ -254,15 +259,15 @@ impl Arena for Brief {
 
 #[test]
 fn attempts_go_on_with_what_the_last_one_left() -> anyhow::Result<()> {
-    let orders = |go_on: f32| -> anyhow::Result<Vec<[u32; 2]>> {
-        let (mut arena, exploration) =
-            (Brief(vec![[0; 2]; 2]), ExplorationConfig { go_on, ..ExplorationConfig::default() });
-        play(&mut arena, None, &exploration, &[Conduct::Scripted; 200], Seed(3))?;
-        Ok(arena.0)
+    let commands = |p_keep_objects: f32| -> anyhow::Result<Vec<[u32; 2]>> {
+        let (mut envs, exploration) =
+            (Brief(vec![[0; 2]; 2]), ExplorationConfig { p_keep_objects, ..ExplorationConfig::default() });
+        play(&mut envs, None, &exploration, &[BehaviorPolicy::Scripted; 200], Seed(3))?;
+        Ok(envs.0)
     };
-    assert_eq!(orders(0.0)?, [[100, 0], [100, 0]]);
-    assert_eq!(orders(1.0)?, [[1, 99], [100, 0]]);
-    let some = orders(0.75)?;
+    assert_eq!(commands(0.0)?, [[100, 0], [100, 0]]);
+    assert_eq!(commands(1.0)?, [[1, 99], [100, 0]]);
+    let some = commands(0.75)?;
     assert!((60..90).contains(&some[0][1]) && some[0][0] + some[0][1] == 100 && some[1] == [100, 0], "{some:?}");
     Ok(())
 }
@@ -271,7 +276,13 @@ fn attempts_go_on_with_what_the_last_one_left() -> anyhow::Result<()> {
 fn a_run_of_another_learner_is_named() -> anyhow::Result<()> {
     let error = Settings::parse("learner = \"rcan\"\nseed = 1\n", Path::new("runs/x")).unwrap_err().to_string();
     assert!(error.contains("runs/x/config.toml") && error.contains("'rcan'"), "{error}");
-    let text = toml::to_string(&settings(9))?.replace("tint", "hue");
+    let old = toml::to_string(&settings(9))?.replace("format_version = 2\n", "");
+    let error = Settings::parse(&old, Path::new("runs/x")).unwrap_err().to_string();
+    assert!(
+        error.contains("runs/x/config.toml") && error.contains("format 1") && error.contains("train anew"),
+        "{error}"
+    );
+    let text = toml::to_string(&settings(9))?.replace("tint_std", "hue");
     let error = Settings::parse(&text, Path::new("runs/x")).unwrap_err().to_string();
     assert!(error.contains("hue") && error.contains("train anew"), "{error}");
     Ok(())

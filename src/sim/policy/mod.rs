@@ -1,16 +1,16 @@
-//! Policies that need no learning: [`Random`], [`Scripted`] (the papers' exploration), [`Aimed`] (the same near objects),
+//! Policies that need no learning: [`Random`], [`Scripted`] (the papers' exploration), [`NoisyPlanner`] (the same near objects),
 //! [`Oracle`] (reads the state).
 //!
 //! In: a world as a policy may see it. Out: an [`Action`].
 
-mod aimed;
+mod noisy_planner;
 mod oracle;
 mod planner;
 mod random;
 mod scripted;
 mod section;
 
-pub use aimed::Aimed;
+pub use noisy_planner::NoisyPlanner;
 pub use oracle::Oracle;
 pub use planner::{GraspPlan, Planner};
 pub use random::Random;
@@ -34,18 +34,18 @@ pub enum PolicyKind {
     Random,
     #[default]
     Scripted,
-    Aimed,
+    NoisyPlanner,
     Oracle,
 }
 
 impl PolicyKind {
-    pub const ALL: [Self; 4] = [Self::Random, Self::Scripted, Self::Aimed, Self::Oracle];
+    pub const ALL: [Self; 4] = [Self::Random, Self::Scripted, Self::NoisyPlanner, Self::Oracle];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Random => "random",
             Self::Scripted => "scripted",
-            Self::Aimed => "aimed",
+            Self::NoisyPlanner => "noisy-planner",
             Self::Oracle => "oracle",
         }
     }
@@ -54,14 +54,14 @@ impl PolicyKind {
         match self {
             Self::Random => Box::new(Random),
             Self::Scripted => Box::<Scripted>::default(),
-            Self::Aimed => Box::<Aimed>::default(),
+            Self::NoisyPlanner => Box::<NoisyPlanner>::default(),
             Self::Oracle => Box::<Oracle>::default(),
         }
     }
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("unknown policy '{0}'; the built-in policies are random, scripted, aimed, oracle")]
+#[error("unknown policy '{0}'; the built-in policies are random, scripted, noisy-planner, oracle")]
 pub struct UnknownPolicy(String);
 
 impl std::str::FromStr for PolicyKind {

@@ -18,12 +18,12 @@ const HEIGHT: f32 = 0.01;
 const ANGLE: f32 = 0.6;
 
 #[derive(Default)]
-pub struct Aimed {
+pub struct NoisyPlanner {
     script: Scripted,
     planner: Planner,
 }
 
-impl Policy for Aimed {
+impl Policy for NoisyPlanner {
     fn begin(&mut self) {
         self.script.begin();
     }
@@ -39,13 +39,13 @@ impl Policy for Aimed {
     }
 }
 
-impl Aimed {
+impl NoisyPlanner {
     /// A place and an angle near a grasp of any object.
     fn aim(&mut self, world: &GraspWorld, rng: &mut Rng) -> Option<(Vec3, f32)> {
         let object = rng.below(world.objects().len().max(1));
         let plan = self.planner.plan_among(world, &[object], |_, _, _| true);
         let error = rng.f32();
-        let mut off = |deviation: f32| error * deviation * rng.normal();
+        let mut off = |std: f32| error * std * rng.normal();
         let (x, y, z, turn) = (off(ACROSS), off(ACROSS), off(HEIGHT), off(ANGLE));
         let plan = plan?;
         let place = world.clamp_to_workspace(plan.tip + Vec3::new(x, y, z));

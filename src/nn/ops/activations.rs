@@ -1,4 +1,4 @@
-//! [`Value`]: an activation on its way through a network.
+//! [`Activations`]: an activation on its way through a network.
 //!
 //! On the CPU, in `f32` or `f64`, it is a pooled buffer with its gradient beside it (see [`super::tracking`]) and the ops
 //! of this folder run their own kernels on it. On any other device or type it is an ordinary candle tensor and the same
@@ -40,7 +40,7 @@ pub(crate) use with_float;
 
 /// A tensor inside a network. Cloning is cheap and shares everything, gradient included.
 #[derive(Clone)]
-pub struct Value {
+pub struct Activations {
     repr: Repr,
     shape: Arc<[usize]>,
 }
@@ -81,7 +81,7 @@ pub(crate) fn with_slice<T: Real, R>(tensor: &Tensor, read: impl FnOnce(&[T]) ->
     read(&values[start..start + layout.shape().elem_count()])
 }
 
-impl Value {
+impl Activations {
     /// Enters a tensor; tracked if the tensor is.
     pub fn from_tensor(tensor: &Tensor) -> Result<Self> {
         let shape: Arc<[usize]> = tensor.dims().into();

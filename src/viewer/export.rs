@@ -1,10 +1,10 @@
 //! What is taken home: screenshots, recordings, scenes, pairs, and the command line that shows the same again.
 
 use super::camera::Orbit;
-use super::pictures::{Channel, Shot};
+use super::pictures::{Channel, RenderRequest};
 use super::recorder::Recorder;
 use super::session::{Eye, Session};
-use super::setup::{Actor, Setup, quoted};
+use super::setup::{PolicyChoice, Setup, quoted};
 use super::stage::Event;
 use super::ui::Viewer;
 use crate::contract::Seed;
@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 /// Edge of an exported pair, pixels: the papers' crop.
 const PAIR_SIZE: u32 = 472;
 const LARGEST_SCENE: u64 = 64 << 20;
-const SCENE_VERSION: u32 = 1;
+/// 2: `actor` is `policy`.
+const SCENE_VERSION: u32 = 2;
 
 /// A scene on disk: what it was built from and everything that happened since.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,6 +32,12 @@ pub struct Scene {
     pub orbit: Orbit,
     pub eye: Eye,
     pub channel: Channel,
+}
+
+/// What is read of a scene first.
+#[derive(Deserialize)]
+struct SceneVersion {
+    bingrasp_scene: u32,
 }
 
 impl Scene {
@@ -50,15 +57,17 @@ impl Scene {
     /// A file that is missing, too large, or no scene.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let bytes = read_capped(path, LARGEST_SCENE)?;
-        let scene: Self = serde_json::from_slice(&bytes)
-            .with_context(|| format!("{} is no scene of bingrasp; save one with the viewer", path.display()))?;
+        let no_scene = || format!("{} is no scene of bingrasp; save one with the viewer", path.display());
+        // The version first, so that another version's scene is not blamed for keys that are merely unknown here.
+        let version: SceneVersion = serde_json::from_slice(&bytes).with_context(no_scene)?;
         anyhow::ensure!(
-            scene.bingrasp_scene == SCENE_VERSION,
-            "{} has version {}, and this program reads version {SCENE_VERSION}",
+            version.bingrasp_scene == SCENE_VERSION,
+            "{} is a scene of format {}, written by another version of bingrasp, and this program reads format \
+             {SCENE_VERSION}; use that version, or save the scene again",
             path.display(),
-            scene.bingrasp_scene
+            version.bingrasp_scene
         );
-        Ok(scene)
+        serde_json::from_slice(&bytes).with_context(no_scene)
     }
 
     /// # Errors
@@ -99,7 +108,7 @@ impl Viewer {
     /// Asks the host for a picture of the whole window.
     pub fn take_screenshot(&mut self) {
         match next_path(&self.out, "screenshot", ".png") {
-            Ok(path) => self.wishes.screenshot = Some(path),
+            Ok(path) => self.requests.screenshot = Some(path),
             Err(error) => self.session.say(format!("{error:#}")),
         }
     }
@@ -165,25 +174,28 @@ impl Viewer {
     /// Gives the recorder its frame; ends the recording when it is long enough.
     pub fn feed_recorder(&mut self) {
         let clock = self.session.clock();
-        let full = self.recorder.as_mut().is_some_and(|recorder| !recorder.offer(clock, &self.session.gallery));
+        let full = self.recorder.as_mut().is_some_and(|recorder| !recorder.offer(clock, &self.session.panels));
         if full {
             self.stop_recording();
         }
     }
 
     /// What is laid over the scene, and what was brought along.
-    fn shown_words(&self) -> Vec<String> {
+    fn shown_args(&self) -> Vec<String> {
         let show = &self.session.show;
         let overlays = [("colliders", show.colliders), ("contacts", show.contacts), ("forces", show.forces)];
         let overlays: Vec<&str> = overlays.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
-        let mut words = self.given.clone();
+        let mut args = self.given.clone();
+        // The options of the setup name every other policy.
+        let learned = self.session.setup().policy == PolicyChoice::Learned;
+        args.retain(|arg| learned || !arg.starts_with("--policy "));
         if !overlays.is_empty() {
-            words.push(format!("--overlay={}", overlays.join(",")));
+            args.push(format!("--overlay={}", overlays.join(",")));
         }
         if !self.session.playing {
-            words.push("--paused".to_owned());
+            args.push("--paused".to_owned());
         }
-        words
+        args
     }
 
     /// The command that shows again what is on screen. What a person's hand did cannot be told in options: then the
@@ -191,17 +203,17 @@ impl Viewer {
     pub fn command_line(&mut self) -> String {
         let session = &self.session;
         let by_hand = |event: &Event| !matches!(event, Event::Act(_) | Event::Run(_) | Event::Idle(_));
-        let told = session.setup().actor != Actor::Keyboard && !session.stage().log().iter().any(by_hand);
+        let told = session.setup().policy != PolicyChoice::Keyboard && !session.stage().log().iter().any(by_hand);
         if told {
-            let mut words = vec!["bingrasp view".to_owned()];
-            words.extend(session.setup().arguments());
-            words.push(format!("--view {}", view_words(session)));
+            let mut args = vec!["bingrasp view".to_owned()];
+            args.extend(session.setup().arguments());
+            args.push(format!("--view {}", view_args(session)));
             if session.show.channel != Channel::Source {
-                words.push(format!("--channel {}", session.show.channel.name()));
+                args.push(format!("--channel {}", session.show.channel.name()));
             }
-            words.push(format!("--ticks {}", session.stage().ticks));
-            words.extend(self.shown_words());
-            return words.join(" ");
+            args.push(format!("--ticks {}", session.stage().ticks));
+            args.extend(self.shown_args());
+            return args.join(" ");
         }
         let save = || {
             let path = next_path(&self.out, "scene", ".json")?;
@@ -210,9 +222,9 @@ impl Viewer {
         };
         match save() {
             Ok(path) => {
-                let mut words = vec![format!("bingrasp view --open {}", quoted(&path.to_string_lossy()))];
-                words.extend(self.shown_words());
-                words.join(" ")
+                let mut args = vec![format!("bingrasp view --open {}", quoted(&path.to_string_lossy()))];
+                args.extend(self.shown_args());
+                args.join(" ")
             }
             Err(error) => {
                 self.session.say(format!("{error:#}"));
@@ -222,7 +234,7 @@ impl Viewer {
     }
 }
 
-fn view_words(session: &Session) -> String {
+fn view_args(session: &Session) -> String {
     match session.show.eye {
         Eye::Wrist => "wrist".to_owned(),
         Eye::Robot => "robot".to_owned(),
@@ -237,11 +249,15 @@ fn view_words(session: &Session) -> String {
 fn write_pair(session: &Session, folder: &Path) -> anyhow::Result<()> {
     let (stage, setup) = (session.stage(), session.setup());
     let world = stage.world();
-    let look = setup.look(world.tick(), session.artist.image_count());
-    let shot =
-        Shot { world, look: &look, look_seed: setup.look_seed(world.tick()).0, gripper_before: stage.gripper_before };
+    let look = setup.look(world.step_index(), session.panel_renderer.image_count());
+    let request = RenderRequest {
+        world,
+        look: &look,
+        look_seed: setup.look_seed(world.step_index()).0,
+        gripper_before: stage.gripper_before,
+    };
     let camera = session.robot_camera(PAIR_SIZE);
-    let frames = session.artist.once(&shot, camera)?;
+    let frames = session.panel_renderer.once(&request, camera)?;
     let mut config = DatasetConfig::new(Seed(setup.seed), setup.domain, 1, (PAIR_SIZE, PAIR_SIZE));
     config.camera = Some(camera);
     config.objects = ObjectSource {

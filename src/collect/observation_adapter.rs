@@ -3,15 +3,15 @@
 
 use crate::contract::{Domain, FrameBatch};
 use crate::gan::rcan::{Generator, batch::images_tensor};
-use crate::rl::arena::ArenaError;
+use crate::rl::vec_env::VecEnvError;
 
 /// From frames to the images of an agent.
-pub struct Sight {
+pub struct ObservationAdapter {
     domain: Domain,
     generator: Option<Generator>,
 }
 
-impl Sight {
+impl ObservationAdapter {
     /// The pictures of a domain as they are.
     pub fn plain(domain: Domain) -> Self {
         Self { domain, generator: None }
@@ -34,26 +34,26 @@ impl Sight {
     ///
     /// # Errors
     /// No pictures of the domain; a generator for another size.
-    pub fn see(&self, frames: Vec<FrameBatch>) -> Result<Vec<u8>, ArenaError> {
+    pub fn encode(&self, frames: Vec<FrameBatch>) -> Result<Vec<u8>, VecEnvError> {
         let wanted = frames.into_iter().find(|batch| batch.source == self.domain);
         let Some(batch) = wanted else {
-            return Err(ArenaError::new(format!("the environment renders no pictures of {}", self.domain)));
+            return Err(VecEnvError::new(format!("the environment renders no pictures of {}", self.domain)));
         };
-        self.see_bytes(batch.source_rgb, [batch.height, batch.width])
+        self.encode_rgb(batch.source_rgb, [batch.height, batch.width])
     }
 
-    /// As [`Self::see`], of pictures one after the other, `[n, height, width, 3]`.
+    /// As [`Self::encode`], of pictures one after the other, `[n, height, width, 3]`.
     ///
     /// # Errors
     /// A generator for another size.
-    pub fn see_bytes(&self, rgb: Vec<u8>, [height, width]: [usize; 2]) -> Result<Vec<u8>, ArenaError> {
+    pub fn encode_rgb(&self, rgb: Vec<u8>, [height, width]: [usize; 2]) -> Result<Vec<u8>, VecEnvError> {
         let Some(generator) = &self.generator else { return Ok(rgb) };
         let _frozen = generator.store().freeze();
         let mut images = Vec::with_capacity(2 * rgb.len());
         for chunk in rgb.chunks(GENERATED_AT_ONCE * height * width * 3) {
             let pictures = chunk.chunks_exact(height * width * 3);
             let tensor = images_tensor(pictures.clone(), [height, width]);
-            let translated = tensor.and_then(|tensor| generator.translate(&tensor)).map_err(ArenaError::new)?;
+            let translated = tensor.and_then(|tensor| generator.translate(&tensor)).map_err(VecEnvError::new)?;
             for (source, translation) in pictures.zip(&translated) {
                 for (generated, source) in translation.image.chunks_exact(3).zip(source.chunks_exact(3)) {
                     images.extend_from_slice(generated);

@@ -25,7 +25,7 @@ const AROUND_M: f32 = 0.04;
 const CELLS: usize = MAP * MAP;
 
 /// Numbers that are read off a map of so many channels.
-pub const fn read_len(channels: usize) -> usize {
+pub const fn num_samples(channels: usize) -> usize {
     channels * PLACES + AROUND * AROUND
 }
 
@@ -38,7 +38,7 @@ pub struct Hand {
 
 /// Largest displacements of an action, metres.
 #[derive(Clone, Copy, Debug)]
-pub struct Reach {
+pub struct ActionRoi {
     pub step_m: [f32; 3],
 }
 
@@ -62,7 +62,7 @@ fn centred(index: usize, count: usize, distance: f32) -> f32 {
     (index as f32 - 0.5 * (count as f32 - 1.0)) * distance
 }
 
-impl Reach {
+impl ActionRoi {
     /// Where both grids lie on the map once the action is done.
     fn taps(self, hand: &Hand, action: &ActionFeatures) -> ([Tap; PLACES], [Tap; AROUND * AROUND]) {
         let there = hand.place + Vec2::new(action[0] * self.step_m[0], action[1] * self.step_m[1]);
@@ -73,7 +73,7 @@ impl Reach {
     }
 
     /// Appends what one action finds on one map.
-    pub fn read(self, map: &[f32], hand: &Hand, action: &ActionFeatures, found: &mut Vec<f32>) {
+    pub fn sample(self, map: &[f32], hand: &Hand, action: &ActionFeatures, found: &mut Vec<f32>) {
         let (fine, coarse) = self.taps(hand, action);
         let at = |channel: &[f32], (cells, weights): &Tap| {
             weights[0] * channel[cells[0]]
@@ -87,12 +87,12 @@ impl Reach {
         found.extend(coarse.iter().map(|tap| at(&map[..CELLS], tap)));
     }
 
-    /// What each action finds on the map of its image, `[n, read_len(channels)]`, differentiable in the maps
+    /// What each action finds on the map of its image, `[n, num_samples(channels)]`, differentiable in the maps
     /// `[n, channels, MAP, MAP]`.
     ///
     /// # Errors
     /// Not one hand and action for each map.
-    pub fn gather(self, maps: &Tensor, hands: &[Hand], actions: &[ActionFeatures]) -> Result<Tensor> {
+    pub fn sample_map_at_action(self, maps: &Tensor, hands: &[Hand], actions: &[ActionFeatures]) -> Result<Tensor> {
         let (n, channels, ..) = maps.dims4()?;
         if hands.len() != n || actions.len() != n {
             candle_core::bail!("{n} maps, {} hands and {} actions", hands.len(), actions.len())
@@ -125,7 +125,7 @@ mod tests {
     use crate::rl::action::tests::SPACE;
     use candle_core::{Device, Var};
 
-    const REACH: Reach = Reach { step_m: [0.08, 0.04, 0.1] };
+    const ROI: ActionRoi = ActionRoi { step_m: [0.08, 0.04, 0.1] };
 
     /// Channel 0 holds x, channel 1 y, in metres.
     fn ramps() -> Vec<f32> {
@@ -139,7 +139,7 @@ mod tests {
         let action = [0.5, -0.5, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0];
         let mut found = Vec::new();
         let hand = |yaw_rad: f32| Hand { place: Vec2::new(-0.01, 0.03), yaw_rad };
-        REACH.read(&ramps(), &hand(0.0), &action, &mut found);
+        ROI.sample(&ramps(), &hand(0.0), &action, &mut found);
         let (x, rest) = found.split_at(PLACES);
         let (y, around) = rest.split_at(PLACES);
         let mean = |values: &[f32]| values.iter().sum::<f32>() / PLACES as f32;
@@ -150,7 +150,7 @@ mod tests {
         // Turned by the hand's own angle instead.
         let mut turned = Vec::new();
         let straight = [0.5, -0.5, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0];
-        REACH.read(&ramps(), &hand(std::f32::consts::FRAC_PI_2), &straight, &mut turned);
+        ROI.sample(&ramps(), &hand(std::f32::consts::FRAC_PI_2), &straight, &mut turned);
         assert!(found.iter().zip(&turned).all(|(a, b)| (a - b).abs() < 1e-5));
     }
 
@@ -161,11 +161,11 @@ mod tests {
         let actions = [SPACE.features(&SPACE.random(&mut rng)), SPACE.features(&SPACE.random(&mut rng))];
         let hands = [(0.05, 0.7), (-0.1, -1.2)].map(|(x, yaw_rad)| Hand { place: Vec2::new(x, 0.02), yaw_rad });
         let maps = Var::from_vec(values.clone(), (2, 2, MAP, MAP), &Device::Cpu)?;
-        let gathered = REACH.gather(&maps, &hands, &actions)?;
+        let gathered = ROI.sample_map_at_action(&maps, &hands, &actions)?;
         let read = |values: &[f32]| {
             let mut found = Vec::new();
             for (index, map) in values.chunks_exact(2 * CELLS).enumerate() {
-                REACH.read(map, &hands[index], &actions[index], &mut found);
+                ROI.sample(map, &hands[index], &actions[index], &mut found);
             }
             found
         };

@@ -12,22 +12,22 @@
 //!
 //! Where the hand is, what it feels, where the divider stands and how high the objects are, the encoder is told while it
 //! learns (`rl/privileged.rs`), and Q reads its words only: no gradient of Q goes back through them, else Q knows by heart
-//! how each attempt ended that it has seen. `map_features` and `held_features` are what Q may teach it besides. All
+//! how each episode ended that it has seen. `map_features` and `grip_features` are what Q may teach it besides. All
 //! convolutions have batch normalization: without it, telling a held object from none takes several times as many steps.
 
+use super::action_roi::{ActionRoi, Hand, num_samples};
 use super::critic::{Critic, HE, PLAIN};
-use super::draw::{Convs, Draw, PER_CELL, marks};
-use super::gaze::{Gaze, Pixels, Projection, Window, look};
-use super::reach::{Hand, Reach, read_len};
+use super::height_map_decoder::{Convs, HeightMapDecoder, PER_CELL, gripper_heatmap};
+use super::planar_crop::{CropPose, Pixels, Projection, Window, planar_crop};
 use super::scorer::{Plain, Scorer};
-use super::sizes::{CpuQConfig, after};
-use super::{AT_ONCE, Encoded, Mode, QFunction, STATE_LEN, Score, height_m};
+use super::sizes::{StateEstimatorQConfig, after};
+use super::{AT_ONCE, Encoded, EncoderMode, QFunction, STATE_LEN, Score, height_m};
 use crate::contract::{Action, Seed};
 use crate::nn::layers::{Conv2d, Conv2dConfig, LayerNorm, Linear};
-use crate::nn::ops::{self, Activation, Value};
+use crate::nn::ops::{self, Activation, Activations};
 use crate::nn::{Init, NnError, ParamStore};
 use crate::rl::action::{ActionFeatures, ActionSpace};
-use crate::rl::privileged::{CELL_M, CELLS, GRIP, MAP, POSE, TOLD_MAPS};
+use crate::rl::privileged::{AUXILIARY_MAPS, CELL_M, CELLS, GRIP, MAP, POSE};
 use candle_core::{Device, Result, Tensor, bail};
 use glam::Vec2;
 use rayon::prelude::*;
@@ -55,76 +55,79 @@ pub(super) fn expand(action: &ActionFeatures) -> [f32; EXPANDED] {
 }
 
 /// See the file's head.
-pub struct CpuQ {
+pub struct StateEstimatorQ {
     store: ParamStore,
     projection: Projection,
     /// Around the hand, what it holds, and the bin.
     windows: [Window; 3],
-    reach: Reach,
-    find: Convs,
-    attend: Conv2d,
-    found: Linear,
-    found_state: Linear,
-    pose: Linear,
-    aim: Convs,
-    aimed: Linear,
-    pose_aimed: Linear,
-    look: Convs,
-    felt: Linear,
+    roi: ActionRoi,
+    coarse_pose_convs: Convs,
+    coarse_pose_attention: Conv2d,
+    coarse_pose_hidden: Linear,
+    coarse_pose_state: Linear,
+    coarse_pose: Linear,
+    fine_pose_convs: Convs,
+    fine_pose_hidden: Linear,
+    fine_pose: Linear,
+    grip_convs: Convs,
+    grip_hidden: Linear,
     grip: Linear,
-    noticed: Option<Linear>,
-    held: Linear,
-    draw: Draw,
-    under: Linear,
-    place: Linear,
+    free_grip: Option<Linear>,
+    grip_embedding: Linear,
+    height_map: HeightMapDecoder,
+    map_embedding: Linear,
+    pose_embedding: Linear,
     state: Linear,
     norm: LayerNorm,
     critics: Vec<Critic>,
 }
 
-impl CpuQ {
+impl StateEstimatorQ {
     /// # Errors
     /// A name that is taken (never, for one network a store).
     pub fn new(
         channels: usize,
-        config: &CpuQConfig,
+        config: &StateEstimatorQConfig,
         space: &ActionSpace,
         seed: Seed,
         device: &Device,
     ) -> std::result::Result<Self, NnError> {
         let mut store = ParamStore::new(seed, device);
-        let find = Convs::new(&mut store, "find", channels, 5, (&config.find_filters, &config.find_strides))?;
-        let filters = config.find_filters.last().copied().unwrap_or(channels);
-        let attend = Conv2dConfig::new(filters, config.heads, 1).init(PLAIN);
-        let attend = Conv2d::new(store.root().sub("attend"), attend)?;
-        let look = Convs::new(&mut store, "look", channels, 3, (&config.look_filters, &config.look_strides))?;
-        let draw = Draw::new(&mut store, channels, config)?;
+        let coarse_pose_convs =
+            Convs::new(&mut store, "find", channels, 5, (&config.coarse_pose_filters, &config.coarse_pose_strides))?;
+        let filters = config.coarse_pose_filters.last().copied().unwrap_or(channels);
+        let coarse_pose_attention = Conv2dConfig::new(filters, config.num_heads, 1).init(PLAIN);
+        let coarse_pose_attention = Conv2d::new(store.root().sub("attend"), coarse_pose_attention)?;
+        let grip_convs = Convs::new(&mut store, "look", channels, 3, (&config.grip_filters, &config.grip_strides))?;
+        let height_map = HeightMapDecoder::new(&mut store, channels, config)?;
         let last = |filters: &[usize]| filters.last().copied().unwrap_or(channels);
-        let seen = last(&config.look_filters) * after(config.window, &config.look_strides).pow(2);
-        let aim = Convs::new(&mut store, "aim", channels, 3, (&config.aim_filters, &config.aim_strides))?;
-        let near = last(&config.aim_filters) * after(config.window, &config.aim_strides).pow(2);
-        let reached = read_len(TOLD_MAPS + config.map_features);
+        let estimate = last(&config.grip_filters) * after(config.window, &config.grip_strides).pow(2);
+        let fine_pose_convs =
+            Convs::new(&mut store, "aim", channels, 3, (&config.fine_pose_filters, &config.fine_pose_strides))?;
+        let near = last(&config.fine_pose_filters) * after(config.window, &config.fine_pose_strides).pow(2);
+        let map_samples = num_samples(AUXILIARY_MAPS + config.map_features);
         let mut linear = |name: &str, sizes: [usize; 2], activation, weight, bias| {
             Linear::with_init(store.root().sub(name), sizes, activation, [weight, bias])
         };
         let (none, zero) = (Activation::None, Init::Zeros);
-        let found = linear("found", [config.heads * (filters + 2), config.found], none, PLAIN, zero)?;
-        let found_state = linear("found_state", [STATE_LEN, config.found], none, PLAIN, zero)?;
-        let pose = linear("pose", [config.found, POSE], none, PLAIN, zero)?;
-        let felt = linear("felt", [seen, config.felt], Activation::Relu, HE, zero)?;
-        let grip = linear("grip", [config.felt, GRIP], none, PLAIN, zero)?;
-        let noticed = (config.held_features > 0)
-            .then(|| linear("noticed", [config.felt, config.held_features], none, PLAIN, zero))
+        let coarse_pose_hidden =
+            linear("found", [config.num_heads * (filters + 2), config.coarse_pose_width], none, PLAIN, zero)?;
+        let coarse_pose_state = linear("found_state", [STATE_LEN, config.coarse_pose_width], none, PLAIN, zero)?;
+        let coarse_pose = linear("pose", [config.coarse_pose_width, POSE], none, PLAIN, zero)?;
+        let grip_hidden = linear("felt", [estimate, config.grip_width], Activation::Relu, HE, zero)?;
+        let grip = linear("grip", [config.grip_width, GRIP], none, PLAIN, zero)?;
+        let free_grip = (config.grip_features > 0)
+            .then(|| linear("noticed", [config.grip_width, config.grip_features], none, PLAIN, zero))
             .transpose()?;
-        let held = linear("held", [GRIP + config.held_features, config.features], none, PLAIN, zero)?;
-        let under = linear("under", [reached, config.features], none, PLAIN, zero)?;
-        let aimed = linear("aimed", [near, config.found / 2], Activation::Relu, HE, zero)?;
+        let grip_embedding = linear("held", [GRIP + config.grip_features, config.features], none, PLAIN, zero)?;
+        let map_embedding = linear("under", [map_samples, config.features], none, PLAIN, zero)?;
+        let fine_pose_hidden = linear("aimed", [near, config.coarse_pose_width / 2], Activation::Relu, HE, zero)?;
         // Nothing to add to what was found, at first.
-        let pose_aimed = linear("pose_aimed", [config.found / 2, POSE], none, Init::Zeros, zero)?;
-        let place = linear("place", [POSE, config.features], none, PLAIN, zero)?;
+        let fine_pose = linear("pose_aimed", [config.coarse_pose_width / 2, POSE], none, Init::Zeros, zero)?;
+        let pose_embedding = linear("place", [POSE, config.features], none, PLAIN, zero)?;
         let state = linear("state", [STATE_LEN, config.features], none, PLAIN, zero)?;
         let norm = LayerNorm::new(store.root().sub("norm"), config.features)?;
-        let critics = CRITICS.into_iter().map(|name| Critic::new(&mut store, name, config, reached));
+        let critics = CRITICS.into_iter().map(|name| Critic::new(&mut store, name, config, map_samples));
         let critics = critics.collect::<std::result::Result<_, _>>()?;
         let (side, cell_m) = (config.window, config.window_m);
         let around_hand = Window { side, cell_m, per_cell: 1, turned: true, at_hand: true };
@@ -136,23 +139,23 @@ impl CpuQ {
                 around_hand,
                 Window { side: MAP, cell_m: CELL_M, per_cell: PER_CELL, turned: false, at_hand: false },
             ],
-            reach: Reach { step_m: space.step_m },
-            find,
-            attend,
-            found,
-            found_state,
-            pose,
-            aim,
-            aimed,
-            pose_aimed,
-            look,
-            felt,
+            roi: ActionRoi { step_m: space.step_m },
+            coarse_pose_convs,
+            coarse_pose_attention,
+            coarse_pose_hidden,
+            coarse_pose_state,
+            coarse_pose,
+            fine_pose_convs,
+            fine_pose_hidden,
+            fine_pose,
+            grip_convs,
+            grip_hidden,
             grip,
-            noticed,
-            held,
-            draw,
-            under,
-            place,
+            free_grip,
+            grip_embedding,
+            height_map,
+            map_embedding,
+            pose_embedding,
             state,
             norm,
             critics,
@@ -160,19 +163,19 @@ impl CpuQ {
     }
 }
 
-/// What [`CpuQ`] makes of images, in order; then how each critic's image meets actions.
+/// What [`StateEstimatorQ`] makes of images, in order; then how each critic's image meets actions.
 const MAPS: usize = 0;
 const POSES: usize = 1;
 const HANDS: usize = 2;
-const SAID: usize = 3;
+const PREDICTIONS: usize = 3;
 const GRIPS: usize = 4;
-const MET: usize = 5;
-const PARTS: usize = MET + 2 * CRITICS.len();
+const FILM: usize = 5;
+const PARTS: usize = FILM + 2 * CRITICS.len();
 
 /// How the names of layers begin that learn from lessons.
-const TAUGHT: [&str; 9] = ["find", "attend", "found", "pose", "aim", "look", "felt", "grip", "map"];
+const AUXILIARY_LAYERS: [&str; 9] = ["find", "attend", "found", "pose", "aim", "look", "felt", "grip", "map"];
 
-fn parts(encoded: &Encoded) -> Result<&[Value; PARTS]> {
+fn parts(encoded: &Encoded) -> Result<&[Activations; PARTS]> {
     match encoded.parts.first_chunk() {
         Some(parts) if encoded.parts.len() == PARTS => Ok(parts),
         _ => bail!("encoded by another network"),
@@ -182,125 +185,134 @@ fn parts(encoded: &Encoded) -> Result<&[Value; PARTS]> {
 /// An action that leads nowhere.
 const STAY: ActionFeatures = [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0];
 
-fn hands(parts: &[Value; PARTS]) -> Result<Vec<Hand>> {
+fn hands(parts: &[Activations; PARTS]) -> Result<Vec<Hand>> {
     let hand = |numbers: &[f32]| Hand { place: Vec2::new(numbers[0], numbers[1]), yaw_rad: numbers[2] };
     Ok(floats(&parts[HANDS])?.chunks_exact(3).map(hand).collect())
 }
 
-fn floats(value: &Value) -> Result<Vec<f32>> {
+fn floats(value: &Activations) -> Result<Vec<f32>> {
     value.detach()?.to_tensor()?.flatten_all()?.to_vec1()
 }
 
 /// What images show: the part of an encoding that only lessons teach.
-struct Seen {
+struct StateEstimate {
     /// Maps `[n, channels, MAP, MAP]` as Q reads them, and as they are told.
     read: Tensor,
-    said: Value,
+    predictions: Activations,
     /// Where the hand is by both looks `[n, 2 * POSE]`, and as Q reads it `[n, POSE]`.
-    poses: Value,
-    known: Value,
+    poses: Activations,
+    known: Activations,
     hands: Vec<Hand>,
     /// What the hand feels as Q reads it, and as it is told.
-    held: Value,
-    grip: Value,
+    held: Activations,
+    grip: Activations,
 }
 
-impl Seen {
+impl StateEstimate {
     /// Several batches as one.
     fn joined(parts: &[Self]) -> Result<Self> {
         let cat = |of: &dyn Fn(&Self) -> Result<Tensor>| -> Result<Tensor> {
             Tensor::cat(&parts.iter().map(of).collect::<Result<Vec<_>>>()?, 0)
         };
-        let value = |of: fn(&Self) -> &Value| Value::from_tensor(&cat(&|seen| of(seen).to_tensor())?);
+        let value =
+            |of: fn(&Self) -> &Activations| Activations::from_tensor(&cat(&|estimate| of(estimate).to_tensor())?);
         Ok(Self {
-            read: cat(&|seen| Ok(seen.read.clone()))?,
-            said: value(|seen| &seen.said)?,
-            poses: value(|seen| &seen.poses)?,
-            known: value(|seen| &seen.known)?,
-            hands: parts.iter().flat_map(|seen| seen.hands.iter().copied()).collect(),
-            held: value(|seen| &seen.held)?,
-            grip: value(|seen| &seen.grip)?,
+            read: cat(&|estimate| Ok(estimate.read.clone()))?,
+            predictions: value(|estimate| &estimate.predictions)?,
+            poses: value(|estimate| &estimate.poses)?,
+            known: value(|estimate| &estimate.known)?,
+            hands: parts.iter().flat_map(|estimate| estimate.hands.iter().copied()).collect(),
+            held: value(|estimate| &estimate.held)?,
+            grip: value(|estimate| &estimate.grip)?,
         })
     }
 }
 
-impl CpuQ {
+impl StateEstimatorQ {
     /// In groups, without gradients.
-    fn see_parts(&self, images: &Value, states: &Value, mode: Mode) -> Result<Seen> {
+    fn estimate_in_groups(
+        &self,
+        images: &Activations,
+        states: &Activations,
+        mode: EncoderMode,
+    ) -> Result<StateEstimate> {
         let _frozen = self.store.freeze();
         let count = images.shape()[0];
         if count <= AT_ONCE {
-            return self.see(images, states, mode);
+            return self.estimate(images, states, mode);
         }
         let (images, states) = (images.to_tensor()?, states.to_tensor()?);
         let some = |group: usize| {
             let (first, len) = (group * AT_ONCE, AT_ONCE.min(count - group * AT_ONCE));
-            let part = |tensor: &Tensor| Value::from_tensor(&tensor.narrow(0, first, len)?);
-            self.see(&part(&images)?, &part(&states)?, mode)
+            let part = |tensor: &Tensor| Activations::from_tensor(&tensor.narrow(0, first, len)?);
+            self.estimate(&part(&images)?, &part(&states)?, mode)
         };
         let parts = (0..count.div_ceil(AT_ONCE)).into_par_iter().map(some);
-        Seen::joined(&parts.collect::<Result<Vec<_>>>()?)
+        StateEstimate::joined(&parts.collect::<Result<Vec<_>>>()?)
     }
 
-    fn see(&self, images: &Value, states: &Value, mode: Mode) -> Result<Seen> {
+    fn estimate(&self, images: &Activations, states: &Activations, mode: EncoderMode) -> Result<StateEstimate> {
         let train = mode.trains();
-        let map = self.find.forward(images, train)?;
-        let pointed = look_at(&map, &self.attend.forward(&map)?)?;
-        let found = ops::add(&self.found.forward(&pointed)?, &self.found_state.forward(states)?)?;
+        let map = self.coarse_pose_convs.forward(images, train)?;
+        let pointed = spatial_softmax(&map, &self.coarse_pose_attention.forward(&map)?)?;
+        let found = ops::add(&self.coarse_pose_hidden.forward(&pointed)?, &self.coarse_pose_state.forward(states)?)?;
         let found = ops::activate(&found, Activation::Relu)?;
-        let pose = self.pose.forward(&found)?;
+        let pose = self.coarse_pose.forward(&found)?;
         // The first look is told where the hand is, and the second what the first one missed.
         let pixels = Pixels::new(images)?;
         let rough = pose.detach()?;
-        let near = look(&pixels, &self.projection, &gazes(&rough, states, mode)?, self.windows[0])?;
-        let near = self.aimed.forward(&ops::flatten(&self.aim.forward(&near, train)?)?)?;
-        let exact = ops::add(&rough, &self.pose_aimed.forward(&near)?)?;
+        let near = planar_crop(&pixels, &self.projection, &crop_poses(&rough, states, mode)?, self.windows[0])?;
+        let near = self.fine_pose_hidden.forward(&ops::flatten(&self.fine_pose_convs.forward(&near, train)?)?)?;
+        let exact = ops::add(&rough, &self.fine_pose.forward(&near)?)?;
         let known = exact.detach()?;
-        let gazes = gazes(&known, states, mode)?;
-        let hands: Vec<Hand> =
-            gazes.iter().map(|gaze| Hand { place: gaze.place(&self.projection), yaw_rad: gaze.yaw_rad }).collect();
-        let held = self.look.forward(&look(&pixels, &self.projection, &gazes, self.windows[1])?, train)?;
-        let centre = vec![Gaze::centre(&self.projection); gazes.len()];
-        let window = look(&pixels, &self.projection, &centre, self.windows[2])?;
-        let drawn = self.draw.forward(&window, marks(&hands, &floats(states)?)?, train)?.to_tensor()?;
+        let crop_poses = crop_poses(&known, states, mode)?;
+        let hands: Vec<Hand> = crop_poses
+            .iter()
+            .map(|crop_pose| Hand { place: crop_pose.place(&self.projection), yaw_rad: crop_pose.yaw_rad })
+            .collect();
+        let held =
+            self.grip_convs.forward(&planar_crop(&pixels, &self.projection, &crop_poses, self.windows[1])?, train)?;
+        let centre = vec![CropPose::centre(&self.projection); crop_poses.len()];
+        let window = planar_crop(&pixels, &self.projection, &centre, self.windows[2])?;
+        let drawn = self.height_map.forward(&window, gripper_heatmap(&hands, &floats(states)?)?, train)?.to_tensor()?;
         // Of the map, Q reads what is told as it is, and teaches what else it shows.
-        let said = drawn.narrow(1, 0, TOLD_MAPS)?;
-        let others = drawn.dim(1)? - TOLD_MAPS;
+        let predictions = drawn.narrow(1, 0, AUXILIARY_MAPS)?;
+        let others = drawn.dim(1)? - AUXILIARY_MAPS;
         let read = match others {
-            0 => said.detach(),
-            _ => Tensor::cat(&[&said.detach(), &drawn.narrow(1, TOLD_MAPS, others)?], 1)?,
+            0 => predictions.detach(),
+            _ => Tensor::cat(&[&predictions.detach(), &drawn.narrow(1, AUXILIARY_MAPS, others)?], 1)?,
         };
-        let felt = self.felt.forward(&ops::flatten(&held)?)?;
+        let felt = self.grip_hidden.forward(&ops::flatten(&held)?)?;
         let grip = self.grip.forward(&felt)?;
-        let held = match &self.noticed {
+        let held = match &self.free_grip {
             None => grip.detach()?,
-            Some(noticed) => ops::concat(&[&grip.detach()?, &noticed.forward(&felt)?])?,
+            Some(free_grip) => ops::concat(&[&grip.detach()?, &free_grip.forward(&felt)?])?,
         };
-        let poses = Value::stock(Tensor::cat(&[pose.to_tensor()?, exact.to_tensor()?], 1)?);
-        Ok(Seen { read, said: Value::stock(said), poses, known, hands, held, grip })
+        let poses = Activations::stock(Tensor::cat(&[pose.to_tensor()?, exact.to_tensor()?], 1)?);
+        Ok(StateEstimate { read, predictions: Activations::stock(predictions), poses, known, hands, held, grip })
     }
 }
 
-impl QFunction for CpuQ {
+impl QFunction for StateEstimatorQ {
     fn store(&self) -> &ParamStore {
         &self.store
     }
 
-    fn encode(&self, images: &Value, states: &Value, mode: Mode) -> Result<Encoded> {
-        let Seen { read, said, poses, known, hands, held, grip } = match mode {
-            Mode::Train => self.see(images, states, mode)?,
-            Mode::Evaluate | Mode::Listen => self.see_parts(images, states, mode)?,
+    fn encode(&self, images: &Activations, states: &Activations, mode: EncoderMode) -> Result<Encoded> {
+        let StateEstimate { read, predictions, poses, known, hands, held, grip } = match mode {
+            EncoderMode::Train => self.estimate(images, states, mode)?,
+            EncoderMode::Evaluate | EncoderMode::Frozen => self.estimate_in_groups(images, states, mode)?,
         };
-        let under = self.reach.gather(&read, &hands, &vec![STAY; hands.len()])?;
-        let mut joined = ops::add(&self.state.forward(states)?, &self.place.forward(&known)?)?;
-        joined = ops::add(&joined, &self.held.forward(&held)?)?;
-        joined = ops::add(&joined, &self.under.forward(&Value::from_tensor(&under)?)?)?;
+        let under = self.roi.sample_map_at_action(&read, &hands, &vec![STAY; hands.len()])?;
+        let mut joined = ops::add(&self.state.forward(states)?, &self.pose_embedding.forward(&known)?)?;
+        joined = ops::add(&joined, &self.grip_embedding.forward(&held)?)?;
+        joined = ops::add(&joined, &self.map_embedding.forward(&Activations::from_tensor(&under)?)?)?;
         let features = self.norm.forward(&joined, Activation::Relu)?;
         let numbers = hands.iter().flat_map(|hand| [hand.place.x, hand.place.y, hand.yaw_rad]).collect();
-        let hands = Value::from_tensor(&Tensor::from_vec(numbers, (hands.len(), 3), &Device::Cpu)?)?;
-        let mut parts = vec![Value::stock(read), poses, hands, said, grip];
+        let hands = Activations::from_tensor(&Tensor::from_vec(numbers, (hands.len(), 3), &Device::Cpu)?)?;
+        let mut parts = vec![Activations::stock(read), poses, hands, predictions, grip];
         for critic in &self.critics {
-            parts.extend(critic.meet(&features)?);
+            parts.extend(critic.film(&features)?);
         }
         Ok(Encoded { parts, count: images.shape()[0] })
     }
@@ -313,62 +325,65 @@ impl QFunction for CpuQ {
         }
         let expanded: Vec<f32> = actions.iter().flat_map(expand).collect();
         let expanded = Tensor::from_vec(expanded, (actions.len(), EXPANDED), self.store.device())?;
-        let reached = self.reach.gather(&parts[MAPS].to_tensor()?, &hands(parts)?, actions)?;
-        let (expanded, reached) = (Value::from_tensor(&expanded)?, Value::from_tensor(&reached)?);
-        let met = parts[MET..].chunks_exact(2);
+        let map_samples = self.roi.sample_map_at_action(&parts[MAPS].to_tensor()?, &hands(parts)?, actions)?;
+        let (expanded, map_samples) = (Activations::from_tensor(&expanded)?, Activations::from_tensor(&map_samples)?);
+        let film = parts[FILM..].chunks_exact(2);
         self.critics
             .iter()
-            .zip(met)
-            .map(|(critic, met)| critic.logits([&met[0], &met[1]], &expanded, &reached))
+            .zip(film)
+            .map(|(critic, film)| critic.logits([&film[0], &film[1]], &expanded, &map_samples))
             .collect()
     }
 
-    fn tell(&self, encoded: &Encoded) -> Result<Option<Tensor>> {
+    fn auxiliary_predictions(&self, encoded: &Encoded) -> Result<Option<Tensor>> {
         let parts = parts(encoded)?;
-        let said = parts[SAID].to_tensor()?.reshape((encoded.count, TOLD_MAPS * CELLS))?;
-        Ok(Some(Tensor::cat(&[said, parts[POSES].to_tensor()?, parts[GRIPS].to_tensor()?], 1)?))
+        let predictions = parts[PREDICTIONS].to_tensor()?.reshape((encoded.count, AUXILIARY_MAPS * CELLS))?;
+        Ok(Some(Tensor::cat(&[predictions, parts[POSES].to_tensor()?, parts[GRIPS].to_tensor()?], 1)?))
     }
 
-    fn is_taught(&self, parameter: &str) -> bool {
-        TAUGHT.iter().any(|layer| parameter.starts_with(layer))
+    fn is_auxiliary_layer(&self, parameter: &str) -> bool {
+        AUXILIARY_LAYERS.iter().any(|layer| parameter.starts_with(layer))
     }
 
     fn scorer(&self, encoded: &Encoded) -> Result<Option<Box<dyn Score>>> {
         let parts = parts(encoded)?;
-        let met = parts[MET..].chunks_exact(2);
-        let critics =
-            self.critics.iter().zip(met).map(|(critic, met)| Plain::new(critic, [floats(&met[0])?, floats(&met[1])?]));
+        let film = parts[FILM..].chunks_exact(2);
+        let critics = self
+            .critics
+            .iter()
+            .zip(film)
+            .map(|(critic, film)| Plain::new(critic, [floats(&film[0])?, floats(&film[1])?]));
         let critics = critics.collect::<Result<_>>()?;
         let (maps, hands) = (floats(&parts[MAPS])?, hands(parts)?);
-        Ok(Some(Box::new(Scorer { critics, maps, hands, reach: self.reach })))
+        Ok(Some(Box::new(Scorer { critics, maps, hands, roi: self.roi })))
     }
 }
 
 /// Where the hand is said to be, `[n, POSE]`. While anything learns it looks a little aside; the words themselves decide how far,
 /// so that the same training gives the same bytes.
-fn gazes(pose: &Value, states: &Value, mode: Mode) -> Result<Vec<Gaze>> {
+fn crop_poses(pose: &Activations, states: &Activations, mode: EncoderMode) -> Result<Vec<CropPose>> {
     let numbers: Vec<[f32; POSE]> = {
         let flat = pose.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
         flat.chunks_exact(POSE).map(|pose| std::array::from_fn(|i| pose[i])).collect()
     };
     let states = states.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
-    let gaze = |(pose, state): ([f32; POSE], &[f32])| {
+    let crop_pose = |(pose, state): ([f32; POSE], &[f32])| {
         let bits = u64::from(pose[0].to_bits()) << 32 | u64::from(pose[1].to_bits());
-        let gaze = Gaze::new(pose, height_m(state));
-        if mode == Mode::Evaluate {
-            return gaze;
+        let crop_pose = CropPose::new(pose, height_m(state));
+        if mode == EncoderMode::Evaluate {
+            return crop_pose;
         }
         let mut rng = Seed(bits).derive("gaze", 0).rng();
-        let gaze = gaze.moved(&mut rng, JITTER.0, JITTER.1);
+        let crop_pose = crop_pose.moved(&mut rng, JITTER.0, JITTER.1);
         // Half a turn is the same hand: twice as much to learn from.
-        Gaze { yaw_rad: gaze.yaw_rad + if rng.chance(0.5) { PI } else { 0.0 }, ..gaze }
+        CropPose { yaw_rad: crop_pose.yaw_rad + if rng.chance(0.5) { PI } else { 0.0 }, ..crop_pose }
     };
-    Ok(numbers.into_iter().zip(states.chunks_exact(STATE_LEN)).map(gaze).collect())
+    Ok(numbers.into_iter().zip(states.chunks_exact(STATE_LEN)).map(crop_pose).collect())
 }
 
 /// What each head finds where its attention (a softmax over the map) points to, and where that is:
 /// `[n, heads * (filters + 2)]`.
-fn look_at(map: &Value, attention: &Value) -> Result<Value> {
+fn spatial_softmax(map: &Activations, attention: &Activations) -> Result<Activations> {
     let [n, filters, h, w] = map.dims4()?;
     let heads = attention.dims4()?[1];
     let attention = attention.to_tensor()?.reshape((n, heads, h * w))?;
@@ -380,25 +395,25 @@ fn look_at(map: &Value, attention: &Value) -> Result<Value> {
     let places = Tensor::from_vec(places, (h * w, 2), attention.device())?;
     let found = weights.matmul(&map.to_tensor()?.reshape((n, filters, h * w))?.transpose(1, 2)?.contiguous()?)?;
     let where_to = weights.reshape((n * heads, h * w))?.matmul(&places)?.reshape((n, heads, 2))?;
-    Value::from_tensor(&Tensor::cat(&[&found, &where_to], 2)?.reshape((n, heads * (filters + 2)))?)
+    Activations::from_tensor(&Tensor::cat(&[&found, &where_to], 2)?.reshape((n, heads * (filters + 2)))?)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{images_value, states_value};
+    use super::super::{image_activations, state_activations};
     use super::*;
     use crate::rl::action::tests::SPACE;
 
     #[test]
     fn the_scorer_is_the_network() -> anyhow::Result<()> {
-        let q = CpuQ::new(3, &CpuQConfig::default(), &SPACE, Seed(3), &Device::Cpu)?;
+        let q = StateEstimatorQ::new(3, &StateEstimatorQConfig::default(), &SPACE, Seed(3), &Device::Cpu)?;
         let mut rng = Seed(4).rng();
         let images: Vec<Vec<u8>> = (0..3).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
         let slices: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
         let encoded = q.encode(
-            &images_value(&slices, 24, 3)?,
-            &states_value(&[[0.0, 1.5], [1.0, 0.2], [0.0, 0.7]])?,
-            Mode::Evaluate,
+            &image_activations(&slices, 24, 3)?,
+            &state_activations(&[[0.0, 1.5], [1.0, 0.2], [0.0, 0.7]])?,
+            EncoderMode::Evaluate,
         )?;
         let actions: Vec<ActionFeatures> = (0..3).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
         let critics = q.logits(&encoded, &actions, false)?;
@@ -422,7 +437,7 @@ mod tests {
         let map = Tensor::from_vec(vec![1.0_f32, 2.0, 3.0, 6.0, 0.0, 0.0, 5.0, 1.0], (1, 2, 1, 4), &Device::Cpu)?;
         let attention = vec![-90.0_f32, -90.0, 10.0, -90.0, 7.0, 7.0, 7.0, 7.0];
         let attention = Tensor::from_vec(attention, (1, 2, 1, 4), &Device::Cpu)?;
-        let found = look_at(&Value::from_tensor(&map)?, &Value::from_tensor(&attention)?)?;
+        let found = spatial_softmax(&Activations::from_tensor(&map)?, &Activations::from_tensor(&attention)?)?;
         let found = found.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
         // Pixel centres lie at -0.75, -0.25, 0.25, 0.75.
         let expected = [3.0, 5.0, 0.25, 0.0, 3.0, 1.5, 0.0, 0.0];
@@ -432,20 +447,25 @@ mod tests {
 
     #[test]
     fn lessons_teach_their_layers_and_q_teaches_the_others() -> anyhow::Result<()> {
-        let q = CpuQ::new(3, &CpuQConfig::default(), &SPACE, Seed(3), &Device::Cpu)?;
+        let q = StateEstimatorQ::new(3, &StateEstimatorQConfig::default(), &SPACE, Seed(3), &Device::Cpu)?;
         let mut rng = Seed(5).rng();
         let images: Vec<Vec<u8>> = (0..2).map(|_| (0..64 * 64 * 3).map(|_| rng.below(256) as u8).collect()).collect();
         let slices: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
-        let states = states_value(&[[0.0, 1.5], [1.0, 0.2]])?;
-        let encoded = q.encode(&images_value(&slices, 64, 3)?, &states, Mode::Train)?;
+        let states = state_activations(&[[0.0, 1.5], [1.0, 0.2]])?;
+        let encoded = q.encode(&image_activations(&slices, 64, 3)?, &states, EncoderMode::Train)?;
         let actions: Vec<ActionFeatures> = (0..2).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
-        let Some(said) = q.tell(&encoded)? else { anyhow::bail!("it says nothing") };
+        let Some(predictions) = q.auxiliary_predictions(&encoded)? else { anyhow::bail!("it says nothing") };
         let judged = Tensor::stack(&q.logits(&encoded, &actions, true)?, 0)?;
-        for (loss, by_lessons) in [(said.sqr()?.sum_all()?, true), (judged.sum_all()?, false)] {
+        for (loss, by_auxiliary_loss) in [(predictions.sqr()?.sum_all()?, true), (judged.sum_all()?, false)] {
             let gradients = crate::nn::backward(&loss)?;
             for param in q.store().params() {
                 let moved = crate::nn::GradientSource::tensor(&gradients, param.var())?.is_some();
-                assert_eq!(moved, q.is_taught(param.name()) == by_lessons, "{} by lessons: {by_lessons}", param.name());
+                assert_eq!(
+                    moved,
+                    q.is_auxiliary_layer(param.name()) == by_auxiliary_loss,
+                    "{} by the auxiliary loss: {by_auxiliary_loss}",
+                    param.name()
+                );
             }
         }
         Ok(())
@@ -453,11 +473,11 @@ mod tests {
 
     #[test]
     fn parameters_are_those_counted_by_hand() -> anyhow::Result<()> {
-        let q = CpuQ::new(6, &CpuQConfig::default(), &SPACE, Seed(3), &Device::Cpu)?;
-        let find = 6 * 25 * 12 + 9 * (12 * 16 + 16 * 24 + 24 * 24) + 2 * (12 + 16 + 24 + 24);
-        let pose = (24 * 8 + 8) + (8 * 26 * 128 + 128) + (2 * 128 + 128) + (128 * 4 + 4);
-        let aim = 9 * (6 * 16 + 16 * 24 + 24 * 32) + 2 * (16 + 24 + 32) + (32 * 16 * 64 + 64) + (64 * 4 + 4);
-        let held =
+        let q = StateEstimatorQ::new(6, &StateEstimatorQConfig::default(), &SPACE, Seed(3), &Device::Cpu)?;
+        let coarse_convs = 6 * 25 * 12 + 9 * (12 * 16 + 16 * 24 + 24 * 24) + 2 * (12 + 16 + 24 + 24);
+        let coarse_pose = coarse_convs + (24 * 8 + 8) + (8 * 26 * 128 + 128) + (2 * 128 + 128) + (128 * 4 + 4);
+        let fine_pose = 9 * (6 * 16 + 16 * 24 + 24 * 32) + 2 * (16 + 24 + 32) + (32 * 16 * 64 + 64) + (64 * 4 + 4);
+        let grip =
             9 * (6 * 24 + 24 * 40 + 40 * 48 + 48 * 16) + 2 * (24 + 40 + 48 + 16) + (16 * 64 * 64 + 64) + (64 * 2 + 2);
         let drawn = 9 * ((4 * 6 + 4) * 24 + 24 * 32 + 32 * 40 + 2 * 40 * 40) + 2 * (24 + 32 + 3 * 40);
         let map = drawn + (24 + 40) * 24 + 2 * 24 + (24 * 9 * 2 + 2);
@@ -465,7 +485,7 @@ mod tests {
         let features = (4 * 256 + 256) + 2 * (2 * 256 + 256) + (read * 256 + 256) + 2 * 256;
         let embed = (24 * 64 + 64) + (read * 64 + 64);
         let critic = 2 * (256 * 256 + 256) + embed + (64 * 256 + 256) + (256 * 128 + 128) + (128 + 1);
-        assert_eq!(q.store().parameter_count(), find + pose + aim + held + map + features + 2 * critic);
+        assert_eq!(q.store().parameter_count(), coarse_pose + fine_pose + grip + map + features + 2 * critic);
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use crate::contract::Rng;
 
 /// Points of the unit cube `[0, 1)^5`: the additive recurrence of Roberts ("The unreasonable effectiveness of quasirandom
 /// sequences", 2018) from a random start (Cranley and Patterson, 1976), so that each point by itself is uniform.
-pub struct Even([f64; 5]);
+pub struct QuasiRandom([f64; 5]);
 
 /// Powers of the reciprocal of the root of `x^6 = x + 1`.
 const STEPS: [f64; 5] = [
@@ -16,7 +16,7 @@ const STEPS: [f64; 5] = [
     0.531_555_397_715_791_4,
 ];
 
-impl Even {
+impl QuasiRandom {
     pub fn new(rng: &mut Rng) -> Self {
         Self(std::array::from_fn(|_| f64::from(rng.f32())))
     }
@@ -111,7 +111,7 @@ mod tests {
         let (mut even, mut independent) = (0, 0);
         for seed in 0..200 {
             let mut rng = Seed(seed).rng();
-            let mut sequence = Even::new(&mut rng);
+            let mut sequence = QuasiRandom::new(&mut rng);
             let points: Vec<[f32; 5]> = (0..64).map(|_| sequence.point()).collect();
             assert!(points.iter().flatten().all(|at| (0.0..1.0).contains(at)));
             (0..5).for_each(|axis| means[axis] += points[0][axis] / 200.0);

@@ -1,12 +1,12 @@
-//! The simulator as an [`Arena`]: what QT-Opt learns in.
+//! The simulator as a [`VecEnv`]: what QT-Opt learns in.
 
-use super::sight::Sight;
+use super::observation_adapter::ObservationAdapter;
 use crate::contract::{Action, Pose, Rng, Seed, Step};
-use crate::env::{EnvConfig, EnvError, GraspEnv};
+use crate::env::{EnvConfig, EnvError, GraspEnv, Reset};
 use crate::rl::action::ActionSpace;
-use crate::rl::arena::{Arena, ArenaError, Order, View};
 use crate::rl::network::Projection;
 use crate::rl::privileged::Privileged;
+use crate::rl::vec_env::{EnvCommand, Observation, VecEnv, VecEnvError};
 use crate::scene::CellDescription;
 use crate::scene::camera::CameraMount;
 use crate::sim::GraspWorld;
@@ -42,24 +42,24 @@ pub fn projection(cell: &CellDescription, camera: &str, size: u32) -> Option<Pro
 }
 
 /// Grasping as an agent sees it.
-pub struct GraspArena {
+pub struct GraspVecEnv {
     env: GraspEnv,
-    sight: Sight,
+    adapter: ObservationAdapter,
     script: PolicyKind,
     policies: Vec<Box<dyn Policy>>,
     generators: Vec<Rng>,
 }
 
-impl GraspArena {
-    /// Attempts in `config`'s environments, seen through `sight`; [`Arena::scripted`] plays `script`.
+impl GraspVecEnv {
+    /// Attempts in `config`'s environments, seen through `adapter`; [`VecEnv::scripted`] plays `script`.
     ///
     /// # Errors
     /// An impossible configuration; no graphics adapter.
-    pub fn new(config: EnvConfig, sight: Sight, script: PolicyKind) -> Result<Self, EnvError> {
+    pub fn new(config: EnvConfig, adapter: ObservationAdapter, script: PolicyKind) -> Result<Self, EnvError> {
         let env = GraspEnv::new(config)?;
         let policies = (0..env.len()).map(|_| script.create()).collect();
         let generators = (0..env.len()).map(|_| Seed(0).rng()).collect();
-        Ok(Self { env, sight, script, policies, generators })
+        Ok(Self { env, adapter, script, policies, generators })
     }
 
     pub fn env(&self) -> &GraspEnv {
@@ -67,46 +67,51 @@ impl GraspArena {
     }
 }
 
-impl Arena for GraspArena {
-    fn environments(&self) -> usize {
+impl VecEnv for GraspVecEnv {
+    fn num_envs(&self) -> usize {
         self.env.len()
     }
 
     fn image_shape(&self) -> (usize, usize) {
-        (self.env.config().size as usize, self.sight.channels())
+        (self.env.config().size as usize, self.adapter.channels())
     }
 
     fn action_space(&self) -> ActionSpace {
         action_space(&self.env.config().cell)
     }
 
-    fn advance(&mut self, orders: &[Order]) -> Result<(View, Vec<Step>), ArenaError> {
-        let (mut resets, mut others) = (Vec::new(), Vec::new());
-        for (index, order) in orders.iter().enumerate() {
-            let seed = match order {
-                Order::Idle | Order::Act(_) => continue,
-                Order::Begin(seed) | Order::GoOn(seed) => *seed,
+    fn step(&mut self, commands: &[EnvCommand]) -> Result<(Observation, Vec<Step>), VecEnvError> {
+        let mut resets = Vec::new();
+        for (index, command) in commands.iter().enumerate() {
+            let seed = match *command {
+                EnvCommand::Idle | EnvCommand::Act(_) => continue,
+                EnvCommand::Reset(seed) => {
+                    resets.push(Reset::Seeded { index, seed });
+                    seed
+                }
+                EnvCommand::NextAttempt(seed) => {
+                    let returned = self.env.world(index).last_step().grasped.clone();
+                    resets.push(Reset::KeepObjects { index, returned, seed });
+                    seed
+                }
             };
-            if matches!(order, Order::Begin(_)) {
-                resets.push((index, seed));
-            } else {
-                others.push((index, self.env.world(index).last_step().grasped.clone(), seed));
-            }
             self.policies[index] = self.script.create();
             self.policies[index].begin();
             self.generators[index] = seed.derive("script", 0).rng();
         }
-        if !(resets.is_empty() && others.is_empty()) {
-            self.env.begin_or_go_on(&resets, others).map_err(ArenaError::new)?;
+        if !resets.is_empty() {
+            self.env.reset(resets).map_err(VecEnvError::new)?;
         }
-        let actions: Vec<Option<Action>> =
-            orders.iter().map(|order| if let Order::Act(action) = order { Some(*action) } else { None }).collect();
-        let outcome = self.env.step_some(&actions, true).map_err(ArenaError::new)?;
-        let images = self.sight.see(outcome.observation.frames)?;
+        let actions: Vec<Option<Action>> = commands
+            .iter()
+            .map(|command| if let EnvCommand::Act(action) = command { Some(*action) } else { None })
+            .collect();
+        let outcome = self.env.step(&actions, true).map_err(VecEnvError::new)?;
+        let images = self.adapter.encode(outcome.observation.frames)?;
         let gripper = outcome.observation.gripper;
         let worlds: Vec<&GraspWorld> = (0..self.env.len()).map(|index| self.env.world(index)).collect();
         let privileged = worlds.into_par_iter().map(privileged).collect();
-        Ok((View { images, gripper, privileged }, outcome.steps))
+        Ok((Observation { images, gripper, privileged }, outcome.steps))
     }
 
     fn scripted(&mut self, index: usize) -> Action {

@@ -4,7 +4,7 @@
 //! displacement on the plane is the same wherever it lies. No gradient goes back through the place.
 
 use crate::contract::{Camera, Rng};
-use crate::nn::ops::Value;
+use crate::nn::ops::Activations;
 use candle_core::{Device, Result, Tensor, bail};
 use glam::{Mat3, Vec2, Vec3};
 use rayon::prelude::*;
@@ -78,12 +78,12 @@ fn divided(matrix: Mat3, at: Vec2) -> Vec2 {
 }
 
 /// The height of the plane on which places in an image are told, metres: where most of an object's surface lies.
-pub const TOLD_AT_M: f32 = 0.04;
+pub const REFERENCE_HEIGHT_M: f32 = 0.04;
 
 /// Where to look.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Gaze {
-    /// In image coordinates: a place on the plane at [`TOLD_AT_M`].
+pub struct CropPose {
+    /// In image coordinates: a place on the plane at [`REFERENCE_HEIGHT_M`].
     pub at: Vec2,
     /// The angle that lies along the rows of a turned window.
     pub yaw_rad: f32,
@@ -91,7 +91,7 @@ pub struct Gaze {
     pub height_m: f32,
 }
 
-impl Gaze {
+impl CropPose {
     /// Of `[u, v, sin, cos]` of twice the angle (half a turn is the same to a parallel jaw).
     pub fn new([u, v, sin, cos]: [f32; 4], height_m: f32) -> Self {
         let inside = |x: f32| if x.is_finite() { x.clamp(-1.0, 1.0) } else { 0.0 };
@@ -100,19 +100,19 @@ impl Gaze {
     }
 
     /// Moved a little, so that nothing depends on pixels.
-    pub fn moved(self, rng: &mut Rng, deviation: f32, deviation_rad: f32) -> Self {
-        let at = self.at + deviation * Vec2::new(rng.normal(), rng.normal());
-        Self { at, yaw_rad: self.yaw_rad + deviation_rad * rng.normal(), ..self }
+    pub fn moved(self, rng: &mut Rng, std: f32, std_rad: f32) -> Self {
+        let at = self.at + std * Vec2::new(rng.normal(), rng.normal());
+        Self { at, yaw_rad: self.yaw_rad + std_rad * rng.normal(), ..self }
     }
 
     /// On the bin's centre, whatever the hand does.
     pub fn centre(projection: &Projection) -> Self {
-        Self { at: projection.plane(TOLD_AT_M).image(Vec2::ZERO), yaw_rad: 0.0, height_m: TOLD_AT_M }
+        Self { at: projection.plane(REFERENCE_HEIGHT_M).image(Vec2::ZERO), yaw_rad: 0.0, height_m: REFERENCE_HEIGHT_M }
     }
 
     /// The place that it is on, from the bin's centre, metres.
     pub fn place(&self, projection: &Projection) -> Vec2 {
-        projection.plane(TOLD_AT_M).place(self.at)
+        projection.plane(REFERENCE_HEIGHT_M).place(self.at)
     }
 }
 
@@ -127,17 +127,17 @@ pub struct Window {
     pub per_cell: usize,
     /// Turned with the gaze, or with the plane's axes.
     pub turned: bool,
-    /// On the plane of the hand itself, or on the one at [`TOLD_AT_M`].
+    /// On the plane of the hand itself, or on the one at [`REFERENCE_HEIGHT_M`].
     pub at_hand: bool,
 }
 
 impl Window {
     /// Where its pixels lie in the image: the first one of all cells, row by row, then the next one of all cells.
-    fn places(self, projection: &Projection, gaze: &Gaze) -> impl Iterator<Item = Vec2> {
-        let told_at = projection.plane(TOLD_AT_M);
-        let centre = told_at.place(gaze.at);
-        let plane = if self.at_hand { projection.plane(gaze.height_m) } else { told_at };
-        let (sin, cos) = if self.turned { gaze.yaw_rad.sin_cos() } else { (0.0, 1.0) };
+    fn places(self, projection: &Projection, crop_pose: &CropPose) -> impl Iterator<Item = Vec2> {
+        let told_at = projection.plane(REFERENCE_HEIGHT_M);
+        let centre = told_at.place(crop_pose.at);
+        let plane = if self.at_hand { projection.plane(crop_pose.height_m) } else { told_at };
+        let (sin, cos) = if self.turned { crop_pose.yaw_rad.sin_cos() } else { (0.0, 1.0) };
         let Self { side, per_cell, .. } = self;
         let (pixel_m, middle) = (self.cell_m / per_cell as f32, 0.5 * ((side * per_cell) as f32 - 1.0));
         let offset = move |cell: usize, part: usize| ((cell * per_cell + part) as f32 - middle) * pixel_m;
@@ -187,7 +187,7 @@ pub struct Pixels {
 impl Pixels {
     /// # Errors
     /// No images `[n, channels, h, w]`.
-    pub fn new(images: &Value) -> Result<Self> {
+    pub fn new(images: &Activations) -> Result<Self> {
         let values = images.detach()?.to_tensor()?.flatten_all()?.to_vec1()?;
         Ok(Self { values, shape: images.dims4()? })
     }
@@ -198,20 +198,27 @@ impl Pixels {
 ///
 /// # Errors
 /// Not as many images as gazes.
-pub fn look(images: &Pixels, projection: &Projection, gazes: &[Gaze], window: Window) -> Result<Value> {
+pub fn planar_crop(
+    images: &Pixels,
+    projection: &Projection,
+    crop_poses: &[CropPose],
+    window: Window,
+) -> Result<Activations> {
     let [n, channels, h, w] = images.shape;
-    if n != gazes.len() {
-        bail!("{n} images and {} places to look at", gazes.len())
+    if n != crop_poses.len() {
+        bail!("{n} images and {} places to look at", crop_poses.len())
     }
     let parts = window.per_cell * window.per_cell;
     let area = parts * window.side * window.side;
-    let taps_of = |gaze: &Gaze| -> Vec<Tap> { window.places(projection, gaze).map(|at| Tap::at(at, [w, h])).collect() };
+    let taps_of = |crop_pose: &CropPose| -> Vec<Tap> {
+        window.places(projection, crop_pose).map(|at| Tap::at(at, [w, h])).collect()
+    };
     // Where all look at one place, it is found once.
-    let same = gazes.windows(2).all(|pair| pair[0] == pair[1]);
-    let shared = gazes.first().filter(|_| same).map(taps_of);
+    let same = crop_poses.windows(2).all(|pair| pair[0] == pair[1]);
+    let shared = crop_poses.first().filter(|_| same).map(taps_of);
     let mut seen = vec![0.0_f32; n * channels * area];
-    let look_one = |((seen, image), gaze): ((&mut [f32], &[f32]), &Gaze)| {
-        let own = if shared.is_some() { Vec::new() } else { taps_of(gaze) };
+    let crop_one = |((seen, image), crop_pose): ((&mut [f32], &[f32]), &CropPose)| {
+        let own = if shared.is_some() { Vec::new() } else { taps_of(crop_pose) };
         let taps = shared.as_deref().unwrap_or(&own);
         for (seen, channel) in seen.chunks_exact_mut(area).zip(image.chunks_exact(h * w)) {
             seen.iter_mut().zip(taps).for_each(|(value, tap)| *value = tap.read(channel));
@@ -219,9 +226,9 @@ pub fn look(images: &Pixels, projection: &Projection, gazes: &[Gaze], window: Wi
     };
     seen.par_chunks_exact_mut(channels * area)
         .zip(images.values.par_chunks_exact(channels * h * w))
-        .zip(gazes)
-        .for_each(look_one);
-    Value::from_tensor(&Tensor::from_vec(seen, (n, channels * parts, window.side, window.side), &Device::Cpu)?)
+        .zip(crop_poses)
+        .for_each(crop_one);
+    Activations::from_tensor(&Tensor::from_vec(seen, (n, channels * parts, window.side, window.side), &Device::Cpu)?)
 }
 
 #[cfg(test)]
@@ -249,12 +256,12 @@ mod tests {
     fn a_window_shows_what_lies_there() -> anyhow::Result<()> {
         // From above, 0.8 m across 8 pixels: a pixel is 0.1 m. The value is 10 * row + column.
         let image: Vec<f32> = (0..64_u8).map(|i| f32::from(10 * (i / 8) + i % 8)).collect();
-        let image = Pixels::new(&Value::from_tensor(&Tensor::from_vec(image, (1, 1, 8, 8), &Device::Cpu)?)?)?;
+        let image = Pixels::new(&Activations::from_tensor(&Tensor::from_vec(image, (1, 1, 8, 8), &Device::Cpu)?)?)?;
         let projection = Projection::from_above(0.8);
         let see = |u: f32, v: f32, yaw_rad: f32, turned: bool| -> anyhow::Result<Vec<f32>> {
-            let gaze = Gaze { at: Vec2::new(u, v), yaw_rad, height_m: 0.1 };
+            let crop_pose = CropPose { at: Vec2::new(u, v), yaw_rad, height_m: 0.1 };
             let window = Window { side: 2, cell_m: 0.1, per_cell: 1, turned, at_hand: turned };
-            Ok(look(&image, &projection, &[gaze], window)?.to_tensor()?.flatten_all()?.to_vec1()?)
+            Ok(planar_crop(&image, &projection, &[crop_pose], window)?.to_tensor()?.flatten_all()?.to_vec1()?)
         };
         let near = |a: &[f32], b: [f32; 4]| assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3), "{a:?} {b:?}");
         // The plane's y points up in the image: a window's first row is the lower one.
@@ -266,10 +273,10 @@ mod tests {
         near(&see(0.125, 0.0, 0.0, true)?, [43.5, 44.5, 33.5, 34.5]);
         near(&see(-1.0, -1.0, 0.0, true)?, [0.0; 4]);
         let window = Window { side: 1, cell_m: 0.2, per_cell: 2, turned: false, at_hand: false };
-        assert!(look(&image, &projection, &[], window).is_err());
+        assert!(planar_crop(&image, &projection, &[], window).is_err());
         // The same four pixels as channels of one cell.
-        let gaze = Gaze { at: Vec2::ZERO, yaw_rad: 1.0, height_m: 0.1 };
-        let cell = look(&image, &projection, &[gaze], window)?.to_tensor()?;
+        let crop_pose = CropPose { at: Vec2::ZERO, yaw_rad: 1.0, height_m: 0.1 };
+        let cell = planar_crop(&image, &projection, &[crop_pose], window)?.to_tensor()?;
         assert_eq!(cell.dims(), [1, 4, 1, 1]);
         near(&cell.flatten_all()?.to_vec1()?, [43.0, 44.0, 33.0, 34.0]);
         Ok(())
