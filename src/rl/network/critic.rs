@@ -39,7 +39,7 @@ impl Critic {
             // The action counts from the beginning, and the image may turn its signs.
             scale: linear("scale", [config.features, config.merged], none, PLAIN, Init::Ones)?,
             embed: linear("embed", [EXPANDED, config.embedding], none, HE, zero)?,
-            embed_map: linear("embed_reached", [map_samples, config.embedding], none, HE, zero)?,
+            embed_map: linear("embed_map", [map_samples, config.embedding], none, HE, zero)?,
             action: linear("action", [config.embedding, config.merged], none, HE, zero)?,
             hidden: linear("hidden", [config.merged, config.hidden], Activation::Relu, HE, zero)?,
             // Grasps are rare: Q begins near the script's success, not at one half.

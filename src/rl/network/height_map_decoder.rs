@@ -71,12 +71,18 @@ impl HeightMapDecoder {
     ) -> std::result::Result<Self, NnError> {
         let (first, others) = config.map_filters.split_at(1);
         let strides: Vec<usize> = (0..others.len()).map(|index| if index == 0 { 2 } else { 1 }).collect();
-        let near = Convs::new(store, "map_near", channels * PER_CELL * PER_CELL + HEATMAP_CHANNELS, 3, (first, &[1]))?;
-        let around = Convs::new(store, "map_around", first[0], 3, (others, &strides))?;
+        let near = Convs::new(
+            store,
+            "height_map_decoder.near",
+            channels * PER_CELL * PER_CELL + HEATMAP_CHANNELS,
+            3,
+            (first, &[1]),
+        )?;
+        let around = Convs::new(store, "height_map_decoder.around", first[0], 3, (others, &strides))?;
         let both = first[0] + others.last().copied().unwrap_or(0);
-        let joined = Convs::new(store, "map_joined", both, 1, (&[config.map_joined], &[1]))?;
+        let joined = Convs::new(store, "height_map_decoder.joined", both, 1, (&[config.map_joined], &[1]))?;
         let map = Conv2dConfig::new(config.map_joined, AUXILIARY_MAPS + config.map_features, 3).init(PLAIN);
-        let map = Conv2d::new(store.root().sub("map"), map)?;
+        let map = Conv2d::new(store.root().sub("height_map_decoder.output"), map)?;
         Ok(Self { near, around, joined, map })
     }
 

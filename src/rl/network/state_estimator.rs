@@ -93,38 +93,56 @@ impl StateEstimatorQ {
         device: &Device,
     ) -> std::result::Result<Self, NnError> {
         let mut store = ParamStore::new(seed, device);
-        let coarse_pose_convs =
-            Convs::new(&mut store, "find", channels, 5, (&config.coarse_pose_filters, &config.coarse_pose_strides))?;
+        let coarse_pose_convs = Convs::new(
+            &mut store,
+            "coarse_pose.conv",
+            channels,
+            5,
+            (&config.coarse_pose_filters, &config.coarse_pose_strides),
+        )?;
         let filters = config.coarse_pose_filters.last().copied().unwrap_or(channels);
         let coarse_pose_attention = Conv2dConfig::new(filters, config.num_heads, 1).init(PLAIN);
-        let coarse_pose_attention = Conv2d::new(store.root().sub("attend"), coarse_pose_attention)?;
-        let grip_convs = Convs::new(&mut store, "look", channels, 3, (&config.grip_filters, &config.grip_strides))?;
+        let coarse_pose_attention = Conv2d::new(store.root().sub("coarse_pose.attention"), coarse_pose_attention)?;
+        let grip_convs =
+            Convs::new(&mut store, "grip_encoder.conv", channels, 3, (&config.grip_filters, &config.grip_strides))?;
         let height_map = HeightMapDecoder::new(&mut store, channels, config)?;
         let last = |filters: &[usize]| filters.last().copied().unwrap_or(channels);
         let estimate = last(&config.grip_filters) * after(config.window, &config.grip_strides).pow(2);
-        let fine_pose_convs =
-            Convs::new(&mut store, "aim", channels, 3, (&config.fine_pose_filters, &config.fine_pose_strides))?;
+        let fine_pose_convs = Convs::new(
+            &mut store,
+            "fine_pose.conv",
+            channels,
+            3,
+            (&config.fine_pose_filters, &config.fine_pose_strides),
+        )?;
         let near = last(&config.fine_pose_filters) * after(config.window, &config.fine_pose_strides).pow(2);
         let map_samples = num_samples(AUXILIARY_MAPS + config.map_features);
         let mut linear = |name: &str, sizes: [usize; 2], activation, weight, bias| {
             Linear::with_init(store.root().sub(name), sizes, activation, [weight, bias])
         };
         let (none, zero) = (Activation::None, Init::Zeros);
-        let coarse_pose_hidden =
-            linear("found", [config.num_heads * (filters + 2), config.coarse_pose_width], none, PLAIN, zero)?;
-        let coarse_pose_state = linear("found_state", [STATE_LEN, config.coarse_pose_width], none, PLAIN, zero)?;
-        let coarse_pose = linear("pose", [config.coarse_pose_width, POSE], none, PLAIN, zero)?;
-        let grip_hidden = linear("felt", [estimate, config.grip_width], Activation::Relu, HE, zero)?;
-        let grip = linear("grip", [config.grip_width, GRIP], none, PLAIN, zero)?;
+        let coarse_pose_hidden = linear(
+            "coarse_pose.hidden",
+            [config.num_heads * (filters + 2), config.coarse_pose_width],
+            none,
+            PLAIN,
+            zero,
+        )?;
+        let coarse_pose_state = linear("coarse_pose.state", [STATE_LEN, config.coarse_pose_width], none, PLAIN, zero)?;
+        let coarse_pose = linear("coarse_pose.output", [config.coarse_pose_width, POSE], none, PLAIN, zero)?;
+        let grip_hidden = linear("grip_encoder.hidden", [estimate, config.grip_width], Activation::Relu, HE, zero)?;
+        let grip = linear("grip_encoder.output", [config.grip_width, GRIP], none, PLAIN, zero)?;
         let free_grip = (config.grip_features > 0)
-            .then(|| linear("noticed", [config.grip_width, config.grip_features], none, PLAIN, zero))
+            .then(|| linear("grip_features", [config.grip_width, config.grip_features], none, PLAIN, zero))
             .transpose()?;
-        let grip_embedding = linear("held", [GRIP + config.grip_features, config.features], none, PLAIN, zero)?;
-        let map_embedding = linear("under", [map_samples, config.features], none, PLAIN, zero)?;
-        let fine_pose_hidden = linear("aimed", [near, config.coarse_pose_width / 2], Activation::Relu, HE, zero)?;
+        let grip_embedding =
+            linear("grip_embedding", [GRIP + config.grip_features, config.features], none, PLAIN, zero)?;
+        let map_embedding = linear("map_embedding", [map_samples, config.features], none, PLAIN, zero)?;
+        let fine_pose_hidden =
+            linear("fine_pose.hidden", [near, config.coarse_pose_width / 2], Activation::Relu, HE, zero)?;
         // Nothing to add to what was found, at first.
-        let fine_pose = linear("pose_aimed", [config.coarse_pose_width / 2, POSE], none, Init::Zeros, zero)?;
-        let pose_embedding = linear("place", [POSE, config.features], none, PLAIN, zero)?;
+        let fine_pose = linear("fine_pose.output", [config.coarse_pose_width / 2, POSE], none, Init::Zeros, zero)?;
+        let pose_embedding = linear("pose_embedding", [POSE, config.features], none, PLAIN, zero)?;
         let state = linear("state", [STATE_LEN, config.features], none, PLAIN, zero)?;
         let norm = LayerNorm::new(store.root().sub("norm"), config.features)?;
         let critics = CRITICS.into_iter().map(|name| Critic::new(&mut store, name, config, map_samples));
@@ -173,7 +191,7 @@ const FILM: usize = 5;
 const PARTS: usize = FILM + 2 * CRITICS.len();
 
 /// How the names of layers begin that learn from lessons.
-const AUXILIARY_LAYERS: [&str; 9] = ["find", "attend", "found", "pose", "aim", "look", "felt", "grip", "map"];
+const AUXILIARY_LAYERS: [&str; 4] = ["coarse_pose.", "fine_pose.", "grip_encoder.", "height_map_decoder."];
 
 fn parts(encoded: &Encoded) -> Result<&[Activations; PARTS]> {
     match encoded.parts.first_chunk() {
