@@ -4,7 +4,7 @@ use super::{UsageError, common, dataset, domains, eval_translation, output, trai
 use crate::collect::collect_pairs;
 use crate::data::paired::{PairWriter, check};
 use crate::env::GraspEnv;
-use crate::run::interrupt;
+use crate::files::interrupt;
 use clap::Parser;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut env = GraspEnv::new(env_config)?;
     let writer = PairWriter::create(&pairs, &config)?;
     let bar = output::progress(count, "pairs");
-    let ended = collect_pairs(&mut env, crate::sim::policy::PolicyKind::Scripted, writer, &mut |written| {
+    let ended = collect_pairs(&mut env, crate::policies::PolicyKind::Scripted, writer, &mut |written| {
         bar.set_position(written);
         !interrupt::requested()
     })?;

@@ -3,7 +3,7 @@
 use super::output;
 use crate::data::episodes::EpisodeReader;
 use crate::data::lerobot;
-use crate::run::interrupt;
+use crate::files::interrupt;
 use anyhow::Context;
 use serde::Serialize;
 use std::path::PathBuf;

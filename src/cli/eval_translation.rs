@@ -9,7 +9,7 @@ use crate::gan::frames::Frame;
 use crate::gan::rcan::picture::{Row, sheet};
 use crate::gan::rcan::{Generator, Translation, load_generator};
 use crate::nn::with_large_stack;
-use crate::sim::policy::PolicyKind;
+use crate::policies::PolicyKind;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::path::PathBuf;

@@ -94,7 +94,7 @@ pub(crate) struct UsageError(pub String);
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
     let started = Instant::now();
-    crate::run::memory::keep_freed_memory();
+    crate::files::memory::keep_freed_memory();
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Demo(args) => demo::run(&args),

@@ -3,10 +3,10 @@
 use super::{UsageError, output};
 use crate::draw::palette::class_palette;
 use crate::draw::png;
+use crate::files::atomic::write_atomic;
 use crate::gan::rcan::batch::images_tensor;
 use crate::gan::rcan::{Generator, Translation, load_generator};
 use crate::nn::with_large_stack;
-use crate::run::atomic::write_atomic;
 use anyhow::Context;
 use image::imageops::{FilterType, crop_imm, resize};
 use serde::Serialize;
