@@ -1,11 +1,11 @@
 //! Arguments that several commands share, and what they resolve to.
 
-use super::Usage;
+use super::UsageError;
 use crate::appearance::ImageSet;
 use crate::contract::Seed;
 use crate::objects::{ObjectModel, ObjectSet, Split};
-use crate::run::checkpoint::CHECKPOINTS_NAME;
-use crate::run::paths::{self, Input, OverlapError};
+use crate::train::checkpoint::CHECKPOINTS_NAME;
+use crate::files::paths::{self, Input, OverlapError};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub fn load_objects(name: &str) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
         folder => {
             let path = Path::new(folder);
             if !path.is_dir() {
-                return Err(Usage(format!(
+                return Err(UsageError(format!(
                     "'{folder}' is neither train, test, all nor a folder of objects; pass --objects train or --objects DIR"
                 ))
                 .into());
@@ -117,19 +117,19 @@ impl<'a> Inputs<'a> {
     }
 
     /// # Errors
-    /// [`Usage`] when the folder `out` is one of these or holds one.
+    /// [`UsageError`] when the folder `out` is one of these or holds one.
     pub fn check_folder(&self, out: &Path) -> anyhow::Result<()> {
         refuse(paths::check_folder("--out", out, &self.0))
     }
 
     /// # Errors
-    /// [`Usage`] when the file that `flag` names is one of these or belongs to one.
+    /// [`UsageError`] when the file that `flag` names is one of these or belongs to one.
     pub fn check_file(&self, flag: &str, out: &Path) -> anyhow::Result<()> {
         refuse(paths::check_file(flag, out, &self.0))
     }
 
     /// # Errors
-    /// [`Usage`] when the place that `what` names is one of these.
+    /// [`UsageError`] when the place that `what` names is one of these.
     pub fn check_distinct(&self, what: &str, out: &Path) -> anyhow::Result<()> {
         refuse(paths::check_distinct(what, out, &self.0))
     }
@@ -144,7 +144,7 @@ pub fn run_of(path: &Path) -> &Path {
 }
 
 fn refuse(checked: Result<(), OverlapError>) -> anyhow::Result<()> {
-    Ok(checked.map_err(|error| Usage(error.to_string()))?)
+    Ok(checked.map_err(|error| UsageError(error.to_string()))?)
 }
 
 /// The seed that names everything.
@@ -162,7 +162,7 @@ impl SeedArg {
 }
 
 /// Environments that share one batch: many small tiles, few large ones.
-pub fn environments_for(size: u32) -> usize {
+pub fn num_envs_for(size: u32) -> usize {
     match size {
         0..=96 => 64,
         97..=160 => 24,

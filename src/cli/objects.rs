@@ -1,7 +1,7 @@
 //! `bingrasp objects <verb>`: makes, lists, exports, imports and measures objects. In: words. Out: files in a new folder,
 //! tables or one JSON object on standard output, remarks on standard error.
 
-use super::{Usage, common, output};
+use super::{UsageError, common, output};
 use crate::contract::Seed;
 use crate::objects::catalogue::Catalogue;
 use crate::objects::export::{ExportFormat, check_output, export_objects, write_folder};
@@ -197,7 +197,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 fn generate(args: &GenerateArgs) -> Result<()> {
     check_output(&args.out)?;
     let &[fewest, most] = args.prisms.as_slice() else {
-        return Err(Usage("--prisms takes two numbers, the fewest and the most".to_owned()).into());
+        return Err(UsageError("--prisms takes two numbers, the fewest and the most".to_owned()).into());
     };
     let config = GenerateConfig {
         prisms: [fewest, most],

@@ -1,13 +1,13 @@
 //! `bingrasp translate`: a trained generator on a folder of anyone's images.
 
-use super::{Usage, common, output};
+use super::{UsageError, common, output};
 use crate::draw::palette::class_palette;
 use crate::draw::png;
+use crate::files::atomic::write_atomic;
 use crate::gan::rcan::batch::images_tensor;
 use crate::gan::rcan::{Generator, Translation, load_generator};
 use crate::nn::with_large_stack;
-use crate::run::atomic::write_atomic;
-use crate::run::paths::resolve;
+use crate::files::paths::resolve;
 use anyhow::Context;
 use image::imageops::{FilterType, crop_imm, resize};
 use serde::Serialize;
@@ -24,7 +24,7 @@ const MAX_BYTES: u64 = 256 << 20;
 pub struct Args {
     /// Folder of a training run, or of one of its checkpoints
     #[arg(long, value_name = "RUN")]
-    checkpoint: PathBuf,
+    generator: PathBuf,
     /// A PNG, JPEG or GIF file, or a folder of them
     #[arg(value_name = "IN")]
     input: PathBuf,
@@ -38,7 +38,7 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Report {
-    checkpoint: PathBuf,
+    generator: PathBuf,
     step: u64,
     translated: usize,
     failed: usize,
@@ -49,7 +49,7 @@ struct Report {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let files = files_of(&args.input)?;
     check_results(args, &files)?;
-    let loaded = load_generator(&args.checkpoint)?;
+    let loaded = load_generator(&args.generator)?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     let translated = files.len() - failed;
     let report = Report {
-        checkpoint: args.checkpoint.clone(),
+        generator: args.generator.clone(),
         step: loaded.step,
         translated,
         failed,
@@ -111,7 +111,7 @@ fn check_results(args: &Args, files: &[PathBuf]) -> anyhow::Result<()> {
             .extend(file.parent().map(|parent| if parent.as_os_str().is_empty() { ".".into() } else { parent.into() }));
         folders.extend(resolve(file)?.parent().map(Path::to_owned));
     }
-    let mut inputs = common::Inputs::default().run("--checkpoint", Some(&args.checkpoint));
+    let mut inputs = common::Inputs::default().run("--generator", Some(&args.generator));
     for folder in &folders {
         inputs = inputs.users("the folder of images", Some(folder));
     }
@@ -138,7 +138,7 @@ fn files_of(input: &Path) -> anyhow::Result<Vec<PathBuf>> {
     files.retain(|path| path.is_file() && is_image(path));
     files.sort();
     if files.is_empty() {
-        return Err(Usage(format!("{} holds no PNG, JPEG or GIF image", input.display())).into());
+        return Err(UsageError(format!("{} holds no PNG, JPEG or GIF image", input.display())).into());
     }
     Ok(files)
 }
