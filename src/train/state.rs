@@ -1,6 +1,6 @@
 //! Learners' tensors to and from the plain bytes of checkpoints.
 
-use crate::train::{NamedTensors, TensorBytes, TensorFile, TensorKind};
+use super::{NamedTensors, TensorBytes, TensorFile, TensorKind};
 use candle_core::{DType, Device, Tensor};
 
 /// What can go wrong between a learner and its checkpoint.
