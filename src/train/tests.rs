@@ -191,7 +191,7 @@ fn settings_survive_toml_and_wrong_ones_are_named() -> anyhow::Result<()> {
     assert_eq!(config.with("toy.lr=2").map_err(anyhow::Error::msg)?.learner.lr, 2.0);
     assert_eq!(config.with("seed=5").map_err(anyhow::Error::msg)?.seed, 5);
     for (assignment, expected) in [
-        ("toy.rate=1", "toy.rate: there is no such setting; there are lr"),
+        ("toy.rate=1", "toy: unknown field `rate`, expected `lr`"),
         ("data.slopes=1", "data.slopes: there is no such setting"),
         ("model.lr=1", "there is no group 'model'; there are data, limits, toy"),
         ("toy.lr=fast", "toy: invalid type"),
