@@ -51,13 +51,16 @@ pub struct ArmBase {
 #[serde(deny_unknown_fields)]
 pub struct BinDescription {
     pub position: Vec3,
-    /// Inner length along x and y.
+    /// Rotation about the vertical through `position`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub yaw_rad: f32,
+    /// Inner length along the bin's x and y.
     pub inner_size: Vec2,
     /// Rim above the bin floor.
     pub wall_height: f32,
     pub wall_thickness: f32,
     pub floor_thickness: f32,
-    /// A plate across the bin, parallel to x.
+    /// A plate across the bin, parallel to its x.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub divider: Option<DividerDescription>,
 }
@@ -161,11 +164,41 @@ impl BinDescription {
         0.5 * self.inner_size
     }
 
+    /// The bin's frame: origin in the middle of its floor, z up.
+    pub fn world_from_bin(&self) -> Pose {
+        Pose::new(self.position, Quat::from_rotation_z(self.yaw_rad))
+    }
+
+    /// A point of the world in the bin's frame.
+    pub fn to_bin(&self, point: Vec3) -> Vec3 {
+        Quat::from_rotation_z(-self.yaw_rad) * (point - self.position)
+    }
+
+    /// The inner floor's corners in the world.
+    pub fn corners(&self) -> [Vec3; 4] {
+        let (half, world_from_bin) = (self.half_size(), self.world_from_bin());
+        [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]
+            .map(|(x, y)| world_from_bin.transform_point(Vec3::new(x * half.x, y * half.y, 0.0)))
+    }
+
     /// Horizontally inside the inner faces, shrunk by `margin`.
     pub fn contains_xy(&self, point: Vec3, margin: f32) -> bool {
-        let offset = (point - self.position).truncate().abs();
-        offset.cmple(self.half_size() - margin).all()
+        self.to_bin(point).truncate().abs().cmple(self.half_size() - margin).all()
     }
+
+    /// Free width between this bin's inner faces and another's, metres, along this bin's x and y; negative where the two
+    /// overlap along that axis. Two bins are apart where either is positive.
+    pub fn gap_to(&self, other: &Self) -> Vec2 {
+        let corners = other.corners().map(|corner| self.to_bin(corner).truncate());
+        let (low, high) = corners
+            .iter()
+            .fold((Vec2::INFINITY, Vec2::NEG_INFINITY), |(low, high), &corner| (low.min(corner), high.max(corner)));
+        (low - self.half_size()).max(-self.half_size() - high)
+    }
+}
+
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
 }
 
 impl GripperDescription {
@@ -220,6 +253,7 @@ impl CellDescription {
             },
             bins: vec![BinDescription {
                 position: Vec3::new(0.55, 0.0, 0.012),
+                yaw_rad: 0.0,
                 inner_size: Vec2::new(0.30, 0.36),
                 wall_height: 0.075,
                 wall_thickness: 0.008,
@@ -255,6 +289,13 @@ impl CellDescription {
         }
         for (i, bin) in self.bins.iter().enumerate() {
             let place = |field: &str| format!("bins[{i}].{field}");
+            if !(bin.position.is_finite() && bin.yaw_rad.is_finite()) {
+                return Err(CellError::new(
+                    place("position"),
+                    format!("{} turned by {} rad is no place", bin.position, bin.yaw_rad),
+                    "give three numbers in metres and an angle in radians",
+                ));
+            }
             positive(&place("inner_size[0]"), bin.inner_size.x)?;
             positive(&place("inner_size[1]"), bin.inner_size.y)?;
             positive(&place("wall_height"), bin.wall_height)?;
@@ -266,6 +307,16 @@ impl CellDescription {
                     "the wall margin leaves the gripper no room",
                     "make the bin larger or motion.wall_margin smaller",
                 ));
+            }
+            for (j, other) in self.bins.iter().enumerate().take(i) {
+                let (gap, walls) = (bin.gap_to(other).max_element(), bin.wall_thickness + other.wall_thickness);
+                if gap < walls - 1e-6 {
+                    return Err(CellError::new(
+                        place("position"),
+                        format!("{gap} m between its inside and that of bins[{j}] do not hold both walls ({walls} m)"),
+                        "move the bins apart or make their walls thinner",
+                    ));
+                }
             }
             if let Some(divider) = bin.divider {
                 positive(&place("divider.thickness"), divider.thickness)?;

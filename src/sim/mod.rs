@@ -22,6 +22,10 @@ pub use plugin::{Driver, LastStep, Pace, PendingAction, SimPlugin, SimSystems, s
 pub use world::GraspWorld;
 
 #[cfg(test)]
+mod digests;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod three_bins;

@@ -14,10 +14,10 @@ use rapier3d::prelude::{
     MassProperties, PhysicsWorld, Pose3, QueryFilter, RigidBodyBuilder, RigidBodyHandle, SharedShape,
 };
 
-/// How far the solid behind a visible wall or floor reaches: nothing gets through that.
+/// How far the solid behind a visible wall or floor reaches where no other bin is in its way: nothing gets through it.
 const BACKING: f32 = 0.2;
-/// The invisible fence that keeps objects (and only them) over their bin.
-const FENCE_HEIGHT: f32 = 1.0;
+/// Height above the rims of the invisible lid over cells with several bins.
+const LID_HEIGHT: f32 = 1.0;
 
 const CELL: Group = Group::GROUP_1;
 const GRIPPER: Group = Group::GROUP_2;
@@ -76,37 +76,31 @@ impl Physics {
         world.integration_parameters = config.integration_parameters();
         let ground = world.insert_body(RigidBodyBuilder::fixed());
         let friction = cell.surfaces.bin_friction;
-        let mut insert = |shape: SharedShape, friction: f32, centre: Vec3, groups: InteractionGroups| {
-            world.insert_collider(solid(shape, friction).translation(centre).collision_groups(groups), Some(ground));
+        let mut insert = |shape: SharedShape, pose: Pose, groups: InteractionGroups| {
+            let collider = solid(shape, friction).position(to_rapier(pose)).collision_groups(groups);
+            world.insert_collider(collider, Some(ground));
         };
         let cuboid = |half: Vec3| SharedShape::cuboid(half.x, half.y, half.z);
+        // Half-spaces push out whatever is in them along one direction, however deep it is. They stand around all bins
+        // together and go on above the rims as an invisible fence, so that nothing leaves the bins but in the gripper.
+        for (normal, point) in enclosure(&cell.bins) {
+            insert(SharedShape::halfspace(normal), Pose::from_translation(point), half_space_groups());
+        }
         let alone = cell.bins.len() == 1;
-        for (bin, &offset) in cell.bins.iter().zip(divider_offsets) {
-            let [floor, walls @ ..] = tray_solids(bin);
-            if alone {
-                // Half-spaces push out whatever is in them along one direction, however deep it is. They go on above
-                // the rim as an invisible fence, so that nothing leaves a bin but in the gripper.
-                let half = bin.half_size().extend(0.0);
-                for normal in [Vec3::Z, Vec3::X, -Vec3::X, Vec3::Y, -Vec3::Y] {
-                    let point = bin.position - normal * half;
-                    insert(SharedShape::halfspace(normal), friction, point, half_space_groups());
-                }
-            } else {
-                insert(cuboid(floor.0), friction, floor.1, groups(CELL, OBJECT));
-                for (half, centre) in walls {
-                    insert(cuboid(half), friction, centre, groups(CELL, OBJECT));
-                }
-                for (half, centre) in fence_solids(bin) {
-                    insert(cuboid(half), 0.0, centre, half_space_groups());
-                }
-            }
-            insert(cuboid(floor.0), friction, floor.1, groups(CELL, GRIPPER));
+        let meets = |objects: bool| groups(CELL, if objects { GRIPPER.union(OBJECT) } else { GRIPPER });
+        for (index, (bin, &offset)) in cell.bins.iter().zip(divider_offsets).enumerate() {
+            let world_from_bin = bin.world_from_bin();
+            let [floor, walls @ ..] = tray_solids(bin, backing(&cell.bins, index));
+            let placed = |centre: Vec3| world_from_bin * Pose::from_translation(centre);
+            // For objects the lowest floor is the half-space's, without seams, and so are the walls of a single bin.
+            let is_lowest = cell.bins.iter().all(|other| other.position.z >= bin.position.z);
+            insert(cuboid(floor.0), placed(floor.1), meets(!is_lowest));
             for (half, centre) in walls {
-                insert(cuboid(half), friction, centre, groups(CELL, GRIPPER));
+                insert(cuboid(half), placed(centre), meets(!alone));
             }
             if let Some(divider) = bin.divider {
                 let half = 0.5 * Vec3::new(bin.inner_size.x, divider.thickness, divider.height);
-                insert(cuboid(half), friction, bin.position + Vec3::new(0.0, offset, half.z), cell_groups());
+                insert(cuboid(half), placed(Vec3::new(0.0, offset, half.z)), cell_groups());
             }
         }
         Self { world, objects: Vec::new(), ticks: 0 }
@@ -216,31 +210,66 @@ fn part_collider(part: &ConvexPart, model: &ObjectModel) -> Option<Collider> {
     Some(builder.restitution(model.restitution).collision_groups(object_groups()).build())
 }
 
-/// (half extents, centre) of a bin's floor and walls, thickened away from the inside.
-fn tray_solids(bin: &BinDescription) -> [(Vec3, Vec3); 5] {
-    let half = bin.half_size();
-    let outer = half + BACKING;
-    let height = 0.5 * bin.wall_height;
-    let wall = |sign: f32, along_x: bool| {
-        let (extents, offset) = if along_x {
-            (Vec3::new(0.5 * BACKING, outer.y, height), Vec3::new(sign * (half.x + 0.5 * BACKING), 0.0, height))
-        } else {
-            (Vec3::new(half.x, 0.5 * BACKING, height), Vec3::new(0.0, sign * (half.y + 0.5 * BACKING), height))
+/// How thick the solids behind a bin's walls are, on its -x, +x, -y and +y side: [`BACKING`], or half of the gap to the
+/// next bin, so that the walls of neighbours meet and neither reaches into the other's inside.
+fn backing(bins: &[BinDescription], index: usize) -> [f32; 4] {
+    let mut thickness = [BACKING; 4];
+    let bin = &bins[index];
+    for (_, other) in bins.iter().enumerate().filter(|(other, _)| *other != index) {
+        // The two are apart along the axis with the wider gap; along the other their walls may pass each other.
+        let (gap, way) = (bin.gap_to(other), bin.to_bin(other.position));
+        let side = match (gap.x >= gap.y, way.x > 0.0, way.y > 0.0) {
+            (true, false, _) => 0,
+            (true, true, _) => 1,
+            (false, _, false) => 2,
+            (false, _, true) => 3,
         };
-        (extents, bin.position + offset)
-    };
-    let floor = (Vec3::new(outer.x, outer.y, 0.5 * BACKING), bin.position - Vec3::Z * (0.5 * BACKING));
-    [floor, wall(-1.0, true), wall(1.0, true), wall(-1.0, false), wall(1.0, false)]
+        thickness[side] = thickness[side].min(0.5 * gap.max_element().max(0.0));
+    }
+    thickness
 }
 
-/// (half extents, centre) of a fence above the rim and a lid, for cells with several bins.
-fn fence_solids(bin: &BinDescription) -> [(Vec3, Vec3); 5] {
-    let mut solids = tray_solids(bin);
-    let half_height = 0.5 * FENCE_HEIGHT;
-    for (half, centre) in &mut solids[1..] {
-        half.z = half_height;
-        centre.z = bin.rim_z() + half_height;
+/// (half extents, centre in the bin's frame) of a bin's floor and walls, thickened away from the inside by `thickness`
+/// on the -x, +x, -y and +y side; the floor downwards by [`BACKING`].
+fn tray_solids(bin: &BinDescription, thickness: [f32; 4]) -> [(Vec3, Vec3); 5] {
+    let half = bin.half_size();
+    let height = 0.5 * bin.wall_height;
+    let [left, right, front, back] = thickness;
+    let across = |low: f32, high: f32, half: f32| (half + 0.5 * (low + high), 0.5 * (high - low));
+    let (length_x, middle_x) = across(left, right, half.x);
+    let (length_y, middle_y) = across(front, back, half.y);
+    let wall_x = |sign: f32, thickness: f32| {
+        let extents = Vec3::new(0.5 * thickness, length_y, height);
+        (extents, Vec3::new(sign * (half.x + 0.5 * thickness), middle_y, height))
+    };
+    let wall_y = |sign: f32, thickness: f32| {
+        let extents = Vec3::new(half.x, 0.5 * thickness, height);
+        (extents, Vec3::new(0.0, sign * (half.y + 0.5 * thickness), height))
+    };
+    let floor = (Vec3::new(length_x, length_y, 0.5 * BACKING), Vec3::new(middle_x, middle_y, -0.5 * BACKING));
+    [floor, wall_x(-1.0, left), wall_x(1.0, right), wall_y(-1.0, front), wall_y(1.0, back)]
+}
+
+/// (normal, point) of half-spaces around all bins together, in the first bin's directions: the lowest floor, the
+/// outermost walls, and above several bins a lid.
+fn enclosure(bins: &[BinDescription]) -> Vec<(Vec3, Vec3)> {
+    let Some(first) = bins.first() else { return Vec::new() };
+    let corners = || bins.iter().flat_map(BinDescription::corners).map(|corner| first.to_bin(corner));
+    let low = corners().fold(Vec3::INFINITY, Vec3::min);
+    let high = corners().fold(Vec3::NEG_INFINITY, Vec3::max);
+    let rim = bins.iter().map(BinDescription::rim_z).fold(f32::NEG_INFINITY, f32::max) - first.position.z;
+    let (middle, half) = if bins.len() == 1 {
+        (Vec3::ZERO, first.half_size().extend(0.0))
+    } else {
+        ((0.5 * (low + high)).with_z(low.z), (0.5 * (high - low)).with_z(0.0))
+    };
+    let mut planes: Vec<(Vec3, Vec3)> =
+        [Vec3::Z, Vec3::X, -Vec3::X, Vec3::Y, -Vec3::Y].map(|normal| (normal, middle - normal * half)).to_vec();
+    if bins.len() > 1 {
+        planes.push((-Vec3::Z, middle.with_z(rim + LID_HEIGHT)));
     }
-    solids[0].1.z = bin.rim_z() + FENCE_HEIGHT + 0.5 * BACKING;
-    solids
+    // A rotation by nothing would turn the normals' negative zeros into positive ones, from which the friction directions
+    // are made.
+    let turned = |v: Vec3| if first.yaw_rad == 0.0 { v } else { first.world_from_bin().transform_vector(v) };
+    planes.iter().map(|&(normal, point)| (turned(normal), first.position + turned(point))).collect()
 }

@@ -80,18 +80,20 @@ impl GraspWorld {
             return false;
         }
         let bounds = gripper.swept_bounds(MARGIN);
-        let clear_of_bins = self.cell.bins.iter().zip(&self.divider_offsets).all(|(bin, &offset)| {
-            let half = bin.half_size();
-            bounds.iter().all(|(low, high)| {
-                let (low, high) = (*low - bin.position, *high - bin.position);
+        let above_rims = |low: Vec3| self.cell.bins.iter().all(|bin| low.z - bin.position.z > bin.wall_height);
+        let inside_a_bin = |low: Vec3, high: Vec3| {
+            self.cell.bins.iter().zip(&self.divider_offsets).any(|(bin, &offset)| {
+                let half = bin.half_size();
+                let (low, high) = bounds_in_bin(bin, low, high);
                 let inside = low.truncate().cmpge(-half).all() && high.truncate().cmple(half).all() && low.z > 0.0;
                 let beside_divider = bin.divider.is_none_or(|divider| {
                     let reach = 0.5 * divider.thickness;
                     low.z > divider.height || low.y > offset + reach || high.y < offset - reach
                 });
-                low.z > bin.wall_height || (inside && beside_divider)
+                inside && beside_divider
             })
-        });
+        };
+        let clear_of_bins = bounds.iter().all(|&(low, high)| above_rims(low) || inside_a_bin(low, high));
         clear_of_bins
             && (0..self.models.len()).all(|index| {
                 let (low, high) = self.physics.object_bounds(index);
@@ -251,6 +253,12 @@ impl GraspWorld {
         }
         self.physics_tick();
     }
+}
+
+/// The box in a bin's frame around a box along the world's axes.
+fn bounds_in_bin(bin: &BinDescription, low: Vec3, high: Vec3) -> (Vec3, Vec3) {
+    let corners = [low, low.with_x(high.x), low.with_y(high.y), high].map(|corner| bin.to_bin(corner));
+    corners.iter().fold((Vec3::INFINITY, Vec3::NEG_INFINITY), |(a, b), &corner| (a.min(corner), b.max(corner)))
 }
 
 /// Whether what was at one offset from the gripper and is at another is as far from it, but for 2 cm.
