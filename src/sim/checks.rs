@@ -26,7 +26,7 @@ impl GraspWorld {
         if !check.finite {
             return check;
         }
-        for (index, pose) in self.object_poses().iter().enumerate() {
+        for (index, pose) in self.object_poses().iter().enumerate().filter(|(index, _)| self.is_present(*index)) {
             let home = self.cell().bins.iter().zip(self.divider_offsets()).find(|(bin, _)| {
                 is_over(&self.cell().bins, bin, pose.translation) && pose.translation.z > bin.position.z
             });

@@ -24,6 +24,8 @@ pub use world::GraspWorld;
 #[cfg(test)]
 mod digests;
 #[cfg(test)]
+mod mobile_cell;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;

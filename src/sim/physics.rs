@@ -147,6 +147,18 @@ impl Physics {
         }
     }
 
+    /// Takes an object out of the simulation, or puts it back in; where it stands is up to [`Self::move_object`].
+    pub fn set_object_present(&mut self, index: usize, present: bool) {
+        if let Some(body) = self.world.bodies.get_mut(self.objects[index].handle) {
+            body.set_enabled(present);
+        }
+    }
+
+    /// Whether an object takes part in the simulation.
+    pub fn is_present(&self, index: usize) -> bool {
+        self.objects.get(index).is_some_and(|object| self.world.bodies[object.handle].is_enabled())
+    }
+
     /// Lowest point of an object's collision shape, world z.
     pub fn lowest_point(&self, index: usize) -> f32 {
         let pose = self.object_pose(index);
@@ -186,7 +198,10 @@ impl Physics {
     }
 
     pub fn all_asleep(&self) -> bool {
-        self.objects.iter().all(|object| self.world.bodies[object.handle].is_sleeping())
+        self.objects.iter().all(|object| {
+            let body = &self.world.bodies[object.handle];
+            body.is_sleeping() || !body.is_enabled()
+        })
     }
 
     pub fn tick(&mut self) {

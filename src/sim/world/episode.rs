@@ -130,25 +130,6 @@ impl GraspWorld {
         Station { position: self.clamp_to_workspace(wanted), yaw: yaw.clamp(-limits.max_yaw_rad, limits.max_yaw_rad) }
     }
 
-    /// The nearest place where the gripper may be: over a bin, between floor and ceiling.
-    pub fn clamp_to_workspace(&self, place: Vec3) -> Vec3 {
-        let limits = &self.cell.motion;
-        let inside = |bin: &BinDescription| {
-            let half = (bin.half_size() - limits.wall_margin).extend(0.0);
-            let (low, high) = (bin.position - half, bin.position + half);
-            place.clamp(
-                low + Vec3::Z * limits.floor_clearance,
-                high + Vec3::Z * limits.ceiling.max(limits.floor_clearance),
-            )
-        };
-        self.cell
-            .bins
-            .iter()
-            .map(inside)
-            .min_by(|a, b| a.distance_squared(place).total_cmp(&b.distance_squared(place)))
-            .unwrap_or(place)
-    }
-
     /// Carries on with the step by at most `ticks` of physics. Returns its outcome when it is finished.
     pub fn advance(&mut self, ticks: u32) -> Option<Step> {
         let ticks_at_once = ticks == u32::MAX;
