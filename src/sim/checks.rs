@@ -13,7 +13,7 @@ pub struct WorldCheck {
     pub finite: bool,
     /// Objects below a bin's floor or with their centre outside every bin: between neighbours a bin reaches to the middle
     /// of the gap, so that what lies on the walls there is not outside.
-    pub escaped: usize,
+    pub out_of_bounds: usize,
     /// How deep the deepest corner of any object is in a bin's floor, wall or divider.
     pub deepest_m: f32,
 }
@@ -31,7 +31,7 @@ impl GraspWorld {
                 is_over(&self.cell().bins, bin, pose.translation) && pose.translation.z > bin.position.z
             });
             let Some((bin, &offset)) = home else {
-                check.escaped += 1;
+                check.out_of_bounds += 1;
                 continue;
             };
             for &corner in &self.physics.objects[index].corners {

@@ -10,14 +10,15 @@ use crate::objects::{ConvexPart, ObjectModel};
 use crate::scene::{BinDescription, CellDescription};
 use glam::Vec3;
 use rapier3d::prelude::{
-    CoefficientCombineRule, Collider, ColliderBuilder, Cuboid, Group, InteractionGroups, InteractionTestMode,
-    MassProperties, PhysicsWorld, Pose3, QueryFilter, RigidBodyBuilder, RigidBodyHandle, SharedShape,
+    CoefficientCombineRule, Collider, ColliderBuilder, ColliderHandle, Cuboid, Group, InteractionGroups,
+    InteractionTestMode, MassProperties, PhysicsWorld, Pose3, QueryFilter, RigidBodyBuilder, RigidBodyHandle,
+    SharedShape,
 };
 
 /// How far the solid behind a visible wall or floor reaches where no other bin is in its way: nothing gets through it.
 const BACKING: f32 = 0.2;
-/// Height above the rims of the invisible lid over cells with several bins.
-const LID_HEIGHT: f32 = 1.0;
+/// Height above the rims of the invisible lid over cells with several bins: higher than any heap is dropped from.
+const LID_HEIGHT: f32 = 2.0;
 
 const CELL: Group = Group::GROUP_1;
 const GRIPPER: Group = Group::GROUP_2;
@@ -64,6 +65,8 @@ pub(super) struct ObjectBody {
 pub(super) struct Physics {
     pub world: PhysicsWorld,
     pub objects: Vec<ObjectBody>,
+    /// Invisible walls on top of those between bins, while dropped objects settle.
+    fences: Vec<ColliderHandle>,
     /// Ticks since the world was built.
     pub ticks: u64,
 }
@@ -103,7 +106,45 @@ impl Physics {
                 insert(cuboid(half), placed(Vec3::new(0.0, offset, half.z)), cell_groups());
             }
         }
-        Self { world, objects: Vec::new(), ticks: 0 }
+        Self { world, objects: Vec::new(), fences: Vec::new(), ticks: 0 }
+    }
+
+    /// Makes the walls between bins as high as the lid for objects, so that what is dropped into one settles there.
+    /// [`Self::lower_fences`] takes them away again. Nothing to do for a single bin.
+    pub fn raise_fences(&mut self, bins: &[BinDescription]) {
+        if bins.len() < 2 {
+            return;
+        }
+        for (index, bin) in bins.iter().enumerate() {
+            let [_, walls @ ..] = tray_solids(bin, backing(bins, index));
+            for (half, centre) in walls {
+                let half = half.with_z(0.5 * LID_HEIGHT);
+                let place = centre.with_z(bin.wall_height + half.z);
+                let fence = solid(SharedShape::cuboid(half.x, half.y, half.z), 0.0)
+                    .position(to_rapier(bin.world_from_bin() * Pose::from_translation(place)))
+                    .collision_groups(half_space_groups());
+                self.fences.push(self.world.insert_collider(fence, None));
+            }
+        }
+    }
+
+    /// Takes the fences away and wakes what leant against them. False when there were none.
+    pub fn lower_fences(&mut self) -> bool {
+        let fences = std::mem::take(&mut self.fences);
+        for &fence in &fences {
+            self.world.remove_collider(fence);
+        }
+        if fences.is_empty() {
+            return false;
+        }
+        for object in &self.objects {
+            if let Some(body) = self.world.bodies.get_mut(object.handle)
+                && body.is_enabled()
+            {
+                body.wake_up(true);
+            }
+        }
+        true
     }
 
     /// Puts an object at a pose, at rest.
@@ -220,9 +261,24 @@ fn part_collider(part: &ConvexPart, model: &ObjectModel) -> Option<Collider> {
             solid(SharedShape::cuboid(half_extents.x, half_extents.y, half_extents.z), model.friction)
                 .position(to_rapier(*body_from_part))
         }
-        ConvexPart::Hull { points } => solid(SharedShape::convex_hull(points)?, model.friction),
+        ConvexPart::Hull { points } => solid(hull_shape(points)?, model.friction),
     };
     Some(builder.restitution(model.restitution).collision_groups(object_groups()).build())
+}
+
+/// The hull of points. Where many of them lie in one plane (a drum's two faces) the engine may fail to put the faces
+/// together; a tenth of a millimetre outwards, differently for each, helps it.
+fn hull_shape(points: &[Vec3]) -> Option<SharedShape> {
+    SharedShape::convex_hull(points).or_else(|| {
+        let middle = points.iter().sum::<Vec3>() / points.len().max(1) as f32;
+        let share = |index: usize| (index as f32 * 0.618_034).fract();
+        let nudged: Vec<Vec3> = points
+            .iter()
+            .enumerate()
+            .map(|(index, &point)| point + (point - middle).normalize_or_zero() * (1e-4 * share(index)))
+            .collect();
+        SharedShape::convex_hull(&nudged)
+    })
 }
 
 /// How thick the solids behind a bin's walls are, on its -x, +x, -y and +y side: [`BACKING`], or half of the gap to the
@@ -287,4 +343,26 @@ fn enclosure(bins: &[BinDescription]) -> Vec<(Vec3, Vec3)> {
     // are made.
     let turned = |v: Vec3| if first.yaw_rad == 0.0 { v } else { first.world_from_bin().transform_vector(v) };
     planes.iter().map(|&(normal, point)| (turned(normal), first.position + turned(point))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Seed;
+    use crate::objects::{ObjectSet, Split};
+
+    #[test]
+    fn every_part_of_every_object_collides() {
+        let sets = [
+            ObjectSet::builtin().split(Split::Test),
+            ObjectSet::ycb().expect("ten solids").objects().to_vec(),
+            ObjectSet::household(Seed(0)).expect("solids").objects().to_vec(),
+            ObjectSet::household(Seed(1)).expect("solids").objects().to_vec(),
+        ];
+        for object in sets.iter().flatten() {
+            for (number, part) in object.parts.iter().enumerate() {
+                assert!(part_collider(part, object).is_some(), "{}: part {number} has no shape", object.name);
+            }
+        }
+    }
 }

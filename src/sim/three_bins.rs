@@ -41,7 +41,7 @@ fn dropped_objects_come_to_rest_in_their_bins() {
     for seed in 0..6 {
         let world = three_bins(&five_prisms(seed), seed, if seed < 3 { 0.0 } else { 0.3 });
         let check = world.check();
-        assert!(check.finite && check.escaped == 0 && check.deepest_m < 0.003, "seed {seed}: {check:?}");
+        assert!(check.finite && check.out_of_bounds == 0 && check.deepest_m < 0.003, "seed {seed}: {check:?}");
         assert!(world.is_calm(), "seed {seed}: something still moves");
         for pose in world.object_poses() {
             // Not on a wall: inside the inner faces of exactly one bin.
@@ -71,7 +71,7 @@ fn what_lies_by_a_wall_stays_there_on_both_of_its_sides() {
             assert!(moved < 0.001, "yaw {yaw}: object {index} moved by {moved} m");
         }
         let check = world.check();
-        assert!(check.escaped == 0 && check.deepest_m < 0.001, "{check:?}");
+        assert!(check.out_of_bounds == 0 && check.deepest_m < 0.001, "{check:?}");
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::config::SimConfig;
 use super::gripper::Gripper;
-use super::motion::Station;
+use super::motion::ToolPose;
 use super::physics::Physics;
 use crate::contract::{Pose, Rng, Seed, Step, Surface, VisualPart};
 use crate::objects::ObjectModel;
@@ -43,7 +43,9 @@ pub struct GraspWorld {
     poses: Vec<Pose>,
     arm: ArmPose,
     phase: Phase,
-    tick: u64,
+    /// The step under way ends the episode at the policy's wish.
+    terminating: bool,
+    step_index: u64,
     /// Offsets of the objects from the gripper when the hold began.
     held_offsets: Vec<Vec3>,
     last_step: Step,
@@ -67,7 +69,8 @@ impl GraspWorld {
             models: Vec::new(),
             divider_offsets,
             phase: Phase::Done,
-            tick: 0,
+            terminating: false,
+            step_index: 0,
             held_offsets: Vec::new(),
             last_step: Step::default(),
             lift_aperture: 0.0,
@@ -156,7 +159,7 @@ impl GraspWorld {
         let home = self.home(Vec3::new(rng.range(-jitter, jitter), rng.range(-jitter, jitter), 0.0));
         self.gripper = Some(Gripper::new(&mut self.physics, &self.cell, &self.config, home));
         self.phase = Phase::Ready;
-        self.tick = 0;
+        self.step_index = 0;
         self.last_step = Step::default();
         self.publish();
     }
@@ -171,11 +174,19 @@ impl GraspWorld {
         )
     }
 
-    /// Ticks until everything rests.
+    /// Ticks until everything rests, dropped objects in the bins that they were dropped into.
     fn settle(&mut self) {
+        self.physics.raise_fences(&self.cell.bins);
+        self.tick_until_calm(self.config.max_settle_ticks);
+        if self.physics.lower_fences() {
+            self.tick_until_calm(self.config.max_settle_ticks / 3);
+        }
+    }
+
+    fn tick_until_calm(&mut self, most: u32) {
         // The engine puts whole heaps to sleep once they have rested for a while. Sending them to sleep from outside
         // would be quicker and is wrong: bodies that are woken later have lost the contacts they stood on.
-        for _ in 0..self.config.max_settle_ticks {
+        for _ in 0..most {
             if self.physics.all_asleep() {
                 break;
             }
@@ -216,10 +227,10 @@ impl GraspWorld {
         }
     }
 
-    fn station(&self) -> Station {
+    fn tool_pose(&self) -> ToolPose {
         self.gripper
             .as_ref()
-            .map_or(Station { position: Vec3::ZERO, yaw: 0.0 }, |gripper| gripper.station(&self.physics))
+            .map_or(ToolPose { position: Vec3::ZERO, yaw: 0.0 }, |gripper| gripper.tool_pose(&self.physics))
     }
 
     /// The cell with its bins where they stand in this episode.
@@ -257,8 +268,8 @@ impl GraspWorld {
     }
 
     /// Steps since the episode began.
-    pub fn tick(&self) -> u64 {
-        self.tick
+    pub fn step_index(&self) -> u64 {
+        self.step_index
     }
 
     pub fn is_done(&self) -> bool {

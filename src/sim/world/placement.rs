@@ -6,7 +6,7 @@ use super::GraspWorld;
 use crate::contract::{Pose, Rng};
 use crate::objects::ObjectModel;
 use crate::scene::{BinDescription, BinGroupPose, CellDescription};
-use crate::sim::motion::Station;
+use crate::sim::motion::ToolPose;
 use glam::{Vec2, Vec3};
 use std::sync::Arc;
 
@@ -62,9 +62,9 @@ impl GraspWorld {
 
     /// The gripper's start: over the middle of the bins as described, which is before the robot wherever the group
     /// stands.
-    pub(super) fn home(&self, offset: Vec3) -> Station {
+    pub(super) fn home(&self, offset: Vec3) -> ToolPose {
         let centre = self.nominal.middle_of_bins();
-        Station { position: centre + offset + Vec3::Z * self.cell.motion.home_height, yaw: 0.0 }
+        ToolPose { position: centre + offset + Vec3::Z * self.cell.motion.home_height, yaw: 0.0 }
     }
 
     /// A random pose over a bin, as low as the objects before `index` and the divider allow.
