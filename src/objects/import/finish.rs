@@ -28,7 +28,10 @@ pub(super) fn finish(path: &Path, name: &str, raw: RawObject, options: &ImportOp
     let count = parts.len();
     let parts = decompose::at_most(parts, decompose::MAX_PARTS);
     if parts.len() < count {
-        warnings.push(format!("its {count} convex parts are merged to {}; more would slow down every contact", parts.len()));
+        warnings.push(format!(
+            "its {count} convex parts are merged to {}; more would slow down every contact",
+            parts.len()
+        ));
     }
     let mesh = if raw.same {
         (!are_the_boxes(&parts, &collision)).then(|| surface(&collision))
@@ -137,7 +140,9 @@ fn are_the_boxes(parts: &[ConvexPart], pieces: &[Piece]) -> bool {
     let drawn: f64 = pieces
         .iter()
         .map(|piece| match piece {
-            Piece::Part(ConvexPart::Box { half_extents: Vec3 { x, y, z }, .. }) => f64::from(8.0 * (x * y + y * z + z * x)),
+            Piece::Part(ConvexPart::Box { half_extents: Vec3 { x, y, z }, .. }) => {
+                f64::from(8.0 * (x * y + y * z + z * x))
+            }
             Piece::Part(ConvexPart::Hull { .. }) => f64::INFINITY,
             Piece::Mesh(mesh) => mesh.area(),
         })

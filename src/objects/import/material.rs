@@ -47,7 +47,8 @@ fn texture_of(rest: &str, file: &Path, root: &Root) -> Option<PathBuf> {
         let mut after = after.trim_start();
         // An option's values are numbers, or on, off and channel names.
         while let Some((word, next)) = after.split_once([' ', '\t']) {
-            let is_value = word.parse::<f32>().is_ok() || matches!(word, "on" | "off" | "r" | "g" | "b" | "m" | "l" | "z");
+            let is_value =
+                word.parse::<f32>().is_ok() || matches!(word, "on" | "off" | "r" | "g" | "b" | "m" | "l" | "z");
             if !is_value {
                 break;
             }

@@ -12,8 +12,30 @@ use std::path::Path;
 
 /// Statements that say nothing about triangles.
 const IGNORED: [&str; 24] = [
-    "vt", "vn", "vp", "p", "l", "s", "usemap", "maplib", "mg", "cstype", "deg", "bmat", "step", "parm", "con", "bevel",
-    "c_interp", "d_interp", "lod", "shadow_obj", "trace_obj", "ctech", "stech", "end",
+    "vt",
+    "vn",
+    "vp",
+    "p",
+    "l",
+    "s",
+    "usemap",
+    "maplib",
+    "mg",
+    "cstype",
+    "deg",
+    "bmat",
+    "step",
+    "parm",
+    "con",
+    "bevel",
+    "c_interp",
+    "d_interp",
+    "lod",
+    "shadow_obj",
+    "trace_obj",
+    "ctech",
+    "stech",
+    "end",
 ];
 /// Free-form curves and surfaces, and files within files.
 const GEOMETRY: [&str; 11] = ["curv", "curv2", "surf", "trim", "hole", "scrv", "sp", "call", "csh", "bzp", "bsp"];

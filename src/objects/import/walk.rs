@@ -175,7 +175,8 @@ fn foreign(path: &Path) -> Option<ObjectError> {
     let ending = ending(path);
     let inner = self::ending(Path::new(path.file_stem()?));
     let is_mesh = |ending: &str| {
-        matches!(ending, "urdf" | "obj" | "stl" | "gltf" | "glb" | "ply") || OTHER_MODELS.split(' ').any(|e| e == ending)
+        matches!(ending, "urdf" | "obj" | "stl" | "gltf" | "glb" | "ply")
+            || OTHER_MODELS.split(' ').any(|e| e == ending)
     };
     let (what, cure) = match ending.as_str() {
         "xacro" => ("a xacro template".to_owned(), XACRO_CURE),

@@ -27,6 +27,8 @@ pub(super) struct ReflexEdge {
 pub(super) struct Candidate {
     pub plane: Plane,
     pub resolved: f64,
+    /// Along a face of the solid: what is cut off keeps square corners.
+    pub along_face: bool,
 }
 
 /// The heaviest reflex edges of a solid.
@@ -69,15 +71,17 @@ pub(super) fn candidates(solid: &Solid, piece: &Piece, edges: &[ReflexEdge]) -> 
         let resolved = inside.iter().filter(|edge| edge.ends.iter().all(lies_in)).map(|edge| edge.weight).sum::<f64>();
         if total > 0.0 { resolved / total } else { 0.0 }
     };
-    let mut planes: Vec<Plane> = Vec::new();
+    let (mut planes, mut across): (Vec<Plane>, Vec<Plane>) = Default::default();
     for edge in inside.iter().take(PROPOSERS) {
         let [a, b] = edge.normals;
-        for normal in [a, b, a - b].map(DVec3::normalize_or_zero).into_iter().filter(|normal| *normal != DVec3::ZERO) {
-            add(&mut planes, Plane { normal, offset: normal.dot(edge.ends[0]) }, solid.epsilon);
-        }
+        let through = |normal: DVec3| Plane { normal, offset: normal.dot(edge.ends[0]) };
+        add(&mut planes, through(a), solid.epsilon);
+        add(&mut planes, through(b), solid.epsilon);
+        add(&mut across, through((a - b).normalize_or(a)), solid.epsilon);
     }
-    let mut found: Vec<Candidate> =
-        planes.into_iter().map(|plane| Candidate { plane, resolved: share(&plane) }).collect();
+    let through = |plane: Plane, along_face| Candidate { plane, resolved: share(&plane), along_face };
+    let mut found: Vec<Candidate> = planes.into_iter().map(|plane| through(plane, true)).collect();
+    found.extend(across.into_iter().map(|plane| through(plane, false)));
     found.sort_by(|a, b| b.resolved.total_cmp(&a.resolved));
     found.truncate(THROUGH_EDGES);
 
@@ -93,7 +97,7 @@ pub(super) fn candidates(solid: &Solid, piece: &Piece, edges: &[ReflexEdge]) -> 
         let (low, high) = span(piece, axis);
         add(&mut others, Plane { normal: axis, offset: (low + high) / 2.0 }, solid.epsilon);
     }
-    found.extend(others.into_iter().map(|plane| Candidate { plane, resolved: share(&plane) }));
+    found.extend(others.into_iter().map(|plane| through(plane, false)));
     // A plane along an older cut would only shave it.
     found.retain(|candidate| {
         piece.planes.iter().all(|old| {
@@ -153,7 +157,8 @@ fn principal_axes(piece: &Piece) -> [DVec3; 3] {
     let mean = first / area;
     let covariance = second * (1.0 / area) - DMat3::from_cols(mean * mean.x, mean * mean.y, mean * mean.z);
     let size = covariance.x_axis.x + covariance.y_axis.y + covariance.z_axis.z;
-    let diagonal = [covariance.y_axis.x, covariance.z_axis.x, covariance.z_axis.y].iter().all(|v| v.abs() < 1e-3 * size);
+    let diagonal =
+        [covariance.y_axis.x, covariance.z_axis.x, covariance.z_axis.y].iter().all(|v| v.abs() < 1e-3 * size);
     if diagonal || size <= 0.0 {
         return [DVec3::X, DVec3::Y, DVec3::Z];
     }

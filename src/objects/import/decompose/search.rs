@@ -97,7 +97,8 @@ fn best_plane(solid: &Solid, piece: &Piece, edges: &[ReflexEdge]) -> Option<Plan
         }
         let excess = (below + above - piece.volume) / piece.excess().max(1e-12);
         let imbalance = (below - above).abs() / (below + above);
-        Some((excess - 0.3 * candidate.resolved + 0.1 * imbalance, plane))
+        let askew = if candidate.along_face { 0.0 } else { 0.03 };
+        Some((excess - 0.3 * candidate.resolved + 0.1 * imbalance + askew, plane))
     });
     costs.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, plane)| plane)
 }

@@ -145,7 +145,8 @@ fn welded_nearby(points: &[Vec3], triangles: &[[u32; 3]]) -> (Vec<Vec3>, Vec<[u3
         *number.entry(index).or_insert_with(|| {
             let point = points[index as usize];
             let [x, y, z] = cell(point);
-            let around = (-1..=1).flat_map(|i| (-1..=1).flat_map(move |j| (-1..=1).map(move |k| [x + i, y + j, z + k])));
+            let around =
+                (-1..=1).flat_map(|i| (-1..=1).flat_map(move |j| (-1..=1).map(move |k| [x + i, y + j, z + k])));
             let known = around
                 .filter_map(|key| cells.get(&key))
                 .flatten()

@@ -105,9 +105,8 @@ impl Surface {
     /// Twice the area that a boundary loop encloses, along its normal (the sum of cross products needs no order).
     pub fn twice_loop_area(&self, edges: &[(u32, u32)]) -> DVec3 {
         let origin = self.points[edges[0].0 as usize];
-        let cross = |&(from, to): &(u32, u32)| {
-            (self.points[from as usize] - origin).cross(self.points[to as usize] - origin)
-        };
+        let cross =
+            |&(from, to): &(u32, u32)| (self.points[from as usize] - origin).cross(self.points[to as usize] - origin);
         edges.iter().map(cross).sum()
     }
 

@@ -3,7 +3,7 @@
 
 use super::document::{Accessor, BufferView};
 use super::uri::{base64, percent_decoded};
-use super::{Reader, ObjectError, Result, read_capped, resolve};
+use super::{ObjectError, Reader, Result, read_capped, resolve};
 use std::sync::Arc;
 
 const BYTE: u32 = 5120;
@@ -32,7 +32,8 @@ impl Reader<'_> {
         (what, limit): (&'static str, usize),
     ) -> Result<Vec<[f64; N]>> {
         let accessor = self.document.accessors.get(index).cloned();
-        let accessor = accessor.ok_or_else(|| self.format(place, format!("there is no accessor {index}; export the file again")))?;
+        let accessor = accessor
+            .ok_or_else(|| self.format(place, format!("there is no accessor {index}; export the file again")))?;
         let wanted = match N {
             1 => "SCALAR",
             2 => "VEC2",
@@ -63,7 +64,8 @@ impl Reader<'_> {
                 return Err(self.format(place, "its sparse values are more than it has; export the file again".into()));
             }
             let kind = sparse.indices.component_type.unwrap_or(0);
-            let as_index = Accessor { component_type: kind, normalized: false, count: sparse.count, ..accessor.clone() };
+            let as_index =
+                Accessor { component_type: kind, normalized: false, count: sparse.count, ..accessor.clone() };
             let index_size = size_of(kind).ok_or_else(|| self.format(place, wrong.into()))?;
             let (at, from) = (&sparse.indices, &sparse.values);
             let replaced = self.packed::<1>(at.buffer_view, at.byte_offset, &as_index, index_size, place)?;
@@ -159,7 +161,8 @@ impl Reader<'_> {
                 .and_then(|(_, text)| base64(text))
                 .ok_or_else(|| self.format(place, "the data URI is not base64".into())),
             None => {
-                let name = percent_decoded(uri).ok_or_else(|| self.format(place, "the file's name is not UTF-8".into()))?;
+                let name =
+                    percent_decoded(uri).ok_or_else(|| self.format(place, "the file's name is not UTF-8".into()))?;
                 read_capped(&resolve(self.path, &name, self.root)?, self.limits.file_bytes)
             }
         }

@@ -20,7 +20,8 @@ impl Reader<'_> {
         let materials = &self.document.materials;
         let factor = |index: usize| {
             let base = &materials[index]["pbrMetallicRoughness"];
-            let values: Vec<f32> = base["baseColorFactor"].as_array().into_iter().flatten().filter_map(number).collect();
+            let values: Vec<f32> =
+                base["baseColorFactor"].as_array().into_iter().flatten().filter_map(number).collect();
             match values[..] {
                 [r, g, b, ..] => [r, g, b],
                 _ => [1.0; 3],
@@ -28,7 +29,8 @@ impl Reader<'_> {
         };
         if totals.iter().any(|(other, _)| materials[*other] != materials[index]) {
             let count = totals.len();
-            warnings.push(format!("of {count} materials, number {index} covers most; the object is drawn in its colour"));
+            warnings
+                .push(format!("of {count} materials, number {index} covers most; the object is drawn in its colour"));
         }
         let own = factor(index).map(srgb_byte);
         let texture = materials[index]["pbrMetallicRoughness"]["baseColorTexture"]["index"].as_u64();

@@ -2,17 +2,19 @@
 //! to. Out: collision and drawn pieces in the root link's frame, mass, friction (`contact/lateral_friction`, as in
 //! PyBullet) and colour.
 
+mod mass;
 mod shapes;
+mod values;
 mod xml;
 
 use super::material::{color_of, mean_of_file};
 use super::text::shortened;
-use super::{ImportOptions, Limits, MeshFile, ObjectError, Piece, RawMass, RawObject, Result, Root, read_capped};
+use super::{ImportOptions, Limits, MeshFile, ObjectError, Piece, RawObject, Result, Root, read_capped};
 use super::{read_mesh, resolve};
 use crate::contract::Pose;
-use crate::objects::mass::Inertia;
 use crate::objects::model::ConvexPart;
-use glam::{DMat3, DVec3, EulerRot, Quat, Vec3};
+use glam::Vec3;
+use mass::{LinkMass, combined};
 use roxmltree::{Document, Node};
 use shapes::{capsule, cylinder, ellipsoid};
 use std::path::{Path, PathBuf};
@@ -74,13 +76,6 @@ struct Reader<'a, 'input> {
 struct Faults {
     collision: Option<ObjectError>,
     visual: Option<ObjectError>,
-}
-
-/// One link's mass, in the root link's frame.
-struct LinkMass {
-    mass_kg: f64,
-    center: DVec3,
-    tensor: Option<DMat3>,
 }
 
 impl<'a, 'input> Reader<'a, 'input> {
@@ -225,31 +220,6 @@ impl<'a, 'input> Reader<'a, 'input> {
         self.geometry(geometry, pose, object)
     }
 
-    fn inertial(&self, inertial: Node, root_from_link: Pose) -> Result<Option<LinkMass>> {
-        let Some(mass) = child(inertial, "mass") else { return Ok(None) };
-        let mass_kg = self.number(mass, "value")?;
-        if mass_kg < 0.0 {
-            return Err(self.syntax(mass, format!("the mass is {mass_kg} kg; it must be above 0")));
-        }
-        // Zero mass means a fixed body in URDF's users' practice; for an object it means that nobody knew.
-        if mass_kg == 0.0 {
-            return Ok(None);
-        }
-        let pose = root_from_link * self.origin(inertial)?;
-        let tensor = match child(inertial, "inertia") {
-            None => None,
-            Some(node) => {
-                let [xx, xy, xz, yy, yz, zz] = ["ixx", "ixy", "ixz", "iyy", "iyz", "izz"]
-                    .map(|key| if node.has_attribute(key) { self.number(node, key).map(f64::from) } else { Ok(0.0) });
-                let (xx, xy, xz, yy, yz, zz) = (xx?, xy?, xz?, yy?, yz?, zz?);
-                let local = DMat3::from_cols(DVec3::new(xx, xy, xz), DVec3::new(xy, yy, yz), DVec3::new(xz, yz, zz));
-                let turn = DMat3::from_quat(pose.rotation.as_dquat().normalize());
-                Some(turn * local * turn.transpose())
-            }
-        };
-        Ok(Some(LinkMass { mass_kg: f64::from(mass_kg), center: pose.translation.as_dvec3(), tensor }))
-    }
-
     fn geometry(&mut self, geometry: Node, pose: Pose, object: &mut RawObject) -> Result<Piece> {
         let Some(shape) = geometry.children().find(Node::is_element) else {
             return Err(self.syntax(geometry, "<geometry> is empty".into()));
@@ -357,50 +327,6 @@ impl<'a, 'input> Reader<'a, 'input> {
             }
         }
     }
-
-    fn origin(&self, node: Node) -> Result<Pose> {
-        let Some(origin) = child(node, "origin") else { return Ok(Pose::IDENTITY) };
-        let translation = self.vector(origin, "xyz")?.unwrap_or(Vec3::ZERO);
-        let angles = self.vector(origin, "rpy")?.unwrap_or(Vec3::ZERO);
-        // Fixed axes: roll about x, then pitch about y, then yaw about z.
-        Ok(Pose::new(translation, Quat::from_euler(EulerRot::ZYX, angles.z, angles.y, angles.x).normalize()))
-    }
-
-    fn vector(&self, node: Node, key: &str) -> Result<Option<Vec3>> {
-        if !node.has_attribute(key) {
-            return Ok(None);
-        }
-        let values = self.numbers(node, key)?;
-        let [x, y, z] = values[..] else {
-            return Err(self.syntax(node, format!("{key} has {} numbers, not 3", values.len())));
-        };
-        Ok(Some(Vec3::new(x, y, z)))
-    }
-
-    fn number(&self, node: Node, key: &str) -> Result<f32> {
-        let values = self.numbers(node, key)?;
-        let [value] = values[..] else {
-            return Err(self.syntax(node, format!("<{}> needs one number as {key}", node.tag_name().name())));
-        };
-        Ok(value)
-    }
-
-    fn numbers(&self, node: Node, key: &str) -> Result<Vec<f32>> {
-        let text = node.attribute(key).unwrap_or("");
-        text.split_ascii_whitespace()
-            .map(|token| match token.parse::<f32>() {
-                Ok(value) if value.is_finite() => Ok(value),
-                _ => Err(self.syntax(node, format!("{key}: '{}' is not a finite number", shortened(token)))),
-            })
-            .collect()
-    }
-
-    fn positive(&self, node: Node, values: &[f32]) -> Result<()> {
-        if values.iter().all(|value| *value > 0.0) {
-            return Ok(());
-        }
-        Err(self.syntax(node, format!("<{}>: every size must be above 0", node.tag_name().name())))
-    }
 }
 
 fn children<'a, 'input>(node: Node<'a, 'input>, tag: &'static str) -> impl Iterator<Item = Node<'a, 'input>> {
@@ -418,24 +344,4 @@ fn same_pieces(collision: &[Piece], visual: &[Piece]) -> bool {
         _ => false,
     };
     collision.len() == visual.len() && collision.iter().zip(visual).all(same)
-}
-
-/// One mass out of the links' (parallel axes); the inertia only where every link has one.
-fn combined(masses: &[LinkMass]) -> Option<RawMass> {
-    let mass: f64 = masses.iter().map(|link| link.mass_kg).sum();
-    if masses.is_empty() {
-        return None;
-    }
-    let center = masses.iter().map(|link| link.center * link.mass_kg).sum::<DVec3>() / mass;
-    let tensor = masses.iter().try_fold(DMat3::ZERO, |sum, link| {
-        let arm = link.center - center;
-        let outer = DMat3::from_cols(arm * arm.x, arm * arm.y, arm * arm.z);
-        let shifted = (DMat3::from_diagonal(DVec3::splat(arm.length_squared())) - outer) * link.mass_kg;
-        link.tensor.map(|tensor| sum + tensor + shifted)
-    });
-    Some(RawMass {
-        mass_kg: mass as f32,
-        center: Some(center.as_vec3()),
-        inertia: tensor.map(|tensor| Inertia::from_tensor(&tensor)),
-    })
 }

@@ -76,7 +76,10 @@ fn end_of_doctype(text: &str) -> Option<usize> {
 fn begins_entity(text: &str) -> bool {
     let name = text[1..].split(';').next().unwrap_or("");
     let is_closed = text.len() > name.len() + 1;
-    is_closed && !name.is_empty() && name.len() < 32 && name.chars().all(|c| c.is_alphanumeric() || c == '#' || c == '_')
+    is_closed
+        && !name.is_empty()
+        && name.len() < 32
+        && name.chars().all(|c| c.is_alphanumeric() || c == '#' || c == '_')
 }
 
 fn end_of_first_name(text: &str) -> Option<usize> {
