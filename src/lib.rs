@@ -16,6 +16,7 @@ pub mod render;
 pub mod rl;
 pub mod run;
 pub mod scene;
+pub mod servo;
 pub mod sim;
 #[cfg(feature = "viewer")]
 pub mod viewer;
