@@ -17,6 +17,7 @@ pub mod learner;
 pub mod load;
 pub mod network;
 pub mod policy;
+pub mod ppo;
 pub mod privileged;
 pub mod replay;
 pub mod train;
