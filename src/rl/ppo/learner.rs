@@ -8,7 +8,7 @@ use super::rollout::Rollout;
 use crate::contract::{Rng, Seed};
 use crate::gan::state::{StateError, from_file, to_bytes};
 use crate::nn::{Adam, NnError, backward};
-use crate::run::{Checkpoint, CheckpointContent, TensorFile};
+use crate::train::{Checkpoint, CheckpointContent, TensorFile};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

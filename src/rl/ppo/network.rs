@@ -3,7 +3,7 @@
 use super::gaussian::DiagonalGaussian;
 use crate::contract::Seed;
 use crate::nn::layers::{Conv2d, Conv2dConfig, Linear};
-use crate::nn::ops::{Activation, Value, concat, flatten};
+use crate::nn::ops::{Activation, Activations, concat, flatten};
 use crate::nn::{Init, NnError, Param, ParamStore};
 use candle_core::{Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -209,19 +209,19 @@ impl ActorCritic {
         let (policy, value) = match &self.encoder {
             Encoder::Nature { convolutions, join, channels, size } => {
                 let images = Tensor::from_slice(&observations.images, (n, *channels, *size, *size), device)?;
-                let mut x = Value::from_tensor(&images)?;
+                let mut x = Activations::from_tensor(&images)?;
                 for layer in convolutions {
                     x = layer.forward(&x)?;
                 }
                 let mut x = flatten(&x)?;
                 if self.config.state_len > 0 {
-                    x = concat(&[&x, &Value::from_tensor(&states)?])?;
+                    x = concat(&[&x, &Activations::from_tensor(&states)?])?;
                 }
                 let features = join.forward(&x)?;
                 (features.clone(), features)
             }
             Encoder::Mlp { policy, value } => {
-                let states = Value::from_tensor(&states)?;
+                let states = Activations::from_tensor(&states)?;
                 let run = |layers: &[Linear]| layers.iter().try_fold(states.clone(), |x, layer| layer.forward(&x));
                 (run(policy)?, run(value)?)
             }

@@ -3,7 +3,7 @@
 use super::rollout::EpisodeEnd;
 use super::*;
 use crate::contract::{Rng, Seed};
-use crate::run::Checkpoints;
+use crate::train::Checkpoints;
 
 fn mlp(state_len: usize, hidden: &[usize]) -> NetworkConfig {
     let encoder = EncoderConfig::Mlp { hidden: hidden.to_vec() };
