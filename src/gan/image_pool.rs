@@ -60,7 +60,9 @@ impl ImagePool {
                 std::mem::swap(row, &mut self.rows[place]);
             }
         }
-        Tensor::from_vec(rows.concat(), images.shape(), &Device::Cpu)?.to_dtype(images.dtype())?.to_device(images.device())
+        Tensor::from_vec(rows.concat(), images.shape(), &Device::Cpu)?
+            .to_dtype(images.dtype())?
+            .to_device(images.device())
     }
 
     /// The stored images `[count, floats of an image]` (`None` while there are none) and the random generator.

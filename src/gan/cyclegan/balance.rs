@@ -114,11 +114,7 @@ impl CycleGanLearner {
     ///
     /// # Errors
     /// Another shape; a critic that fails.
-    pub fn gradient_norms(
-        &self,
-        batch: &UnpairedBatch,
-        critics: &Critics<'_>,
-    ) -> Result<GradientNorms, CycleGanError> {
+    pub fn gradient_norms(&self, batch: &UnpairedBatch, critics: &Critics<'_>) -> Result<GradientNorms, CycleGanError> {
         let mut frozen = vec![self.sim2real.generator.store().freeze()];
         frozen.push(self.real_discriminator.discriminator.store().freeze());
         frozen.extend(self.real2sim.as_ref().map(|f| f.generator.store().freeze()));

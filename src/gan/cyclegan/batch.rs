@@ -61,7 +61,9 @@ impl UnpairedBatch {
             let expected = [n, classes, dims[2], dims[3]];
             let found = self.x_mask.as_ref().map(|mask| mask.dims().to_vec());
             if found.as_deref() != Some(&expected) {
-                return fail(format!("weights.mask needs masks {expected:?} of the simulation's images, not {found:?}"));
+                return fail(format!(
+                    "weights.mask needs masks {expected:?} of the simulation's images, not {found:?}"
+                ));
             }
         }
         Ok(())

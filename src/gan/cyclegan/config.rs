@@ -345,9 +345,7 @@ impl CycleGanConfig {
             return bad("batch must be from 1 to 4096, image_pool at most 100000, state_planes at most 64".into());
         }
         let w = &self.weights;
-        let all = [
-            w.gan, w.cycle, w.real_cycle, w.identity, w.scene, w.content, w.mask, w.task, w.feature, w.domain,
-        ];
+        let all = [w.gan, w.cycle, w.real_cycle, w.identity, w.scene, w.content, w.mask, w.task, w.feature, w.domain];
         if all.iter().any(|weight| !weight.is_finite() || *weight < 0.0) {
             return bad("the weights of the terms must be finite and not negative".into());
         }
@@ -456,7 +454,11 @@ mod tests {
         check(Method::CycleGan, |c| c.generator.filters = vec![4; 8], "levels");
         check(Method::CycleGan, |c| c.weights.gan = 0.0, "weights.gan");
         check(Method::Gan, |c| c.weights.cycle = 1.0, "way back");
-        check(Method::Gan, |c| c.balance = Some(BalanceConfig { cycle_ratio: 1.0, scene_ratio: 1.0, start_step: 0, num_steps: 1 }), "lacks");
+        check(
+            Method::Gan,
+            |c| c.balance = Some(BalanceConfig { cycle_ratio: 1.0, scene_ratio: 1.0, start_step: 0, num_steps: 1 }),
+            "lacks",
+        );
         check(Method::GraspGan, |c| c.generator.mask_classes = 0, "mask_classes");
         check(Method::CycleGan, |c| c.discriminator.strides = vec![2], "one length");
         check(Method::CycleGan, |c| c.discriminator.scales = 9, "scales");

@@ -49,11 +49,7 @@ pub fn receptive_fields(config: &DiscriminatorConfig) -> Vec<usize> {
 impl Discriminator {
     /// # Errors
     /// A device that fails.
-    pub fn new(
-        config: &DiscriminatorConfig,
-        seed: Seed,
-        device: &Device,
-    ) -> std::result::Result<Self, CycleGanError> {
+    pub fn new(config: &DiscriminatorConfig, seed: Seed, device: &Device) -> std::result::Result<Self, CycleGanError> {
         let mut store = ParamStore::new(seed, device);
         let mut scales = Vec::new();
         for scale in 0..config.scales {

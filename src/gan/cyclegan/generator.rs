@@ -183,8 +183,7 @@ impl Generator {
             return Ok(Generated { image: head, mask: None });
         }
         let maps = head.to_tensor()?;
-        let part =
-            |first: usize, count: usize| Activations::from_tensor(&maps.narrow(1, first, count)?.contiguous()?);
+        let part = |first: usize, count: usize| Activations::from_tensor(&maps.narrow(1, first, count)?.contiguous()?);
         let image = activate(&part(0, 3)?, Activation::Tanh)?;
         Ok(Generated { image, mask: Some(softmax(&part(3, self.mask_classes)?, 1)?.to_tensor()?) })
     }
@@ -208,8 +207,9 @@ impl Generator {
         let planes = image.to_device(&Device::Cpu)?.flatten_from(1)?.to_vec2::<f32>()?;
         let byte = |value: f32| ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8;
         let pixels = height * width;
-        let interleave =
-            |planes: Vec<f32>| (0..channels * pixels).map(|k| byte(planes[k % channels * pixels + k / channels])).collect();
+        let interleave = |planes: Vec<f32>| {
+            (0..channels * pixels).map(|k| byte(planes[k % channels * pixels + k / channels])).collect()
+        };
         Ok(planes.into_iter().map(interleave).collect())
     }
 }

@@ -200,13 +200,18 @@ impl CycleGanLearner {
         let names = ["loss/discriminator_real", "accuracy/discriminator_real", "grad_norm/discriminator_real"];
         let trained = &mut self.real_discriminator;
         trained.discriminator.power_iteration()?;
-        let mut metrics =
-            trained.update(&self.config, y, Images { pixels: &gx, ..x }, (lr_scale, real_seed), names)?;
+        let mut metrics = trained.update(&self.config, y, Images { pixels: &gx, ..x }, (lr_scale, real_seed), names)?;
         if let (Some(trained), Some(fy)) = (&mut self.sim_discriminator, fy) {
             let fy = fy.detach()?.to_tensor()?;
             let names = ["loss/discriminator_sim", "accuracy/discriminator_sim", "grad_norm/discriminator_sim"];
             trained.discriminator.power_iteration()?;
-            metrics.extend(trained.update(&self.config, x, Images { pixels: &fy, ..y }, (lr_scale, sim_seed), names)?);
+            metrics.extend(trained.update(
+                &self.config,
+                x,
+                Images { pixels: &fy, ..y },
+                (lr_scale, sim_seed),
+                names,
+            )?);
         }
         Ok(metrics)
     }
@@ -301,7 +306,11 @@ impl CycleGanLearner {
         }
         if weights.identity > 0.0 {
             let image = self.sim2real.generator.forward(y)?.to_tensor()?;
-            objective.add("loss/identity_real", weights.identity, &identity_loss(config.distance, &image, &batch.y)?)?;
+            objective.add(
+                "loss/identity_real",
+                weights.identity,
+                &identity_loss(config.distance, &image, &batch.y)?,
+            )?;
         }
         if weights.content > 0.0 {
             objective.add("loss/content", weights.content, &content_loss(&gx.to_tensor()?, &batch.x)?)?;

@@ -290,7 +290,15 @@ fn methods_have_the_networks_and_terms_of_their_papers() -> anyhow::Result<()> {
             Method::Gan => (&[], &[]),
             Method::GraspGan => (
                 &["domain_classifier"],
-                &["loss/content", "loss/domain", "loss/feature", "loss/mask", "loss/task", "loss/task_adapted", "loss/task_sim"],
+                &[
+                    "loss/content",
+                    "loss/domain",
+                    "loss/feature",
+                    "loss/mask",
+                    "loss/task",
+                    "loss/task_adapted",
+                    "loss/task_sim",
+                ],
             ),
             _ => (
                 &["real2sim", "sim_discriminator"],
@@ -352,7 +360,8 @@ fn the_warm_start_goes_towards_the_identity_and_leaves_discriminators_alone() ->
     for step in 0..120 {
         // Smooth images: a blanked block can be told from its surroundings.
         let mut batch = batch(step % 4)?;
-        batch.x = batch.x.mean_keepdim(3)?.mean_keepdim(2)?.affine(8.0, 0.0)?.broadcast_as((2, 3, 16, 16))?.contiguous()?;
+        batch.x =
+            batch.x.mean_keepdim(3)?.mean_keepdim(2)?.affine(8.0, 0.0)?.broadcast_as((2, 3, 16, 16))?.contiguous()?;
         let metrics = learner.update(&batch, 1.0, Critics::default())?;
         assert_eq!(metrics[0].0, "loss/warm_start_sim2real");
         losses.push(metrics[0].1);
@@ -368,7 +377,10 @@ fn the_warm_start_goes_towards_the_identity_and_leaves_discriminators_alone() ->
 fn pictures_are_named_and_have_the_averaged_generators_images() -> anyhow::Result<()> {
     let learner = CycleGanLearner::new(&tiny(Method::CycleGan), Seed(9))?;
     let images = learner.images(&batch(0)?)?;
-    assert_eq!(images.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["x", "G(x)", "F(G(x))", "y", "F(y)", "G(F(y))"]);
+    assert_eq!(
+        images.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        ["x", "G(x)", "F(G(x))", "y", "F(y)", "G(F(y))"]
+    );
     let gx = learner.sim2real().forward(&Activations::from_tensor(&images[0].1)?)?.to_tensor()?;
     assert_eq!((gx - &images[1].1)?.abs()?.max_all()?.to_scalar::<f32>()?, 0.0);
     let gan = CycleGanLearner::new(&tiny(Method::Gan), Seed(9))?;
@@ -436,7 +448,8 @@ fn three_steps_equal_pytorchs() -> anyhow::Result<()> {
         // The first step's moment is half of the gradient.
         let state = learner.state()?;
         for (network, _) in learner.networks() {
-            let moments: std::collections::BTreeMap<_, _> = state.groups[&format!("{network}_adam")].iter().cloned().collect();
+            let moments: std::collections::BTreeMap<_, _> =
+                state.groups[&format!("{network}_adam")].iter().cloned().collect();
             for (name, gradient) in named(&format!("gradient/{network}/")) {
                 let found = (&moments[&format!("{name}.exp_avg")] * 2.0)?;
                 close(&format!("the gradient of {network}'s {name}"), &found, &gradient)?;

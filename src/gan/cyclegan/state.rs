@@ -109,9 +109,8 @@ impl CycleGanLearner {
     pub fn load_state(&mut self, state: &LearnerState) -> Result<(), CycleGanError> {
         let values: Values =
             serde_json::from_value(state.values.clone()).map_err(|e| CycleGanError::State(e.to_string()))?;
-        let group = |name: &str| {
-            state.groups.get(name).ok_or_else(|| CycleGanError::State(format!("it holds no '{name}'")))
-        };
+        let group =
+            |name: &str| state.groups.get(name).ok_or_else(|| CycleGanError::State(format!("it holds no '{name}'")));
         let mut known = POOLS.to_vec();
         for (name, store) in self.networks().into_iter().chain(self.averages()) {
             store.load_state(group(name)?)?;
