@@ -1,20 +1,20 @@
 //! `bingrasp episodes`: records attempts of a policy, checks recordings, draws them. Exports are in `episodes_export`.
 
-use super::{Usage, agent, common, episodes_export, output};
-use crate::collect::arena::{GraspArena, action_space};
-use crate::collect::episodes::{record_episodes, recorded_attempts};
-use crate::collect::sight::Sight;
+use super::{UsageError, agent, common, episodes_export, output};
+use crate::collect::episodes::{record_episodes, recorded_episodes};
+use crate::collect::observation_adapter::ObservationAdapter;
+use crate::collect::vec_env::{GraspVecEnv, action_space};
 use crate::contract::{Domain, Seed};
 use crate::data::episodes::{EpisodeReader, EpisodeWriter, EpisodesConfig};
 use crate::env::{Crop, EnvConfig};
+use crate::files::{atomic::write_atomic, interrupt};
 use crate::nn::with_large_stack;
-use crate::rl::collect::Conduct;
-use crate::rl::config::ExplorationConfig;
-use crate::rl::film::film_strip;
-use crate::rl::load::Loaded;
-use crate::run::{atomic::write_atomic, interrupt};
+use crate::policies::PolicyKind;
+use crate::rl::qtopt::collect::BehaviorPolicy;
+use crate::rl::qtopt::config::ExplorationConfig;
+use crate::rl::qtopt::episode_sheet::episode_sheet;
+use crate::rl::qtopt::load::Loaded;
 use crate::scene::CellDescription;
-use crate::sim::policy::PolicyKind;
 use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ struct RecordArgs {
     /// What the camera sees: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
     #[arg(long, default_value_t = Domain::Reality)]
     domain: Domain,
-    /// scripted, aimed, oracle, random, or the folder of a QT-Opt run that sees plain pictures of this size
+    /// scripted, noisy-planner, oracle, random, or the folder of a QT-Opt run that sees plain pictures of this size
     #[arg(long, value_name = "NAME|RUN", default_value = "scripted")]
     policy: String,
     /// Play the policy without noise
@@ -108,6 +108,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Verb::Check { dir, json } => check(dir, *json),
         Verb::Sheet { dir, out, rows } => {
             let out = out.clone().unwrap_or_else(|| dir.join("sheet.png"));
+            common::Inputs::default().ours("the recording in", Some(dir)).check_file("--out", &out)?;
             sheet(dir, &out, *rows)?;
             output::line(&out.display().to_string())?;
             Ok(ExitCode::SUCCESS)
@@ -130,13 +131,18 @@ fn learned(args: &RecordArgs) -> anyhow::Result<Loaded> {
             policy.channels,
             size = policy.size
         );
-        return Err(Usage(message).into());
+        return Err(UsageError(message).into());
     }
     Ok(loaded)
 }
 
 fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let builtin: Option<PolicyKind> = args.policy.parse().ok();
+    common::Inputs::default()
+        .run("--policy", builtin.is_none().then_some(Path::new(&args.policy)))
+        .objects(Some(&args.objects))
+        .textures(&args.textures)
+        .check_folder(&args.out)?;
     let loaded = if builtin.is_some() { None } else { Some(learned(args)?) };
     let camera = loaded.as_ref().map_or(common::CAMERA, |loaded| agent::data(&loaded.settings, "camera"));
     let env = EnvConfig {
@@ -146,21 +152,21 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         ..EnvConfig::new(
             common::load_objects(&args.objects)?,
             args.domain,
-            common::environments_for(args.size),
+            common::num_envs_for(args.size),
             args.size,
             args.seed.get(),
         )
     };
-    env.validate().map_err(|error| Usage(error.to_string()))?;
-    let conduct = match (&loaded, args.greedy) {
-        (None, _) => Conduct::Scripted,
-        (Some(_), true) => Conduct::Greedy,
-        (Some(_), false) => Conduct::Noisy,
+    env.validate().map_err(|error| UsageError(error.to_string()))?;
+    let behavior = match (&loaded, args.greedy) {
+        (None, _) => BehaviorPolicy::Scripted,
+        (Some(_), true) => BehaviorPolicy::Greedy,
+        (Some(_), false) => BehaviorPolicy::Noisy,
     };
     // An episode's seed names its bin, so each has its own. The built-in policies are recorded as they are.
     let exploration = match builtin {
         Some(_) => ExplorationConfig::none(),
-        None => ExplorationConfig { go_on: 0.0, ..ExplorationConfig::default() },
+        None => ExplorationConfig { p_keep_objects: 0.0, ..ExplorationConfig::default() },
     };
     let textures = args.textures.textures.as_ref().map_or(String::new(), |folder| folder.display().to_string());
     let config = EpisodesConfig {
@@ -181,28 +187,28 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
             ("policy_step".to_owned(), loaded.as_ref().map_or(0, |loaded| loaded.step as i64 + 1).into()),
         ]),
     };
-    config.validate().map_err(|error| Usage(error.to_string()))?;
+    config.validate().map_err(|error| UsageError(error.to_string()))?;
     interrupt::install(|| eprintln!("stopping after this file; Ctrl-C again stops at once"))?;
-    let sight = Sight::plain(args.domain);
+    let adapter = ObservationAdapter::plain(args.domain);
     let bar = output::progress(args.count, "episodes");
     let start = Instant::now();
     let (mut written, mut first) = (0, 0);
     let complete = with_large_stack(|| -> anyhow::Result<bool> {
         // Without an adapter nothing is begun.
-        let mut arena = GraspArena::new(env, sight, builtin.unwrap_or_default())?;
+        let mut envs = GraspVecEnv::new(env, adapter, builtin.unwrap_or_default())?;
         let writer = if args.resume {
             EpisodeWriter::resume(&args.out, &config)?
         } else {
             EpisodeWriter::create(&args.out, &config)?
         };
         (first, written) = (writer.next_episode(), writer.next_episode());
-        let decider = loaded.as_ref().map(|loaded| loaded.policy.decider());
-        let mut keep_on = |done: u64| {
+        let cem_policy = loaded.as_ref().map(|loaded| loaded.policy.cem_policy());
+        let mut should_continue = |done: u64| {
             written = done;
             bar.set_position(done);
             !interrupt::requested()
         };
-        Ok(record_episodes(&mut arena, (decider, conduct), &exploration, writer, &mut keep_on)?)
+        Ok(record_episodes(&mut envs, (cem_policy, behavior), &exploration, writer, &mut should_continue)?)
     })?
     .with_context(|| format!("writing {}; go on with the same command and --resume", args.out.display()))?;
     bar.finish_and_clear();
@@ -327,15 +333,15 @@ fn sheet(dir: &Path, out: &Path, rows: u64) -> anyhow::Result<()> {
     let reader = EpisodeReader::open(dir).with_context(|| format!("opening the episodes in {}", dir.display()))?;
     let config = reader.config();
     if config.width != config.height || reader.is_empty() {
-        return Err(Usage(format!("{} has no episodes of square pictures", dir.display())).into());
+        return Err(UsageError(format!("{} has no episodes of square pictures", dir.display())).into());
     }
-    let (space, sight) = (action_space(&CellDescription::default()), Sight::plain(config.domain));
+    let (space, adapter) = (action_space(&CellDescription::default()), ObservationAdapter::plain(config.domain));
     let rows = rows.clamp(1, reader.len());
     let wanted: Vec<u64> = (0..rows).map(|i| i * reader.len() / rows).collect();
     let seeds: Vec<Seed> =
         wanted.iter().map(|&number| Ok(Seed(reader.read(number)?.seed))).collect::<anyhow::Result<_>>()?;
     let mut shown = Vec::new();
-    for attempt in recorded_attempts(&reader, &space, &sight) {
+    for attempt in recorded_episodes(&reader, &space, &adapter) {
         let attempt = attempt?;
         if seeds.contains(&attempt.seed) {
             shown.push(attempt);
@@ -344,6 +350,6 @@ fn sheet(dir: &Path, out: &Path, rows: u64) -> anyhow::Result<()> {
     let title = format!("{} of {} episodes in {}", shown.len(), reader.len(), config.domain);
     let subtitle = format!("played by {}; one row an episode, the judged state last", config.policy);
     let strips: Vec<_> = shown.iter().collect();
-    let png = film_strip(&title, &subtitle, &strips, config.width as usize, 3).draw().to_png()?;
+    let png = episode_sheet(&title, &subtitle, &strips, config.width as usize, 3).draw().to_png()?;
     write_atomic(out, &png).with_context(|| format!("writing {}", out.display()))
 }

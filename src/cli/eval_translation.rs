@@ -1,6 +1,6 @@
 //! `bingrasp eval translation`: a generator on scenes of test objects that it has never seen.
 
-use super::{Usage, common, output};
+use super::{UsageError, common, output};
 use crate::collect::CAPTURES_PER_BLOCK;
 use crate::contract::{Domain, FrameBatch, Seed};
 use crate::env::{EnvConfig, GraspEnv, Rollout};
@@ -9,7 +9,7 @@ use crate::gan::frames::Frame;
 use crate::gan::rcan::picture::{Row, sheet};
 use crate::gan::rcan::{Generator, Translation, load_generator};
 use crate::nn::with_large_stack;
-use crate::sim::policy::PolicyKind;
+use crate::policies::PolicyKind;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -25,10 +25,10 @@ const SHOWN: usize = 3;
 pub struct Args {
     /// Folder of a training run, or of one of its checkpoints
     #[arg(long, value_name = "RUN")]
-    checkpoint: PathBuf,
+    generator: PathBuf,
     /// Source domain: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
-    source: Domain,
+    domain: Domain,
     /// Frames to translate
     #[arg(long, default_value_t = 1000)]
     count: usize,
@@ -49,9 +49,9 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Report {
-    checkpoint: PathBuf,
+    generator: PathBuf,
     step: u64,
-    source: Domain,
+    domain: Domain,
     objects: String,
     #[serde(flatten)]
     translation: TranslationReport,
@@ -73,40 +73,48 @@ struct Kept {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.count == 0 {
-        return Err(Usage("--count must be at least 1".into()).into());
+        return Err(UsageError("--count must be at least 1".into()).into());
     }
+    let sheet = args
+        .sheet
+        .clone()
+        .unwrap_or_else(|| common::run_of(&args.generator).join(format!("translation-{}.png", args.domain)));
+    common::Inputs::default()
+        .run("--generator", Some(&args.generator))
+        .objects(Some(&args.objects))
+        .textures(&args.textures)
+        .check_file("--sheet", &sheet)?;
     let started = Instant::now();
-    let loaded = load_generator(&args.checkpoint)?;
+    let loaded = load_generator(&args.generator)?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
     let size = loaded.generator.size() as u32;
     // Seeds that no training run derives.
     let seed = args.seed.get().derive("evaluate translation", 0);
-    let envs = common::environments_for(size).min(args.count);
+    let envs = common::num_envs_for(size).min(args.count);
     let config = EnvConfig {
         textures: args.textures.load()?,
-        ..EnvConfig::new(common::load_objects(&args.objects)?, args.source, envs, size, seed)
+        ..EnvConfig::new(common::load_objects(&args.objects)?, args.domain, envs, size, seed)
     };
-    config.validate().map_err(|error| Usage(error.to_string()))?;
+    config.validate().map_err(|error| UsageError(error.to_string()))?;
     let mut env = GraspEnv::new(config)?;
     let adapter = env.adapter().map(|a| a.name.clone()).unwrap_or_default();
     let bar = output::progress(args.count as u64, "frames");
-    let (meter, mut kept, network_s) = judge(&loaded.generator, &mut env, seed, args.count, &bar)?;
+    let (meter, mut kept, network_s) = evaluate(&loaded.generator, &mut env, seed, args.count, &bar)?;
     bar.finish_and_clear();
     let translation = meter.report();
     kept.sort_by(|a, b| b.score.ssim.total_cmp(&a.score.ssim));
-    let path = args.sheet.clone().unwrap_or_else(|| args.checkpoint.join(format!("translation-{}.png", args.source)));
-    draw(&kept, &translation, args.source).save(&path)?;
+    draw(&kept, &translation, args.domain).save(&sheet)?;
     let report = Report {
-        checkpoint: args.checkpoint.clone(),
+        generator: args.generator.clone(),
         step: loaded.step,
-        source: args.source,
+        domain: args.domain,
         objects: args.objects.clone(),
         ms_per_image: network_s * 1e3 / translation.frames as f64,
         translation,
         seconds: started.elapsed().as_secs_f64(),
-        sheet: path,
+        sheet,
         adapter,
         threads: rayon::current_num_threads(),
         seed: args.seed.seed,
@@ -116,7 +124,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let t = &report.translation;
-    output::line(&format!("{} frames of {} ({} objects), step {}", t.frames, args.source, args.objects, report.step))?;
+    output::line(&format!("{} frames of {} ({} objects), step {}", t.frames, args.domain, args.objects, report.step))?;
     output::line(&format!(
         "image   SSIM {:.3} (95% {:.3} to {:.3}), PSNR {:.1} dB, colour bias {:+.3} {:+.3} {:+.3}",
         t.ssim, t.ssim_interval[0], t.ssim_interval[1], t.psnr, t.colour_bias[0], t.colour_bias[1], t.colour_bias[2]
@@ -137,7 +145,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Plays attempts in fresh blocks and translates every third step until there are `count` frames.
-fn judge(
+fn evaluate(
     generator: &Generator,
     env: &mut GraspEnv,
     seed: Seed,
@@ -182,7 +190,7 @@ fn first_frames(mut batch: FrameBatch, count: usize) -> FrameBatch {
         }
         batch.depth_m.truncate(count * pixels);
         batch.cameras.truncate(count);
-        batch.ticks.truncate(count);
+        batch.step_indices.truncate(count);
         batch.look_seeds.truncate(count);
     }
     batch
@@ -201,7 +209,7 @@ fn one(batch: &FrameBatch, i: usize) -> FrameBatch {
         instances: batch.instance_image(i).to_vec(),
         depth_m: batch.depth_image(i).to_vec(),
         cameras: vec![batch.cameras[i]],
-        ticks: vec![batch.ticks[i]],
+        step_indices: vec![batch.step_indices[i]],
         look_seeds: vec![batch.look_seeds[i]],
     }
 }

@@ -1,4 +1,4 @@
-//! A trained generator for the viewer: `--rcan RUN`.
+//! A trained generator for the viewer: `--generator RUN`.
 
 use crate::gan::rcan::batch::images_tensor;
 use crate::gan::rcan::{Generator, load_generator};

@@ -16,7 +16,7 @@ use super::script::{Order, Script, State};
 use super::settings::Settings;
 use super::translator::Translator;
 use super::ui::{Textures, Viewer, install_theme};
-use crate::run::atomic::write_atomic;
+use crate::files::atomic::write_atomic;
 use anyhow::Context;
 use bevy::app::{AppExit, TaskPoolOptions, TaskPoolPlugin, TerminalCtrlCHandlerPlugin};
 use bevy::asset::RenderAssetUsages;
@@ -123,7 +123,7 @@ pub fn run(
 ) -> anyhow::Result<Report> {
     check_display()?;
     // Another part of the program may have installed it already.
-    let _ = crate::run::interrupt::install(|| {});
+    let _ = crate::files::interrupt::install(|| {});
     let [width, height] = options.size;
     let window = Window {
         title: "bingrasp".into(),
@@ -178,7 +178,7 @@ pub fn run(
     app.add_systems(First, (play_script, stop_on_signal));
     app.add_systems(Update, advance);
     app.add_systems(EguiPrimaryContextPass, lay_out);
-    app.add_systems(PostUpdate, (grant, remember));
+    app.add_systems(PostUpdate, (handle_requests, remember));
     let before_upload = EguiPostUpdateSet::PostProcessOutput;
     app.add_systems(PostUpdate, paint.after(EguiPostUpdateSet::ProcessOutput).before(before_upload));
     app.run();
@@ -241,7 +241,7 @@ fn advance(
     if seconds > 0.0 {
         viewer.frames_per_s += (1.0 / seconds - viewer.frames_per_s) * 0.05;
     }
-    viewer.detail = viewer.govern(seconds);
+    viewer.detail = viewer.adapt_resolution(seconds);
     viewer.session.update(seconds.min(0.5));
     if let Err(error) = viewer.session.draw() {
         shared.error = Some(error.into());
@@ -352,13 +352,13 @@ fn lay_out(shared: Res<Handles>, mut contexts: EguiContexts, mut themed: Local<b
 }
 
 /// Does what the layout asks of its host.
-fn grant(shared: Res<Handles>, mut commands: Commands) {
+fn handle_requests(shared: Res<Handles>, mut commands: Commands) {
     let mut shared = shared.lock();
     let Stage::Ready(viewer) = &mut shared.stage else { return };
-    if let Some(path) = viewer.wishes.screenshot.take() {
+    if let Some(path) = viewer.requests.screenshot.take() {
         commands.spawn(Screenshot::primary_window()).observe(save_screenshot(path, false));
     }
-    if let Some(text) = viewer.wishes.copy.take() {
+    if let Some(text) = viewer.requests.copy.take() {
         let copied = copy(&text);
         println!("{text}");
         let place = if copied { "the clipboard" } else { "the terminal" };
@@ -400,7 +400,7 @@ fn remember(shared: Res<Handles>, windows: Query<&Window, With<PrimaryWindow>>) 
 
 /// Ctrl-C in the terminal closes the window as its button does.
 fn stop_on_signal(mut exit: MessageWriter<AppExit>) {
-    if crate::run::interrupt::requested() {
+    if crate::files::interrupt::requested() {
         exit.write(AppExit::Success);
     }
 }

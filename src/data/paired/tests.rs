@@ -188,7 +188,7 @@ fn what_was_written_is_read_back() {
         }
         let two: Vec<Pair> = reader.read_many(&[6, 2]).into_iter().collect::<Result<_, _>>().unwrap();
         let batch = to_frames(&two).unwrap();
-        assert_eq!(batch.ticks, [6, 2]);
+        assert_eq!(batch.step_indices, [6, 2]);
         assert_eq!(batch.source_image(1), frames.source_image(2));
         assert!(reader.read(7).unwrap_err().to_string().contains("has 7"));
     }

@@ -6,7 +6,7 @@ use super::error::CycleGanError;
 use super::learner::{Critics, CycleGanLearner, Metrics};
 use crate::gan::losses::cycle_loss;
 use crate::nn::ops::GradientSource;
-use crate::nn::{Value as Activations, backward};
+use crate::nn::{Activations, backward};
 use candle_core::{Tensor, Var};
 
 /// Norms of the unweighted terms' gradients at G(x); `None` for a term that took no part.

@@ -10,7 +10,7 @@ use super::error::CycleGanError;
 use crate::contract::Seed;
 use crate::nn::layers::{Conv2dConfig, SpectralConv2d};
 use crate::nn::ops::{Activation, avg_pool};
-use crate::nn::{Init, ParamStore, Value as Activations};
+use crate::nn::{Activations, Init, ParamStore};
 use candle_core::{Device, Result, Tensor, bail};
 
 /// Slope of the leaky ReLU.

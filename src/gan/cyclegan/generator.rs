@@ -10,7 +10,7 @@
 use super::config::GeneratorConfig;
 use super::error::CycleGanError;
 use crate::contract::Seed;
-use crate::nn::Value as Activations;
+use crate::nn::Activations;
 use crate::nn::layers::{Conv2dConfig, InstanceNorm, SpectralConv2d};
 use crate::nn::networks::{Network, Range, Spec};
 use crate::nn::ops::{Activation, ConvInput, Resample, activate, add, softmax};

@@ -19,7 +19,7 @@ use super::task::{DomainClassifier, ImageDomain, TaskNetwork, domain_ramp};
 use crate::contract::Seed;
 use crate::gan::losses::{content_loss, cycle_loss, identity_loss, mask_loss};
 use crate::nn::ops::{avg_pool, loss};
-use crate::nn::{Gradients, Value as Activations, backward};
+use crate::nn::{Activations, Gradients, backward};
 use candle_core::Tensor;
 
 /// Figures of a step by name.

@@ -7,7 +7,7 @@ use super::config::{CycleGanConfig, DiscriminatorConfig, GeneratorConfig, Method
 use super::learner::{Critics, CycleGanLearner};
 use super::{CycleGanError, UnpairedBatch};
 use crate::contract::{Rng, Seed};
-use crate::nn::{Value as Activations, with_large_stack};
+use crate::nn::{Activations, with_large_stack};
 use candle_core::{Device, Tensor};
 
 /// Whether to run for minutes.

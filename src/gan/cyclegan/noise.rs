@@ -2,7 +2,7 @@
 //! threads.
 
 use crate::contract::{Rng, Seed};
-use crate::nn::Value as Activations;
+use crate::nn::Activations;
 use crate::nn::ops::add;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;

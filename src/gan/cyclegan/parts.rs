@@ -9,7 +9,7 @@ use super::noise::noise;
 use super::objective::scalar;
 use crate::contract::Seed;
 use crate::gan::image_pool::ImagePool;
-use crate::nn::{Adam, Value as Activations, backward};
+use crate::nn::{Activations, Adam, backward};
 use candle_core::{Device, Result, Tensor};
 
 /// A generator, its moving average (the one to use) and its optimizer.
@@ -35,7 +35,7 @@ impl TrainedGenerator {
     /// Lets the average follow; a young one follows faster, so that the start is forgotten.
     pub fn average(&self, decay: f64, step: u64) -> std::result::Result<(), CycleGanError> {
         let decay = decay.min((1.0 + step as f64) / (10.0 + step as f64));
-        Ok(self.averaged.store().follow(self.generator.store(), 1.0 - decay)?)
+        Ok(self.averaged.store().polyak_update(self.generator.store(), 1.0 - decay)?)
     }
 }
 

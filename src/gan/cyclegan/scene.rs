@@ -3,7 +3,7 @@
 use super::batch::UnpairedBatch;
 use super::error::CycleGanError;
 use crate::contract::Seed;
-use crate::nn::{ParamStore, Value as Activations};
+use crate::nn::{Activations, ParamStore};
 use candle_core::Tensor;
 
 /// The scene term of one step.

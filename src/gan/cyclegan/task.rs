@@ -6,7 +6,7 @@ use super::error::CycleGanError;
 use crate::contract::Seed;
 use crate::nn::layers::Linear;
 use crate::nn::ops::{Activation, global_avg_pool, loss};
-use crate::nn::{Adam, AdamConfig, Gradients, ParamStore, Value as Activations};
+use crate::nn::{Activations, Adam, AdamConfig, Gradients, ParamStore};
 use candle_core::{Device, Result, Tensor};
 
 /// Which images a network is shown; each domain has batch statistics of its own.

@@ -6,7 +6,7 @@ use super::generator::Generator;
 use super::learner::{CycleGanLearner, Metrics};
 use super::noise::with_noise;
 use crate::contract::Seed;
-use crate::nn::Value as Activations;
+use crate::nn::Activations;
 use crate::nn::ops::loss;
 use candle_core::Tensor;
 
