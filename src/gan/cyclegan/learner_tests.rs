@@ -376,7 +376,7 @@ fn the_warm_start_goes_towards_the_identity_and_leaves_discriminators_alone() ->
 #[test]
 fn pictures_are_named_and_have_the_averaged_generators_images() -> anyhow::Result<()> {
     let learner = CycleGanLearner::new(&tiny(Method::CycleGan), Seed(9))?;
-    let images = learner.images(&batch(0)?)?;
+    let images = learner.translations(&batch(0)?)?;
     assert_eq!(
         images.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
         ["x", "G(x)", "F(G(x))", "y", "F(y)", "G(F(y))"]
