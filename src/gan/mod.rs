@@ -5,6 +5,7 @@
 
 pub mod frames;
 pub mod rcan;
+pub mod semantic;
 pub mod state;
 
 pub use frames::{BoxedSource, FrameError, FramePool, FrameSource, Prefetch};
