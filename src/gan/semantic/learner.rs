@@ -10,7 +10,7 @@ use super::discriminator::SemanticDiscriminator;
 use super::generator::RgbdGenerator;
 use super::loss::{discriminator_loss, generator_loss, image_distance, semantic_loss};
 use crate::contract::Seed;
-use crate::gan::state::{StateError, from_file, to_bytes};
+use crate::train::state::{StateError, from_file, to_bytes};
 use crate::nn::ops::Activations;
 use crate::nn::{Adam, NnError, ParamStore, backward};
 use crate::train::{Checkpoint, CheckpointContent, TensorFile};
