@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub type QtOptRun = RunConfig<QtOptConfig>;
 type QtOptTrainer = Trainer<QtOptConfig, QLearner, ExperienceSource>;
 
-#[derive(clap::Args, Default)]
+#[derive(clap::Args, Clone, Default)]
 pub struct Args {
     #[command(flatten)]
     pub run: RunArgs,
