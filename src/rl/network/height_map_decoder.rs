@@ -18,7 +18,7 @@ pub(super) struct Convs(Vec<(Conv2d, BatchNorm)>);
 
 impl Convs {
     pub fn new(
-        store: &mut ParamStore,
+        store: &ParamStore,
         name: &str,
         mut inputs: usize,
         first: usize,
@@ -65,7 +65,7 @@ pub(super) struct HeightMapDecoder {
 
 impl HeightMapDecoder {
     pub fn new(
-        store: &mut ParamStore,
+        store: &ParamStore,
         channels: usize,
         config: &StateEstimatorQConfig,
     ) -> std::result::Result<Self, NnError> {

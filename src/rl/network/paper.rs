@@ -51,7 +51,7 @@ const EPSILON: f64 = 1e-3;
 const MOMENTUM: f64 = 0.01;
 
 impl UnscaledNorm {
-    fn new(mut scope: crate::nn::Scope<'_>, channels: usize) -> std::result::Result<Self, NnError> {
+    fn new(scope: crate::nn::Scope<'_>, channels: usize) -> std::result::Result<Self, NnError> {
         Ok(Self {
             beta: scope.param("bias", &[channels], Init::Zeros)?,
             mean: scope.buffer("running_mean", &[channels], Init::Zeros)?,
@@ -120,14 +120,14 @@ impl PaperQ {
             return Err(NnError::InvalidValue { name: "size".into(), reason });
         }
         let init = Init::TruncatedNormal { std: 0.01 };
-        let mut store = ParamStore::new(seed, device);
+        let store = ParamStore::new(seed, device);
         let stem_conv = Conv2dConfig::new(channels, WIDTH, 6).stride(2).padding(2).init(init);
         let stem = Block {
             conv: Conv2d::new(store.root().sub("conv1"), stem_conv)?,
             norm: Norm::Unscaled(UnscaledNorm::new(store.root().sub("conv1_norm"), WIDTH)?),
         };
         let mut number = 1;
-        let mut stack = |store: &mut ParamStore, count: usize, kernel: usize, padding: usize| {
+        let mut stack = |store: &ParamStore, count: usize, kernel: usize, padding: usize| {
             let mut blocks = Vec::new();
             for _ in 0..count {
                 number += 1;
@@ -139,9 +139,9 @@ impl PaperQ {
             }
             Ok::<_, NnError>(blocks)
         };
-        let image = stack(&mut store, 6, 5, 2)?;
-        let joint = stack(&mut store, 6, 3, 1)?;
-        let last = stack(&mut store, 3, 3, 0)?;
+        let image = stack(&store, 6, 5, 2)?;
+        let joint = stack(&store, 6, 3, 1)?;
+        let last = stack(&store, 3, 3, 0)?;
         let blocks = BLOCKS
             .iter()
             .map(|(name, inputs)| {
@@ -150,7 +150,7 @@ impl PaperQ {
             })
             .collect::<std::result::Result<Vec<_>, _>>()?;
         let blocks_norm = Norm::Unscaled(UnscaledNorm::new(store.root().sub("blocks_norm"), BLOCK_WIDTH)?);
-        let mut dense = |name: &str, inputs: usize| {
+        let dense = |name: &str, inputs: usize| {
             Ok::<_, NnError>(Dense {
                 weight: store.root().sub(name).param("weight", &[WIDTH, inputs], init)?,
                 norm: BatchNorm::new(store.root().sub(format!("{name}_norm")), WIDTH)?,

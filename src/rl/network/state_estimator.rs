@@ -92,9 +92,9 @@ impl StateEstimatorQ {
         seed: Seed,
         device: &Device,
     ) -> std::result::Result<Self, NnError> {
-        let mut store = ParamStore::new(seed, device);
+        let store = ParamStore::new(seed, device);
         let coarse_pose_convs = Convs::new(
-            &mut store,
+            &store,
             "coarse_pose.conv",
             channels,
             5,
@@ -104,12 +104,12 @@ impl StateEstimatorQ {
         let coarse_pose_attention = Conv2dConfig::new(filters, config.num_heads, 1).init(PLAIN);
         let coarse_pose_attention = Conv2d::new(store.root().sub("coarse_pose.attention"), coarse_pose_attention)?;
         let grip_convs =
-            Convs::new(&mut store, "grip_encoder.conv", channels, 3, (&config.grip_filters, &config.grip_strides))?;
-        let height_map = HeightMapDecoder::new(&mut store, channels, config)?;
+            Convs::new(&store, "grip_encoder.conv", channels, 3, (&config.grip_filters, &config.grip_strides))?;
+        let height_map = HeightMapDecoder::new(&store, channels, config)?;
         let last = |filters: &[usize]| filters.last().copied().unwrap_or(channels);
         let estimate = last(&config.grip_filters) * after(config.window, &config.grip_strides).pow(2);
         let fine_pose_convs = Convs::new(
-            &mut store,
+            &store,
             "fine_pose.conv",
             channels,
             3,
@@ -117,7 +117,7 @@ impl StateEstimatorQ {
         )?;
         let near = last(&config.fine_pose_filters) * after(config.window, &config.fine_pose_strides).pow(2);
         let map_samples = num_samples(AUXILIARY_MAPS + config.map_features);
-        let mut linear = |name: &str, sizes: [usize; 2], activation, weight, bias| {
+        let linear = |name: &str, sizes: [usize; 2], activation, weight, bias| {
             Linear::with_init(store.root().sub(name), sizes, activation, [weight, bias])
         };
         let (none, zero) = (Activation::None, Init::Zeros);
@@ -145,7 +145,7 @@ impl StateEstimatorQ {
         let pose_embedding = linear("pose_embedding", [POSE, config.features], none, PLAIN, zero)?;
         let state = linear("state", [STATE_LEN, config.features], none, PLAIN, zero)?;
         let norm = LayerNorm::new(store.root().sub("norm"), config.features)?;
-        let critics = CRITICS.into_iter().map(|name| Critic::new(&mut store, name, config, map_samples));
+        let critics = CRITICS.into_iter().map(|name| Critic::new(&store, name, config, map_samples));
         let critics = critics.collect::<std::result::Result<_, _>>()?;
         let (side, cell_m) = (config.window, config.window_m);
         let around_hand = Window { side, cell_m, per_cell: 1, turned: true, at_hand: true };
