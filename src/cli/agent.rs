@@ -1,6 +1,7 @@
 //! Trained agents: runs of `train qtopt`, and the generator through which some of them look.
 
 use super::UsageError;
+use crate::nn::HOST;
 use crate::collect::observation_adapter::ObservationAdapter;
 use crate::contract::Domain;
 use crate::gan::rcan::{self, load_generator};
@@ -20,7 +21,7 @@ pub fn load(policy: &str) -> anyhow::Result<Loaded> {
         let message = format!("'{policy}' is neither scripted, noisy-planner, oracle, random nor the folder of a run");
         return Err(UsageError(message).into());
     }
-    let loaded = load_policy(path)?;
+    let loaded = load_policy(path, &HOST)?;
     warn(&loaded.warnings);
     Ok(loaded)
 }
@@ -61,12 +62,12 @@ fn generator(run: &Path, settings: &Settings) -> anyhow::Result<Option<rcan::Loa
     }
     let own = own_generator(run);
     let loaded = if own.is_dir() {
-        load_generator(&own).with_context(|| {
+        load_generator(&own, &HOST).with_context(|| {
             let copy = own.display();
             format!("loading the run's copy of its generator; if {from} is what it was, remove {copy} to copy it again")
         })?
     } else {
-        load_generator(Path::new(from)).with_context(|| format!("loading the generator in {from}"))?
+        load_generator(Path::new(from), &HOST).with_context(|| format!("loading the generator in {from}"))?
     };
     warn(&loaded.warnings);
     Ok(Some(loaded))

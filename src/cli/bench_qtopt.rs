@@ -1,6 +1,7 @@
 //! `bingrasp bench qtopt`: what QT-Opt spends its time on.
 
 use super::{common, output};
+use crate::nn::HOST;
 use crate::collect::observation_adapter::ObservationAdapter;
 use crate::collect::vec_env::GraspVecEnv;
 use crate::contract::{Domain, GripperState, Rng, Seed};
@@ -130,7 +131,7 @@ fn measure(
     episodes: usize,
 ) -> anyhow::Result<Report> {
     let space = envs.action_space();
-    let mut learner = QLearner::new(config, space, seed)?;
+    let mut learner = QLearner::new(config, space, seed, &HOST)?;
     let mut rng = seed.derive("noise", 0).rng();
     let noise = Noise::new(config, &space, &mut rng);
     let (samples, transitions) = (noise.samples(), noise.transitions(config.discount));

@@ -1,6 +1,7 @@
 //! `bingrasp eval translation`: a generator on scenes of test objects that it has never seen.
 
 use super::{UsageError, common, output};
+use crate::nn::HOST;
 use crate::collect::CAPTURES_PER_BLOCK;
 use crate::contract::{Domain, FrameBatch, Seed};
 use crate::env::{EnvConfig, GraspEnv, Rollout};
@@ -76,7 +77,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Err(UsageError("--count must be at least 1".into()).into());
     }
     let started = Instant::now();
-    let loaded = load_generator(&args.generator)?;
+    let loaded = load_generator(&args.generator, &HOST)?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }

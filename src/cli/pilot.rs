@@ -1,6 +1,7 @@
 //! A trained grasping policy for the viewer: `--policy RUN`.
 
 use super::agent;
+use crate::nn::HOST;
 use crate::collect::observation_adapter::ObservationAdapter;
 use crate::contract::{Action, Domain, Rng, Seed};
 use crate::rl::load::Loaded;
@@ -40,7 +41,7 @@ impl Pilot for Learned {
 /// # Errors
 /// No run, a run of another learner, no checkpoint, damage.
 pub fn pilot(run: &Path) -> anyhow::Result<Box<dyn Pilot>> {
-    let loaded = load_policy(run)?;
+    let loaded = load_policy(run, &HOST)?;
     agent::warn(&loaded.warnings);
     // The viewer says which domain is seen.
     let adapter = agent::adapter(&loaded.run, &loaded.settings, Domain::Canonical)?;

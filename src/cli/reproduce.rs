@@ -2,6 +2,7 @@
 
 use super::train::qtopt;
 use super::{UsageError, agent, common, eval, output};
+use crate::nn::HOST;
 use crate::contract::{Domain, Seed};
 use crate::env::EnvConfig;
 use crate::eval::table1::{Row, RowResult, figure, markdown};
@@ -91,7 +92,7 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
         let Some(generator) = &generator else { return Err(UsageError(message.into()).into()) };
         // Before other rows train for hours. A run that was begun has a copy.
         if !agent::own_generator(&args.out.join(Row::Rcan.name())).is_dir() {
-            load_generator(generator).with_context(|| format!("loading the generator in {}", generator.display()))?;
+            load_generator(generator, &HOST).with_context(|| format!("loading the generator in {}", generator.display()))?;
         }
     }
     for row in rows.iter().copied().filter(|row| !unfinished(*row)) {
@@ -211,7 +212,7 @@ fn check_finished(args: &Table1Args, row: Row, generator: Option<&Path>) -> anyh
 
 /// Success on unseen objects; the same sets for every row.
 fn measure(args: &Table1Args, run: &Path, domain: Domain) -> anyhow::Result<GraspEvaluation> {
-    let loaded = load_policy(run)?;
+    let loaded = load_policy(run, &HOST)?;
     agent::warn(&loaded.warnings);
     let config = EvaluationConfig { attempts: args.attempts, ..EvaluationConfig::default() };
     let seed: Seed = args.seed.get().derive("table1", 0);

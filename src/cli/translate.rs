@@ -1,6 +1,7 @@
 //! `bingrasp translate`: a trained generator on a folder of anyone's images.
 
 use super::{UsageError, output};
+use crate::nn::HOST;
 use crate::draw::palette::class_palette;
 use crate::draw::png;
 use crate::gan::rcan::batch::images_tensor;
@@ -47,7 +48,7 @@ struct Report {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let files = files_of(&args.input)?;
-    let loaded = load_generator(&args.generator)?;
+    let loaded = load_generator(&args.generator, &HOST)?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }

@@ -88,12 +88,13 @@ pub struct QLearner {
 impl QLearner {
     /// # Errors
     /// An impossible setting.
-    pub fn new(config: &QtOptConfig, space: ActionSpace, seed: Seed) -> Result<Self, RlError> {
+    pub fn new(config: &QtOptConfig, space: ActionSpace, seed: Seed, device: &Device) -> Result<Self, RlError> {
         config.validate().map_err(RlError::Config)?;
-        let network = || build(config, &space, seed.derive("q", 0), &Device::Cpu);
+        let network = || build(config, &space, seed.derive("q", 0), device);
         let (q, averaged, target_2, target_2_pending) = (network()?, network()?, network()?, network()?);
-        let adam = Adam::new(&[q.store()], config.adam)?
-            .scale_rates(config.auxiliary_lr_scale, |name| q.is_auxiliary_layer(name));
+        // Targets of auxiliary losses are exact; Q's own are guesses, whichever layer they teach.
+        let scale = if config.encoder_supervision.uses_labels() { config.auxiliary_lr_scale } else { 1.0 };
+        let adam = Adam::new(&[q.store()], config.adam)?.scale_rates(scale, |name| q.is_auxiliary_layer(name));
         Ok(Self { config: config.clone(), space, q, averaged, target_2, target_2_pending, adam, steps: 0 })
     }
 
@@ -103,6 +104,11 @@ impl QLearner {
 
     pub fn space(&self) -> &ActionSpace {
         &self.space
+    }
+
+    /// Where the networks are, and batches go.
+    pub fn device(&self) -> &Device {
+        self.q.store().device()
     }
 
     /// Gradient steps taken.
@@ -151,9 +157,9 @@ impl QLearner {
     fn max_q(&self, situations: &[Situation<'_>], seed: Seed) -> Result<Vec<(Choice, f32)>, RlError> {
         let images: Vec<&[u8]> = situations.iter().map(|(_, (image, _))| *image).collect();
         let states: Vec<_> = situations.iter().map(|(_, (_, state))| *state).collect();
-        let images = image_activations(&images, self.config.size, self.config.channels)?;
+        let images = image_activations(&images, self.config.size, self.config.channels, self.device())?;
         let may_end: Vec<bool> = states.iter().map(|state| may_end(&self.config.cem, state)).collect();
-        let states = state_activations(&states)?;
+        let states = state_activations(&states, self.device())?;
         let seeds: Vec<Seed> = situations.iter().map(|(index, _)| seed.derive("search", *index as u64)).collect();
         let first = self.averaged.encode(&images, &states, EncoderMode::Evaluate)?;
         let choices = choose(self.averaged.as_ref(), &first, (&self.space, &self.config.cem), &may_end, &seeds)?;
@@ -178,20 +184,22 @@ impl QLearner {
         let states: Vec<_> = samples.iter().map(|sample| sample.record.state).collect();
         let actions: Vec<ActionFeatures> = samples.iter().map(|sample| sample.record.action).collect();
         let moves: Vec<Moved> = images.iter().map(|_| self.moved(rng)).collect();
-        let images = moved_image_activations(&images, &moves, self.config.size, self.config.channels)?;
-        let auxiliary_step = self.steps % self.config.auxiliary_interval == 0;
+        let images = moved_image_activations(&images, &moves, [self.config.size, self.config.channels], self.device())?;
+        let labels = self.config.encoder_supervision.uses_labels();
+        // Where Q teaches the encoder it does so at every step.
+        let auxiliary_step = !labels || self.steps % self.config.auxiliary_interval == 0;
         let mode = if auxiliary_step { EncoderMode::Train } else { EncoderMode::Frozen };
-        let encoded = self.q.encode(&images, &state_activations(&states)?, mode)?;
+        let encoded = self.q.encode(&images, &state_activations(&states, self.device())?, mode)?;
         let logits = self.q.logits(&encoded, &actions, true)?;
         let shares: Vec<f32> = targets.iter().map(|&target| share_of(target)).collect();
-        let target = Tensor::from_slice(&shares, shares.len(), &Device::Cpu)?;
+        let target = Tensor::from_slice(&shares, shares.len(), self.device())?;
         // Each critic learns all of it; they differ by where they began.
         let losses = logits.iter().map(|logits| sigmoid_cross_entropy(logits, &target));
         let losses = losses.collect::<candle_core::Result<Vec<_>>>()?;
         let loss = Tensor::stack(&losses, 0)?.mean_all()?;
         let mut whole = loss.clone();
         let mut auxiliary = f64::NAN;
-        if self.config.auxiliary_weight > 0.0 && auxiliary_step {
+        if labels && self.config.auxiliary_weight > 0.0 && auxiliary_step {
             let plane = &self.config.network.projection.plane(REFERENCE_HEIGHT_M);
             let auxiliary_targets = samples.iter().map(|sample| sample.record.privileged.auxiliary_targets(plane));
             if let (Some(auxiliary_loss), Some(predictions)) =
@@ -309,16 +317,17 @@ pub(super) fn group_of<'a>(checkpoint: &'a Checkpoint, group: &str) -> Result<&'
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::HOST;
     use crate::rl::action::tests::SPACE;
     use crate::rl::bellman::sigmoid;
-    use crate::rl::config::Preset;
+    use crate::rl::config::{EncoderSupervision, Preset};
     use crate::rl::replay::Termination;
 
     #[test]
     fn lessons_are_taught_at_every_second_step_and_q_learns_at_all() -> anyhow::Result<()> {
         let config =
             QtOptConfig { size: 24, auxiliary_interval: 2, num_warmup_steps: 0, ..QtOptConfig::preset(Preset::Small) };
-        let mut learner = QLearner::new(&config, SPACE, Seed(5))?;
+        let mut learner = QLearner::new(&config, SPACE, Seed(5), &HOST)?;
         let mut rng = Seed(6).rng();
         let images: Vec<Vec<u8>> = (0..20).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
         let known =
@@ -358,7 +367,7 @@ mod tests {
     #[test]
     fn a_target_is_the_lower_of_two_opinions() -> anyhow::Result<()> {
         let config = QtOptConfig { size: 24, ..QtOptConfig::preset(Preset::Small) };
-        let learner = QLearner::new(&config, SPACE, Seed(5))?;
+        let learner = QLearner::new(&config, SPACE, Seed(5), &HOST)?;
         let mut rng = Seed(6).rng();
         let images: Vec<Vec<u8>> = (0..6).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
         let states: Vec<[f32; 2]> = (0..6).map(|i| [(i % 2) as f32, 0.3 * i as f32]).collect();
@@ -368,8 +377,8 @@ mod tests {
         let labels = learner.bellman_targets(&transitions, Seed(7))?;
         assert!((labels.targets[0] - 0.4).abs() < 1e-6, "an episode that ended");
         for (i, target) in labels.targets.iter().enumerate().skip(1) {
-            let images = image_activations(&[&images[i]], 24, 3)?;
-            let states_one = state_activations(&[states[i]])?;
+            let images = image_activations(&[&images[i]], 24, 3, &HOST)?;
+            let states_one = state_activations(&[states[i]], &HOST)?;
             let seeds = [Seed(7).derive("search", i as u64)];
             let encoded = learner.averaged.encode(&images, &states_one, EncoderMode::Evaluate)?;
             let may_end = [may_end(&config.cem, &states[i])];
@@ -383,6 +392,106 @@ mod tests {
             assert!((target - expected).abs() < 1e-4, "{target} {expected}");
         }
         assert!(labels.disagreement.abs() > 1e-4);
+        Ok(())
+    }
+
+    /// Twenty images and what was done in them; `height_m` is what the simulator says of the objects.
+    fn experience(rng: &mut Rng, height_m: f32) -> (Vec<Vec<u8>>, Vec<Record>) {
+        let images = (0..20).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
+        let heights = [height_m; crate::rl::privileged::CELLS];
+        let record = |i: usize| Record {
+            state: [(i % 2) as f32, 1.2 - 0.03 * i as f32],
+            action: SPACE.features(&SPACE.random(rng)),
+            reward: 0.0,
+            termination: crate::rl::replay::Termination::None,
+            exploratory: 0.0,
+            privileged: Privileged::new(&heights, Some(0.02), glam::Vec2::new(height_m, -0.03), 0.4),
+        };
+        (images, (0..20).map(record).collect())
+    }
+
+    fn tensors(state: Vec<(String, Tensor)>) -> anyhow::Result<Vec<(String, Vec<f32>)>> {
+        let floats = |(name, tensor): (String, Tensor)| Ok((name, tensor.flatten_all()?.to_vec1()?));
+        state.into_iter().map(floats).collect()
+    }
+
+    #[test]
+    fn without_labels_q_teaches_the_encoder_and_nothing_privileged_is_read() -> anyhow::Result<()> {
+        let mut config = QtOptConfig { size: 24, warmup_steps: 0, ..QtOptConfig::preset(Preset::Small) };
+        config.encoder_supervision = EncoderSupervision::QGradient;
+        config.network.map_features = 2;
+        config.network.grip_features = 3;
+        let train = |height_m: f32| -> anyhow::Result<[Vec<(String, Vec<f32>)>; 2]> {
+            let mut learner = QLearner::new(&config, SPACE, Seed(5), &HOST)?;
+            let before = tensors(learner.q.store().state_tensors()?)?;
+            let (images, records) = experience(&mut Seed(6).rng(), height_m);
+            let samples: Vec<_> =
+                images.iter().zip(&records).map(|(image, record)| Sample { image, record }).collect();
+            for step in 0..3 {
+                let figures = learner.step(&samples, &[0.7; 20], 1.0, &mut Seed(step).rng())?;
+                assert!(figures.auxiliary.is_nan());
+            }
+            Ok([before, tensors(learner.q.store().state_tensors()?)?])
+        };
+        let [before, after] = train(0.01)?;
+        assert!(after == train(0.11)?[1], "what the simulator knows has moved a weight");
+        let moved = |name: &str| {
+            let mut both = before.iter().zip(&after).filter(|((found, _), _)| found == name);
+            both.next().map(|((_, before), (_, after))| before != after)
+        };
+        for name in ["grip_encoder.conv0.weight", "grip_encoder.hidden.weight", "grip_features.weight"] {
+            assert_eq!(moved(name), Some(true), "{name}");
+        }
+        let decoder = before.iter().filter(|(name, _)| name.starts_with("height_map_decoder.") && name.ends_with("weight"));
+        for (name, _) in decoder {
+            assert_eq!(moved(name), Some(true), "{name}");
+        }
+        // Where the hand is was learned from labels and stays.
+        for name in ["coarse_pose.conv0.weight", "coarse_pose.output.weight", "fine_pose.output.weight"] {
+            assert_eq!(moved(name), Some(false), "{name}");
+        }
+        Ok(())
+    }
+
+    /// Figures, gradients (Adam's first moments) and targets of one step.
+    type Step = (StepFigures, Vec<(String, Vec<f32>)>, Vec<f32>);
+
+    fn one_step() -> anyhow::Result<Step> {
+        let mut config = QtOptConfig { size: 24, warmup_steps: 0, ..QtOptConfig::preset(Preset::Small) };
+        config.auxiliary_interval = 1;
+        config.network.map_features = 2;
+        config.network.grip_features = 3;
+        let mut learner = QLearner::new(&config, SPACE, Seed(5), &HOST)?;
+        for param in learner.q.store().params().filter(|param| param.name() == "coarse_pose.output.weight") {
+            // The bits of the pose decide how crops are moved: they must be the same on both paths.
+            param.var().set(&param.var().zeros_like()?)?;
+        }
+        let mut rng = Seed(6).rng();
+        let (images, records) = experience(&mut rng, 0.03);
+        let samples: Vec<_> = images.iter().zip(&records).map(|(image, record)| Sample { image, record }).collect();
+        let next = |i: usize| Some((&images[i][..], records[i].state));
+        let transitions: Vec<_> =
+            (0..20).map(|i| NStepTransition { n_step_return: 0.1, discount: 0.8, next: next(i) }).collect();
+        let targets = learner.bellman_targets(&transitions, Seed(7))?.targets;
+        let figures = learner.step(&samples, &[0.7; 20], 1.0, &mut rng)?;
+        let moments = learner.adam.state_tensors()?.into_iter().filter(|(name, _)| name.ends_with(".exp_avg"));
+        Ok((figures, tensors(moments.collect())?, targets))
+    }
+
+    #[test]
+    fn the_stock_path_takes_the_same_step() -> anyhow::Result<()> {
+        let native = one_step()?;
+        let stock = crate::nn::ops::with_stock_path(one_step)??;
+        for ((name, a), (_, b)) in native.0.named().iter().zip(stock.0.named()) {
+            assert!((a - b).abs() <= 1e-3 * (0.1 + a.abs()), "{name}: {a} {b}");
+        }
+        assert_eq!(native.1.len(), stock.1.len());
+        for ((name, a), (_, b)) in native.1.iter().zip(&stock.1) {
+            let scale = a.iter().fold(1e-6_f32, |m, x| m.max(x.abs()));
+            let apart = a.iter().zip(b).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
+            assert!(apart <= 5e-3 * scale, "{name}: {apart} of {scale}");
+        }
+        assert!(native.2.iter().zip(&stock.2).all(|(a, b)| (a - b).abs() < 1e-3), "{:?} {:?}", native.2, stock.2);
         Ok(())
     }
 }

@@ -29,7 +29,7 @@ pub struct Loaded {
 ///
 /// # Errors
 /// No run, a run of another learner, no checkpoint, damage.
-pub fn load_policy(path: &Path) -> Result<Loaded, RlError> {
+pub fn load_policy(path: &Path, device: &Device) -> Result<Loaded, RlError> {
     let not_ours = |message: &str| RlError::NotQtOpt { path: path.display().to_string(), message: message.into() };
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let step = name.strip_prefix("step-").and_then(|digits| digits.parse::<u64>().ok());
@@ -48,7 +48,7 @@ pub fn load_policy(path: &Path) -> Result<Loaded, RlError> {
             .ok_or_else(|| not_ours("it has no checkpoint yet; train longer or wait for the first one"))?,
     };
     let config = &settings.qtopt;
-    let q = build(config, &settings.space, Seed(0), &Device::Cpu)?;
+    let q = build(config, &settings.space, Seed(0), device)?;
     q.store().load_state(&from_file(group_of(&checkpoint, AVERAGED)?)?)?;
     let policy = QPolicy { q, space: settings.space, cem: config.cem, size: config.size, channels: config.channels };
     Ok(Loaded { policy, run: run.to_owned(), settings, step: checkpoint.step, warnings })

@@ -18,6 +18,7 @@ use super::error::RlError;
 use super::learner::QLearner;
 use super::replay::{Replay, ReplayState};
 use super::vec_env::{VecEnv, VecEnvError};
+use crate::nn::HOST;
 use crate::contract::Seed;
 use crate::run::{Ended, Limits, RunDir};
 use figures::{Clock, Means, Recent};
@@ -51,7 +52,7 @@ pub struct Trainer {
 impl Trainer {
     fn open(settings: Settings, run: RunDir) -> Result<Self, RlError> {
         let config = &settings.qtopt;
-        let learner = QLearner::new(config, settings.space, Seed(settings.seed))?;
+        let learner = QLearner::new(config, settings.space, Seed(settings.seed), &HOST)?;
         let replay = |name, capacity| Replay::new(name, config.image_bytes(), config.segment_len, capacity);
         Ok(Self {
             off_policy: replay("off-policy", config.off_policy_capacity),

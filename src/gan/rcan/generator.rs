@@ -11,7 +11,7 @@ use crate::contract::{Class, Seed};
 use crate::nn::layers::{Conv2d, Conv2dConfig, InstanceNorm};
 use crate::nn::networks::{Network, Range, Spec};
 use crate::nn::ops::{Activation, Activations, ConvInput, Resample, activate, avg_pool, softmax, upsample_bilinear};
-use crate::nn::{Init, NnError, ParamStore};
+use crate::nn::{HOST, Init, NnError, ParamStore};
 use candle_core::{Device, Result, Tensor};
 
 /// He et al.'s gain for ReLU.
@@ -177,15 +177,16 @@ impl Generator {
         ])
     }
 
-    /// Translates a batch `[n, 3, height, width]` in `[-1, 1]` without keeping gradients.
+    /// Translates a batch `[n, 3, height, width]` in `[-1, 1]`, wherever it is, without keeping gradients.
     ///
     /// # Errors
     /// Another shape.
     pub fn translate(&self, images: &Tensor) -> Result<Vec<Translation>> {
         let _frozen = self.store.freeze();
-        let out = self.forward(&Activations::from_tensor(&images.detach())?)?;
+        let images = images.detach().to_device(self.store.device())?;
+        let out = self.forward(&Activations::from_tensor(&images)?)?;
         let (n, _, height, width) = out.image.dims4()?;
-        let flat = |tensor: &Tensor| tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>();
+        let flat = |tensor: &Tensor| tensor.to_device(&HOST)?.flatten_all()?.to_vec1::<f32>();
         let (image, mask, depth) = (flat(&out.image)?, flat(&out.mask)?, flat(&out.depth)?);
         let pixels = height * width;
         let translation = |i: usize| {

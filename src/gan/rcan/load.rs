@@ -58,7 +58,7 @@ fn write_folder(folder: &Path, write: impl FnOnce(&Path) -> Result<(), RcanError
 ///
 /// # Errors
 /// No run, a run of another learner, no checkpoint, damage.
-pub fn load_generator(path: &Path) -> Result<Loaded, RcanError> {
+pub fn load_generator(path: &Path, device: &Device) -> Result<Loaded, RcanError> {
     let not_rcan = |message: &str| RcanError::NotRcan { path: path.display().to_string(), message: message.into() };
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let step = name.strip_prefix("step-").and_then(|digits| digits.parse::<u64>().ok());
@@ -77,7 +77,7 @@ pub fn load_generator(path: &Path) -> Result<Loaded, RcanError> {
             .map_err(crate::run::RunError::from)?
             .ok_or_else(|| not_rcan("it has no checkpoint yet; train longer or wait for the first one"))?,
     };
-    let generator = Generator::new(&settings.rcan, Seed(0), &Device::Cpu)?;
+    let generator = Generator::new(&settings.rcan, Seed(0), device)?;
     generator.store().load_state(&from_file(group_of(&checkpoint, AVERAGED)?)?)?;
     Ok(Loaded { generator, settings, step: checkpoint.step, warnings })
 }

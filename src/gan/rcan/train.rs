@@ -9,6 +9,7 @@ use super::config::RcanConfig;
 use super::generator::{Generator, Translation};
 use super::learner::{RcanError, RcanLearner, StepFigures};
 use super::picture::{Row, sheet};
+use crate::nn::HOST;
 use crate::contract::{FrameBatch, Seed};
 use crate::gan::frames::{BoxedSource, Frame, FrameError, FramePool, Prefetch};
 use crate::run::directory::check_run_format;
@@ -159,7 +160,7 @@ impl Trainer {
     /// # Errors
     /// An impossible setting; a folder that is in use.
     pub fn create(root: &Path, settings: &Settings) -> Result<Self, RcanError> {
-        let learner = RcanLearner::new(&settings.rcan, Seed(settings.seed))?;
+        let learner = RcanLearner::new(&settings.rcan, Seed(settings.seed), &HOST)?;
         let text = toml::to_string(settings).map_err(|e| super::config::ConfigError(e.to_string()))?;
         let run = RunDir::create(root, &text)?;
         Ok(Self { settings: settings.clone(), run, learner, step: 0, elapsed_s: 0.0, window: Window::default() })
@@ -172,7 +173,7 @@ impl Trainer {
     pub fn resume(root: &Path) -> Result<(Self, Vec<String>), RcanError> {
         let resumed = RunDir::resume(root)?;
         let settings = Settings::parse(resumed.run.config(), root)?;
-        let learner = RcanLearner::new(&settings.rcan, Seed(settings.seed))?;
+        let learner = RcanLearner::new(&settings.rcan, Seed(settings.seed), &HOST)?;
         let run = resumed.run;
         let mut trainer = Self { settings, run, learner, step: 0, elapsed_s: 0.0, window: Window::default() };
         if let Some(mut checkpoint) = resumed.checkpoint {
@@ -253,7 +254,7 @@ impl Trainer {
             pool.advance(self.step / steps_per_block, &mut frames)?;
             outcome.waiting_s += waiting.elapsed().as_secs_f64();
             let picked = pool.draw(config.batch, &mut batches.derive("step", self.step).rng());
-            let batch = TrainBatch::new(&picked, config.depth)?;
+            let batch = TrainBatch::new(&picked, config.depth, self.learner.device())?;
             let elapsed = self.elapsed_s + started.elapsed().as_secs_f64();
             let done = self.settings.limits.progress(self.step, elapsed);
             let rate = config.rate_factor(self.step, done);

@@ -2,6 +2,7 @@
 
 use super::super::config::Preset;
 use super::*;
+use crate::nn::HOST;
 use crate::gan::frames::testing::Squares;
 use crate::nn::with_large_stack;
 use crate::run::directory::RUN_FORMAT;
@@ -116,11 +117,11 @@ fn a_small_run_learns_and_resumes_to_the_same_bytes() -> anyhow::Result<()> {
     let (trainer, _) = Trainer::resume(&whole)?;
     assert_eq!(go(trainer, u64::MAX)?.0.steps_here, 0);
     // The generator that was saved is the averaged one, and loads by itself.
-    let loaded = super::super::load_generator(&whole)?;
+    let loaded = super::super::load_generator(&whole, &HOST)?;
     // A copy of it is on its own.
     let copy = folder.path().join("copy");
     loaded.keep(&copy)?;
-    let kept = super::super::load_generator(&copy)?;
+    let kept = super::super::load_generator(&copy, &HOST)?;
     assert_eq!((kept.step, &kept.settings), (loaded.step, &loaded.settings));
     let bytes = |l: &super::super::Loaded| -> anyhow::Result<_> {
         Ok(crate::gan::state::to_bytes(&l.generator.store().state_tensors()?)?)

@@ -39,3 +39,25 @@ pub(crate) fn force_stock(forced: bool) {
 pub(crate) fn is_native(tensor: &Tensor) -> bool {
     tensor.device().is_cpu() && matches!(tensor.dtype(), DType::F32 | DType::F64) && !is_stock_forced()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::ops::Activations;
+    use crate::nn::with_large_stack;
+    use rayon::prelude::*;
+
+    #[test]
+    fn it_is_forced_on_every_thread_of_the_work_and_nowhere_else() -> anyhow::Result<()> {
+        let native = || -> candle_core::Result<bool> {
+            let x = Tensor::zeros(3, DType::F32, &crate::nn::HOST)?;
+            Ok(Activations::from_tensor(&x)?.native().is_some())
+        };
+        let all = || (0..64).into_par_iter().map(|_| native()).collect::<candle_core::Result<Vec<bool>>>();
+        assert!(!with_stock_path(all)??.contains(&true));
+        // Pools within take it over.
+        assert!(!with_stock_path(|| with_large_stack(all))???.contains(&true));
+        assert!(!with_large_stack(all)??.contains(&false) && native()?);
+        Ok(())
+    }
+}

@@ -1,6 +1,7 @@
 //! On a toy of pixels it learns, and killed and resumed it ends in the same bytes.
 
 use super::*;
+use crate::nn::HOST;
 use crate::contract::{Action, GripperState, Rng, Step};
 use crate::nn::with_large_stack;
 use crate::rl::action::ActionSpace;
@@ -173,7 +174,7 @@ fn it_learns_to_reach_from_pixels() -> anyhow::Result<()> {
     assert!(outcome.greedy > 0.7, "the policy succeeds in {}", outcome.greedy);
     // The memory kept its bounds.
     assert!(Trainer::resume(&root)?.0.transitions().iter().all(|&count| count <= 1024));
-    let loaded = load_policy(&root)?;
+    let loaded = load_policy(&root, &HOST)?;
     let episodes = with_large_stack(|| {
         let mut table = Table::new();
         play(
