@@ -5,7 +5,7 @@
 use bingrasp::contract::{Class, Domain, Seed};
 use bingrasp::env::{EnvConfig, GraspEnv, Reset};
 use bingrasp::objects::{ObjectSet, Split};
-use bingrasp::sim::policy::PolicyKind;
+use bingrasp::policies::PolicyKind;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let objects = ObjectSet::builtin().split(Split::Train);

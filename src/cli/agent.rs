@@ -1,13 +1,13 @@
 //! Trained agents: runs of `train qtopt`, and the generator through which some of them look.
 
 use super::UsageError;
-use crate::nn::HOST;
 use crate::collect::observation_adapter::ObservationAdapter;
 use crate::contract::Domain;
 use crate::gan::rcan::{self, load_generator};
-use crate::rl::load::Loaded;
-use crate::rl::load_policy;
-use crate::rl::train::Settings;
+use crate::nn::HOST;
+use crate::rl::qtopt::load::Loaded;
+use crate::rl::qtopt::load_policy;
+use crate::rl::qtopt::train::Settings;
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 

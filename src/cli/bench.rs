@@ -3,10 +3,11 @@
 use super::{bench_qtopt, bench_train, common, output};
 use crate::contract::{Domain, Seed};
 use crate::env::{EnvConfig, GraspEnv, Rollout};
+use crate::eval::protocol::soak;
 use crate::objects::{ObjectSet, Split};
+use crate::policies::PolicyKind;
 use crate::scene::CellDescription;
-use crate::sim::policy::PolicyKind;
-use crate::sim::{SimConfig, soak};
+use crate::sim::SimConfig;
 use serde::Serialize;
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -1,22 +1,22 @@
 //! `bingrasp bench qtopt`: what QT-Opt spends its time on.
 
 use super::{common, output};
-use crate::nn::HOST;
 use crate::collect::observation_adapter::ObservationAdapter;
 use crate::collect::vec_env::GraspVecEnv;
 use crate::contract::{Domain, GripperState, Rng, Seed};
 use crate::env::EnvConfig;
+use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::objects::{ObjectSet, Split};
+use crate::policies::PolicyKind;
 use crate::rl::action::ActionSpace;
-use crate::rl::collect::{BehaviorPolicy, play};
-use crate::rl::learner::Sample;
-use crate::rl::network::state_features;
-use crate::rl::privileged::{CELLS, Privileged};
+use crate::rl::qtopt::collect::{BehaviorPolicy, play};
+use crate::rl::qtopt::learner::Sample;
+use crate::rl::qtopt::network::state_features;
+use crate::rl::qtopt::privileged::{CELLS, Privileged};
 use crate::rl::replay::{NStepTransition, Record, Termination};
 use crate::rl::vec_env::{VecEnv, VecEnvError};
 use crate::rl::{Preset, QLearner, QtOptConfig};
-use crate::sim::policy::PolicyKind;
 use anyhow::Context;
 use serde::Serialize;
 use std::time::Instant;

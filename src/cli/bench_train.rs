@@ -4,8 +4,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use crate::nn::HOST;
 use crate::gan::rcan::{BENCH_NETWORKS as RCAN_NETWORKS, StepTimes, bench_step};
+use crate::nn::HOST;
 use crate::nn::bench::{Report, bench_train_step};
 use crate::nn::networks::BENCH_NETWORKS;
 
@@ -43,7 +43,8 @@ pub fn run(args: &BenchTrainArgs) -> Result<()> {
             }
             continue;
         }
-        let report = bench_train_step(network, batch, repeats, &HOST).with_context(|| format!("training {network} failed"))?;
+        let report =
+            bench_train_step(network, batch, repeats, &HOST).with_context(|| format!("training {network} failed"))?;
         let Some(report) = report else { bail!("no network is called `{network}`; there are {BENCH_NETWORKS:?}") };
         if args.json {
             println!("{}", serde_json::to_string(&report)?);

@@ -80,7 +80,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     if let Some(path) = &args.probe {
         let png = crate::draw::png::encode_rgb(&frames.source_rgb, frames.width, frames.height)?;
-        crate::run::atomic::write_atomic(path, &png)?;
+        crate::files::atomic::write_atomic(path, &png)?;
     }
     if args.json {
         output::json(&report)?;

@@ -4,7 +4,7 @@ use super::common;
 use crate::contract::{Action, Domain, Seed};
 use crate::draw::{ContactSheet, Picture};
 use crate::env::{EnvConfig, GraspEnv, Rollout};
-use crate::sim::policy::PolicyKind;
+use crate::policies::PolicyKind;
 use std::path::Path;
 
 /// Draws `moments` moments of different bins, a row each, in all five domains.

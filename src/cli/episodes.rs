@@ -7,14 +7,14 @@ use crate::collect::vec_env::{GraspVecEnv, action_space};
 use crate::contract::{Domain, Seed};
 use crate::data::episodes::{EpisodeReader, EpisodeWriter, EpisodesConfig};
 use crate::env::{Crop, EnvConfig};
+use crate::files::{atomic::write_atomic, interrupt};
 use crate::nn::with_large_stack;
-use crate::rl::collect::BehaviorPolicy;
-use crate::rl::config::ExplorationConfig;
-use crate::rl::episode_sheet::episode_sheet;
-use crate::rl::load::Loaded;
-use crate::run::{atomic::write_atomic, interrupt};
+use crate::policies::PolicyKind;
+use crate::rl::qtopt::collect::BehaviorPolicy;
+use crate::rl::qtopt::config::ExplorationConfig;
+use crate::rl::qtopt::episode_sheet::episode_sheet;
+use crate::rl::qtopt::load::Loaded;
 use crate::scene::CellDescription;
-use crate::sim::policy::PolicyKind;
 use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -108,6 +108,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Verb::Check { dir, json } => check(dir, *json),
         Verb::Sheet { dir, out, rows } => {
             let out = out.clone().unwrap_or_else(|| dir.join("sheet.png"));
+            common::Inputs::default().ours("the recording in", Some(dir)).check_file("--out", &out)?;
             sheet(dir, &out, *rows)?;
             output::line(&out.display().to_string())?;
             Ok(ExitCode::SUCCESS)
@@ -137,6 +138,11 @@ fn learned(args: &RecordArgs) -> anyhow::Result<Loaded> {
 
 fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let builtin: Option<PolicyKind> = args.policy.parse().ok();
+    common::Inputs::default()
+        .run("--policy", builtin.is_none().then_some(Path::new(&args.policy)))
+        .objects(Some(&args.objects))
+        .textures(&args.textures)
+        .check_folder(&args.out)?;
     let loaded = if builtin.is_some() { None } else { Some(learned(args)?) };
     let camera = loaded.as_ref().map_or(common::CAMERA, |loaded| agent::data(&loaded.settings, "camera"));
     let env = EnvConfig {

@@ -5,13 +5,13 @@ use crate::collect::observation_adapter::ObservationAdapter;
 use crate::contract::Domain;
 use crate::env::EnvConfig;
 use crate::eval::grasp::{EvaluationWithEpisodes, PolicyRef, evaluate_with_episodes};
+use crate::eval::protocol::{EvaluationConfig, GraspEvaluation, evaluate_policy};
+use crate::files::atomic::write_atomic;
 use crate::nn::with_large_stack;
 use crate::objects::ObjectModel;
-use crate::rl::episode_sheet::episode_sheet;
-use crate::rl::load::Loaded;
-use crate::run::atomic::write_atomic;
-use crate::sim::policy::PolicyKind;
-use crate::sim::{EvaluationConfig, GraspEvaluation, evaluate_policy};
+use crate::policies::PolicyKind;
+use crate::rl::qtopt::episode_sheet::episode_sheet;
+use crate::rl::qtopt::load::Loaded;
 use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -91,6 +91,13 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
         Some(_) => None,
         None => Some(agent::load(&args.policy)?),
     };
+    if let Some(sheet) = &args.episode_sheet {
+        common::Inputs::default()
+            .run("--policy", loaded.as_ref().map(|_| Path::new(&args.policy)))
+            .objects(Some(&args.objects))
+            .textures(&args.textures)
+            .check_file("--episode-sheet", sheet)?;
+    }
     if args.attempts == 0 {
         return Err(UsageError("--attempts must be at least 1".into()).into());
     }

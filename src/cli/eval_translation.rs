@@ -1,7 +1,6 @@
 //! `bingrasp eval translation`: a generator on scenes of test objects that it has never seen.
 
 use super::{UsageError, common, output};
-use crate::nn::HOST;
 use crate::collect::CAPTURES_PER_BLOCK;
 use crate::contract::{Domain, FrameBatch, Seed};
 use crate::env::{EnvConfig, GraspEnv, Rollout};
@@ -9,8 +8,9 @@ use crate::eval::translation::{FrameScore, TranslationMeter, TranslationReport};
 use crate::gan::frames::Frame;
 use crate::gan::rcan::picture::{Row, sheet};
 use crate::gan::rcan::{Generator, Translation, load_generator};
+use crate::nn::HOST;
 use crate::nn::with_large_stack;
-use crate::sim::policy::PolicyKind;
+use crate::policies::PolicyKind;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -76,6 +76,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.count == 0 {
         return Err(UsageError("--count must be at least 1".into()).into());
     }
+    let sheet = args
+        .sheet
+        .clone()
+        .unwrap_or_else(|| common::run_of(&args.generator).join(format!("translation-{}.png", args.domain)));
+    common::Inputs::default()
+        .run("--generator", Some(&args.generator))
+        .objects(Some(&args.objects))
+        .textures(&args.textures)
+        .check_file("--sheet", &sheet)?;
     let started = Instant::now();
     let loaded = load_generator(&args.generator, &HOST)?;
     for warning in &loaded.warnings {
@@ -97,8 +106,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     let translation = meter.report();
     kept.sort_by(|a, b| b.score.ssim.total_cmp(&a.score.ssim));
-    let path = args.sheet.clone().unwrap_or_else(|| args.generator.join(format!("translation-{}.png", args.domain)));
-    draw(&kept, &translation, args.domain).save(&path)?;
+    draw(&kept, &translation, args.domain).save(&sheet)?;
     let report = Report {
         generator: args.generator.clone(),
         step: loaded.step,
@@ -107,7 +115,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ms_per_image: network_s * 1e3 / translation.frames as f64,
         translation,
         seconds: started.elapsed().as_secs_f64(),
-        sheet: path,
+        sheet,
         adapter,
         threads: rayon::current_num_threads(),
         seed: args.seed.seed,

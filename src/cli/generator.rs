@@ -1,8 +1,8 @@
 //! A trained generator for the viewer: `--generator RUN`.
 
-use crate::nn::HOST;
 use crate::gan::rcan::batch::images_tensor;
 use crate::gan::rcan::{Generator, load_generator};
+use crate::nn::HOST;
 use crate::viewer::translator::{Translate, Translated, Translator};
 use std::path::Path;
 

@@ -11,6 +11,7 @@ mod bench_viewer;
 mod common;
 mod dataset;
 mod demo;
+mod demo_folder;
 mod doctor;
 mod domains;
 mod episodes;
@@ -94,7 +95,7 @@ pub(crate) struct UsageError(pub String);
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
     let started = Instant::now();
-    crate::run::memory::keep_freed_memory();
+    crate::files::memory::keep_freed_memory();
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Demo(args) => demo::run(&args),

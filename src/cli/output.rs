@@ -27,7 +27,7 @@ pub fn progress(total: u64, unit: &'static str) -> ProgressBar {
 
 /// Largest resident memory of this process so far, GiB; 0 where the system does not tell.
 pub fn peak_memory_gib() -> f64 {
-    crate::run::memory::peak_gib()
+    crate::files::memory::peak_gib()
 }
 
 /// The middle of the values; 0 for none.

@@ -1,11 +1,11 @@
 //! A trained grasping policy for the viewer: `--policy RUN`.
 
 use super::agent;
-use crate::nn::HOST;
 use crate::collect::observation_adapter::ObservationAdapter;
 use crate::contract::{Action, Domain, Rng, Seed};
-use crate::rl::load::Loaded;
-use crate::rl::load_policy;
+use crate::nn::HOST;
+use crate::rl::qtopt::load::Loaded;
+use crate::rl::qtopt::load_policy;
 use crate::viewer::pilot::{Pilot, PolicyInput};
 use std::path::Path;
 

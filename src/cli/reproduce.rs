@@ -2,16 +2,17 @@
 
 use super::train::qtopt;
 use super::{UsageError, agent, common, eval, output};
-use crate::nn::HOST;
 use crate::contract::{Domain, Seed};
 use crate::env::EnvConfig;
+use crate::eval::protocol::{EvaluationConfig, GraspEvaluation};
 use crate::eval::table1::{Row, RowResult, figure, markdown};
+use crate::files::atomic::{create_folder, read_capped, write_atomic};
+use crate::files::interrupt;
 use crate::gan::rcan::load_generator;
-use crate::rl::load_policy;
-use crate::run::atomic::{create_folder, read_capped, write_atomic};
-use crate::run::directory::check_run_format;
-use crate::run::{Ended, Limits, RunDir, interrupt};
-use crate::sim::{EvaluationConfig, GraspEvaluation};
+use crate::nn::HOST;
+use crate::rl::qtopt::load_policy;
+use crate::train::directory::check_run_format;
+use crate::train::{Ended, Limits, RunDir};
 use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -85,6 +86,12 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
     }
     limits(args).validate().map_err(UsageError)?;
     let generator = args.generator.as_deref().map(std::path::absolute).transpose().context("--generator")?;
+    let inputs = common::Inputs::default().run("--generator", generator.as_deref());
+    inputs.check_distinct("--out", &args.out)?;
+    // Each row has a run there, of which one is called rcan.
+    for row in Row::ALL {
+        inputs.check_folder(&args.out.join(row.name()))?;
+    }
     let unfinished = |row: Row| !result_path(&args.out, row).is_file();
     if rows.contains(&Row::Rcan) && unfinished(Row::Rcan) {
         let message = "the row rcan needs a generator: train one (`bingrasp train rcan --out runs/rcan --minutes 40`) and \
@@ -92,7 +99,8 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
         let Some(generator) = &generator else { return Err(UsageError(message.into()).into()) };
         // Before other rows train for hours. A run that was begun has a copy.
         if !agent::own_generator(&args.out.join(Row::Rcan.name())).is_dir() {
-            load_generator(generator, &HOST).with_context(|| format!("loading the generator in {}", generator.display()))?;
+            load_generator(generator, &HOST)
+                .with_context(|| format!("loading the generator in {}", generator.display()))?;
         }
     }
     for row in rows.iter().copied().filter(|row| !unfinished(*row)) {

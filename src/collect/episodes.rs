@@ -5,12 +5,12 @@ use crate::contract::Seed;
 use crate::data::DataError;
 use crate::data::episodes::{Decision, EpisodeReader, EpisodeWriter, RecordedEpisode, RecordedObservation};
 use crate::rl::action::ActionSpace;
-use crate::rl::collect::{BehaviorPolicy, Episode, play};
-use crate::rl::config::ExplorationConfig;
 use crate::rl::error::RlError;
-use crate::rl::network::state_features;
-use crate::rl::policy::CemPolicy;
-use crate::rl::privileged::Privileged;
+use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, play};
+use crate::rl::qtopt::config::ExplorationConfig;
+use crate::rl::qtopt::network::state_features;
+use crate::rl::qtopt::policy::CemPolicy;
+use crate::rl::qtopt::privileged::Privileged;
 use crate::rl::replay::{Record, Termination, Transition};
 use crate::rl::vec_env::{VecEnv, VecEnvError};
 

@@ -10,9 +10,9 @@ pub mod vec_env;
 use crate::data::DataError;
 use crate::data::paired::{ObjectState, PairRecord, PairWriter, Phase};
 use crate::env::{EnvError, GraspEnv, Observation, Rollout, Transition};
+use crate::policies::PolicyKind;
 use crate::scene::instance;
 use crate::sim::GraspWorld;
-use crate::sim::policy::PolicyKind;
 
 /// Captures of every environment in one block: about one scripted attempt.
 pub const CAPTURES_PER_BLOCK: usize = 12;

@@ -3,14 +3,14 @@
 use super::observation_adapter::ObservationAdapter;
 use crate::contract::{Action, Pose, Rng, Seed, Step};
 use crate::env::{EnvConfig, EnvError, GraspEnv, Reset};
+use crate::policies::{Policy, PolicyKind};
 use crate::rl::action::ActionSpace;
-use crate::rl::network::Projection;
-use crate::rl::privileged::Privileged;
+use crate::rl::qtopt::network::Projection;
+use crate::rl::qtopt::privileged::Privileged;
 use crate::rl::vec_env::{EnvCommand, Observation, VecEnv, VecEnvError};
 use crate::scene::CellDescription;
 use crate::scene::camera::CameraMount;
 use crate::sim::GraspWorld;
-use crate::sim::policy::{Policy, PolicyKind};
 use rayon::prelude::*;
 
 /// The ranges of actions in a cell.

@@ -2,7 +2,7 @@
 
 use super::font::TextStyle;
 use crate::draw::png::{PngError, encode_rgb};
-use crate::run::atomic::{FileError, write_atomic};
+use crate::files::atomic::{FileError, write_atomic};
 use std::path::Path;
 
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use super::config::EnvError;
 use super::grasp_env::{GraspEnv, Reset};
 use super::observation::Observation;
 use crate::contract::{Action, Rng, Seed, Step};
-use crate::sim::policy::{Policy, PolicyKind};
+use crate::policies::{Policy, PolicyKind};
 
 /// What happened in one environment between two observations.
 #[derive(Clone, Debug)]

@@ -1,22 +1,22 @@
 //! The grasping protocol with pictures: for policies that need them, and for film strips of those that do not.
 //!
 //! In: a policy, sets of unseen objects, a seed. Out: [`GraspEvaluation`] and some attempts to look at. Objects, places
-//! and starts come from the same streams as in [`crate::sim::evaluate_policy`]: every policy meets the same sets, so that
+//! and starts come from the same streams as in [`super::protocol::evaluate_policy`]: every policy meets the same sets, so that
 //! differences between policies are paired, and a policy that needs no pictures gets the same figures from both.
 
+use super::protocol::{AttemptOutcome, EvaluationConfig, GraspEvaluation, draw, summarize};
 use crate::collect::observation_adapter::ObservationAdapter;
 use crate::contract::{Action, GripperState, Rng, Seed, Step};
 use crate::env::{EnvConfig, EnvError, GraspEnv, Reset};
+use crate::policies::{Policy, PolicyKind};
 use crate::rl::action::ActionSpace;
-use crate::rl::collect::{BehaviorPolicy, Episode};
-use crate::rl::network::state_features;
-use crate::rl::policy::CemPolicy;
-use crate::rl::privileged::Privileged;
+use crate::rl::qtopt::collect::{BehaviorPolicy, Episode};
+use crate::rl::qtopt::network::state_features;
+use crate::rl::qtopt::policy::CemPolicy;
+use crate::rl::qtopt::privileged::Privileged;
 use crate::rl::replay::{Record, Termination, Transition};
 use crate::rl::vec_env::VecEnvError;
 use crate::rl::{Choice, RlError};
-use crate::sim::policy::{Policy, PolicyKind};
-use crate::sim::{AttemptOutcome, EvaluationConfig, GraspEvaluation, draw, summarize};
 
 /// Who decides.
 #[derive(Clone, Copy)]

@@ -37,7 +37,12 @@ pub struct Report {
 
 /// Trains `network` on one random batch (mean of the squared outputs, Adam at 1e-4) and times the steps. `batch` of
 /// `None` is the network's own. `Ok(None)` for an unknown network.
-pub fn bench_train_step(network: &str, batch: Option<usize>, repeats: usize, device: &Device) -> Result<Option<Report>, NnError> {
+pub fn bench_train_step(
+    network: &str,
+    batch: Option<usize>,
+    repeats: usize,
+    device: &Device,
+) -> Result<Option<Report>, NnError> {
     let Some((network_box, own_batch)) = bench_network(network, Seed(0), device)? else { return Ok(None) };
     let batch = batch.unwrap_or(own_batch).max(1);
     let repeats = repeats.max(1);

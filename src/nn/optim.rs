@@ -201,9 +201,7 @@ impl Adam {
         for ((param, moments), &steps) in self.params.iter().zip(&self.moments).zip(&self.steps) {
             let dims = param.var().dims();
             let (m, v) = match moments {
-                Moments::Host { m, v } => {
-                    (Tensor::from_slice(m, dims, &HOST)?, Tensor::from_slice(v, dims, &HOST)?)
-                }
+                Moments::Host { m, v } => (Tensor::from_slice(m, dims, &HOST)?, Tensor::from_slice(v, dims, &HOST)?),
                 Moments::Device { m, v } => (m.copy()?, v.copy()?),
             };
             let name = param.name();

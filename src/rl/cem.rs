@@ -9,7 +9,7 @@
 //! In: a function that scores actions. Out: the best action that was tried.
 
 use super::action::ActionSpace;
-use super::bellman::value_of;
+use super::qtopt::bellman::value_of;
 use super::quasi_random::{QuasiRandom, normal_quantile};
 use crate::contract::{Action, Rng};
 use serde::{Deserialize, Serialize};

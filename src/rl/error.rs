@@ -1,10 +1,10 @@
 //! What can go wrong in learning to grasp.
 
 use super::vec_env::VecEnvError;
+use crate::files::atomic::FileError;
 use crate::gan::state::StateError;
 use crate::nn::NnError;
-use crate::run::atomic::FileError;
-use crate::run::{CheckpointError, RunError};
+use crate::train::{CheckpointError, RunError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RlError {

@@ -8,10 +8,10 @@
 
 use super::action::{ActionFeatures, CLOSE};
 use super::error::RlError;
-use super::network::{STATE_LEN, is_closed};
-use super::privileged::Privileged;
+use super::qtopt::network::{STATE_LEN, is_closed};
+use super::qtopt::privileged::Privileged;
 use crate::contract::Rng;
-use crate::run::atomic::{AtomicFile, FileError, create_folder, read_capped, sha256_hex};
+use crate::files::atomic::{AtomicFile, FileError, create_folder, read_capped, sha256_hex};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -394,7 +394,7 @@ impl Replay {
                 })
             })
             .collect();
-        let fail = |e| crate::run::atomic::FileError::io("list", folder, e);
+        let fail = |e| crate::files::atomic::FileError::io("list", folder, e);
         for entry in std::fs::read_dir(folder).map_err(fail)? {
             let path = entry.map_err(fail)?.path();
             let ours = path
@@ -402,7 +402,7 @@ impl Replay {
                 .and_then(|n| n.to_str())
                 .is_some_and(|n| n.starts_with(&format!("{}-", self.name)) && n.ends_with(".bin"));
             if ours && !named.contains(&path) {
-                std::fs::remove_file(&path).map_err(|e| crate::run::atomic::FileError::io("remove", &path, e))?;
+                std::fs::remove_file(&path).map_err(|e| crate::files::atomic::FileError::io("remove", &path, e))?;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! What the learner asks of environments. The simulator implements it (in `cli`), and so does a toy for tests.
 
 use super::action::ActionSpace;
-use super::privileged::Privileged;
+use super::qtopt::privileged::Privileged;
 use crate::contract::{Action, GripperState, Seed, Step};
 
 /// The simulator or the graphics device failed; the message names the place and the cure.

@@ -1,9 +1,8 @@
 //! What a user of the simulation relies on: friction holds, the same seed gives the same bits, rewards and ends are
 //! as documented.
 
-use super::policy::PolicyKind;
-use super::testing::{action, cuboid, five_prisms, go_to, open_bin};
-use super::{EvaluationConfig, GraspEvaluation, GraspWorld, SimConfig, evaluate_policy, soak, step_worlds};
+use super::testing::{action, cuboid, fingerprint, five_prisms, go_to, open_bin};
+use super::{GraspWorld, SimConfig, step_worlds};
 use crate::contract::{Action, GripperCommand, Pose, Seed};
 use crate::scene::CellDescription;
 use glam::Vec3;
@@ -122,12 +121,6 @@ fn actions_are_clamped_and_nonsense_is_ignored() {
     assert!(world.gripper_state().height_m > 0.002, "{place}");
 }
 
-/// Everything that a renderer or a learner could see of a world, as bits.
-fn fingerprint(world: &GraspWorld) -> Vec<u32> {
-    let poses = world.body_poses().iter().flat_map(|p| [p.translation.extend(0.0), glam::Vec4::from(p.rotation)]);
-    poses.flat_map(|v| v.to_array()).map(f32::to_bits).collect()
-}
-
 #[test]
 fn a_reset_forgets_the_past() {
     let objects = five_prisms(4);
@@ -161,37 +154,6 @@ fn dropped_objects_lie_in_the_bin() {
     }
 }
 
-fn test_objects() -> Vec<std::sync::Arc<crate::objects::ObjectModel>> {
-    crate::objects::ObjectSet::builtin().split(crate::objects::Split::Test)
-}
-
-fn evaluation(policy: PolicyKind, attempts: usize) -> GraspEvaluation {
-    let config = EvaluationConfig { policy, attempts, ..EvaluationConfig::default() };
-    evaluate_policy(&config, &test_objects(), Seed(1))
-}
-
-#[test]
-fn the_oracle_grasps_and_the_script_sometimes_does() {
-    let oracle = evaluation(PolicyKind::Oracle, 60);
-    assert!(oracle.success >= 0.85, "{oracle:?}");
-    let scripted = evaluation(PolicyKind::Scripted, 100);
-    assert!((0.05..=0.5).contains(&scripted.success), "{scripted:?}");
-    let failures = scripted.failures;
-    let failed = failures.empty_grasp + failures.slipped + failures.jaws_open + failures.timed_out + failures.invalid;
-    assert_eq!(failed + scripted.successes, scripted.attempts);
-    assert!(scripted.mean_steps > 4.0 && scripted.mean_steps < 20.0, "{scripted:?}");
-    // NoisyPlanner near objects it does better, and still misses often: an exploration needs both.
-    let aimed = evaluation(PolicyKind::NoisyPlanner, 100);
-    assert!(aimed.success > scripted.success + 0.1 && aimed.success < 0.8, "{aimed:?}");
-}
-
-#[test]
-fn nothing_sinks_escapes_or_blows_up() {
-    let report = soak(&CellDescription::iiwa_bin(), &SimConfig::default(), &test_objects(), 1_000, Seed(2));
-    assert_eq!(report.steps, 1_000);
-    assert_eq!((report.nan, report.out_of_bounds, report.penetrating), (0, 0, 0), "{report:?}");
-}
-
 /// Poses of `count` environments after a few steps, stepped on `threads` threads.
 fn stepped(count: usize, threads: usize) -> Vec<Vec<u32>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
@@ -220,10 +182,6 @@ fn threads_and_neighbours_change_nothing() {
     let many = stepped(5, 2);
     assert_eq!(alone[..], many[..2]);
     assert_ne!(many[2], many[3]);
-    assert_eq!(evaluation(PolicyKind::Oracle, 12), {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
-        pool.install(|| evaluation(PolicyKind::Oracle, 12))
-    });
 }
 
 #[test]
@@ -245,58 +203,4 @@ fn drawing_between_ticks_changes_nothing() {
         assert_eq!(step, piecewise);
         assert_eq!(fingerprint(&whole), fingerprint(&pieces), "action {k}");
     }
-}
-
-#[test]
-fn another_attempt_returns_what_was_grasped() {
-    let mut world = open_bin(&five_prisms(6), 6);
-    let mut policy = PolicyKind::Oracle.create();
-    let mut rng = Seed(0).rng();
-    let step = loop {
-        let step = world.step(&policy.act(&world, &mut rng));
-        if step.done() {
-            break step;
-        }
-    };
-    assert!(step.success());
-    let left: Vec<_> = (0..5).filter(|i| !step.grasped.contains(i)).map(|i| world.object_poses()[i]).collect();
-    world.next_attempt(&step.grasped, Seed(7));
-    assert!(!world.is_done() && world.step_index() == 0 && !world.gripper_state().closed);
-    let check = world.check();
-    assert!(check.out_of_bounds == 0 && check.deepest_m < 0.003, "{check:?}");
-    let moved = (0..5)
-        .filter(|i| !step.grasped.contains(i))
-        .zip(&left)
-        .filter(|(i, then)| world.object_poses()[*i].translation.distance(then.translation) > 0.03);
-    assert!(moved.count() <= 1, "the others stay where they were, but for one that is hit");
-}
-
-#[test]
-fn the_plugin_steps_environments_and_keeps_them_apart() {
-    use super::{Driver, LastStep, PendingAction, SimPlugin};
-    let mut app = bevy::prelude::App::new();
-    app.add_plugins((bevy::app::TaskPoolPlugin::default(), SimPlugin));
-    let spawn = |app: &mut bevy::prelude::App, seed: u64| {
-        let mut driver = Driver::new(PolicyKind::Oracle.create(), Seed(seed).rng());
-        driver.begin();
-        let world = open_bin(&five_prisms(seed), seed);
-        app.world_mut().spawn((world, PendingAction::default(), LastStep::default(), driver)).id()
-    };
-    let entities: Vec<_> = (0..3).map(|seed| spawn(&mut app, seed)).collect();
-    for _ in 0..20 {
-        app.update();
-    }
-    let ecs = app.world();
-    let get = |entity| ecs.get::<GraspWorld>(entity).expect("the world");
-    assert!(entities.iter().all(|&entity| get(entity).is_done()));
-    assert!(entities.iter().any(|&entity| ecs.get::<LastStep>(entity).expect("a step").0.success()));
-    // One is reset; the others stay as they were.
-    let others: Vec<_> = entities[1..].iter().map(|&entity| fingerprint(get(entity))).collect();
-    app.world_mut().get_mut::<GraspWorld>(entities[0]).expect("the world").reset(&five_prisms(9), Seed(9));
-    app.update();
-    let ecs = app.world();
-    for (&entity, before) in entities[1..].iter().zip(&others) {
-        assert_eq!(fingerprint(ecs.get::<GraspWorld>(entity).expect("the world")), *before);
-    }
-    assert_eq!(ecs.get::<GraspWorld>(entities[0]).expect("the world").step_index(), 1);
 }

@@ -9,7 +9,7 @@ use super::stage::Event;
 use super::ui::Viewer;
 use crate::contract::Seed;
 use crate::data::paired::{DatasetConfig, ObjectSource, ObjectState, PairRecord, PairWriter};
-use crate::run::atomic::{create_folder, read_capped, write_atomic};
+use crate::files::atomic::{create_folder, read_capped, write_atomic};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

@@ -5,8 +5,8 @@ use super::pictures::PANELS;
 use super::script::{Button, Input, Order, Script, State};
 use super::ui::{Textures, Viewer, install_theme};
 use crate::draw::png::encode_rgb;
+use crate::files::atomic::write_atomic;
 use crate::render::RenderError;
-use crate::run::atomic::write_atomic;
 use bevy_egui::egui::{self, Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, RawInput, Rect, vec2};
 use std::path::Path;
 

@@ -5,7 +5,7 @@
 
 use super::pictures::{PANELS, Panels, Picture};
 use crate::draw::png::encode_rgb;
-use crate::run::atomic::{AtomicFile, create_folder, write_atomic};
+use crate::files::atomic::{AtomicFile, create_folder, write_atomic};
 use anyhow::Context;
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::imageops::{FilterType, resize};

@@ -6,7 +6,7 @@
 use crate::appearance::{Look, LookSeeds};
 use crate::contract::{Domain, Seed};
 use crate::env::look_seed;
-use crate::sim::policy::PolicyKind;
+use crate::policies::PolicyKind;
 use serde::{Deserialize, Serialize};
 
 /// Who moves the gripper.

@@ -6,8 +6,8 @@
 use super::setup::{PolicyChoice, Setup};
 use crate::contract::{Action, GripperCommand, Rng, Seed, Step};
 use crate::objects::ObjectModel;
+use crate::policies::Policy;
 use crate::scene::{CellDescription, instance};
-use crate::sim::policy::Policy;
 use crate::sim::{GraspWorld, SimConfig};
 use glam::Vec3;
 use serde::{Deserialize, Serialize};

@@ -16,7 +16,7 @@ use super::script::{Order, Script, State};
 use super::settings::Settings;
 use super::translator::Translator;
 use super::ui::{Textures, Viewer, install_theme};
-use crate::run::atomic::write_atomic;
+use crate::files::atomic::write_atomic;
 use anyhow::Context;
 use bevy::app::{AppExit, TaskPoolOptions, TaskPoolPlugin, TerminalCtrlCHandlerPlugin};
 use bevy::asset::RenderAssetUsages;
@@ -123,7 +123,7 @@ pub fn run(
 ) -> anyhow::Result<Report> {
     check_display()?;
     // Another part of the program may have installed it already.
-    let _ = crate::run::interrupt::install(|| {});
+    let _ = crate::files::interrupt::install(|| {});
     let [width, height] = options.size;
     let window = Window {
         title: "bingrasp".into(),
@@ -400,7 +400,7 @@ fn remember(shared: Res<Handles>, windows: Query<&Window, With<PrimaryWindow>>) 
 
 /// Ctrl-C in the terminal closes the window as its button does.
 fn stop_on_signal(mut exit: MessageWriter<AppExit>) {
-    if crate::run::interrupt::requested() {
+    if crate::files::interrupt::requested() {
         exit.write(AppExit::Success);
     }
 }

@@ -4,7 +4,7 @@ use crate::cli::{UsageError, agent, common};
 use crate::collect::episodes::recorded_episodes;
 use crate::data::episodes::EpisodeReader;
 use crate::rl::Preset;
-use crate::rl::train::{Settings, Trainer};
+use crate::rl::qtopt::train::{Settings, Trainer};
 use anyhow::Context;
 use std::path::Path;
 

@@ -5,15 +5,16 @@ use crate::cli::{UsageError, agent, common, output};
 use crate::collect::vec_env::{GraspVecEnv, action_space, projection};
 use crate::contract::{Domain, Seed};
 use crate::env::{Crop, EnvConfig};
+use crate::files::atomic::human_bytes;
+use crate::files::interrupt;
 use crate::nn::with_large_stack;
-use crate::rl::train::{LEARNER, Outcome, Progress, Settings, TrainCallback, Trainer};
+use crate::policies::PolicyKind;
+use crate::rl::qtopt::train::{LEARNER, Outcome, Progress, Settings, TrainCallback, Trainer};
 use crate::rl::vec_env::{VecEnv, VecEnvError};
 use crate::rl::{Preset, QtOptConfig};
-use crate::run::atomic::human_bytes;
-use crate::run::directory::RUN_FORMAT;
-use crate::run::{Ended, Limits, ReportText, RunDir, interrupt, write_report};
 use crate::scene::CellDescription;
-use crate::sim::policy::PolicyKind;
+use crate::train::directory::RUN_FORMAT;
+use crate::train::{Ended, Limits, ReportText, RunDir, write_report};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -153,6 +154,7 @@ fn resume_hint(out: &Path) -> String {
 
 /// Trains in `out` to the end of the settings' limits or to Ctrl-C, with a bar.
 pub(in crate::cli) fn execute(out: &Path, settings: &Settings, resume: bool) -> anyhow::Result<(Outcome, Trainer)> {
+    common::Inputs::of_run(&settings.data).check_folder(out)?;
     let open = opener(out, settings)?;
     if !resume {
         offline::open(settings)?;
@@ -454,7 +456,7 @@ mod tests {
         }
         assert_ne!(calibrated(96)?, calibrated(64)?);
         let mut settings = defaults(Preset::Small);
-        settings.qtopt.network.projection = crate::rl::network::Projection::from_above(0.5);
+        settings.qtopt.network.projection = crate::rl::qtopt::network::Projection::from_above(0.5);
         let given = settings.clone();
         calibrate(&mut settings)?;
         assert_eq!(settings, given);

@@ -6,12 +6,13 @@ use crate::contract::{Domain, FrameBatch, Seed};
 use crate::data::paired::PairReader;
 use crate::env::{Crop, EnvConfig};
 use crate::eval::translation::TranslationMeter;
+use crate::files::interrupt;
 use crate::gan::rcan::train::{LEARNER, Settings};
 use crate::gan::rcan::{Generator, ImageLoss, Outcome, Preset, Progress, RcanConfig, TrainCallback, Trainer};
 use crate::gan::{BoxedSource, FrameError};
 use crate::nn::with_large_stack;
-use crate::run::directory::RUN_FORMAT;
-use crate::run::{Ended, Limits, ReportText, RunDir, interrupt, write_report};
+use crate::train::directory::RUN_FORMAT;
+use crate::train::{Ended, Limits, ReportText, RunDir, write_report};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -98,6 +99,7 @@ struct Report {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = settings(args)?;
+    common::Inputs::of_run(&settings.data).check_folder(&args.out)?;
     let open = opener(&settings)?;
     let (mut trainer, warnings) =
         if args.resume { Trainer::resume(&args.out)? } else { (Trainer::create(&args.out, &settings)?, Vec::new()) };

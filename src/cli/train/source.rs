@@ -5,7 +5,7 @@ use crate::contract::{FrameBatch, Seed};
 use crate::data::paired::{PairReader, to_frames};
 use crate::env::{EnvConfig, GraspEnv, Rollout};
 use crate::gan::{BoxedSource, FrameError, FrameSource};
-use crate::sim::policy::PolicyKind;
+use crate::policies::PolicyKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 

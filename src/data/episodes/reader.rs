@@ -4,7 +4,7 @@ use super::shard::Shard;
 use super::writer::read_checksums;
 use super::{EpisodesConfig, EpisodesManifest, RecordedEpisode, shard_name};
 use crate::data::DataError;
-use crate::run::atomic::sha256_file;
+use crate::files::atomic::sha256_file;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -4,7 +4,7 @@ use super::{Decision, EpisodesConfig, RecordedEpisode, RecordedObservation};
 use crate::contract::{Action, GripperCommand, GripperState};
 use crate::data::DataError;
 use crate::draw::png;
-use crate::run::tensors::{NamedTensors, TensorBytes, TensorFile, TensorKind};
+use crate::train::tensors::{NamedTensors, TensorBytes, TensorFile, TensorKind};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 

@@ -114,7 +114,7 @@ fn tensors_that_do_not_fit_are_refused_even_with_the_right_checksum() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path(), 3);
     let path = folder.path().join("episodes-000000.safetensors");
-    let file = crate::run::TensorFile::read(&path).unwrap();
+    let file = crate::train::TensorFile::read(&path).unwrap();
     for (name, message) in [
         ("reward", "do not fit"),
         ("episode_offset", "do not fit"),
@@ -137,7 +137,7 @@ fn tensors_that_do_not_fit_are_refused_even_with_the_right_checksum() {
             }
             tensor.data = data.into();
         }
-        crate::run::save_tensors(&path, &tensors).unwrap();
+        crate::train::save_tensors(&path, &tensors).unwrap();
         let error = super::shard::Shard::read(&path).err().unwrap().to_string();
         assert!(error.contains(message), "{name}: {error}");
     }

@@ -4,10 +4,10 @@ use super::shard::{EncodedEpisode, encode, to_tensors};
 use super::{EpisodesConfig, EpisodesManifest, FORMAT_VERSION, MANIFEST_NAME, RecordedEpisode, shard_name};
 use crate::data::format::FormatVersion;
 use crate::data::{DataError, difference::difference};
-use crate::run::atomic::{create_folder, read_capped, remove_leftovers, sha256_file, write_atomic};
-use crate::run::checkpoint::CheckpointError;
-use crate::run::lock::{FolderLock, is_vacant};
-use crate::run::tensors::save_tensors;
+use crate::files::atomic::{create_folder, read_capped, remove_leftovers, sha256_file, write_atomic};
+use crate::files::lock::{FolderLock, is_vacant};
+use crate::train::checkpoint::CheckpointError;
+use crate::train::tensors::save_tensors;
 use std::path::{Path, PathBuf};
 
 const CHECKSUMS_NAME: &str = "checksums.txt";

@@ -22,7 +22,7 @@ mod tests;
 use crate::contract::{Action, GripperCommand, GripperState};
 use crate::data::DataError;
 use crate::data::episodes::{EpisodeReader, EpisodesConfig, RecordedEpisode};
-use crate::run::atomic::{FileError, create_folder, sync_folder, write_atomic};
+use crate::files::atomic::{FileError, create_folder, sync_folder, write_atomic};
 use serde_json::Value;
 use stats::{ImageTally, NumberTally, Summary};
 use std::path::{Path, PathBuf};

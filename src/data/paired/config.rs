@@ -4,7 +4,7 @@ use crate::contract::{Camera, Domain, Seed};
 use crate::data::format::FormatVersion;
 use crate::data::{DataError, difference::difference};
 use crate::draw::png::MAX_SIDE;
-use crate::run::atomic::{read_capped, write_atomic};
+use crate::files::atomic::{read_capped, write_atomic};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 use super::config::{Format, Manifest};
 use super::layout::{CHECKSUMS_NAME, Layout};
 use crate::data::DataError;
-use crate::run::atomic::{AtomicFile, FileError, create_folder, sync_folder};
-use crate::run::lock::{FolderLock, is_vacant};
+use crate::files::atomic::{AtomicFile, FileError, create_folder, sync_folder};
+use crate::files::lock::{FolderLock, is_vacant};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use super::tars::TarIndex;
 use crate::contract::{Class, FrameBatch};
 use crate::data::DataError;
 use crate::draw::png::{self, Image};
-use crate::run::atomic::{FileError, read_capped};
+use crate::files::atomic::{FileError, read_capped};
 use rayon::prelude::*;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};

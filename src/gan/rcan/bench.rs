@@ -39,7 +39,12 @@ pub struct StepTimes {
 ///
 /// # Errors
 /// The threads cannot be started.
-pub fn bench_step(network: &str, batch: Option<usize>, repeats: usize, device: &Device) -> Result<Option<StepTimes>, RcanError> {
+pub fn bench_step(
+    network: &str,
+    batch: Option<usize>,
+    repeats: usize,
+    device: &Device,
+) -> Result<Option<StepTimes>, RcanError> {
     let preset = match network {
         "rcan-small" => Preset::Small,
         "rcan-paper" => Preset::Paper,

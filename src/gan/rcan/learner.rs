@@ -13,7 +13,7 @@ use crate::gan::frames::FrameError;
 use crate::gan::state::{StateError, from_file, to_bytes};
 use crate::nn::ops::Activations;
 use crate::nn::{Adam, NnError};
-use crate::run::{Checkpoint, CheckpointContent, RunError, TensorFile};
+use crate::train::{Checkpoint, CheckpointContent, RunError, TensorFile};
 use candle_core::{Device, Tensor, Var};
 use std::collections::BTreeMap;
 

@@ -9,11 +9,12 @@ use super::config::RcanConfig;
 use super::generator::{Generator, Translation};
 use super::learner::{RcanError, RcanLearner, StepFigures};
 use super::picture::{Row, sheet};
-use crate::nn::HOST;
 use crate::contract::{FrameBatch, Seed};
+use crate::files::memory;
 use crate::gan::frames::{BoxedSource, Frame, FrameError, FramePool, Prefetch};
-use crate::run::directory::check_run_format;
-use crate::run::{Ended, Limits, RunDir, memory};
+use crate::nn::HOST;
+use crate::train::directory::check_run_format;
+use crate::train::{Ended, Limits, RunDir};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Instant;
@@ -22,7 +23,7 @@ use std::time::Instant;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// [`RUN_FORMAT`](crate::run::directory::RUN_FORMAT).
+    /// [`RUN_FORMAT`](crate::train::directory::RUN_FORMAT).
     pub format_version: u32,
     /// `rcan`
     pub learner: String,

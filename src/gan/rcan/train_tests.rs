@@ -2,11 +2,11 @@
 
 use super::super::config::Preset;
 use super::*;
-use crate::nn::HOST;
 use crate::gan::frames::testing::Squares;
+use crate::nn::HOST;
 use crate::nn::with_large_stack;
-use crate::run::directory::RUN_FORMAT;
-use crate::run::{Checkpoints, read_metrics};
+use crate::train::directory::RUN_FORMAT;
+use crate::train::{Checkpoints, read_metrics};
 
 /// Stops after a number of steps.
 struct Patience {

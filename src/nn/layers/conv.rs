@@ -3,12 +3,12 @@
 use candle_core::{Result as CandleResult, Tensor, bail};
 
 use super::norm::{BatchNorm, InstanceNorm};
+use crate::nn::builder::Scope;
 use crate::nn::error::NnError;
 use crate::nn::init::Init;
 use crate::nn::ops::{
     Activation, Activations, ConvInput, ConvNorm, ConvOptions, SingularVectors, conv2d_fused, spectral_normalize,
 };
-use crate::nn::builder::Scope;
 use crate::nn::params::{Param, StateBuffer};
 
 /// Sizes and settings of a convolution; the default is 3x3, stride 1, "same" padding, with bias, linear.

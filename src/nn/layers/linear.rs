@@ -2,10 +2,10 @@
 
 use candle_core::{Result as CandleResult, Tensor};
 
+use crate::nn::builder::Scope;
 use crate::nn::error::NnError;
 use crate::nn::init::Init;
 use crate::nn::ops::{Activation, Activations, linear};
-use crate::nn::builder::Scope;
 use crate::nn::params::Param;
 
 /// `activation(x weight^T + bias)` with parameters `weight` `[outputs, inputs]` and `bias` `[outputs]`.

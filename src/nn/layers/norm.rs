@@ -2,12 +2,12 @@
 
 use candle_core::{Result as CandleResult, Tensor};
 
+use crate::nn::builder::Scope;
 use crate::nn::error::NnError;
 use crate::nn::init::Init;
 use crate::nn::ops::{
     Activation, Activations, BatchStatistics, NormOptions, batch_norm, group_norm, instance_norm, layer_norm,
 };
-use crate::nn::builder::Scope;
 use crate::nn::params::{Param, StateBuffer};
 
 const EPSILON: f64 = 1e-5;

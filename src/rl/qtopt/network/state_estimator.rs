@@ -1,0 +1,626 @@
+//! The small Q-function: the image is encoded once, and a candidate action costs three small matrix products.
+//!
+//! First it finds the hand: convolutions make a coarse map, some heads of attention point to places of it, and two layers say
+//! where in the image the hand is and how it is turned; a window of the image around that place says so more exactly. Then
+//! it looks at two windows of the image as they would lie on a table: what the hand holds, turned with the hand, and the
+//! whole bin. From the second one convolutions draw a map: heights, and what else is of use. What the hand holds and stands
+//! over, where it is, and the gripper's state make `e`.
+//!
+//! An action's embedding `a` is made of its numbers (displacements with their sines and cosines as well) and of what the map
+//! shows where the action leads (`reach.rs`). It meets `e` by a shift and a scale, `relu(shift(e) + scale(e) * a)`, so that
+//! the image decides what the numbers of an action mean; two layers follow.
+//!
+//! Where the hand is, what it feels, where the divider stands and how high the objects are, the encoder is told while it
+//! learns (`rl/qtopt/privileged.rs`), and Q reads its words only: no gradient of Q goes back through them, else Q knows by heart
+//! how each episode ended that it has seen. `map_features` and `grip_features` are what Q may teach it besides. All
+//! convolutions have batch normalization: without it, telling a held object from none takes several times as many steps.
+
+use super::action_roi::{ActionRoi, Hand, num_samples};
+use super::critic::{Critic, HE, PLAIN};
+use super::height_map_decoder::{Convs, HeightMapDecoder, PER_CELL, gripper_heatmap};
+use super::planar_crop::{CropPose, Projection, Window, planar_crop};
+use super::scorer::{Plain, Scorer};
+use super::sizes::{StateEstimatorQConfig, after};
+use super::{AT_ONCE, Encoded, EncoderMode, QFunction, STATE_LEN, Score, floats, height_m};
+use crate::contract::{Action, Seed};
+use crate::nn::layers::{Conv2d, Conv2dConfig, LayerNorm, Linear};
+use crate::nn::ops::{self, Activation, Activations};
+use crate::nn::{Init, NnError, ParamStore};
+use crate::rl::action::{ActionFeatures, ActionSpace};
+use crate::rl::qtopt::privileged::{AUXILIARY_MAPS, CELL_M, CELLS, GRIP, MAP, POSE};
+use candle_core::{Device, Result, Tensor, bail};
+use rayon::prelude::*;
+use std::f32::consts::PI;
+
+/// Deviations of where it looks while it learns, in image coordinates and radians: a quarter of a pixel of 64.
+const JITTER: (f32, f32) = (0.008, 0.05);
+
+/// The mean of two finds the best action; the second target network's own one says again what that is worth. A critic alone
+/// finds the actions that it errs about (van Hasselt et al., 2016; Fujimoto et al., 2018).
+const CRITICS: [&str; 2] = ["", "second_"];
+
+/// Numbers of an expanded action.
+pub(super) const EXPANDED: usize = Action::ENCODED_LEN + 16;
+
+/// The features, then sine and cosine of each displacement and of the rotation at two wavelengths.
+pub(super) fn expand(action: &ActionFeatures) -> [f32; EXPANDED] {
+    let mut expanded = [0.0; EXPANDED];
+    expanded[..Action::ENCODED_LEN].copy_from_slice(action);
+    // The rotation stays below a quarter turn, where its sine says it all.
+    let axes = [action[0], action[1], action[2], action[3]];
+    let waves = axes.iter().flat_map(|&u| [u * PI, u * 2.0 * PI]).flat_map(|angle| [angle.sin(), angle.cos()]);
+    expanded[Action::ENCODED_LEN..].iter_mut().zip(waves).for_each(|(to, wave)| *to = wave);
+    expanded
+}
+
+/// See the file's head.
+pub struct StateEstimatorQ {
+    store: ParamStore,
+    projection: Projection,
+    /// Around the hand, what it holds, and the bin.
+    windows: [Window; 3],
+    roi: ActionRoi,
+    coarse_pose_convs: Convs,
+    coarse_pose_attention: Conv2d,
+    coarse_pose_hidden: Linear,
+    coarse_pose_state: Linear,
+    coarse_pose: Linear,
+    fine_pose_convs: Convs,
+    fine_pose_hidden: Linear,
+    fine_pose: Linear,
+    grip_convs: Convs,
+    grip_hidden: Linear,
+    grip: Linear,
+    free_grip: Option<Linear>,
+    grip_embedding: Linear,
+    height_map: HeightMapDecoder,
+    map_embedding: Linear,
+    pose_embedding: Linear,
+    state: Linear,
+    norm: LayerNorm,
+    critics: Vec<Critic>,
+}
+
+impl StateEstimatorQ {
+    /// # Errors
+    /// A name that is taken (never, for one network a store).
+    pub fn new(
+        channels: usize,
+        config: &StateEstimatorQConfig,
+        space: &ActionSpace,
+        seed: Seed,
+        device: &Device,
+    ) -> std::result::Result<Self, NnError> {
+        Self::in_store(ParamStore::new(seed, device), channels, config, space)
+    }
+
+    /// With its parameters in an empty store, which decides their float type.
+    fn in_store(
+        store: ParamStore,
+        channels: usize,
+        config: &StateEstimatorQConfig,
+        space: &ActionSpace,
+    ) -> std::result::Result<Self, NnError> {
+        let coarse_pose_convs = Convs::new(
+            &store,
+            "coarse_pose.conv",
+            channels,
+            5,
+            (&config.coarse_pose_filters, &config.coarse_pose_strides),
+        )?;
+        let filters = config.coarse_pose_filters.last().copied().unwrap_or(channels);
+        let coarse_pose_attention = Conv2dConfig::new(filters, config.num_heads, 1).init(PLAIN);
+        let coarse_pose_attention = Conv2d::new(store.root().sub("coarse_pose.attention"), coarse_pose_attention)?;
+        let grip_convs =
+            Convs::new(&store, "grip_encoder.conv", channels, 3, (&config.grip_filters, &config.grip_strides))?;
+        let height_map = HeightMapDecoder::new(&store, channels, config)?;
+        let last = |filters: &[usize]| filters.last().copied().unwrap_or(channels);
+        let estimate = last(&config.grip_filters) * after(config.window, &config.grip_strides).pow(2);
+        let fine_pose_convs =
+            Convs::new(&store, "fine_pose.conv", channels, 3, (&config.fine_pose_filters, &config.fine_pose_strides))?;
+        let near = last(&config.fine_pose_filters) * after(config.window, &config.fine_pose_strides).pow(2);
+        let map_samples = num_samples(AUXILIARY_MAPS + config.map_features);
+        let linear = |name: &str, sizes: [usize; 2], activation, weight, bias| {
+            Linear::with_init(store.root().sub(name), sizes, activation, [weight, bias])
+        };
+        let (none, zero) = (Activation::None, Init::Zeros);
+        let coarse_pose_hidden = linear(
+            "coarse_pose.hidden",
+            [config.num_heads * (filters + 2), config.coarse_pose_width],
+            none,
+            PLAIN,
+            zero,
+        )?;
+        let coarse_pose_state = linear("coarse_pose.state", [STATE_LEN, config.coarse_pose_width], none, PLAIN, zero)?;
+        let coarse_pose = linear("coarse_pose.output", [config.coarse_pose_width, POSE], none, PLAIN, zero)?;
+        let grip_hidden = linear("grip_encoder.hidden", [estimate, config.grip_width], Activation::Relu, HE, zero)?;
+        let grip = linear("grip_encoder.output", [config.grip_width, GRIP], none, PLAIN, zero)?;
+        let free_grip = (config.grip_features > 0)
+            .then(|| linear("grip_features", [config.grip_width, config.grip_features], none, PLAIN, zero))
+            .transpose()?;
+        let grip_embedding =
+            linear("grip_embedding", [GRIP + config.grip_features, config.features], none, PLAIN, zero)?;
+        let map_embedding = linear("map_embedding", [map_samples, config.features], none, PLAIN, zero)?;
+        let fine_pose_hidden =
+            linear("fine_pose.hidden", [near, config.coarse_pose_width / 2], Activation::Relu, HE, zero)?;
+        // Nothing to add to what was found, at first.
+        let fine_pose = linear("fine_pose.output", [config.coarse_pose_width / 2, POSE], none, Init::Zeros, zero)?;
+        let pose_embedding = linear("pose_embedding", [POSE, config.features], none, PLAIN, zero)?;
+        let state = linear("state", [STATE_LEN, config.features], none, PLAIN, zero)?;
+        let norm = LayerNorm::new(store.root().sub("norm"), config.features)?;
+        let critics = CRITICS.into_iter().map(|name| Critic::new(&store, name, config, map_samples));
+        let critics = critics.collect::<std::result::Result<_, _>>()?;
+        let (side, cell_m) = (config.window, config.window_m);
+        let around_hand = Window { side, cell_m, per_cell: 1, turned: true, at_hand: true };
+        Ok(Self {
+            store,
+            projection: config.projection,
+            windows: [
+                Window { turned: false, ..around_hand },
+                around_hand,
+                Window { side: MAP, cell_m: CELL_M, per_cell: PER_CELL, turned: false, at_hand: false },
+            ],
+            roi: ActionRoi { step_m: space.step_m },
+            coarse_pose_convs,
+            coarse_pose_attention,
+            coarse_pose_hidden,
+            coarse_pose_state,
+            coarse_pose,
+            fine_pose_convs,
+            fine_pose_hidden,
+            fine_pose,
+            grip_convs,
+            grip_hidden,
+            grip,
+            free_grip,
+            grip_embedding,
+            height_map,
+            map_embedding,
+            pose_embedding,
+            state,
+            norm,
+            critics,
+        })
+    }
+}
+
+/// What [`StateEstimatorQ`] makes of images, in order; then how each critic's image meets actions.
+const MAPS: usize = 0;
+const POSES: usize = 1;
+const PREDICTIONS: usize = 2;
+const GRIPS: usize = 3;
+const FILM: usize = 4;
+const PARTS: usize = FILM + 2 * CRITICS.len();
+
+/// How the names of layers begin that learn from lessons.
+const AUXILIARY_LAYERS: [&str; 4] = ["coarse_pose.", "fine_pose.", "grip_encoder.", "height_map_decoder."];
+
+fn parts(encoded: &Encoded) -> Result<&[Activations; PARTS]> {
+    match encoded.parts.first_chunk() {
+        Some(parts) if encoded.parts.len() == PARTS => Ok(parts),
+        _ => bail!("encoded by another network"),
+    }
+}
+
+/// An action that leads nowhere.
+const STAY: ActionFeatures = [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0];
+
+/// Where an image was cropped, for each image.
+#[derive(Clone, Debug, Default)]
+struct CropPoses {
+    coarse: Vec<CropPose>,
+    fine: Vec<CropPose>,
+}
+
+/// The state as estimated from images: what auxiliary losses teach, and what Q reads of it.
+struct StateEstimate {
+    crops: CropPoses,
+    hands: Vec<Hand>,
+    /// Maps `[n, channels, MAP, MAP]` as Q reads them, and those among them that have targets.
+    maps: Activations,
+    map_predictions: Activations,
+    /// The hand's pose, coarse and fine `[n, 2 * POSE]`, and as Q reads it `[n, POSE]`.
+    pose_predictions: Activations,
+    pose: Activations,
+    /// What the hand holds as Q reads it `[n, GRIP + grip_features]`, and its prediction `[n, GRIP]`.
+    grip: Activations,
+    grip_prediction: Activations,
+}
+
+impl StateEstimate {
+    /// Several batches as one.
+    fn joined(parts: &[Self]) -> Result<Self> {
+        let join = |of: fn(&Self) -> &Activations| {
+            let tensors = parts.iter().map(|part| of(part).to_tensor()).collect::<Result<Vec<_>>>()?;
+            Activations::from_tensor(&Tensor::cat(&tensors, 0)?)
+        };
+        Ok(Self {
+            crops: CropPoses {
+                coarse: parts.iter().flat_map(|part| part.crops.coarse.iter().copied()).collect(),
+                fine: parts.iter().flat_map(|part| part.crops.fine.iter().copied()).collect(),
+            },
+            hands: parts.iter().flat_map(|part| part.hands.iter().copied()).collect(),
+            maps: join(|part| &part.maps)?,
+            map_predictions: join(|part| &part.map_predictions)?,
+            pose_predictions: join(|part| &part.pose_predictions)?,
+            pose: join(|part| &part.pose)?,
+            grip: join(|part| &part.grip)?,
+            grip_prediction: join(|part| &part.grip_prediction)?,
+        })
+    }
+}
+
+impl StateEstimatorQ {
+    /// In groups, without gradients.
+    fn estimate_in_groups(
+        &self,
+        images: &Activations,
+        states: &Activations,
+        mode: EncoderMode,
+    ) -> Result<StateEstimate> {
+        let _frozen = self.store.freeze();
+        let images = images.detach()?;
+        let count = images.shape()[0];
+        if count <= AT_ONCE {
+            return self.estimate(&images, states, mode, None);
+        }
+        let (images, states) = (images.to_tensor()?, states.to_tensor()?);
+        let some = |group: usize| {
+            let (first, len) = (group * AT_ONCE, AT_ONCE.min(count - group * AT_ONCE));
+            let part = |tensor: &Tensor| Activations::from_tensor(&tensor.narrow(0, first, len)?);
+            self.estimate(&part(&images)?, &part(&states)?, mode, None)
+        };
+        let parts = (0..count.div_ceil(AT_ONCE)).into_par_iter().map(some);
+        StateEstimate::joined(&parts.collect::<Result<Vec<_>>>()?)
+    }
+
+    /// `held` crops at given poses instead of at the estimated ones.
+    fn estimate(
+        &self,
+        images: &Activations,
+        states: &Activations,
+        mode: EncoderMode,
+        held: Option<&CropPoses>,
+    ) -> Result<StateEstimate> {
+        let train = mode.trains();
+        let map = self.coarse_pose_convs.forward(images, train)?;
+        let attended = spatial_softmax(&map, &self.coarse_pose_attention.forward(&map)?)?;
+        let hidden = ops::add(&self.coarse_pose_hidden.forward(&attended)?, &self.coarse_pose_state.forward(states)?)?;
+        let coarse = self.coarse_pose.forward(&ops::activate(&hidden, Activation::Relu)?)?;
+        // The coarse pose has a target of its own, and the fine one corrects it.
+        let rough = mode.for_q(&coarse)?;
+        let mut crops = CropPoses::default();
+        crops.coarse = held.map_or_else(|| crop_poses(&rough, states, mode), |held| Ok(held.coarse.clone()))?;
+        let near = planar_crop(images, &self.projection, &crops.coarse, self.windows[0])?;
+        let near = self.fine_pose_hidden.forward(&ops::flatten(&self.fine_pose_convs.forward(&near, train)?)?)?;
+        let fine = ops::add(&rough, &self.fine_pose.forward(&near)?)?;
+        let pose = mode.for_q(&fine)?;
+        crops.fine = held.map_or_else(|| crop_poses(&pose, states, mode), |held| Ok(held.fine.clone()))?;
+        let hand = |pose: &CropPose| Hand { place: pose.place(&self.projection), yaw_rad: pose.yaw_rad };
+        let hands: Vec<Hand> = crops.fine.iter().map(hand).collect();
+
+        let centre = vec![CropPose::centre(&self.projection); hands.len()];
+        let window = planar_crop(images, &self.projection, &centre, self.windows[2])?;
+        let heatmap = gripper_heatmap(&hands, &floats(states)?)?;
+        let heatmap = heatmap.to_dtype(self.store.dtype())?.to_device(self.store.device())?;
+        let maps = self.height_map.forward(&window, &Activations::from_tensor(&heatmap)?, train)?;
+        let (maps, map_predictions) = self.maps_for_q(&maps, mode)?;
+
+        let held_crop = planar_crop(images, &self.projection, &crops.fine, self.windows[1])?;
+        let hidden = self.grip_hidden.forward(&ops::flatten(&self.grip_convs.forward(&held_crop, train)?)?)?;
+        let grip_prediction = self.grip.forward(&hidden)?;
+        let grip = match &self.free_grip {
+            None => mode.for_q(&grip_prediction)?,
+            Some(free_grip) => ops::concat(&[&mode.for_q(&grip_prediction)?, &free_grip.forward(&hidden)?])?,
+        };
+        let pose_predictions = ops::concat(&[&coarse, &fine])?;
+        Ok(StateEstimate { crops, hands, maps, map_predictions, pose_predictions, pose, grip, grip_prediction })
+    }
+
+    /// The maps as Q reads them, and those among them that have targets. The others are Q's own: it teaches them.
+    fn maps_for_q(&self, maps: &Activations, mode: EncoderMode) -> Result<(Activations, Activations)> {
+        let features = maps.dims4()?[1] - AUXILIARY_MAPS;
+        if features == 0 {
+            return Ok((mode.for_q(maps)?, maps.clone()));
+        }
+        let all = maps.to_tensor()?;
+        let predictions = all.narrow(1, 0, AUXILIARY_MAPS)?;
+        let for_q = match mode {
+            EncoderMode::ImageGradient => maps.clone(),
+            _ => {
+                let features = all.narrow(1, AUXILIARY_MAPS, features)?;
+                Activations::from_tensor(&Tensor::cat(&[&predictions.detach(), &features], 1)?)?
+            }
+        };
+        Ok((for_q, Activations::stock(predictions)))
+    }
+
+    /// Joins an estimate to what the critics need, and says where it cropped.
+    fn encode_at(
+        &self,
+        images: &Activations,
+        states: &Activations,
+        mode: EncoderMode,
+        held: Option<&CropPoses>,
+    ) -> Result<(Encoded, CropPoses)> {
+        let estimate = match mode {
+            EncoderMode::Train | EncoderMode::ImageGradient => self.estimate(images, states, mode, held)?,
+            EncoderMode::Evaluate | EncoderMode::Frozen => self.estimate_in_groups(images, states, mode)?,
+        };
+        let StateEstimate { crops, hands, maps, map_predictions, pose_predictions, pose, grip, grip_prediction } =
+            estimate;
+        let below = self.roi.sample_map_at_action(&maps, &hands, &vec![STAY; hands.len()])?;
+        let mut joined = ops::add(&self.state.forward(states)?, &self.pose_embedding.forward(&pose)?)?;
+        joined = ops::add(&joined, &self.grip_embedding.forward(&grip)?)?;
+        joined = ops::add(&joined, &self.map_embedding.forward(&below)?)?;
+        let features = self.norm.forward(&joined, Activation::Relu)?;
+        let mut parts = vec![maps, pose_predictions, map_predictions, grip_prediction];
+        for critic in &self.critics {
+            parts.extend(critic.film(&features)?);
+        }
+        Ok((Encoded { parts, hands, count: images.shape()[0] }, crops))
+    }
+}
+
+impl QFunction for StateEstimatorQ {
+    fn store(&self) -> &ParamStore {
+        &self.store
+    }
+
+    fn encode(&self, images: &Activations, states: &Activations, mode: EncoderMode) -> Result<Encoded> {
+        Ok(self.encode_at(images, states, mode, None)?.0)
+    }
+
+    fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], _train: bool) -> Result<Vec<Tensor>> {
+        let parts = parts(encoded)?;
+        if actions.len() != encoded.count {
+            // Many actions an image are scored without gradients, by the scorer; a loss over several calls this for each.
+            bail!("{} actions for {} images; give one for each", actions.len(), encoded.count)
+        }
+        let expanded: Vec<f32> = actions.iter().flat_map(expand).collect();
+        let expanded = Tensor::from_vec(expanded, (actions.len(), EXPANDED), self.store.device())?;
+        let expanded = Activations::from_tensor(&expanded.to_dtype(self.store.dtype())?)?;
+        let map_samples = self.roi.sample_map_at_action(&parts[MAPS], &encoded.hands, actions)?;
+        let film = parts[FILM..].chunks_exact(2);
+        self.critics
+            .iter()
+            .zip(film)
+            .map(|(critic, film)| critic.logits([&film[0], &film[1]], &expanded, &map_samples))
+            .collect()
+    }
+
+    fn auxiliary_predictions(&self, encoded: &Encoded) -> Result<Option<Tensor>> {
+        let parts = parts(encoded)?;
+        let predictions = parts[PREDICTIONS].to_tensor()?.reshape((encoded.count, AUXILIARY_MAPS * CELLS))?;
+        Ok(Some(Tensor::cat(&[predictions, parts[POSES].to_tensor()?, parts[GRIPS].to_tensor()?], 1)?))
+    }
+
+    fn is_auxiliary_layer(&self, parameter: &str) -> bool {
+        AUXILIARY_LAYERS.iter().any(|layer| parameter.starts_with(layer))
+    }
+
+    fn scorer(&self, encoded: &Encoded) -> Result<Option<Box<dyn Score>>> {
+        let parts = parts(encoded)?;
+        let film = parts[FILM..].chunks_exact(2);
+        let critics = self
+            .critics
+            .iter()
+            .zip(film)
+            .map(|(critic, film)| Plain::new(critic, [floats(&film[0])?, floats(&film[1])?]));
+        let critics = critics.collect::<Result<_>>()?;
+        let (maps, hands) = (floats(&parts[MAPS])?, encoded.hands.clone());
+        Ok(Some(Box::new(Scorer { critics, maps, hands, roi: self.roi })))
+    }
+}
+
+/// Where the hand is said to be, `[n, POSE]`. While anything learns it looks a little aside; the words themselves decide how far,
+/// so that the same training gives the same bytes.
+fn crop_poses(pose: &Activations, states: &Activations, mode: EncoderMode) -> Result<Vec<CropPose>> {
+    let numbers: Vec<[f32; POSE]> = {
+        let flat = floats(pose)?;
+        flat.chunks_exact(POSE).map(|pose| std::array::from_fn(|i| pose[i])).collect()
+    };
+    let states = floats(states)?;
+    let crop_pose = |(pose, state): ([f32; POSE], &[f32])| {
+        let bits = u64::from(pose[0].to_bits()) << 32 | u64::from(pose[1].to_bits());
+        let crop_pose = CropPose::new(pose, height_m(state));
+        if mode.evaluates() {
+            return crop_pose;
+        }
+        let mut rng = Seed(bits).derive("gaze", 0).rng();
+        let crop_pose = crop_pose.moved(&mut rng, JITTER.0, JITTER.1);
+        // Half a turn is the same hand: twice as much to learn from.
+        CropPose { yaw_rad: crop_pose.yaw_rad + if rng.chance(0.5) { PI } else { 0.0 }, ..crop_pose }
+    };
+    Ok(numbers.into_iter().zip(states.chunks_exact(STATE_LEN)).map(crop_pose).collect())
+}
+
+/// What each head finds where its attention (a softmax over the map) points to, and where that is:
+/// `[n, heads * (filters + 2)]`.
+fn spatial_softmax(map: &Activations, attention: &Activations) -> Result<Activations> {
+    let [n, filters, h, w] = map.dims4()?;
+    let heads = attention.dims4()?[1];
+    let attention = attention.to_tensor()?.reshape((n, heads, h * w))?;
+    let highest = attention.detach().max_keepdim(2)?;
+    let weights = attention.broadcast_sub(&highest)?.exp()?;
+    let weights = weights.broadcast_div(&weights.sum_keepdim(2)?)?;
+    let at = |index: usize, count: usize| 2.0 * (index as f32 + 0.5) / count as f32 - 1.0;
+    let places: Vec<f32> = (0..h * w).flat_map(|pixel| [at(pixel % w, w), at(pixel / w, h)]).collect();
+    let places = Tensor::from_vec(places, (h * w, 2), attention.device())?.to_dtype(attention.dtype())?;
+    let found = weights.matmul(&map.to_tensor()?.reshape((n, filters, h * w))?.transpose(1, 2)?.contiguous()?)?;
+    let where_to = weights.reshape((n * heads, h * w))?.matmul(&places)?.reshape((n, heads, 2))?;
+    Activations::from_tensor(&Tensor::cat(&[&found, &where_to], 2)?.reshape((n, heads * (filters + 2)))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{image_activations, state_activations};
+    use super::*;
+    use crate::nn::GradientSource;
+    use crate::rl::action::tests::SPACE;
+    use candle_core::{DType, Var};
+
+    #[test]
+    fn the_scorer_is_the_network() -> anyhow::Result<()> {
+        let q = StateEstimatorQ::new(3, &StateEstimatorQConfig::default(), &SPACE, Seed(3), &Device::Cpu)?;
+        let mut rng = Seed(4).rng();
+        let images: Vec<Vec<u8>> = (0..3).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
+        let slices: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
+        let encoded = q.encode(
+            &image_activations(&slices, 24, 3, &Device::Cpu)?,
+            &state_activations(&[[0.0, 1.5], [1.0, 0.2], [0.0, 0.7]], &Device::Cpu)?,
+            EncoderMode::Evaluate,
+        )?;
+        let actions: Vec<ActionFeatures> = (0..3).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
+        let critics = q.logits(&encoded, &actions, false)?;
+        let critics: Vec<Vec<f32>> = critics.iter().map(Tensor::to_vec1).collect::<Result<_>>()?;
+        let expected: Vec<f32> = (0..3).map(|i| 0.5 * (critics[0][i] + critics[1][i])).collect();
+        assert!((critics[0][0] - critics[1][0]).abs() > 1e-6, "the critics differ");
+        let Some(scorer) = q.scorer(&encoded)? else { anyhow::bail!("no scorer") };
+        for (index, expected) in expected.iter().enumerate() {
+            // Among other actions, so that rows are not mixed up.
+            let mut logits = Vec::new();
+            scorer.score(index, &actions, &mut logits);
+            assert!((logits[index] - expected).abs() < 1e-5, "{} {expected}", logits[index]);
+        }
+        assert!((expected[0] - expected[1]).abs() > 1e-6, "the network answers to its inputs");
+        Ok(())
+    }
+
+    #[test]
+    fn a_head_finds_what_it_points_to() -> anyhow::Result<()> {
+        // Two filters on a map of 1x4 pixels; one head looks at the third pixel only, the other everywhere alike.
+        let map = Tensor::from_vec(vec![1.0_f32, 2.0, 3.0, 6.0, 0.0, 0.0, 5.0, 1.0], (1, 2, 1, 4), &Device::Cpu)?;
+        let attention = vec![-90.0_f32, -90.0, 10.0, -90.0, 7.0, 7.0, 7.0, 7.0];
+        let attention = Tensor::from_vec(attention, (1, 2, 1, 4), &Device::Cpu)?;
+        let found = spatial_softmax(&Activations::from_tensor(&map)?, &Activations::from_tensor(&attention)?)?;
+        let found = found.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
+        // Pixel centres lie at -0.75, -0.25, 0.25, 0.75.
+        let expected = [3.0, 5.0, 0.25, 0.0, 3.0, 1.5, 0.0, 0.0];
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn lessons_teach_their_layers_and_q_teaches_the_others() -> anyhow::Result<()> {
+        let q = StateEstimatorQ::new(3, &StateEstimatorQConfig::default(), &SPACE, Seed(3), &Device::Cpu)?;
+        let mut rng = Seed(5).rng();
+        let images: Vec<Vec<u8>> = (0..2).map(|_| (0..64 * 64 * 3).map(|_| rng.below(256) as u8).collect()).collect();
+        let slices: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
+        let states = state_activations(&[[0.0, 1.5], [1.0, 0.2]], &Device::Cpu)?;
+        let encoded = q.encode(&image_activations(&slices, 64, 3, &Device::Cpu)?, &states, EncoderMode::Train)?;
+        let actions: Vec<ActionFeatures> = (0..2).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
+        let Some(predictions) = q.auxiliary_predictions(&encoded)? else { anyhow::bail!("it says nothing") };
+        let judged = Tensor::stack(&q.logits(&encoded, &actions, true)?, 0)?;
+        for (loss, by_auxiliary_loss) in [(predictions.sqr()?.sum_all()?, true), (judged.sum_all()?, false)] {
+            let gradients = crate::nn::backward(&loss)?;
+            for param in q.store().params() {
+                let moved = crate::nn::GradientSource::tensor(&gradients, param.var())?.is_some();
+                assert_eq!(
+                    moved,
+                    q.is_auxiliary_layer(param.name()) == by_auxiliary_loss,
+                    "{} by the auxiliary loss: {by_auxiliary_loss}",
+                    param.name()
+                );
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn parameters_are_those_counted_by_hand() -> anyhow::Result<()> {
+        let q = StateEstimatorQ::new(6, &StateEstimatorQConfig::default(), &SPACE, Seed(3), &Device::Cpu)?;
+        let coarse_convs = 6 * 25 * 12 + 9 * (12 * 16 + 16 * 24 + 24 * 24) + 2 * (12 + 16 + 24 + 24);
+        let coarse_pose = coarse_convs + (24 * 8 + 8) + (8 * 26 * 128 + 128) + (2 * 128 + 128) + (128 * 4 + 4);
+        let fine_pose = 9 * (6 * 16 + 16 * 24 + 24 * 32) + 2 * (16 + 24 + 32) + (32 * 16 * 64 + 64) + (64 * 4 + 4);
+        let grip =
+            9 * (6 * 24 + 24 * 40 + 40 * 48 + 48 * 16) + 2 * (24 + 40 + 48 + 16) + (16 * 64 * 64 + 64) + (64 * 2 + 2);
+        let drawn = 9 * ((4 * 6 + 4) * 24 + 24 * 32 + 32 * 40 + 2 * 40 * 40) + 2 * (24 + 32 + 3 * 40);
+        let map = drawn + (24 + 40) * 24 + 2 * 24 + (24 * 9 * 2 + 2);
+        let read = 2 * 72 + 36;
+        let features = (4 * 256 + 256) + 2 * (2 * 256 + 256) + (read * 256 + 256) + 2 * 256;
+        let embed = (24 * 64 + 64) + (read * 64 + 64);
+        let critic = 2 * (256 * 256 + 256) + embed + (64 * 256 + 256) + (256 * 128 + 128) + (128 + 1);
+        assert_eq!(q.store().parameter_count(), coarse_pose + fine_pose + grip + map + features + 2 * critic);
+        Ok(())
+    }
+
+    fn random(rng: &mut crate::contract::Rng, shape: &[usize]) -> Result<Tensor> {
+        let values: Vec<f64> = (0..shape.iter().product()).map(|_| f64::from(rng.normal())).collect();
+        Tensor::from_vec(values, shape, &Device::Cpu)
+    }
+
+    #[test]
+    fn the_gradient_of_q_at_the_image_equals_central_differences() -> anyhow::Result<()> {
+        for features in [0, 3] {
+            let config = StateEstimatorQConfig {
+                map_features: features,
+                grip_features: features,
+                ..StateEstimatorQConfig::default()
+            };
+            let store = ParamStore::with_dtype(Seed(3), &Device::Cpu, DType::F64);
+            let q = StateEstimatorQ::in_store(store, 3, &config, &SPACE)?;
+            let mut rng = Seed(8).rng();
+            for param in q.store().params().filter(|param| param.name().starts_with("fine_pose.output")) {
+                // It starts with zeros, which nothing would pass.
+                param.var().set(&(random(&mut rng, param.var().dims())? * 0.1)?)?;
+            }
+            let images = (random(&mut rng, &[3, 3, 32, 32])? * 0.5)?;
+            let states = Tensor::new(&[[0.0_f64, 1.5], [1.0, 0.2], [0.0, 0.7]], &Device::Cpu)?;
+            let states = Activations::from_tensor(&states)?;
+            for _ in 0..3 {
+                // Statistics of images, not those of the beginning.
+                q.encode(&Activations::from_tensor(&images)?, &states, EncoderMode::Train)?;
+            }
+            let actions: Vec<ActionFeatures> = (0..3).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
+            let sum = |encoded: &Encoded| Tensor::stack(&q.logits(encoded, &actions, false)?, 0)?.sum_all();
+            let _frozen = q.store().freeze();
+            let image = Var::from_tensor(&images)?;
+            let tracked = Activations::from_tensor(image.as_tensor())?;
+            let (encoded, crops) = q.encode_at(&tracked, &states, EncoderMode::ImageGradient, None)?;
+            let gradients = crate::nn::backward(&sum(&encoded)?)?;
+            let Some(gradient) = gradients.tensor(&image)? else { anyhow::bail!("no gradient") };
+            for param in q.store().params() {
+                assert!(gradients.tensor(param.var())?.is_none(), "{}", param.name());
+            }
+            let at = |images: Tensor| -> anyhow::Result<f64> {
+                let images = Activations::from_tensor(&images)?;
+                let encoded = q.encode_at(&images, &states, EncoderMode::ImageGradient, Some(&crops))?.0;
+                Ok(sum(&encoded)?.to_scalar()?)
+            };
+            for _ in 0..8 {
+                let direction = random(&mut rng, images.dims())?;
+                let expected = (&gradient * &direction)?.sum_all()?.to_scalar::<f64>()?;
+                let step = (&direction * 1e-7)?;
+                let difference = (at((&images + &step)?)? - at((&images - &step)?)?) / 2e-7;
+                assert!(
+                    (expected - difference).abs() <= 1e-5 * difference.abs(),
+                    "{features}: {expected} {difference}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn with_the_images_gradient_q_is_what_it_is_to_decide() -> anyhow::Result<()> {
+        let config = StateEstimatorQConfig { map_features: 2, grip_features: 3, ..StateEstimatorQConfig::default() };
+        let q = StateEstimatorQ::new(3, &config, &SPACE, Seed(3), &Device::Cpu)?;
+        let mut rng = Seed(9).rng();
+        let images = random(&mut rng, &[4, 3, 32, 32])?.to_dtype(DType::F32)?;
+        let states = state_activations(&[[0.0, 1.5], [1.0, 0.2], [0.0, 0.7], [1.0, 2.0]], &Device::Cpu)?;
+        q.encode(&Activations::from_tensor(&images)?, &states, EncoderMode::Train)?;
+        let actions: Vec<ActionFeatures> = (0..4).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
+        let image = Var::from_tensor(&images)?;
+        let logits = |mode: EncoderMode| -> anyhow::Result<Vec<Vec<f32>>> {
+            let encoded = q.encode(&Activations::from_tensor(image.as_tensor())?, &states, mode)?;
+            Ok(q.logits(&encoded, &actions, false)?.iter().map(Tensor::to_vec1).collect::<Result<_>>()?)
+        };
+        assert_eq!(logits(EncoderMode::Evaluate)?, logits(EncoderMode::ImageGradient)?);
+        // To decide, no gradient reaches the image.
+        let encoded = q.encode(&Activations::from_tensor(image.as_tensor())?, &states, EncoderMode::Evaluate)?;
+        let gradients = crate::nn::backward(&q.logits(&encoded, &actions, false)?[0].sum_all()?)?;
+        assert!(gradients.tensor(&image)?.is_none());
+        Ok(())
+    }
+}
