@@ -10,6 +10,8 @@ mod paper;
 pub mod planar_crop;
 mod scorer;
 mod sizes;
+mod spatial_softmax;
+mod state_estimate;
 mod state_estimator;
 
 pub use paper::{LEAST_SIZE, PaperQ};

@@ -21,6 +21,8 @@ use super::height_map_decoder::{Convs, HeightMapDecoder, PER_CELL, gripper_heatm
 use super::planar_crop::{CropPose, Projection, Window, planar_crop};
 use super::scorer::{Plain, Scorer};
 use super::sizes::{StateEstimatorQConfig, after};
+use super::spatial_softmax::spatial_softmax;
+use super::state_estimate::{CropPoses, StateEstimate};
 use super::{AT_ONCE, Encoded, EncoderMode, QFunction, STATE_LEN, Score, floats, height_m};
 use crate::contract::{Action, Seed};
 use crate::nn::layers::{Conv2d, Conv2dConfig, LayerNorm, Linear};
@@ -205,51 +207,6 @@ fn parts(encoded: &Encoded) -> Result<&[Activations; PARTS]> {
 /// An action that leads nowhere.
 const STAY: ActionFeatures = [0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0];
 
-/// Where an image was cropped, for each image.
-#[derive(Clone, Debug, Default)]
-struct CropPoses {
-    coarse: Vec<CropPose>,
-    fine: Vec<CropPose>,
-}
-
-/// The state as estimated from images: what auxiliary losses teach, and what Q reads of it.
-struct StateEstimate {
-    crops: CropPoses,
-    hands: Vec<Hand>,
-    /// Maps `[n, channels, MAP, MAP]` as Q reads them, and those among them that have targets.
-    maps: Activations,
-    map_predictions: Activations,
-    /// The hand's pose, coarse and fine `[n, 2 * POSE]`, and as Q reads it `[n, POSE]`.
-    pose_predictions: Activations,
-    pose: Activations,
-    /// What the hand holds as Q reads it `[n, GRIP + grip_features]`, and its prediction `[n, GRIP]`.
-    grip: Activations,
-    grip_prediction: Activations,
-}
-
-impl StateEstimate {
-    /// Several batches as one.
-    fn joined(parts: &[Self]) -> Result<Self> {
-        let join = |of: fn(&Self) -> &Activations| {
-            let tensors = parts.iter().map(|part| of(part).to_tensor()).collect::<Result<Vec<_>>>()?;
-            Activations::from_tensor(&Tensor::cat(&tensors, 0)?)
-        };
-        Ok(Self {
-            crops: CropPoses {
-                coarse: parts.iter().flat_map(|part| part.crops.coarse.iter().copied()).collect(),
-                fine: parts.iter().flat_map(|part| part.crops.fine.iter().copied()).collect(),
-            },
-            hands: parts.iter().flat_map(|part| part.hands.iter().copied()).collect(),
-            maps: join(|part| &part.maps)?,
-            map_predictions: join(|part| &part.map_predictions)?,
-            pose_predictions: join(|part| &part.pose_predictions)?,
-            pose: join(|part| &part.pose)?,
-            grip: join(|part| &part.grip)?,
-            grip_prediction: join(|part| &part.grip_prediction)?,
-        })
-    }
-}
-
 impl StateEstimatorQ {
     /// In groups, without gradients.
     fn estimate_in_groups(
@@ -433,23 +390,6 @@ fn crop_poses(pose: &Activations, states: &Activations, mode: EncoderMode) -> Re
         CropPose { yaw_rad: crop_pose.yaw_rad + if rng.chance(0.5) { PI } else { 0.0 }, ..crop_pose }
     };
     Ok(numbers.into_iter().zip(states.chunks_exact(STATE_LEN)).map(crop_pose).collect())
-}
-
-/// What each head finds where its attention (a softmax over the map) points to, and where that is:
-/// `[n, heads * (filters + 2)]`.
-fn spatial_softmax(map: &Activations, attention: &Activations) -> Result<Activations> {
-    let [n, filters, h, w] = map.dims4()?;
-    let heads = attention.dims4()?[1];
-    let attention = attention.to_tensor()?.reshape((n, heads, h * w))?;
-    let highest = attention.detach().max_keepdim(2)?;
-    let weights = attention.broadcast_sub(&highest)?.exp()?;
-    let weights = weights.broadcast_div(&weights.sum_keepdim(2)?)?;
-    let at = |index: usize, count: usize| 2.0 * (index as f32 + 0.5) / count as f32 - 1.0;
-    let places: Vec<f32> = (0..h * w).flat_map(|pixel| [at(pixel % w, w), at(pixel / w, h)]).collect();
-    let places = Tensor::from_vec(places, (h * w, 2), attention.device())?.to_dtype(attention.dtype())?;
-    let found = weights.matmul(&map.to_tensor()?.reshape((n, filters, h * w))?.transpose(1, 2)?.contiguous()?)?;
-    let where_to = weights.reshape((n * heads, h * w))?.matmul(&places)?.reshape((n, heads, 2))?;
-    Activations::from_tensor(&Tensor::cat(&[&found, &where_to], 2)?.reshape((n, heads * (filters + 2)))?)
 }
 
 #[cfg(test)]

@@ -32,20 +32,6 @@ fn the_scorer_is_the_network() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_head_finds_what_it_points_to() -> anyhow::Result<()> {
-    // Two filters on a map of 1x4 pixels; one head looks at the third pixel only, the other everywhere alike.
-    let map = Tensor::from_vec(vec![1.0_f32, 2.0, 3.0, 6.0, 0.0, 0.0, 5.0, 1.0], (1, 2, 1, 4), &Device::Cpu)?;
-    let attention = vec![-90.0_f32, -90.0, 10.0, -90.0, 7.0, 7.0, 7.0, 7.0];
-    let attention = Tensor::from_vec(attention, (1, 2, 1, 4), &Device::Cpu)?;
-    let found = spatial_softmax(&Activations::from_tensor(&map)?, &Activations::from_tensor(&attention)?)?;
-    let found = found.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
-    // Pixel centres lie at -0.75, -0.25, 0.25, 0.75.
-    let expected = [3.0, 5.0, 0.25, 0.0, 3.0, 1.5, 0.0, 0.0];
-    assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
-    Ok(())
-}
-
-#[test]
 fn lessons_teach_their_layers_and_q_teaches_the_others() -> anyhow::Result<()> {
     let q = StateEstimatorQ::new(3, &StateEstimatorQConfig::default(), &SPACE, Seed(3), &Device::Cpu)?;
     let mut rng = Seed(5).rng();
