@@ -240,8 +240,11 @@ mod tests {
     use crate::gan::frames::{Frame, testing::squares};
     use crate::nn::HOST;
 
+    /// Tensors by name.
+    type Named = Vec<(String, Vec<f32>)>;
+
     /// Figures and the gradients of both networks (Adam's first moments) of one step.
-    fn one_step() -> anyhow::Result<(StepFigures, Vec<(String, Vec<f32>)>)> {
+    fn one_step() -> anyhow::Result<(StepFigures, Named)> {
         let mut config = RcanConfig::preset(Preset::Small);
         config.size = 32;
         let mut learner = RcanLearner::new(&config, Seed(5), &HOST)?;

@@ -88,7 +88,10 @@ fn experience(rng: &mut Rng, height_m: f32) -> (Vec<Vec<u8>>, Vec<Record>) {
     (images, (0..20).map(record).collect())
 }
 
-fn tensors(state: Vec<(String, Tensor)>) -> anyhow::Result<Vec<(String, Vec<f32>)>> {
+/// Tensors by name.
+type Named = Vec<(String, Vec<f32>)>;
+
+fn tensors(state: Vec<(String, Tensor)>) -> anyhow::Result<Named> {
     let floats = |(name, tensor): (String, Tensor)| Ok((name, tensor.flatten_all()?.to_vec1()?));
     state.into_iter().map(floats).collect()
 }
@@ -99,7 +102,7 @@ fn without_labels_q_teaches_the_encoder_and_nothing_privileged_is_read() -> anyh
     config.encoder_supervision = EncoderSupervision::QGradient;
     config.network.map_features = 2;
     config.network.grip_features = 3;
-    let train = |height_m: f32| -> anyhow::Result<[Vec<(String, Vec<f32>)>; 2]> {
+    let train = |height_m: f32| -> anyhow::Result<[Named; 2]> {
         let mut learner = QLearner::new(&config, SPACE, Seed(5), &HOST)?;
         let before = tensors(learner.q.store().state_tensors()?)?;
         let (images, records) = experience(&mut Seed(6).rng(), height_m);
@@ -131,7 +134,7 @@ fn without_labels_q_teaches_the_encoder_and_nothing_privileged_is_read() -> anyh
 }
 
 /// Figures, gradients (Adam's first moments) and targets of one step.
-type Step = (StepFigures, Vec<(String, Vec<f32>)>, Vec<f32>);
+type Step = (StepFigures, Named, Vec<f32>);
 
 fn one_step() -> anyhow::Result<Step> {
     let mut config = QtOptConfig { size: 24, num_warmup_steps: 0, ..QtOptConfig::preset(Preset::Small) };

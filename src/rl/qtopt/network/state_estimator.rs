@@ -246,15 +246,14 @@ impl StateEstimatorQ {
         let coarse = self.coarse_pose.forward(&ops::activate(&hidden, Activation::Relu)?)?;
         // The coarse pose has a target of its own, and the fine one corrects it.
         let rough = mode.for_q(&coarse)?;
-        let mut crops = CropPoses::default();
-        crops.coarse = held.map_or_else(|| crop_poses(&rough, states, mode), |held| Ok(held.coarse.clone()))?;
-        let near = planar_crop(images, &self.projection, &crops.coarse, self.windows[0])?;
+        let coarse_crops = held.map_or_else(|| crop_poses(&rough, states, mode), |held| Ok(held.coarse.clone()))?;
+        let near = planar_crop(images, &self.projection, &coarse_crops, self.windows[0])?;
         let near = self.fine_pose_hidden.forward(&ops::flatten(&self.fine_pose_convs.forward(&near, train)?)?)?;
         let fine = ops::add(&rough, &self.fine_pose.forward(&near)?)?;
         let pose = mode.for_q(&fine)?;
-        crops.fine = held.map_or_else(|| crop_poses(&pose, states, mode), |held| Ok(held.fine.clone()))?;
+        let fine_crops = held.map_or_else(|| crop_poses(&pose, states, mode), |held| Ok(held.fine.clone()))?;
         let hand = |pose: &CropPose| Hand { place: pose.place(&self.projection), yaw_rad: pose.yaw_rad };
-        let hands: Vec<Hand> = crops.fine.iter().map(hand).collect();
+        let hands: Vec<Hand> = fine_crops.iter().map(hand).collect();
 
         let centre = vec![CropPose::centre(&self.projection); hands.len()];
         let window = planar_crop(images, &self.projection, &centre, self.windows[2])?;
@@ -263,7 +262,7 @@ impl StateEstimatorQ {
         let maps = self.height_map.forward(&window, &Activations::from_tensor(&heatmap)?, train)?;
         let (maps, map_predictions) = self.maps_for_q(&maps, mode)?;
 
-        let held_crop = planar_crop(images, &self.projection, &crops.fine, self.windows[1])?;
+        let held_crop = planar_crop(images, &self.projection, &fine_crops, self.windows[1])?;
         let hidden = self.grip_hidden.forward(&ops::flatten(&self.grip_convs.forward(&held_crop, train)?)?)?;
         let grip_prediction = self.grip.forward(&hidden)?;
         let grip = match &self.free_grip {
@@ -271,6 +270,7 @@ impl StateEstimatorQ {
             Some(free_grip) => ops::concat(&[&mode.for_q(&grip_prediction)?, &free_grip.forward(&hidden)?])?,
         };
         let pose_predictions = ops::concat(&[&coarse, &fine])?;
+        let crops = CropPoses { coarse: coarse_crops, fine: fine_crops };
         Ok(StateEstimate { crops, hands, maps, map_predictions, pose_predictions, pose, grip, grip_prediction })
     }
 
