@@ -8,6 +8,7 @@ use crate::eval::translation::{FrameScore, TranslationMeter, TranslationReport};
 use crate::gan::frames::Frame;
 use crate::gan::rcan::picture::{Row, sheet};
 use crate::gan::rcan::{Generator, Translation, load_generator};
+use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::policies::PolicyKind;
 use indicatif::ProgressBar;
@@ -85,7 +86,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .textures(&args.textures)
         .check_file("--sheet", &sheet)?;
     let started = Instant::now();
-    let loaded = load_generator(&args.generator)?;
+    let loaded = load_generator(&args.generator, &HOST)?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }

@@ -11,6 +11,7 @@ use crate::files::atomic::{create_folder, read_capped, sha256_file, write_atomic
 use crate::files::console::{remark, warn_all};
 use crate::files::interrupt;
 use crate::gan::rcan::RcanConfig;
+use crate::nn::HOST;
 use crate::rl::qtopt::load_policy;
 use crate::train::{Ended, Limits, RunGraph, load_run};
 use anyhow::Context;
@@ -227,7 +228,7 @@ fn training(args: &Table1Args, row: Row, generator: Option<&Path>) -> anyhow::Re
 
 /// Success on unseen objects; the same sets for every row.
 fn measure(args: &Table1Args, run: &Path, domain: Domain) -> anyhow::Result<GraspEvaluation> {
-    let loaded = load_policy(run)?;
+    let loaded = load_policy(run, &HOST)?;
     warn_all(&loaded.warnings);
     let config = EvaluationConfig { attempts: attempts(args), ..EvaluationConfig::default() };
     let seed: Seed = args.seed.get().derive("table1", 0);

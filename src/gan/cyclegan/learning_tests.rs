@@ -7,6 +7,7 @@ use super::config::{CycleGanConfig, DiscriminatorConfig, GeneratorConfig, Method
 use super::learner::{Critics, CycleGanLearner};
 use super::{CycleGanError, UnpairedBatch};
 use crate::contract::{Rng, Seed};
+use crate::nn::HOST;
 use crate::nn::{Activations, with_large_stack};
 use candle_core::{Device, Tensor};
 
@@ -77,7 +78,7 @@ fn train(
 ) -> anyhow::Result<CycleGanLearner> {
     let config = config.clone();
     let learner = with_large_stack(move || -> Result<CycleGanLearner, CycleGanError> {
-        let mut learner = CycleGanLearner::new(&config, Seed(11))?;
+        let mut learner = CycleGanLearner::new(&config, Seed(11), &HOST)?;
         for step in 0..steps {
             let batch = draw(&mut Seed(12).derive("batch", step).rng())?;
             learner.update(&batch, config.lr_scale(step as f64 / steps as f64), Critics::default())?;

@@ -145,7 +145,7 @@ impl ActorCritic {
         let relu = Init::KaimingUniform { gain: std::f32::consts::SQRT_2 };
         let (encoder, features) = match &config.encoder {
             EncoderConfig::Nature { channels, size } => {
-                let mut layer = |name: &str, [inputs, outputs, kernel, stride]: [usize; 4]| {
+                let layer = |name: &str, [inputs, outputs, kernel, stride]: [usize; 4]| {
                     let conv = Conv2dConfig::new(inputs, outputs, kernel).stride(stride).padding(0);
                     Conv2d::new(store.root().sub("encoder").sub(name), conv.activation(Activation::Relu).init(relu))
                 };

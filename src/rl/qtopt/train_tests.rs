@@ -6,6 +6,7 @@ use super::privileged::{CELLS, Privileged};
 use super::stream::Samples;
 use super::*;
 use crate::contract::{Action, Crop, Domain, GripperState, Rng, Seed, Step};
+use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::rl::action::ActionSpace;
 use crate::rl::vec_env::{EnvCommand, Observation, VecEnv, VecEnvError};
@@ -170,7 +171,10 @@ type TableTrainer = Trainer<QtOptConfig, QLearner, ExperienceSource>;
 fn parts(config: &RunConfig<QtOptConfig>) -> anyhow::Result<(QLearner, ExperienceSource)> {
     let seed = Seed(config.seed);
     let open: EnvOpener = Box::new(|| Ok(Box::new(Table::new()) as Box<dyn VecEnv>));
-    Ok((QLearner::new(&config.learner, config.data.space, seed)?, ExperienceSource::new(&config.learner, seed, open)))
+    Ok((
+        QLearner::new(&config.learner, config.data.space, seed, &HOST)?,
+        ExperienceSource::new(&config.learner, seed, open),
+    ))
 }
 
 fn create(root: &Path, steps: u64) -> anyhow::Result<TableTrainer> {
@@ -209,7 +213,7 @@ fn it_learns_to_reach_from_pixels() -> anyhow::Result<()> {
     let stream = &trainer.source.simulation;
     assert!(stream.off_policy.len() <= 1024 && stream.on_policy.len() <= 1024);
     drop(trainer);
-    let loaded = load_policy(&root)?;
+    let loaded = load_policy(&root, &HOST)?;
     let episodes = with_large_stack(|| {
         let mut table = Table::new();
         play(
@@ -302,7 +306,7 @@ fn each_half_of_a_batch_is_a_mean_and_a_weight_is_on_the_real_one() -> anyhow::R
         targets: (0..24).map(|i| 0.03 * i as f32).collect(),
     };
     let loss = |real: usize, real_weight: f32| -> anyhow::Result<f64> {
-        let mut learner = QLearner::new(&config.learner, SPACE, Seed(2))?;
+        let mut learner = QLearner::new(&config.learner, SPACE, Seed(2), &HOST)?;
         let batch = QBatch { samples: samples.clone(), real, real_weight, rng: Seed(3).rng() };
         Ok(learner.learn(&batch, 1.0)?.loss)
     };
@@ -318,8 +322,8 @@ fn each_half_of_a_batch_is_a_mean_and_a_weight_is_on_the_real_one() -> anyhow::R
 #[test]
 fn a_warm_start_is_the_other_run_in_every_network() -> anyhow::Result<()> {
     let config = config(1);
-    let trained = QLearner::new(&config.learner, SPACE, Seed(8))?;
-    let mut learner = QLearner::new(&config.learner, SPACE, Seed(9))?;
+    let trained = QLearner::new(&config.learner, SPACE, Seed(8), &HOST)?;
+    let mut learner = QLearner::new(&config.learner, SPACE, Seed(9), &HOST)?;
     learner.warm_start(trained.q.as_ref())?;
     let bytes = |learner: &mut QLearner, wanted: &str| -> anyhow::Result<_> {
         let mut modules = learner.modules().into_iter();
@@ -335,7 +339,7 @@ fn a_warm_start_is_the_other_run_in_every_network() -> anyhow::Result<()> {
     }
     let mut other = config.learner.clone();
     other.network.merged = 32;
-    let mut other = QLearner::new(&other, SPACE, Seed(9))?;
+    let mut other = QLearner::new(&other, SPACE, Seed(9), &HOST)?;
     assert!(other.warm_start(trained.q.as_ref()).is_err());
     Ok(())
 }
