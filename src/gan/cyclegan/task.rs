@@ -136,7 +136,8 @@ mod tests {
             let loss = classifier.loss(&enter(&adapted)?, &enter(&real)?, ramp)?;
             let gradients = backward(&loss)?;
             let mut found = Vec::new();
-            for var in [&adapted, &real].into_iter().chain(classifier.store().params().map(|param| param.var())) {
+            let params: Vec<_> = classifier.store().params().map(|param| param.var().clone()).collect();
+            for var in [&adapted, &real].into_iter().chain(&params) {
                 let Some(gradient) = gradients.tensor(var)? else { anyhow::bail!("no gradient") };
                 found.push(gradient.flatten_all()?.to_vec1::<f32>()?);
             }
