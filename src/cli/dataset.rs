@@ -2,9 +2,10 @@
 
 use super::{UsageError, common, output};
 use crate::collect::{Ended, block_size, collect_pairs};
+use crate::contract::Crop;
 use crate::contract::Domain;
 use crate::data::paired::{DatasetConfig, Format, ObjectSource, PairReader, PairWriter, Shard, Split, check, sheet};
-use crate::env::{Crop, EnvConfig, GraspEnv};
+use crate::env::{EnvConfig, GraspEnv};
 use crate::files::interrupt;
 use crate::policies::PolicyKind;
 use anyhow::Context;

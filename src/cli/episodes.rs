@@ -4,9 +4,10 @@ use super::{UsageError, agent, common, episodes_export, output};
 use crate::collect::episodes::{record_episodes, recorded_episodes};
 use crate::collect::observation_adapter::ObservationAdapter;
 use crate::collect::vec_env::{GraspVecEnv, action_space};
+use crate::contract::Crop;
 use crate::contract::{Domain, Seed};
 use crate::data::episodes::{EpisodeReader, EpisodeWriter, EpisodesConfig};
-use crate::env::{Crop, EnvConfig};
+use crate::env::EnvConfig;
 use crate::files::{atomic::write_atomic, interrupt};
 use crate::nn::with_large_stack;
 use crate::policies::PolicyKind;
@@ -144,7 +145,7 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         .textures(&args.textures)
         .check_folder(&args.out)?;
     let loaded = if builtin.is_some() { None } else { Some(learned(args)?) };
-    let camera = loaded.as_ref().map_or(common::CAMERA, |loaded| agent::data(&loaded.settings, "camera"));
+    let camera = loaded.as_ref().map_or(common::CAMERA, |loaded| loaded.config.data.env.camera.as_str());
     let env = EnvConfig {
         cameras: vec![camera.to_owned()],
         crop: Crop::Centre,

@@ -162,7 +162,7 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
 
 fn trained_domain(loaded: Option<&Loaded>) -> anyhow::Result<Domain> {
     match loaded {
-        Some(loaded) => Ok(agent::data(&loaded.settings, "domain").parse().context("the run's domain")?),
+        Some(loaded) => Ok(loaded.config.data.env.domain),
         None => Ok(Domain::Canonical),
     }
 }
@@ -211,8 +211,8 @@ pub(super) fn play_learned(
         num_envs: common::num_envs_for(size),
         ..env
     };
-    let adapter = agent::adapter(&loaded.run, &loaded.settings, domain)?;
-    let camera = agent::data(&loaded.settings, "camera");
+    let adapter = agent::adapter(&loaded.run, &loaded.config, domain)?;
+    let camera = loaded.config.data.env.camera.as_str();
     if !camera.is_empty() {
         env.cameras = vec![camera.to_owned()];
     }

@@ -5,6 +5,5 @@
 
 pub mod frames;
 pub mod rcan;
-pub mod state;
 
 pub use frames::{BoxedSource, FrameError, FramePool, FrameSource, Prefetch};

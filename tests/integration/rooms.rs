@@ -68,7 +68,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("env", &["contract", "objects", "scene", "sim", "policies", "appearance", "render"]),
     ("files", &[]),
     ("draw", &["contract", "files"]),
-    ("train", &["contract", "files", "draw"]),
+    ("train", &["contract", "nn", "files", "draw"]),
     ("data", &["contract", "files", "train", "draw"]),
     ("nn", &["contract"]),
     ("gan", &["contract", "nn", "files", "train", "draw"]),

@@ -2,10 +2,11 @@
 
 use super::batch::TrainBatch;
 use super::config::{Preset, RcanConfig};
-use super::learner::{RcanError, RcanLearner};
+use super::learner::RcanLearner;
 use crate::contract::{Class, Seed};
 use crate::nn::ops::{Activations, memory};
 use crate::nn::with_large_stack;
+use crate::train::TrainError;
 use candle_core::{Device, Tensor};
 use serde::Serialize;
 use std::time::Instant;
@@ -44,7 +45,7 @@ pub fn bench_step(
     batch: Option<usize>,
     repeats: usize,
     device: &Device,
-) -> Result<Option<StepTimes>, RcanError> {
+) -> Result<Option<StepTimes>, TrainError> {
     let preset = match network {
         "rcan-small" => Preset::Small,
         "rcan-paper" => Preset::Paper,
@@ -56,7 +57,7 @@ pub fn bench_step(
     with_large_stack(move || measure(network, &config, repeats, device))?.map(Some)
 }
 
-fn measure(network: &str, config: &RcanConfig, repeats: usize, device: &Device) -> Result<StepTimes, RcanError> {
+fn measure(network: &str, config: &RcanConfig, repeats: usize, device: &Device) -> Result<StepTimes, TrainError> {
     let mut learner = RcanLearner::new(config, Seed(0), device)?;
     let (n, size) = (config.batch, config.size);
     let mut rng = Seed(0).derive("bench", 0).rng();
@@ -73,7 +74,7 @@ fn measure(network: &str, config: &RcanConfig, repeats: usize, device: &Device) 
     let mut times = Vec::with_capacity(repeats);
     for step in 0..WARM_UP + repeats {
         let start = Instant::now();
-        learner.step(&batch, 1.0, step as u64)?;
+        learner.learn(&batch, 1.0)?;
         if step >= WARM_UP {
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }

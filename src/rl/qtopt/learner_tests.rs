@@ -3,7 +3,7 @@ use crate::nn::HOST;
 use crate::rl::action::tests::SPACE;
 use crate::rl::qtopt::bellman::sigmoid;
 use crate::rl::qtopt::config::{EncoderSupervision, Preset};
-use crate::rl::replay::Termination;
+use crate::rl::replay::{Record, Termination};
 
 #[test]
 fn lessons_are_taught_at_every_second_step_and_q_learns_at_all() -> anyhow::Result<()> {
@@ -22,14 +22,15 @@ fn lessons_are_taught_at_every_second_step_and_q_learns_at_all() -> anyhow::Resu
         exploratory: 0.0,
         privileged: known,
     };
-    let samples: Vec<Sample<'_>> = images.iter().map(|image| Sample { image, record: &record }).collect();
+    let samples = Samples { images, records: vec![record; 20], targets: vec![0.7; 20] };
     let weights = |learner: &QLearner| -> anyhow::Result<Vec<(String, Vec<f32>)>> {
         let tensors = learner.q.store().state_tensors()?.into_iter();
         tensors.map(|(name, tensor)| Ok((name, tensor.flatten_all()?.to_vec1()?))).collect()
     };
     for auxiliary_step in [true, false, true, false] {
         let before = weights(&learner)?;
-        let figures = learner.step(&samples, &[0.7; 20], 1.0, &mut rng)?;
+        let batch = QBatch { samples: samples.clone(), real: 0, real_weight: 0.0, rng: rng.clone() };
+        let figures = learner.learn(&batch, 1.0)?;
         assert_eq!(figures.auxiliary.is_nan(), !auxiliary_step);
         for ((name, before), (_, after)) in before.into_iter().zip(weights(&learner)?) {
             let auxiliary = learner.q.is_auxiliary_layer(&name);
@@ -81,11 +82,15 @@ fn experience(rng: &mut Rng, height_m: f32) -> (Vec<Vec<u8>>, Vec<Record>) {
         state: [(i % 2) as f32, 1.2 - 0.03 * i as f32],
         action: SPACE.features(&SPACE.random(rng)),
         reward: 0.0,
-        termination: crate::rl::replay::Termination::None,
+        termination: Termination::None,
         exploratory: 0.0,
         privileged: Privileged::new(&heights, Some(0.02), glam::Vec2::new(height_m, -0.03), 0.4),
     };
     (images, (0..20).map(record).collect())
+}
+
+fn batch(samples: &Samples, rng: &Rng) -> QBatch {
+    QBatch { samples: samples.clone(), real: 0, real_weight: 0.0, rng: rng.clone() }
 }
 
 /// Tensors by name.
@@ -106,9 +111,9 @@ fn without_labels_q_teaches_the_encoder_and_nothing_privileged_is_read() -> anyh
         let mut learner = QLearner::new(&config, SPACE, Seed(5), &HOST)?;
         let before = tensors(learner.q.store().state_tensors()?)?;
         let (images, records) = experience(&mut Seed(6).rng(), height_m);
-        let samples: Vec<_> = images.iter().zip(&records).map(|(image, record)| Sample { image, record }).collect();
+        let samples = Samples { images, records, targets: vec![0.7; 20] };
         for step in 0..3 {
-            let figures = learner.step(&samples, &[0.7; 20], 1.0, &mut Seed(step).rng())?;
+            let figures = learner.learn(&batch(&samples, &Seed(step).rng()), 1.0)?;
             assert!(figures.auxiliary.is_nan());
         }
         Ok([before, tensors(learner.q.store().state_tensors()?)?])
@@ -148,12 +153,12 @@ fn one_step() -> anyhow::Result<Step> {
     }
     let mut rng = Seed(6).rng();
     let (images, records) = experience(&mut rng, 0.03);
-    let samples: Vec<_> = images.iter().zip(&records).map(|(image, record)| Sample { image, record }).collect();
     let next = |i: usize| Some((&images[i][..], records[i].state));
     let transitions: Vec<_> =
         (0..20).map(|i| NStepTransition { n_step_return: 0.1, discount: 0.8, next: next(i) }).collect();
     let targets = learner.bellman_targets(&transitions, Seed(7))?.targets;
-    let figures = learner.step(&samples, &[0.7; 20], 1.0, &mut rng)?;
+    let samples = Samples { images, records, targets: vec![0.7; 20] };
+    let figures = learner.learn(&batch(&samples, &rng), 1.0)?;
     let moments = learner.adam.state_tensors()?.into_iter().filter(|(name, _)| name.ends_with(".exp_avg"));
     Ok((figures, tensors(moments.collect())?, targets))
 }

@@ -1,7 +1,7 @@
 //! Learners' tensors to and from the plain bytes of checkpoints.
 
+use super::{NamedTensors, TensorBytes, TensorFile, TensorKind};
 use crate::nn::HOST;
-use crate::train::{NamedTensors, TensorBytes, TensorFile, TensorKind};
 use candle_core::{DType, Tensor};
 
 /// What can go wrong between a learner and its checkpoint.

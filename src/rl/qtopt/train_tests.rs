@@ -1,19 +1,17 @@
 //! On a toy of pixels it learns, and killed and resumed it ends in the same bytes.
 
+use super::collect::{BehaviorPolicy, play};
+use super::network::Projection;
+use super::privileged::{CELLS, Privileged};
 use super::*;
-use crate::contract::{Action, GripperState, Rng, Step};
+use crate::contract::{Action, Crop, Domain, GripperState, Rng, Seed, Step};
 use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::rl::action::ActionSpace;
-use crate::rl::qtopt::collect::{BehaviorPolicy, play};
-use crate::rl::qtopt::config::{ExplorationConfig, Preset, QtOptConfig};
-use crate::rl::qtopt::load::load_policy;
-use crate::rl::qtopt::network::Projection;
-use crate::rl::qtopt::privileged::{CELLS, Privileged};
-use crate::rl::vec_env::{EnvCommand, Observation};
-use crate::train::directory::RUN_FORMAT;
-use crate::train::{Checkpoints, Limits};
+use crate::rl::vec_env::{EnvCommand, Observation, VecEnv, VecEnvError};
+use crate::train::{Checkpoints, Ended, EnvData, Limits, Outcome, Progress, RunConfig, TrainCallback, Trainer};
 use glam::Vec2;
+use std::path::Path;
 
 const SIZE: usize = 16;
 const WIDTH_M: f32 = 0.4;
@@ -118,10 +116,10 @@ impl TrainCallback for Patience {
         self.0 > 0
     }
 
-    fn progress(&mut self, _: &Progress) {}
+    fn progress(&mut self, _: &Progress<'_>) {}
 }
 
-fn settings(steps: u64) -> Settings {
+fn config(steps: u64) -> RunConfig<QtOptConfig> {
     let mut qtopt = QtOptConfig::preset(Preset::Small);
     qtopt.size = SIZE;
     qtopt.network.projection = Projection::from_above(WIDTH_M);
@@ -144,36 +142,73 @@ fn settings(steps: u64) -> Settings {
     (qtopt.segment_len, qtopt.off_policy_capacity, qtopt.on_policy_capacity) = (128, 1024, 1024);
     (qtopt.episodes_per_iteration, qtopt.updates_per_iteration) = (40, 20);
     qtopt.exploration.initial_episodes = 200;
-    Settings {
-        format_version: RUN_FORMAT,
-        learner: LEARNER.into(),
+    let env = EnvData {
+        domain: Domain::Canonical,
+        objects: "train".to_owned(),
+        textures: None,
+        camera: "above".to_owned(),
+        crop: Crop::Centre,
+        num_envs: 8,
+    };
+    let (script, space) = ("random".to_owned(), SPACE);
+    RunConfig {
         seed: 11,
-        checkpoint_interval: 4,
-        image_interval: 9,
+        log_interval: 20,
+        image_interval: 180,
+        checkpoint_interval: 80,
         limits: Limits { steps: Some(steps), minutes: None },
-        space: SPACE,
-        data: toml::Table::new(),
-        qtopt,
+        data: QtOptData { env, script, generator: None, offline: None, init: None, real: None, space },
+        learner: qtopt,
     }
 }
 
-/// Runs for at most `patience` iterations of this process, on `threads` threads.
-fn go(mut trainer: Trainer, patience: u64, threads: usize) -> anyhow::Result<Outcome> {
+type TableTrainer = Trainer<QtOptConfig, QLearner, ExperienceSource>;
+
+fn parts(config: &RunConfig<QtOptConfig>) -> anyhow::Result<(QLearner, ExperienceSource)> {
+    let seed = Seed(config.seed);
+    let open: EnvOpener = Box::new(|| Ok(Box::new(Table::new()) as Box<dyn VecEnv>));
+    Ok((
+        QLearner::new(&config.learner, config.data.space, seed, &HOST)?,
+        ExperienceSource::new(&config.learner, seed, open),
+    ))
+}
+
+fn create(root: &Path, steps: u64) -> anyhow::Result<TableTrainer> {
+    let (learner, source) = parts(&config(steps))?;
+    Ok(Trainer::create(root, config(steps), learner, source)?)
+}
+
+fn resume(root: &Path) -> anyhow::Result<TableTrainer> {
+    let (learner, source) = parts(&config(1))?;
+    let (trainer, warnings) = Trainer::resume(root, learner, source)?;
+    assert!(warnings.is_empty(), "{warnings:?}");
+    Ok(trainer)
+}
+
+/// Starts or resumes a run, for at most `patience` steps of this process, on `threads` threads. Also returns the success of
+/// policy and script.
+fn go(root: &Path, steps: Option<u64>, patience: u64, threads: usize) -> anyhow::Result<(Outcome, [f64; 2])> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(64 << 20).build()?;
-    let open = || Ok(Box::new(Table::new()) as Box<dyn VecEnv>);
-    Ok(pool.install(move || trainer.run(open, &mut Patience(patience)))?)
+    pool.install(|| {
+        let mut trainer = if let Some(steps) = steps { create(root, steps)? } else { resume(root)? };
+        let outcome = trainer.run(&mut Patience(patience))?;
+        Ok((outcome, trainer.source.success()))
+    })
 }
 
 #[test]
 fn it_learns_to_reach_from_pixels() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let root = folder.path().join("run");
-    let outcome = with_large_stack(|| go(Trainer::create(&root, &settings(2400))?, u64::MAX, 2))??;
+    let (outcome, [greedy, scripted]) = go(&root, Some(2400), u64::MAX, 2)?;
     assert_eq!((outcome.ended, outcome.steps), (Ended::Complete, 2400));
-    assert!(outcome.scripted < 0.4, "the script succeeds in {}", outcome.scripted);
-    assert!(outcome.greedy > 0.7, "the policy succeeds in {}", outcome.greedy);
+    assert!(scripted < 0.4, "the script succeeds in {scripted}");
+    assert!(greedy > 0.7, "the policy succeeds in {greedy}");
     // The memory kept its bounds.
-    assert!(Trainer::resume(&root)?.0.transitions().iter().all(|&count| count <= 1024));
+    let trainer = resume(&root)?;
+    let stream = &trainer.source.simulation;
+    assert!(stream.off_policy.len() <= 1024 && stream.on_policy.len() <= 1024);
+    drop(trainer);
     let loaded = load_policy(&root, &HOST)?;
     let episodes = with_large_stack(|| {
         let mut table = Table::new();
@@ -193,29 +228,29 @@ fn it_learns_to_reach_from_pixels() -> anyhow::Result<()> {
 #[test]
 fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let whole = folder.path().join("whole");
-    go(Trainer::create(&whole, &settings(200))?, u64::MAX, 2)?;
-    let broken = folder.path().join("broken");
-    let first = go(Trainer::create(&broken, &settings(200))?, 3, 1)?;
-    assert_eq!((first.ended, first.steps), (Ended::Interrupted, 60));
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    go(&whole, Some(200), u64::MAX, 2)?;
+    // Interrupted in the middle of an iteration.
+    let (first, _) = go(&broken, Some(200), 67, 1)?;
+    assert_eq!((first.ended, first.steps), (Ended::Interrupted, 67));
     // Killed behind a checkpoint: what came after it is played again.
-    let (mut trainer, warnings) = Trainer::resume(&broken)?;
-    assert!(warnings.is_empty());
-    trainer.settings.checkpoint_interval = 0;
-    let _killed = trainer.run(|| Ok(Box::new(Table::new()) as Box<dyn VecEnv>), &mut Patience(u64::MAX));
-    drop(trainer);
+    go(&broken, None, 50, 3)?;
     let checkpoints = Checkpoints::new(broken.join("checkpoints"));
-    for step in checkpoints.steps()?.into_iter().filter(|step| *step > 60) {
-        std::fs::remove_dir_all(checkpoints.path(step))?;
-    }
-    go(Trainer::resume(&broken)?.0, u64::MAX, 3)?;
+    assert_eq!(checkpoints.steps()?, [66, 79, 116]);
+    std::fs::remove_dir_all(checkpoints.path(116))?;
+    std::fs::remove_dir_all(checkpoints.path(79))?;
+    go(&broken, None, u64::MAX, 3)?;
     let file = |root: &Path, name: &str| std::fs::read(root.join("checkpoints/step-000000199").join(name));
-    for name in
-        ["q.safetensors", "q_averaged.safetensors", "q_target_2.safetensors", "q_adam.safetensors", "state.json"]
-    {
+    for name in [
+        "q.safetensors",
+        "q_averaged.safetensors",
+        "q_target_2.safetensors",
+        "q_adam.safetensors",
+        "training_buffer_simulation.safetensors",
+        "state.json",
+    ] {
         assert!(file(&whole, name)? == file(&broken, name)?, "{name} differs");
     }
-    assert!(file(&whole, "training_buffer.safetensors")? == file(&broken, "training_buffer.safetensors")?);
     assert!(std::fs::read(whole.join("metrics.jsonl"))? == std::fs::read(broken.join("metrics.jsonl"))?);
     Ok(())
 }
@@ -270,21 +305,5 @@ fn attempts_go_on_with_what_the_last_one_left() -> anyhow::Result<()> {
     assert_eq!(commands(1.0)?, [[1, 99], [100, 0]]);
     let some = commands(0.75)?;
     assert!((60..90).contains(&some[0][1]) && some[0][0] + some[0][1] == 100 && some[1] == [100, 0], "{some:?}");
-    Ok(())
-}
-
-#[test]
-fn a_run_of_another_learner_is_named() -> anyhow::Result<()> {
-    let error = Settings::parse("learner = \"rcan\"\nseed = 1\n", Path::new("runs/x")).unwrap_err().to_string();
-    assert!(error.contains("runs/x/config.toml") && error.contains("'rcan'"), "{error}");
-    let old = toml::to_string(&settings(9))?.replace("format_version = 2\n", "");
-    let error = Settings::parse(&old, Path::new("runs/x")).unwrap_err().to_string();
-    assert!(
-        error.contains("runs/x/config.toml") && error.contains("format 1") && error.contains("train anew"),
-        "{error}"
-    );
-    let text = toml::to_string(&settings(9))?.replace("tint_std", "hue");
-    let error = Settings::parse(&text, Path::new("runs/x")).unwrap_err().to_string();
-    assert!(error.contains("hue") && error.contains("train anew"), "{error}");
     Ok(())
 }

@@ -15,8 +15,8 @@ pub const PAIRS_PER_BLOCK: usize = 768;
 const HELD_OUT: usize = 128;
 
 /// Frames of one block of the simulator.
-pub fn frames_per_block(num_envs: usize) -> usize {
-    num_envs * CAPTURES_PER_BLOCK
+pub fn frames_per_block(environments: usize) -> usize {
+    environments * CAPTURES_PER_BLOCK
 }
 
 /// The simulator: each block plays one scripted attempt or so in every bin.
