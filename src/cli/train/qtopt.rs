@@ -38,7 +38,7 @@ pub struct Args {
     /// Begin with recorded episodes (`bingrasp episodes record`) in place of the script's first ones
     #[arg(long, value_name = "DIR")]
     pub offline: Option<PathBuf>,
-    /// Begin with the weights of a finished run; channels that it lacks begin with zeros
+    /// Begin with the weights of a finished run of the same network
     #[arg(long, value_name = "RUN")]
     pub init: Option<PathBuf>,
     /// Learn from a recording of another domain beside the simulator: images, gripper, actions, rewards and ends alone
@@ -50,7 +50,8 @@ pub struct Args {
     /// Transitions a step [default: 64, paper 32]
     #[arg(long)]
     pub batch: Option<usize>,
-    /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files [default: train]
+    /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
+    /// commas between them [default: train]
     #[arg(long, value_name = "SET|DIR")]
     pub objects: Option<String>,
     #[command(flatten)]

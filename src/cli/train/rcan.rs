@@ -39,7 +39,8 @@ pub struct Args {
     /// Leave out segmentation and depth
     #[arg(long)]
     no_auxiliaries: bool,
-    /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files [default: train]
+    /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
+    /// commas between them [default: train]
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
     #[command(flatten)]

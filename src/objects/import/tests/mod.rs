@@ -1,5 +1,9 @@
 //! Import of good files against figures worked out by hand, and of bad ones against their messages.
 
+mod field;
+mod gltf_files;
+mod meshes;
+
 use super::*;
 use glam::Quat;
 use std::fs;
@@ -205,17 +209,6 @@ fn references_stay_inside() {
     assert!(message.contains("absent.obj") && message.contains("cannot be opened"), "{message}");
 }
 
-#[cfg(unix)]
-#[test]
-fn links_out_of_the_folder_are_not_followed() {
-    let outside = Folder::new().with("secret.obj", BOX_OBJ);
-    let folder =
-        Folder::new().with("a.urdf", urdf("<collision><geometry><mesh filename=\"b.obj\"/></geometry></collision>"));
-    std::os::unix::fs::symlink(outside.0.path().join("secret.obj"), folder.0.path().join("b.obj")).expect("a link");
-    let report = folder.import();
-    assert!(report.failures.iter().any(|failure| failure.to_string().contains("outside")), "{report:?}");
-}
-
 #[test]
 fn bad_obj_files_name_line_and_cure() {
     let obj = |text: &str| Folder::new().with("m.obj", text).failure();
@@ -304,103 +297,6 @@ fn one_bad_file_spoils_nothing_else_and_order_is_by_path() {
 fn an_unreadable_urdf_does_not_let_its_mesh_in() {
     let folder = Folder::new().with("x/x.urdf", "<robot").with("x/x.obj", BOX_OBJ);
     assert!(folder.failure().contains("x.urdf"));
-}
-
-fn stl_of(mesh: &RawMesh) -> Vec<u8> {
-    let mut bytes = b"solid but binary".to_vec();
-    bytes.resize(80, b' ');
-    bytes.extend((mesh.triangle_count() as u32).to_le_bytes());
-    for triangle in mesh.groups.iter().flat_map(|group| &group.triangles) {
-        bytes.extend([0; 12]);
-        for index in triangle {
-            mesh.positions[*index as usize].to_array().iter().for_each(|value| bytes.extend(value.to_le_bytes()));
-        }
-        bytes.extend([0; 2]);
-    }
-    bytes
-}
-
-#[test]
-fn stl_binary_and_text() {
-    let folder = Folder::new().with("m.obj", BOX_OBJ);
-    let mesh = obj::read(&folder.0.path().join("m.obj"), folder.0.path(), &Limits::default()).expect("readable");
-    let binary = stl_of(&mesh);
-    let from_binary = Folder::new().with("m.stl", &binary).one().model;
-    assert!((from_binary.volume_m3 - 48e-6).abs() < 1e-10);
-    let mut text = String::from("solid m\n");
-    for triangle in mesh.groups.iter().flat_map(|group| &group.triangles) {
-        text.push_str("facet normal 0 0 0\n outer loop\n");
-        for index in triangle {
-            let p = mesh.positions[*index as usize];
-            text.push_str(&format!("  vertex {} {} {}\n", p.x, p.y, p.z));
-        }
-        text.push_str(" endloop\nendfacet\n");
-    }
-    let from_text = Folder::new().with("m.stl", &text).one().model;
-    assert_eq!(from_text.parts, from_binary.parts);
-    let message = Folder::new().with("m.stl", &binary[..binary.len() - 1]).failure();
-    assert!(message.contains("m.stl"), "{message}");
-    let mut headless = binary.clone();
-    headless[..5].copy_from_slice(b"xxxxx");
-    headless.pop();
-    assert!(Folder::new().with("m.stl", headless).failure().contains("cut off"));
-    assert!(Folder::new().with("m.stl", "solid m\nvertex 0 0 inf\n").failure().contains("line 2"));
-}
-
-/// The box as text glTF, its buffer in a file beside it, under a node that moves, turns and scales it.
-fn gltf_text(uri: &str, length: usize, count: usize) -> String {
-    let half = std::f32::consts::FRAC_1_SQRT_2;
-    format!(
-        "{{\"asset\":{{\"version\":\"2.0\"}},\"scene\":0,\"scenes\":[{{\"nodes\":[0]}}],\
-         \"nodes\":[{{\"children\":[1],\"translation\":[1,2,3]}},{{\"mesh\":0,\"scale\":[2,1,1],\
-         \"rotation\":[0,{half},0,{half}]}}],\
-         \"meshes\":[{{\"primitives\":[{{\"attributes\":{{\"POSITION\":0}},\"indices\":1}}]}}],\
-         \"buffers\":[{{\"uri\":\"{uri}\",\"byteLength\":{length}}}],\
-         \"bufferViews\":[{{\"buffer\":0,\"byteLength\":96}},{{\"buffer\":0,\"byteOffset\":96,\"byteLength\":72}}],\
-         \"accessors\":[{{\"bufferView\":0,\"componentType\":5126,\"count\":8,\"type\":\"VEC3\",\
-         \"min\":[0,0,0],\"max\":[0.04,0.06,0.02]}},\
-         {{\"bufferView\":1,\"componentType\":5123,\"count\":{count},\"type\":\"SCALAR\"}}]}}"
-    )
-}
-
-fn gltf_buffer(mesh: &RawMesh) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    mesh.positions.iter().flat_map(|p| p.to_array()).for_each(|value| bytes.extend(value.to_le_bytes()));
-    let indices = mesh.groups[0].triangles.iter().flatten();
-    indices.for_each(|&index| bytes.extend((index as u16).to_le_bytes()));
-    bytes
-}
-
-#[test]
-fn gltf_nodes_buffers_and_damage() {
-    let folder = Folder::new().with("m.obj", BOX_OBJ);
-    let mesh = obj::read(&folder.0.path().join("m.obj"), folder.0.path(), &Limits::default()).expect("readable");
-    let buffer = gltf_buffer(&mesh);
-    let object =
-        Folder::new().with("m.gltf", gltf_text("my%20box.bin", 168, 36)).with("my box.bin", &buffer).one().model;
-    // x doubled (8 cm), turned about glTF's vertical y so that x lies along -z; glTF's y is our z.
-    assert!(object.aabb().extents().distance(Vec3::new(0.02, 0.08, 0.06)) < 1e-5, "{:?}", object.aabb());
-    assert!((object.volume_m3 - 96e-6).abs() < 1e-9);
-
-    let broken = |text: String, bytes: &[u8]| Folder::new().with("m.gltf", text).with("b.bin", bytes).failure();
-    assert!(broken(gltf_text("b.bin", 168, 36), &buffer[..100]).contains("buffer 0: 168 bytes are announced and 100"));
-    assert!(broken(gltf_text("b.bin", 168, 360), &buffer).contains("outside the buffer"));
-    assert!(broken(gltf_text("../b.bin", 168, 36), &buffer).contains("outside the object's folder"));
-    let mut wild = buffer.clone();
-    wild[96] = 200;
-    assert!(broken(gltf_text("b.bin", 168, 36), &wild).contains("index 200 is out of range, there are 8 vertices"));
-    wild[0..4].copy_from_slice(&f32::NAN.to_le_bytes());
-    assert!(broken(gltf_text("b.bin", 168, 36), &wild).contains("vertex 0"));
-    let circle = gltf_text("b.bin", 168, 36).replace("{\"mesh\":0,", "{\"mesh\":0,\"children\":[0],");
-    assert!(broken(circle, &buffer).contains("circle"));
-    let sideways = gltf_text("b.bin", 168, 36).replace("\"byteLength\":96}", "\"byteLength\":96,\"byteStride\":4}");
-    assert!(broken(sideways, &buffer).contains("m.gltf"));
-    assert!(broken("{".into(), &buffer).contains("m.gltf: header"));
-    assert!(broken("{\"asset\":{\"version\":\"2.0\"}}".into(), &buffer).contains("no triangles"));
-    for cut in [0, 4, 11, 13, 20] {
-        let glb = b"glTF\x02\x00\x00\x00\xff\x00\x00\x00\xff\x00\x00\x00JSON{}";
-        assert!(Folder::new().with("m.glb", &glb[..cut]).failure().contains("m.glb"), "{cut}");
-    }
 }
 
 #[test]

@@ -2,75 +2,80 @@
 //! to. Out: collision and drawn pieces in the root link's frame, mass, friction (`contact/lateral_friction`, as in
 //! PyBullet) and colour.
 
-use super::obj::{color_of, shortened};
-use super::{ImportOptions, Limits, MeshFile, ObjectError, Piece, RawMass, RawObject, Result, read_capped};
+mod mass;
+mod shapes;
+mod values;
+mod xml;
+
+use super::material::{color_of, mean_of_file};
+use super::text::shortened;
+use super::{ImportOptions, Limits, MeshFile, ObjectError, Piece, RawObject, Result, Root, read_capped};
 use super::{read_mesh, resolve};
 use crate::contract::Pose;
-use crate::objects::geometry::{Polyhedron, fibonacci_directions};
-use crate::objects::mass::Inertia;
 use crate::objects::model::ConvexPart;
-use glam::{DMat3, DVec3, EulerRot, Quat, Vec3};
+use glam::Vec3;
+use mass::{LinkMass, combined};
 use roxmltree::{Document, Node};
+use shapes::{capsule, cylinder, ellipsoid};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Corners around a cylinder.
-const CYLINDER_SIDES: usize = 32;
-/// Corners of a ball.
-const BALL_POINTS: usize = 90;
+/// What to do about templates.
+pub(super) const XACRO_CURE: &str = "expand it first: xacro FILE > thing.urdf";
 /// Links that one object may have.
 const MAX_LINKS: usize = 256;
 
-/// The mesh files that a URDF names.
-pub(super) fn references(path: &Path, limits: &Limits) -> Result<Vec<String>> {
-    let text = read_text(path, limits)?;
-    let document = parse(path, &text)?;
+/// The mesh files that a URDF names; none where it cannot be read.
+pub(super) fn references(path: &Path, limits: &Limits) -> Vec<String> {
+    let Ok(bytes) = read_capped(path, limits.urdf_bytes) else { return Vec::new() };
+    let text = xml::prepared(&bytes);
+    let Ok(document) = Document::parse(&text) else { return Vec::new() };
     let meshes = document.descendants().filter(|node| node.has_tag_name("mesh"));
-    Ok(meshes.filter_map(|node| node.attribute("filename").map(str::to_owned)).collect())
+    meshes.filter_map(|node| node.attribute("filename").map(str::to_owned)).collect()
 }
 
-pub(super) fn read(path: &Path, root: &Path, options: &ImportOptions) -> Result<RawObject> {
-    let text = read_text(path, &options.limits)?;
-    let document = parse(path, &text)?;
+/// One URDF, and the canonical paths of the mesh files that it names.
+pub(super) fn read(path: &Path, root: &Root, options: &ImportOptions) -> Result<(RawObject, Vec<PathBuf>)> {
+    let text = xml::prepared(&read_capped(path, options.limits.urdf_bytes)?);
+    let document = Document::parse(&text).map_err(|error| {
+        let at = error.pos();
+        let what = format!("malformed XML: {error}");
+        ObjectError::Syntax { path: path.to_owned(), line: at.row, column: at.col, what }
+    })?;
+    if xml::is_xacro(&document) {
+        return Err(ObjectError::Unsupported {
+            path: path.to_owned(),
+            place: "whole file".into(),
+            what: "a xacro template".into(),
+            cure: XACRO_CURE,
+        });
+    }
     let mut reader = Reader { path, root, options, document: &document, meshes: Vec::new() };
     let robot = document.root_element();
     if !robot.has_tag_name("robot") {
         return Err(reader.syntax(robot, format!("the root element is <{}>, not <robot>", robot.tag_name().name())));
     }
-    reader.object(robot)
-}
-
-fn read_text(path: &Path, limits: &Limits) -> Result<String> {
-    let bytes = read_capped(path, limits.urdf_bytes)?;
-    String::from_utf8(bytes).map_err(|error| ObjectError::Format {
-        path: path.to_owned(),
-        place: format!("byte {}", error.utf8_error().valid_up_to()),
-        what: "the text is not UTF-8; save the file as UTF-8".into(),
-    })
-}
-
-fn parse<'a>(path: &Path, text: &'a str) -> Result<Document<'a>> {
-    Document::parse(text).map_err(|error| {
-        let at = error.pos();
-        let what = format!("malformed XML: {error}");
-        ObjectError::Syntax { path: path.to_owned(), line: at.row, column: at.col, what }
-    })
+    let object = reader.object(robot)?;
+    let meshes = document.descendants().filter(|node| node.has_tag_name("mesh"));
+    let named = meshes.filter_map(|node| node.attribute("filename"));
+    let used = named.filter_map(|name| resolve(path, name, root).ok()?.canonicalize().ok()).collect();
+    Ok((object, used))
 }
 
 struct Reader<'a, 'input> {
     path: &'a Path,
-    root: &'a Path,
+    root: &'a Root,
     options: &'a ImportOptions,
     document: &'a Document<'input>,
     /// Meshes read so far: drawing and collision often share one.
     meshes: Vec<(PathBuf, Arc<MeshFile>)>,
 }
 
-/// One link's mass, in the root link's frame.
-struct LinkMass {
-    mass_kg: f64,
-    center: DVec3,
-    tensor: Option<DMat3>,
+/// The first thing wrong with what collides, and with what is drawn.
+#[derive(Default)]
+struct Faults {
+    collision: Option<ObjectError>,
+    visual: Option<ObjectError>,
 }
 
 impl<'a, 'input> Reader<'a, 'input> {
@@ -81,15 +86,32 @@ impl<'a, 'input> Reader<'a, 'input> {
 
     fn object(&mut self, robot: Node<'a, 'input>) -> Result<RawObject> {
         let mut object = RawObject::default();
-        let mut masses = Vec::new();
+        let (mut masses, mut faults) = (Vec::new(), Faults::default());
         let links = self.links(robot)?;
         for (link, root_from_link) in &links {
-            self.link(robot, *link, *root_from_link, &mut object, &mut masses)?;
+            self.link(robot, *link, *root_from_link, &mut object, &mut masses, &mut faults)?;
+        }
+        let Faults { collision, visual } = faults;
+        if let Some(fault) = visual {
+            // What is drawn is a courtesy; half a picture would mislead.
+            object.visual.clear();
+            if object.collision.is_empty() && collision.is_none() {
+                return Err(fault);
+            }
+            object.warnings.push(format!("what collides is drawn, as a <visual> cannot be used: {fault}"));
+        }
+        if let Some(fault) = collision {
+            object.collision.clear();
+            if object.visual.is_empty() {
+                return Err(fault);
+            }
+            object.warnings.push(format!("what is drawn collides, as a <collision> cannot be used: {fault}"));
+        } else if object.collision.is_empty() && !object.visual.is_empty() {
+            object.warnings.push("it has no <collision>; what is drawn collides".into());
         }
         if object.collision.is_empty() {
             object.collision = object.visual.clone();
             object.same = true;
-            object.warnings.push("it has no <collision>; what is drawn collides".into());
         }
         if object.collision.is_empty() {
             return Err(self.syntax(robot, "no <link> has a <collision> or <visual> with a <geometry>".into()));
@@ -162,19 +184,19 @@ impl<'a, 'input> Reader<'a, 'input> {
         root_from_link: Pose,
         object: &mut RawObject,
         masses: &mut Vec<LinkMass>,
+        faults: &mut Faults,
     ) -> Result<()> {
         for (tag, drawn) in [("collision", false), ("visual", true)] {
             for element in children(link, tag) {
-                let pose = root_from_link * self.origin(element)?;
-                let Some(geometry) = child(element, "geometry") else {
-                    return Err(self.syntax(element, format!("<{tag}> has no <geometry>")));
-                };
-                let piece = self.geometry(geometry, pose, object)?;
-                if drawn {
-                    object.color = object.color.or(self.color(robot, element)?);
-                    object.visual.push(piece);
-                } else {
-                    object.collision.push(piece);
+                let found = self.element(element, root_from_link, object);
+                match (found, drawn) {
+                    (Ok(piece), true) => {
+                        object.color = object.color.or_else(|| self.color(robot, element, &mut object.warnings));
+                        object.visual.push(piece);
+                    }
+                    (Ok(piece), false) => object.collision.push(piece),
+                    (Err(fault), true) => faults.visual = faults.visual.take().or(Some(fault)),
+                    (Err(fault), false) => faults.collision = faults.collision.take().or(Some(fault)),
                 }
             }
         }
@@ -189,29 +211,13 @@ impl<'a, 'input> Reader<'a, 'input> {
         Ok(())
     }
 
-    fn inertial(&self, inertial: Node, root_from_link: Pose) -> Result<Option<LinkMass>> {
-        let Some(mass) = child(inertial, "mass") else { return Ok(None) };
-        let mass_kg = self.number(mass, "value")?;
-        if mass_kg < 0.0 {
-            return Err(self.syntax(mass, format!("the mass is {mass_kg} kg; it must be above 0")));
-        }
-        // Zero mass means a fixed body in URDF's users' practice; for an object it means that nobody knew.
-        if mass_kg == 0.0 {
-            return Ok(None);
-        }
-        let pose = root_from_link * self.origin(inertial)?;
-        let tensor = match child(inertial, "inertia") {
-            None => None,
-            Some(node) => {
-                let [xx, xy, xz, yy, yz, zz] = ["ixx", "ixy", "ixz", "iyy", "iyz", "izz"]
-                    .map(|key| if node.has_attribute(key) { self.number(node, key).map(f64::from) } else { Ok(0.0) });
-                let (xx, xy, xz, yy, yz, zz) = (xx?, xy?, xz?, yy?, yz?, zz?);
-                let local = DMat3::from_cols(DVec3::new(xx, xy, xz), DVec3::new(xy, yy, yz), DVec3::new(xz, yz, zz));
-                let turn = DMat3::from_quat(pose.rotation.as_dquat().normalize());
-                Some(turn * local * turn.transpose())
-            }
+    /// A `<collision>` or `<visual>`.
+    fn element(&mut self, element: Node, root_from_link: Pose, object: &mut RawObject) -> Result<Piece> {
+        let pose = root_from_link * self.origin(element)?;
+        let Some(geometry) = child(element, "geometry") else {
+            return Err(self.syntax(element, format!("<{}> has no <geometry>", element.tag_name().name())));
         };
-        Ok(Some(LinkMass { mass_kg: f64::from(mass_kg), center: pose.translation.as_dvec3(), tensor }))
+        self.geometry(geometry, pose, object)
     }
 
     fn geometry(&mut self, geometry: Node, pose: Pose, object: &mut RawObject) -> Result<Piece> {
@@ -234,7 +240,22 @@ impl<'a, 'input> Reader<'a, 'input> {
             "sphere" => {
                 let radius = self.number(shape, "radius")?;
                 self.positive(shape, &[radius])?;
-                self.hull(shape, ball(radius), pose)
+                self.hull(shape, ellipsoid(Vec3::splat(radius)), pose)
+            }
+            // PyBullet, Drake and MuJoCo: the length of the cylinder between the half balls.
+            "capsule" => {
+                let (radius, length) = (self.number(shape, "radius")?, self.number(shape, "length")?);
+                self.positive(shape, &[radius, length])?;
+                self.hull(shape, capsule(radius, length), pose)
+            }
+            // Drake has a, b and c, SDF has radii.
+            "ellipsoid" => {
+                let radii = match self.vector(shape, "radii")? {
+                    Some(radii) => radii,
+                    None => Vec3::new(self.number(shape, "a")?, self.number(shape, "b")?, self.number(shape, "c")?),
+                };
+                self.positive(shape, &radii.to_array())?;
+                self.hull(shape, ellipsoid(radii), pose)
             }
             other => {
                 let at = self.document.text_pos_at(shape.range().start);
@@ -242,7 +263,7 @@ impl<'a, 'input> Reader<'a, 'input> {
                     path: self.path.to_owned(),
                     place: format!("line {}", at.row),
                     what: format!("the geometry <{}>", shortened(other)),
-                    cure: "use mesh, box, cylinder or sphere",
+                    cure: "use mesh, box, cylinder, sphere, capsule or ellipsoid",
                 })
             }
         }
@@ -281,64 +302,30 @@ impl<'a, 'input> Reader<'a, 'input> {
         Ok(Piece::Mesh(Arc::new(mesh)))
     }
 
-    /// The colour of a `<visual>`: its own, or that of the robot's material of the same name.
-    fn color(&self, robot: Node, visual: Node) -> Result<Option<[u8; 3]>> {
-        let Some(material) = child(visual, "material") else { return Ok(None) };
-        let shared = || {
-            children(robot, "material")
-                .find(|other| {
-                    other.attribute("name").is_some() && other.attribute("name") == material.attribute("name")
-                })
-                .and_then(|other| child(other, "color"))
-        };
-        match child(material, "color").or_else(shared) {
-            Some(color) => Ok(color_of(&self.numbers(color, "rgba")?)),
-            None => Ok(None),
+    /// The colour of a `<visual>`: its own, or that of the robot's material of the same name; of a texture, the mean.
+    fn color(&self, robot: Node, visual: Node, warnings: &mut Vec<String>) -> Option<[u8; 3]> {
+        let material = child(visual, "material")?;
+        let name = material.attribute("name").filter(|name| !name.is_empty());
+        let shared = children(robot, "material").find(|other| name.is_some() && other.attribute("name") == name);
+        let of = |tag| child(material, tag).or_else(|| child(shared?, tag));
+        if let Some(file) = of("texture").and_then(|texture| texture.attribute("filename")) {
+            let picture = resolve(self.path, file, self.root).map_err(|error| error.to_string());
+            let mean = picture.and_then(|path| mean_of_file(&path, self.options.limits.file_bytes));
+            match mean {
+                Ok(mean) => {
+                    warnings.push(format!("the texture '{}' is drawn as its mean colour", shortened(file)));
+                    return Some(mean);
+                }
+                Err(error) => warnings.push(format!("the texture '{}' is left out: {error}", shortened(file))),
+            }
         }
-    }
-
-    fn origin(&self, node: Node) -> Result<Pose> {
-        let Some(origin) = child(node, "origin") else { return Ok(Pose::IDENTITY) };
-        let translation = self.vector(origin, "xyz")?.unwrap_or(Vec3::ZERO);
-        let angles = self.vector(origin, "rpy")?.unwrap_or(Vec3::ZERO);
-        // Fixed axes: roll about x, then pitch about y, then yaw about z.
-        Ok(Pose::new(translation, Quat::from_euler(EulerRot::ZYX, angles.z, angles.y, angles.x).normalize()))
-    }
-
-    fn vector(&self, node: Node, key: &str) -> Result<Option<Vec3>> {
-        if !node.has_attribute(key) {
-            return Ok(None);
+        match self.numbers(of("color")?, "rgba") {
+            Ok(values) => color_of(&values),
+            Err(error) => {
+                warnings.push(format!("a colour is left out: {error}"));
+                None
+            }
         }
-        let values = self.numbers(node, key)?;
-        let [x, y, z] = values[..] else {
-            return Err(self.syntax(node, format!("{key} has {} numbers, not 3", values.len())));
-        };
-        Ok(Some(Vec3::new(x, y, z)))
-    }
-
-    fn number(&self, node: Node, key: &str) -> Result<f32> {
-        let values = self.numbers(node, key)?;
-        let [value] = values[..] else {
-            return Err(self.syntax(node, format!("<{}> needs one number as {key}", node.tag_name().name())));
-        };
-        Ok(value)
-    }
-
-    fn numbers(&self, node: Node, key: &str) -> Result<Vec<f32>> {
-        let text = node.attribute(key).unwrap_or("");
-        text.split_ascii_whitespace()
-            .map(|token| match token.parse::<f32>() {
-                Ok(value) if value.is_finite() => Ok(value),
-                _ => Err(self.syntax(node, format!("{key}: '{}' is not a finite number", shortened(token)))),
-            })
-            .collect()
-    }
-
-    fn positive(&self, node: Node, values: &[f32]) -> Result<()> {
-        if values.iter().all(|value| *value > 0.0) {
-            return Ok(());
-        }
-        Err(self.syntax(node, format!("<{}>: every size must be above 0", node.tag_name().name())))
     }
 }
 
@@ -357,43 +344,4 @@ fn same_pieces(collision: &[Piece], visual: &[Piece]) -> bool {
         _ => false,
     };
     collision.len() == visual.len() && collision.iter().zip(visual).all(same)
-}
-
-/// One mass out of the links' (parallel axes); the inertia only where every link has one.
-fn combined(masses: &[LinkMass]) -> Option<RawMass> {
-    let mass: f64 = masses.iter().map(|link| link.mass_kg).sum();
-    if masses.is_empty() {
-        return None;
-    }
-    let center = masses.iter().map(|link| link.center * link.mass_kg).sum::<DVec3>() / mass;
-    let tensor = masses.iter().try_fold(DMat3::ZERO, |sum, link| {
-        let arm = link.center - center;
-        let outer = DMat3::from_cols(arm * arm.x, arm * arm.y, arm * arm.z);
-        let shifted = (DMat3::from_diagonal(DVec3::splat(arm.length_squared())) - outer) * link.mass_kg;
-        link.tensor.map(|tensor| sum + tensor + shifted)
-    });
-    Some(RawMass {
-        mass_kg: mass as f32,
-        center: Some(center.as_vec3()),
-        inertia: tensor.map(|tensor| Inertia::from_tensor(&tensor)),
-    })
-}
-
-fn cylinder(radius: f32, length: f32) -> Vec<Vec3> {
-    // Corners a little outside the circle, so that the prism has the cylinder's volume.
-    let step = std::f64::consts::TAU / CYLINDER_SIDES as f64;
-    let outer = f64::from(radius) * (step / step.sin()).sqrt();
-    (0..CYLINDER_SIDES)
-        .flat_map(|i| {
-            let (sin, cos) = (step * i as f64).sin_cos();
-            [-0.5, 0.5].map(|end| Vec3::new((outer * cos) as f32, (outer * sin) as f32, length * end))
-        })
-        .collect()
-}
-
-fn ball(radius: f32) -> Vec<Vec3> {
-    let unit: Vec<Vec3> = fibonacci_directions(BALL_POINTS).map(|direction| direction.as_vec3()).collect();
-    let volume = Polyhedron::hull(&unit).map_or(1.0, |hull| hull.volume());
-    let grow = (4.0 / 3.0 * std::f64::consts::PI / volume).cbrt() as f32;
-    unit.into_iter().map(|direction| direction * (radius * grow)).collect()
 }
