@@ -21,7 +21,7 @@ struct LinearQ {
 
 impl LinearQ {
     fn new(pixels: usize) -> Result<Self, NnError> {
-        let mut store = ParamStore::new(Seed(77), &Device::Cpu);
+        let store = ParamStore::new(Seed(77), &Device::Cpu);
         let sim = Linear::new(store.root().sub("sim"), 3 * pixels, 2, Activation::None)?;
         let real = Linear::new(store.root().sub("real"), 3 * pixels, 2, Activation::None)?;
         Ok(Self { store, sim, real, ready: true })
@@ -64,7 +64,7 @@ struct ToyTask {
 
 impl ToyTask {
     fn new(pixels: usize) -> Result<Self, NnError> {
-        let mut store = ParamStore::new(Seed(78), &Device::Cpu);
+        let store = ParamStore::new(Seed(78), &Device::Cpu);
         let features = Linear::new(store.root().sub("features"), 3 * pixels, 5, Activation::Relu)?;
         let value = Linear::new(store.root().sub("value"), 5, 1, Activation::None)?;
         let adam = Adam::new(&[&store], AdamConfig::default())?;

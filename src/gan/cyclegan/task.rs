@@ -78,7 +78,7 @@ impl DomainClassifier {
     /// # Errors
     /// A device that fails.
     pub fn new(channels: usize, adam: AdamConfig, seed: Seed) -> std::result::Result<Self, CycleGanError> {
-        let mut store = ParamStore::new(seed, &Device::Cpu);
+        let store = ParamStore::new(seed, &Device::Cpu);
         let hidden = Linear::new(store.root().sub("hidden"), channels, HIDDEN, Activation::Relu)?;
         let decision = Linear::new(store.root().sub("decision"), HIDDEN, 1, Activation::None)?;
         let adam = Adam::new(&[&store], adam)?;
@@ -131,8 +131,9 @@ mod tests {
             let loss = classifier.loss(&enter(&adapted)?, &enter(&real)?, ramp)?;
             let gradients = backward(&loss)?;
             let mut found = Vec::new();
-            for var in [&adapted, &real].into_iter().chain(classifier.store().params().map(|param| param.var())) {
-                let Some(gradient) = gradients.tensor(var)? else { anyhow::bail!("no gradient") };
+            let vars = [adapted.clone(), real.clone()].into_iter();
+            for var in vars.chain(classifier.store().params().map(|param| param.var().clone())) {
+                let Some(gradient) = gradients.tensor(&var)? else { anyhow::bail!("no gradient") };
                 found.push(gradient.flatten_all()?.to_vec1::<f32>()?);
             }
             Ok((loss.to_scalar::<f32>()?, found))

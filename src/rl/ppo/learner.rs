@@ -6,8 +6,8 @@ use super::loss::{approx_kl, clip_fraction, clipped_policy_loss, explained_varia
 use super::network::{ActorCritic, NetworkConfig, Observations};
 use super::rollout::Rollout;
 use crate::contract::{Rng, Seed};
-use crate::train::state::{StateError, from_file, to_bytes};
 use crate::nn::{Adam, NnError, backward};
+use crate::train::state::{StateError, from_file, to_bytes};
 use crate::train::{Checkpoint, CheckpointContent, TensorFile};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
