@@ -105,7 +105,7 @@ impl Generator {
         let block = |name: String, config: Conv2dConfig| Block::new(&store, &name, config, *affine);
         let levels = filters.len();
         let stem = block("stem".into(), Conv2dConfig::new(3, filters[0], *stem_kernel))?;
-        let mut many = |name: &str, configs: Vec<(usize, Conv2dConfig)>| {
+        let many = |name: &str, configs: Vec<(usize, Conv2dConfig)>| {
             configs
                 .into_iter()
                 .map(|(index, config)| block(format!("{name}{index}"), config))

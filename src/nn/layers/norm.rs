@@ -100,7 +100,7 @@ impl BatchNorm {
     }
 
     /// The same scale and shift with running statistics of its own, in `scope`: for images of another domain.
-    pub fn with_own_statistics(&self, mut scope: Scope<'_>) -> Result<Self, NnError> {
+    pub fn with_own_statistics(&self, scope: Scope<'_>) -> Result<Self, NnError> {
         let channels = self.mean.get().len();
         let mean = scope.buffer("running_mean", &[channels], Init::Zeros)?;
         let variance = scope.buffer("running_var", &[channels], Init::Ones)?;

@@ -145,7 +145,7 @@ impl ActorCritic {
         let relu = Init::KaimingUniform { gain: std::f32::consts::SQRT_2 };
         let (encoder, features) = match &config.encoder {
             EncoderConfig::Nature { channels, size } => {
-                let mut layer = |name: &str, [inputs, outputs, kernel, stride]: [usize; 4]| {
+                let layer = |name: &str, [inputs, outputs, kernel, stride]: [usize; 4]| {
                     let conv = Conv2dConfig::new(inputs, outputs, kernel).stride(stride).padding(0);
                     Conv2d::new(store.root().sub("encoder").sub(name), conv.activation(Activation::Relu).init(relu))
                 };
@@ -160,7 +160,7 @@ impl ActorCritic {
                 (Encoder::Nature { convolutions, join, channels: *channels, size: *size }, 512)
             }
             EncoderConfig::Mlp { hidden } => {
-                let mut stack = |name: &str| {
+                let stack = |name: &str| {
                     let mut inputs = config.state_len;
                     let mut layers = Vec::new();
                     for (index, &outputs) in hidden.iter().enumerate() {
