@@ -7,7 +7,7 @@ use super::network::{ActorCritic, NetworkConfig, Observations};
 use super::rollout::Rollout;
 use crate::contract::{Rng, Seed};
 use crate::nn::{Adam, NnError, backward};
-use crate::train::{Learner, Metrics, Module, TrainError};
+use crate::train::{Checkpoint, Learner, Metrics, Module, TrainError};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -291,11 +291,11 @@ impl Learner for PpoLearner {
     }
 
     /// The generator of actions and minibatches.
-    fn state(&self) -> serde_json::Value {
-        serde_json::to_value(SavedState { rng: self.rng.clone() }).unwrap_or_default()
+    fn state(&self) -> Result<serde_json::Value, TrainError> {
+        serde_json::to_value(SavedState { rng: self.rng.clone() }).map_err(TrainError::other)
     }
 
-    fn restore_state(&mut self, state: serde_json::Value) -> Result<(), TrainError> {
+    fn restore(&mut self, state: serde_json::Value, _checkpoint: &Checkpoint) -> Result<(), TrainError> {
         let saved: SavedState = serde_json::from_value(state).map_err(TrainError::state)?;
         self.rng = saved.rng;
         Ok(())

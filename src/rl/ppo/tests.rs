@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::contract::{Rng, Seed};
-use crate::train::{Learner, Module};
+use crate::train::{Checkpoint, Learner, Module};
 
 fn mlp(state_len: usize, hidden: &[usize]) -> NetworkConfig {
     let encoder = EncoderConfig::Mlp { hidden: hidden.to_vec() };
@@ -237,11 +237,13 @@ fn a_resumed_run_equals_the_uninterrupted_one() -> anyhow::Result<()> {
     }
     resumed.set_step(whole.step());
     // State and progress go through JSON, as in a checkpoint.
-    resumed.restore_state(serde_json::from_str(&whole.state().to_string())?)?;
+    let checkpoint =
+        Checkpoint { step: 3, path: Default::default(), groups: Default::default(), state: serde_json::Value::Null };
+    resumed.restore(serde_json::from_str(&whole.state()?.to_string())?, &checkpoint)?;
     let progress = serde_json::to_string(buffer.progress())?;
     resumed_buffer.restore(serde_json::from_str(&progress)?)?;
     assert_eq!(resumed.step(), 3);
-    assert!(resumed.restore_state(serde_json::Value::Null).is_err());
+    assert!(resumed.restore(serde_json::Value::Null, &checkpoint).is_err());
     for _ in 0..2 {
         let rollout = bandit_rollout(&mut whole, &mut buffer, 64)?;
         assert_eq!(rollout, bandit_rollout(&mut resumed, &mut resumed_buffer, 64)?);
