@@ -7,7 +7,6 @@ use crate::collect::vec_env::{GraspVecEnv, action_space, projection};
 use crate::contract::{Crop, Domain, Seed};
 use crate::files::atomic::human_bytes;
 use crate::files::console::remark;
-use crate::nn::HOST;
 use crate::policies::PolicyKind;
 use crate::rl::qtopt::{EnvOpener, ExperienceSource, Preset, QLearner, QtOptConfig, QtOptData};
 use crate::rl::vec_env::{VecEnv, VecEnvError};

@@ -111,7 +111,7 @@ pub struct Outputs {
 
 #[derive(Debug)]
 enum Encoder {
-    Nature { convolutions: [Conv2d; 3], join: Linear, channels: usize, size: usize },
+    Nature { convolutions: Vec<Conv2d>, join: Linear, channels: usize, size: usize },
     Mlp { policy: Vec<Linear>, value: Vec<Linear> },
 }
 
@@ -149,7 +149,7 @@ impl ActorCritic {
                     let conv = Conv2dConfig::new(inputs, outputs, kernel).stride(stride).padding(0);
                     Conv2d::new(store.root().sub("encoder").sub(name), conv.activation(Activation::Relu).init(relu))
                 };
-                let convolutions = [
+                let convolutions = vec![
                     layer("conv1", [*channels, 32, 8, 4])?,
                     layer("conv2", [32, 64, 4, 2])?,
                     layer("conv3", [64, 64, 3, 1])?,
