@@ -82,7 +82,7 @@ fn load_set(name: &str) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
                 return Err(unknown().into());
             }
             let set = ObjectSet::load_dir(path).with_context(|| format!("loading objects from {folder}"))?;
-            for failure in set.failures() {
+            for failure in set.failures().iter().chain(set.skipped()) {
                 eprintln!("warning: {failure}");
             }
             Ok(set.objects().to_vec())

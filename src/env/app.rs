@@ -207,7 +207,8 @@ fn capture_one(
             };
             let seed = look_seed(source, episode.seed, world.step_index());
             let camera = description.camera(window, world.gripper_pose());
-            (camera, Look::sample(source, seed, images), seed)
+            let paint = world.objects().iter().map(|object| object.paint);
+            (camera, Look::sample(source, seed, images).with_paint(paint), seed)
         })
         .collect();
     let views: Vec<SceneView<'_>> = scenes
