@@ -190,6 +190,7 @@ fn first_frames(mut batch: FrameBatch, count: usize) -> FrameBatch {
             ids.truncate(count * pixels);
         }
         batch.depth_m.truncate(count * pixels);
+        batch.sensed_depth_m.truncate(count * pixels);
         batch.cameras.truncate(count);
         batch.step_indices.truncate(count);
         batch.look_seeds.truncate(count);
@@ -209,6 +210,7 @@ fn one(batch: &FrameBatch, i: usize) -> FrameBatch {
         segmentation: batch.segmentation_image(i).to_vec(),
         instances: batch.instance_image(i).to_vec(),
         depth_m: batch.depth_image(i).to_vec(),
+        sensed_depth_m: batch.sensed_depth_image(i).to_vec(),
         cameras: vec![batch.cameras[i]],
         step_indices: vec![batch.step_indices[i]],
         look_seeds: vec![batch.look_seeds[i]],

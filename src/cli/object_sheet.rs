@@ -2,7 +2,7 @@
 
 use super::{common, output};
 use crate::appearance::{ImageSet, Look};
-use crate::contract::{Camera, Class, Domain, Intrinsics, Pose, Seed, Shape, Surface, VisualPart};
+use crate::contract::{Camera, Class, Domain, FrameChannels, Intrinsics, Pose, Seed, Shape, Surface, VisualPart};
 use crate::draw::{ContactSheet, Picture};
 use crate::objects::ObjectModel;
 use crate::render::{Gpu, RenderConfig, SceneBounds, SceneView, TiledRenderer};
@@ -98,7 +98,7 @@ fn draw(
             arm_motion_m: Vec3::ZERO,
         })
         .collect();
-    let frames = renderer.capture(Domain::Canonical, &views)?;
+    let frames = renderer.capture(Domain::Canonical, &views, FrameChannels::SOURCE)?;
     let size = SIZE as usize;
     Ok((0..group.len()).map(|i| Picture::photo(size, size, frames.source_image(i).to_vec())).collect())
 }

@@ -1,7 +1,7 @@
 //! Frames as training tensors.
 
 use super::config::ConfigError;
-use crate::contract::Class;
+use crate::contract::{Class, FrameChannels};
 use crate::gan::frames::Frame;
 use crate::nn::HOST;
 use crate::nn::ops::Activations;
@@ -76,10 +76,13 @@ pub struct TrainBatch {
 
 impl TrainBatch {
     /// # Errors
-    /// Frames of different sizes.
+    /// Frames of different sizes; frames without pairs, ids or depth.
     pub fn new(frames: &[Frame<'_>], range: DepthRange, device: &Device) -> Result<Self> {
         let Some(first) = frames.first() else { candle_core::bail!("a batch needs at least one frame") };
         let (n, h, w) = (frames.len(), first.batch.height, first.batch.width);
+        for frame in frames {
+            frame.batch.require(FrameChannels::PAIRED).map_err(candle_core::Error::wrap)?;
+        }
         let sizes = [h, w];
         let source = images_tensor(frames.iter().map(|f| f.batch.source_image(f.index)), sizes)?;
         let canonical = images_tensor(frames.iter().map(|f| f.batch.canonical_image(f.index)), sizes)?;
@@ -123,6 +126,15 @@ mod tests {
         let depth = batch.depth.get(1)?.get(0)?.get(y)?.get(x)?.to_scalar::<f32>()?;
         assert!((range.decode(depth) - frames.depth_image(0)[pixel]).abs() < 1e-6);
         Ok(())
+    }
+
+    #[test]
+    fn frames_without_a_truth_are_refused() {
+        let mut frames = squares(Seed(5), 1, 16);
+        frames.keep(FrameChannels { depth: false, ..FrameChannels::PAIRED });
+        let range = DepthRange { near_m: 0.5, far_m: 1.5 };
+        let error = TrainBatch::new(&[Frame { batch: &frames, index: 0 }], range).err().map(|e| e.to_string());
+        assert!(error.as_ref().is_some_and(|text| text.contains("lack depth")), "{error:?}");
     }
 
     #[test]

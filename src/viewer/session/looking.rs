@@ -190,10 +190,12 @@ impl Session {
             return (None, None);
         }
         let index = pixel.y as usize * frames.width + pixel.x as usize;
-        let depth = frames.depth_m[index];
+        let (Some(&depth), Some(&instance)) = (frames.depth_m.get(index), frames.instances.get(index)) else {
+            return (None, None);
+        };
         let (origin, direction) = frames.cameras[0].ray(pixel);
         let place = (depth > 0.0).then(|| origin + direction * depth);
-        let object = usize::from(frames.instances[index]).checked_sub(usize::from(crate::scene::instance::OBJECT));
+        let object = usize::from(instance).checked_sub(usize::from(crate::scene::instance::OBJECT));
         (object.filter(|&object| object < self.stage.world().objects().len()), place)
     }
 
