@@ -133,7 +133,7 @@ mod tests {
         let mut frames = squares(Seed(5), 1, 16);
         frames.keep(FrameChannels { depth: false, ..FrameChannels::PAIRED });
         let range = DepthRange { near_m: 0.5, far_m: 1.5 };
-        let error = TrainBatch::new(&[Frame { batch: &frames, index: 0 }], range).err().map(|e| e.to_string());
+        let error = TrainBatch::new(&[Frame { batch: &frames, index: 0 }], range, &HOST).err().map(|e| e.to_string());
         assert!(error.as_ref().is_some_and(|text| text.contains("lack depth")), "{error:?}");
     }
 
