@@ -56,6 +56,9 @@ struct Table1Args {
     /// Grasp attempts of each measurement
     #[arg(long, default_value_t = 700)]
     attempts: usize,
+    /// Write table and figure of the results that are there, and run nothing
+    #[arg(long)]
+    table_only: bool,
     /// Shrink everything to minutes, to see that it runs; the table says so and shows nothing else
     #[arg(long, conflicts_with_all = ["minutes", "steps", "attempts"])]
     quick: bool,
@@ -100,6 +103,9 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
     let mut rows = if args.rows.is_empty() { Row::ALL.to_vec() } else { args.rows.clone() };
     rows.sort();
     rows.dedup();
+    if args.table_only {
+        rows.clear();
+    }
     if args.attempts == 0 {
         return Err(UsageError("--attempts must be at least 1".into()).into());
     }

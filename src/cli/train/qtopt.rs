@@ -181,7 +181,9 @@ impl TrainCommand for Args {
 
     fn figures(&self, trainer: &QtOptTrainer, _: &Outcome) -> Vec<(&'static str, Value)> {
         let [greedy, scripted] = trainer.source.success();
-        let mut figures = vec![("episodes", trainer.source.episodes().into())];
+        let stream = &trainer.source.simulation;
+        let transitions = vec![stream.off_policy.len(), stream.on_policy.len()];
+        let mut figures = vec![("episodes", trainer.source.episodes().into()), ("transitions", transitions.into())];
         figures.extend(
             [("success_greedy", greedy), ("success_scripted", scripted)].map(|(name, rate)| (name, rate.into())),
         );

@@ -124,19 +124,20 @@ pub trait TrainCommand {
 pub fn run<T: TrainCommand + Sync>(command: &T) -> anyhow::Result<ExitCode> {
     let args = command.run_args();
     let config = resolve(command)?;
-    let (outcome, object) = execute(command, &args.out, &config, args.resume, |trainer, outcome| {
+    let (outcome, (object, line)) = execute(command, &args.out, &config, args.resume, |trainer, outcome| {
         let mut text = command.report(trainer, outcome);
         let complete = if outcome.ended == Ended::Complete { "yes" } else { "no" };
         text.facts.insert(0, ("steps".to_owned(), outcome.steps.to_string()));
         text.facts.push(("complete".to_owned(), complete.to_owned()));
         let report = write_report(&args.out, &text)?;
         let figures = command.figures(trainer, outcome);
-        Ok(summary(trainer, outcome, figures, &report))
+        let line = closing_line(outcome, &figures, &report);
+        Ok((summary(trainer, outcome, figures, &report), line))
     })?;
     if args.json {
         output::json(&object)?;
     } else {
-        output::line(&closing_line(&object))?;
+        output::line(&line)?;
     }
     if outcome.ended == Ended::Complete {
         return Ok(ExitCode::SUCCESS);
@@ -146,15 +147,13 @@ pub fn run<T: TrainCommand + Sync>(command: &T) -> anyhow::Result<ExitCode> {
 }
 
 /// The figures of a run in a line.
-fn closing_line(object: &Value) -> String {
-    let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
-    let speed = object["steps_per_s"].as_f64().unwrap_or_default();
-    let mut parts = vec![format!("{} steps ({speed:.1}/s)", object["steps"])];
-    for group in ["figures", "validation"] {
-        let members = object[group].as_object().into_iter().flatten();
-        parts.extend(members.map(|(name, value)| format!("{} {}", name.replace('_', " "), short(value))));
-    }
-    format!("{}; report: {}", parts.join(", "), text("report"))
+fn closing_line(outcome: &Outcome, figures: &[(&'static str, Value)], report: &Path) -> String {
+    let speed = outcome.steps_here as f64 / outcome.seconds.max(1e-9);
+    let mut parts = vec![format!("{} steps ({speed:.1}/s)", outcome.steps)];
+    let numbers = figures.iter().filter(|(_, value)| value.is_number());
+    parts.extend(numbers.map(|(name, value)| format!("{} {}", name.replace('_', " "), short(value))));
+    parts.extend(outcome.evaluation.iter().map(|(name, value)| format!("{} {value:.3}", name.replace('_', " "))));
+    format!("{}; report: {}", parts.join(", "), report.display())
 }
 
 fn short(value: &Value) -> String {
@@ -179,7 +178,7 @@ fn summary<C: LearnerConfig, L: Learner, S: BatchSource<L>>(
         }
     }
     let map = |values: Vec<(String, Value)>| Value::Object(values.into_iter().collect());
-    json!({
+    let mut object = json!({
         "out": trainer.root(),
         "complete": outcome.ended == Ended::Complete,
         "steps": outcome.steps,
@@ -187,7 +186,6 @@ fn summary<C: LearnerConfig, L: Learner, S: BatchSource<L>>(
         "seconds": outcome.seconds,
         "source_shares": map(outcome.source_seconds.iter().map(|(name, s)| ((*name).to_owned(), json!(s / seconds))).collect()),
         "idle_share": 1.0 - outcome.processor_s / (seconds * threads as f64),
-        "figures": map(figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
         "validation": map(outcome.evaluation.iter().map(|(name, v)| (name.clone(), json!(v))).collect()),
         "parameters": parameters,
         "warm_memory_gib": outcome.warm_gib,
@@ -196,7 +194,11 @@ fn summary<C: LearnerConfig, L: Learner, S: BatchSource<L>>(
         "report": report,
         "threads": threads,
         "seed": trainer.config().seed,
-    })
+    });
+    if let Some(object) = object.as_object_mut() {
+        object.extend(figures.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    }
+    object
 }
 
 fn resume_hint(command: &impl TrainCommand, out: &Path) -> String {
