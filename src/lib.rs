@@ -3,7 +3,6 @@
 
 pub mod appearance;
 pub mod cli;
-pub mod collect;
 pub mod contract;
 pub mod data;
 pub mod draw;
@@ -18,6 +17,7 @@ pub mod render;
 pub mod rl;
 pub mod scene;
 pub mod sim;
+pub mod tasks;
 pub mod train;
 #[cfg(feature = "viewer")]
 pub mod viewer;

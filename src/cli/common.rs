@@ -2,8 +2,11 @@
 
 use super::UsageError;
 use crate::appearance::ImageSet;
-use crate::contract::Seed;
+use crate::contract::{Domain, PrivilegedAccess, Seed};
+use crate::data::episodes::RecordedCell;
 use crate::objects::{ObjectModel, ObjectSet, Split};
+use crate::files::atomic::sha256_hex;
+use crate::scene::{CellDescription, cells};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,6 +71,45 @@ impl TextureArgs {
             None => Arc::default(),
         })
     }
+}
+
+/// The cell of the papers' Robot 1.
+pub const CELL: &str = "iiwa-bin";
+
+/// Which robot cell.
+#[derive(clap::Args, Clone, Debug)]
+pub struct CellArg {
+    /// Cell: one of `bingrasp cells list`, or a TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = CELL)]
+    pub cell: String,
+}
+
+impl CellArg {
+    /// # Errors
+    /// An unknown name, a file that cannot be read, a value out of range.
+    pub fn load(&self) -> anyhow::Result<Arc<CellDescription>> {
+        load_cell(&self.cell)
+    }
+}
+
+/// A cell by name or file.
+///
+/// # Errors
+/// As [`CellArg::load`].
+pub fn load_cell(name: &str) -> anyhow::Result<Arc<CellDescription>> {
+    cells::load(name).map(Arc::new).map_err(|error| UsageError(error.to_string()).into())
+}
+
+/// The cell of a recording: its name, and what tells cells of one name apart.
+pub fn recorded_cell(cell: &CellDescription) -> anyhow::Result<RecordedCell> {
+    let text = cells::to_toml(cell)?;
+    Ok(RecordedCell { name: cell.name.clone(), digest: sha256_hex(text.as_bytes()) })
+}
+
+/// Who may see what only the simulator knows, for data and measurements: in simulated domains as learners do, elsewhere the
+/// truth is declared.
+pub fn measured_access(domain: Domain) -> PrivilegedAccess {
+    if domain.stands_for_reality() { PrivilegedAccess::GroundTruth } else { PrivilegedAccess::Simulation }
 }
 
 /// The seed that names everything.

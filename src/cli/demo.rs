@@ -1,9 +1,9 @@
 //! `bingrasp demo`: the main job from start to finish.
 
 use super::{UsageError, common, dataset, domains, eval_translation, output, train};
-use crate::collect::collect_pairs;
 use crate::data::paired::{PairWriter, check};
 use crate::env::GraspEnv;
+use crate::env::pairs::collect_pairs;
 use crate::files::interrupt;
 use clap::Parser;
 use std::path::{Path, PathBuf};
@@ -70,12 +70,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut env = GraspEnv::new(env_config)?;
     let writer = PairWriter::create(&pairs, &config)?;
     let bar = output::progress(count, "pairs");
-    let ended = collect_pairs(&mut env, crate::policies::PolicyKind::Scripted, writer, &mut |written| {
+    let complete = collect_pairs(&mut env, writer, &mut |written| {
         bar.set_position(written);
         !interrupt::requested()
     })?;
     bar.finish_and_clear();
-    if ended != crate::collect::Ended::Complete {
+    if !complete {
         eprintln!("interrupted; run the demo again to start over");
         return Ok(ExitCode::from(130));
     }

@@ -4,7 +4,7 @@ use super::train::qtopt;
 use super::{UsageError, agent, common, eval, output};
 use crate::contract::{Domain, Seed};
 use crate::env::EnvConfig;
-use crate::eval::protocol::{EvaluationConfig, GraspEvaluation};
+use crate::eval::grasp::{GraspEvaluation, GraspProtocol};
 use crate::eval::table1::{Row, RowResult, figure, markdown};
 use crate::files::atomic::{create_folder, read_capped, write_atomic};
 use crate::files::interrupt;
@@ -214,10 +214,11 @@ fn check_finished(args: &Table1Args, row: Row, generator: Option<&Path>) -> anyh
 fn measure(args: &Table1Args, run: &Path, domain: Domain) -> anyhow::Result<GraspEvaluation> {
     let loaded = load_policy(run)?;
     agent::warn(&loaded.warnings);
-    let config = EvaluationConfig { attempts: args.attempts, ..EvaluationConfig::default() };
+    let protocol = GraspProtocol { attempts: args.attempts, ..GraspProtocol::default() };
     let seed: Seed = args.seed.get().derive("table1", 0);
-    let env = EnvConfig::new(common::load_objects("test")?, domain, 1, loaded.policy.size as u32, seed);
-    Ok(eval::play_learned(&loaded, &config, env, 0)?.evaluation)
+    let cell = common::load_cell(common::CELL)?;
+    let env = EnvConfig::new(&cell, common::load_objects("test")?, domain, (1, loaded.policy.size as u32), seed);
+    Ok(eval::play_learned(&loaded, &protocol, env)?.evaluation)
 }
 
 fn read_result(path: &Path) -> anyhow::Result<RowResult> {

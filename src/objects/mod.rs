@@ -21,5 +21,5 @@ pub use grasp::{Jaws, StablePose, TopDownGrasp};
 pub use import::{ImportOptions, ImportReport, Imported, import_dir, import_file};
 pub use mass::Inertia;
 pub use model::{Aabb, ConvexPart, MAX_HULL_POINTS, Mass, ObjectModel, Physics};
-pub use set::{ObjectSet, Split};
+pub use set::{ObjectSet, Split, draw_objects};
 pub use statistics::Statistics;

@@ -5,6 +5,7 @@ use super::catalogue;
 use super::error::{ObjectError, Result};
 use super::import::{ImportOptions, import_dir};
 use super::model::ObjectModel;
+use crate::contract::Seed;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -27,6 +28,14 @@ const SMALLEST_DIVIDED: usize = 10;
 pub struct ObjectSet {
     objects: Vec<Arc<ObjectModel>>,
     failures: Vec<Arc<ObjectError>>,
+}
+
+/// The objects of the episode that `seed` decides: `count` different ones of `pool`, or all where it holds fewer. The one rule
+/// for training, recordings, datasets, evaluations and the viewer, so that a seed means the same objects everywhere.
+pub fn draw_objects(pool: &[Arc<ObjectModel>], count: usize, seed: Seed) -> Vec<Arc<ObjectModel>> {
+    let mut rng = seed.derive("objects", 0).rng();
+    let mut left: Vec<&Arc<ObjectModel>> = pool.iter().collect();
+    (0..count.min(left.len())).map(|_| Arc::clone(left.swap_remove(rng.below(left.len())))).collect()
 }
 
 impl ObjectSet {

@@ -3,16 +3,14 @@
 //! Plans a grasp, goes above it, down, closes, lifts a little, looks whether the object came along, and ends the
 //! episode or tries again while there are steps left.
 
-use super::Policy;
+use super::WorldPolicy;
 use super::planner::{GraspPlan, Planner};
-use crate::contract::{Action, GripperCommand, Pose, Rng};
+use crate::contract::{Action, EMPTY_APERTURE_M, GripperCommand, Pose, Rng};
 use crate::sim::GraspWorld;
 use glam::Vec3;
 
 /// Closer than this (m, rad) the gripper is where it should be.
 const ARRIVED: (f32, f32) = (0.0015, 0.02);
-/// Below this the jaws have closed on nothing.
-const EMPTY_APERTURE: f32 = 0.002;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Stage {
@@ -41,7 +39,7 @@ pub struct Oracle {
     failed: Vec<GraspPlan>,
 }
 
-impl Policy for Oracle {
+impl WorldPolicy for Oracle {
     fn begin(&mut self) {
         self.stage = Stage::Plan;
         self.plan = None;
@@ -112,7 +110,7 @@ impl Oracle {
                 let object = world.object_poses()[plan.object];
                 let rise = object.translation.z - z;
                 let step = world.cell().motion.step_m.z;
-                if world.gripper_state().aperture_m < EMPTY_APERTURE {
+                if world.gripper_state().aperture_m < EMPTY_APERTURE_M {
                     return self.give_up(plan);
                 }
                 // What has turned or slipped in the jaws is lifted on with care before it counts.
@@ -157,8 +155,8 @@ impl Oracle {
         // Nothing can be reached: close on an object from above as it lies, which at least stirs it.
         let object = rng.below(world.objects().len().max(1));
         let pose = world.object_poses().get(object)?;
-        let bin = world.cell().bins.first()?;
-        let tip = world.clamp_to_workspace(pose.translation.with_z(bin.position.z + 0.012));
+        let floor = world.workspace_centre().z;
+        let tip = world.clamp_to_workspace(pose.translation.with_z(floor + 0.012));
         Some(GraspPlan { object, tip, yaw: rng.range(-1.5, 1.5), width: 0.0, score: f32::NEG_INFINITY })
     }
 }
@@ -167,6 +165,6 @@ impl Oracle {
 fn travel_height(world: &GraspWorld) -> f32 {
     let objects = (0..world.objects().len()).map(|i| world.highest_point(i));
     let rim = world.cell().bins.iter().map(|bin| bin.rim_z()).fold(f32::NEG_INFINITY, f32::max);
-    let ceiling = world.cell().bins.first().map_or(rim, |bin| bin.position.z) + world.cell().motion.ceiling;
+    let ceiling = world.workspace_centre().z + world.cell().motion.ceiling;
     (objects.fold(rim - 0.02, f32::max) + 0.012).min(ceiling)
 }

@@ -15,5 +15,5 @@ mod smooth;
 mod targets;
 
 pub use gpu::{AdapterDescription, Gpu, RenderError};
-pub use renderer::{RenderConfig, TiledRenderer};
+pub use renderer::{FrameChannels, RenderConfig, TiledRenderer};
 pub use scene_view::{SceneBounds, SceneView};

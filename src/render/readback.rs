@@ -1,6 +1,7 @@
 //! From the atlas in device memory to contiguous batches on the host.
 
 use super::gpu::{Gpu, RenderError};
+use super::slot::Pictures;
 use super::smooth;
 use super::targets::Targets;
 use crate::contract::FrameBatch;
@@ -67,20 +68,30 @@ pub fn wait(gpu: &Gpu, submission: wgpu::SubmissionIndex, mappings: &[Mapping]) 
     }
 }
 
-/// Copies one tile for each table of `classes` (segmentation class by instance id) into `frames`, from frame `first` on;
-/// `smooth_edges` blends them morphologically on the way.
-pub fn unpack(targets: &Targets, classes: &[[u8; 256]], frames: &mut FrameBatch, first: usize, smooth_edges: bool) {
+/// Copies one tile for each table of `classes` (segmentation class by instance id) into `frames`, from frame `first` on, as far
+/// as pictures were asked for; faces are there to blend edges morphologically on the way.
+pub fn unpack(
+    targets: &Targets,
+    (classes, pictures): (&[[u8; 256]], Pictures),
+    frames: &mut FrameBatch,
+    first: usize,
+) {
     let (width, height) = targets.tile;
     let pixels = width * height;
     let range = first * pixels..(first + classes.len()) * pixels;
     let colours = range.start * 3..range.end * 3;
+    let read = pictures.read();
     {
-        let views = [0, 1, 2].map(|i| targets.readbacks[i].buffer.slice(..).get_mapped_range());
-        let [source_view, canonical_view, identity_view] = [0, 1, 2].map(|i| Atlas {
-            bytes: &views[i],
-            stride: targets.readbacks[i].bytes_per_row as usize,
-            columns: targets.grid.columns,
-            tile: targets.tile,
+        let views: Vec<Option<wgpu::BufferView>> = (0..3)
+            .map(|i| read[i].then(|| targets.readbacks[i].buffer.slice(..).get_mapped_range()))
+            .collect();
+        let [source_view, canonical_view, identity_view] = [0, 1, 2].map(|i| {
+            views[i].as_ref().map(|bytes| Atlas {
+                bytes,
+                stride: targets.readbacks[i].bytes_per_row as usize,
+                columns: targets.grid.columns,
+                tile: targets.tile,
+            })
         });
         frames.source_rgb[colours.clone()]
             .par_chunks_mut(pixels * 3)
@@ -91,28 +102,31 @@ pub fn unpack(targets: &Targets, classes: &[[u8; 256]], frames: &mut FrameBatch,
             .zip(classes)
             .enumerate()
             .for_each(|(tile, (((((source, canonical), segmentation), instances), depth), classes))| {
-                source_view.unpack_colour(tile, source);
-                canonical_view.unpack_colour(tile, canonical);
-                let mut faces = vec![0_u16; if smooth_edges { pixels } else { 0 }];
-                for y in 0..height {
-                    let line = y * width..(y + 1) * width;
-                    for (i, texel) in line.clone().zip(identity_view.row(tile, y).chunks_exact(4)) {
-                        instances[i] = texel[0];
-                        segmentation[i] = classes[usize::from(texel[0])];
-                        depth[i] = f32::from(u16::from_le_bytes([texel[2], texel[3]])) * 1e-4;
+                for (view, rgb) in [(&source_view, &mut *source), (&canonical_view, &mut *canonical)] {
+                    if let Some(view) = view {
+                        view.unpack_colour(tile, rgb);
                     }
-                    if smooth_edges {
-                        for (face, texel) in faces[line].iter_mut().zip(identity_view.row(tile, y).chunks_exact(4)) {
-                            *face = u16::from_le_bytes([texel[0], texel[1]]);
+                }
+                let Some(identity) = &identity_view else { return };
+                if pictures.masks {
+                    for y in 0..height {
+                        for (i, texel) in (y * width..).zip(identity.row(tile, y).chunks_exact(4)) {
+                            instances[i] = texel[0];
+                            segmentation[i] = classes[usize::from(texel[0])];
+                            depth[i] = f32::from(u16::from_le_bytes([texel[2], texel[3]])) * 1e-4;
                         }
                     }
                 }
-                if smooth_edges {
-                    smooth::smooth(&mut smooth::Tile { width, height, faces: &faces, pictures: [source, canonical] });
+                if pictures.faces {
+                    let texels = (0..height).flat_map(|y| identity.row(tile, y).chunks_exact(4));
+                    let faces: Vec<u16> = texels.map(|texel| u16::from_le_bytes([texel[0], texel[1]])).collect();
+                    let pictures = [(pictures.source, source), (pictures.canonical, canonical)];
+                    let pictures = pictures.into_iter().filter(|(drawn, _)| *drawn).map(|(_, rgb)| rgb).collect();
+                    smooth::smooth(&mut smooth::Tile { width, height, faces: &faces, pictures });
                 }
             });
     }
-    targets.readbacks.iter().for_each(|readback| readback.buffer.unmap());
+    targets.readbacks.iter().zip(read).filter(|(_, read)| *read).for_each(|(readback, _)| readback.buffer.unmap());
 }
 
 /// A mapped picture of all tiles, four bytes a pixel.

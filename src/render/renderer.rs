@@ -5,7 +5,7 @@ use super::instances::{Grid, TileRecords, globals, jittered, tile_records};
 use super::meshes::Mesh;
 use super::pipelines::{Pipelines, Variant};
 use super::scene_view::SceneView;
-use super::slot::{Slot, SlotDevice};
+use super::slot::{Pictures, Slot, SlotDevice};
 use super::targets::Geometry;
 use crate::appearance::ImageSet;
 use crate::appearance::effects::{self, FrameImages};
@@ -38,6 +38,15 @@ impl RenderConfig {
             size => size,
         }
     }
+}
+
+/// Which pictures a capture delivers. The others are neither drawn nor read back, and stay black.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameChannels {
+    /// The domain's own picture.
+    Source,
+    /// With the canonical picture, masks and depth.
+    All,
 }
 
 /// Draws batches of scene views. One renderer has one tile size; its targets grow with the largest batch.
@@ -119,9 +128,32 @@ impl TiledRenderer {
     /// # Errors
     /// A lost or silent device.
     pub fn capture(&mut self, source: Domain, views: &[SceneView<'_>]) -> Result<FrameBatch, RenderError> {
+        self.capture_channels(source, FrameChannels::All, views)
+    }
+
+    /// [`Self::capture`] of some channels.
+    ///
+    /// # Errors
+    /// As [`Self::capture`].
+    pub fn capture_channels(
+        &mut self,
+        source: Domain,
+        channels: FrameChannels,
+        views: &[SceneView<'_>],
+    ) -> Result<FrameBatch, RenderError> {
         self.gpu.check()?;
         let per_part = self.views_per_part(views.len());
         let smooth = self.config.smooth_edges && !self.multisample;
+        let all = channels == FrameChannels::All;
+        // The canonical domain is defined by the canonical picture, which knows neither highlights nor reflections. Effects look
+        // at masks and depth, smoothing at faces.
+        let effects = views.iter().any(|view| !view.look.effects.is_none());
+        let pictures = Pictures {
+            source: source != Domain::Canonical,
+            canonical: all || source == Domain::Canonical,
+            masks: all || effects,
+            faces: smooth,
+        };
         let parts: Vec<&[SceneView<'_>]> = views.chunks(per_part).collect();
         while self.slots.len() < parts.len() {
             self.slots.push(Slot::new(&self.gpu));
@@ -142,15 +174,15 @@ impl TiledRenderer {
             let taps = self.config.shadow_taps;
             let tiles: Vec<TileRecords> =
                 part.par_iter().enumerate().map(|(index, view)| tile_records(view, index, grid, taps)).collect();
-            pending.push(slot.submit(&device, &mut self.geometry, &tiles, &globals(grid, taps, shadow_radius))?);
+            let globals = globals(grid, taps, shadow_radius);
+            pending.push(slot.submit(&device, &mut self.geometry, &tiles, (&globals, pictures))?);
         }
         let mut frames =
             FrameBatch::blank(source, views.len(), self.config.height as usize, self.config.width as usize);
         for (number, (slot, pending)) in self.slots.iter().zip(pending).enumerate() {
-            slot.read(&self.gpu, pending, &mut frames, number * per_part, smooth)?;
+            slot.read(&self.gpu, pending, &mut frames, number * per_part)?;
         }
         if source == Domain::Canonical {
-            // The domain is defined by the canonical picture, which knows neither highlights nor reflections.
             frames.source_rgb.copy_from_slice(&frames.canonical_rgb);
         }
         frames.cameras = views.iter().map(|view| jittered(&view.camera, &view.look.jitter)).collect();

@@ -18,6 +18,24 @@ pub struct SlotDevice<'a> {
     pub images: &'a wgpu::TextureView,
 }
 
+/// Which pictures are drawn and read back.
+#[derive(Clone, Copy, Debug)]
+pub struct Pictures {
+    pub source: bool,
+    pub canonical: bool,
+    /// Segmentation, instances and depth.
+    pub masks: bool,
+    /// Faces, for edges that are smoothed on the host.
+    pub faces: bool,
+}
+
+impl Pictures {
+    /// In the order of [`Targets::readbacks`]: source, canonical, identity.
+    pub fn read(self) -> [bool; 3] {
+        [self.source, self.canonical, self.masks || self.faces]
+    }
+}
+
 /// Device memory of one part.
 pub struct Slot {
     globals: wgpu::Buffer,
@@ -31,6 +49,7 @@ pub struct Slot {
 pub struct Pending {
     submission: wgpu::SubmissionIndex,
     mappings: Vec<Mapping>,
+    pictures: Pictures,
     /// Segmentation class by instance id, for every tile.
     classes: Vec<[u8; 256]>,
 }
@@ -75,18 +94,20 @@ impl Slot {
         device: &SlotDevice<'_>,
         geometry: &mut Geometry,
         tiles: &[TileRecords],
-        globals: &GlobalsRecord,
+        (globals, pictures): (&GlobalsRecord, Pictures),
     ) -> Result<Pending, RenderError> {
         let draws = self.upload(device.gpu, geometry, tiles);
         let queue = &device.gpu.queue;
         queue.write_buffer(&self.globals, 0, bytemuck::bytes_of(globals));
         let targets = self.targets.as_ref().ok_or_else(|| RenderError::Lost("no targets".to_owned()))?;
         let mut encoder = device.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        self.encode(device, &mut encoder, (targets, geometry), &draws);
-        targets.encode_copies(&mut encoder);
+        self.encode(device, &mut encoder, (targets, geometry), &draws, pictures);
+        targets.encode_copies(&mut encoder, pictures.read());
         let submission = queue.submit([encoder.finish()]);
-        let mappings = targets.readbacks.iter().map(|readback| Mapping::start(&readback.buffer)).collect();
-        Ok(Pending { submission, mappings, classes: tiles.iter().map(|tile| tile.class_of_instance).collect() })
+        let read = targets.readbacks.iter().zip(pictures.read()).filter(|(_, read)| *read);
+        let mappings = read.map(|(readback, _)| Mapping::start(&readback.buffer)).collect();
+        let classes = tiles.iter().map(|tile| tile.class_of_instance).collect();
+        Ok(Pending { submission, mappings, pictures, classes })
     }
 
     /// Waits for a submission and copies its tiles into `frames` from frame `first` on.
@@ -99,11 +120,10 @@ impl Slot {
         pending: Pending,
         frames: &mut FrameBatch,
         first: usize,
-        smooth_edges: bool,
     ) -> Result<(), RenderError> {
         readback::wait(gpu, pending.submission, &pending.mappings)?;
         if let Some(targets) = &self.targets {
-            readback::unpack(targets, &pending.classes, frames, first, smooth_edges);
+            readback::unpack(targets, (&pending.classes, pending.pictures), frames, first);
         }
         Ok(())
     }
@@ -158,6 +178,7 @@ impl Slot {
         encoder: &mut wgpu::CommandEncoder,
         (targets, geometry): (&Targets, &Geometry),
         draws: &[Draw],
+        pictures: Pictures,
     ) {
         let pipelines = device.pipelines;
         let scene = device.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -169,7 +190,7 @@ impl Slot {
                 wgpu::BindGroupEntry { binding: 2, resource: self.lights.get().as_entire_binding() },
             ],
         });
-        for light in 0..2 {
+        for (light, _) in [pictures.source, pictures.canonical].into_iter().enumerate().filter(|(_, wanted)| *wanted) {
             let mut pass = targets.begin_shadow(encoder, light);
             pass.set_pipeline(&pipelines.shadow[light]);
             pass.set_bind_group(0, &scene, &[]);
@@ -181,7 +202,7 @@ impl Slot {
         pass.set_bind_group(1, &targets.shade_group, &[]);
         self.draw(&mut pass, geometry, draws, |draw| (draw.mesh, draw.camera.clone()));
         drop(pass);
-        if let Some(pipeline) = &pipelines.identity {
+        if let Some(pipeline) = pipelines.identity.as_ref().filter(|_| pictures.read()[2]) {
             let mut pass = targets.begin_identity(encoder);
             pass.set_pipeline(pipeline);
             pass.set_bind_group(0, &scene, &[]);

@@ -251,8 +251,9 @@ impl Targets {
         })
     }
 
-    pub fn encode_copies(&self, encoder: &mut wgpu::CommandEncoder) {
-        for readback in &self.readbacks {
+    /// Copies the pictures that are `read`: source, canonical, identity.
+    pub fn encode_copies(&self, encoder: &mut wgpu::CommandEncoder, read: [bool; 3]) {
+        for (readback, _) in self.readbacks.iter().zip(read).filter(|(_, read)| *read) {
             encoder.copy_texture_to_buffer(
                 readback.texture.as_image_copy(),
                 wgpu::TexelCopyBufferInfo {

@@ -8,7 +8,7 @@
 //!
 //! In: a function that scores actions. Out: the best action that was tried.
 
-use super::action::ActionSpace;
+use crate::contract::ActionSpace;
 use super::qtopt::bellman::value_of;
 use super::quasi_random::{QuasiRandom, normal_quantile};
 use crate::contract::{Action, Rng};
@@ -196,7 +196,7 @@ pub fn maximise(
 
 #[cfg(test)]
 mod tests {
-    use super::super::action::tests::SPACE;
+    use crate::contract::action_space::tests::SPACE;
     use super::*;
     use crate::contract::{GripperCommand, Seed};
 

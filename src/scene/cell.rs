@@ -237,6 +237,11 @@ impl CellDescription {
         }
     }
 
+    /// The middle of the floors of all bins: where heights and places are measured from.
+    pub fn workspace_centre(&self) -> Vec3 {
+        self.bins.iter().map(|bin| bin.position).sum::<Vec3>() / self.bins.len().max(1) as f32
+    }
+
     pub fn world_from_base(&self) -> Pose {
         Pose::new(self.arm_base.position, Quat::from_rotation_z(self.arm_base.yaw_rad))
     }

@@ -7,6 +7,7 @@
 pub mod arm;
 pub mod camera;
 pub mod cell;
+pub mod cells;
 pub mod parts;
 
 pub use arm::{ArmDescription, ArmPose, IkError, JointAngles};

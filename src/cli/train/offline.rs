@@ -1,7 +1,6 @@
 //! Recorded episodes that a run of `train qtopt` begins with.
 
 use crate::cli::{UsageError, agent, common};
-use crate::collect::episodes::recorded_episodes;
 use crate::data::episodes::EpisodeReader;
 use crate::rl::Preset;
 use crate::rl::qtopt::train::{Settings, Trainer};
@@ -47,7 +46,8 @@ pub(super) fn preload(out: &Path, trainer: &mut Trainer) -> anyhow::Result<()> {
     }
     let settings = trainer.settings().clone();
     let Some(reader) = open(&settings)? else { return Ok(()) };
-    let adapter = agent::adapter(out, &settings, reader.config().domain)?;
-    let episodes = recorded_episodes(&reader, &settings.space, &adapter);
+    let adapter = agent::adapter(out, &settings)?;
+    let adapter = adapter.as_deref().map(|adapter| adapter as _);
+    let episodes = agent::recorded_episodes(&reader, &settings.space, adapter);
     Ok(trainer.preload(episodes)?)
 }

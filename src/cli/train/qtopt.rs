@@ -2,17 +2,16 @@
 
 use super::offline;
 use crate::cli::{UsageError, agent, common, output};
-use crate::collect::vec_env::{GraspVecEnv, action_space, projection};
-use crate::contract::{Domain, Seed};
-use crate::env::{Crop, EnvConfig};
+use crate::cli::agent::{action_space, projection};
+use crate::contract::{Domain, EpisodeCollector, PrivilegedAccess, Seed, VecEnvError};
+use crate::env::{Channels, Crop, EnvConfig, GraspEnv};
 use crate::files::atomic::human_bytes;
 use crate::files::interrupt;
 use crate::nn::with_large_stack;
-use crate::policies::PolicyKind;
 use crate::rl::qtopt::train::{LEARNER, Outcome, Progress, Settings, TrainCallback, Trainer};
-use crate::rl::vec_env::{VecEnv, VecEnvError};
 use crate::rl::{Preset, QtOptConfig};
 use crate::scene::CellDescription;
+use crate::policies::PolicyKind;
 use crate::train::directory::RUN_FORMAT;
 use crate::train::{Ended, Limits, ReportText, RunDir, write_report};
 use anyhow::Context;
@@ -319,7 +318,7 @@ fn apply(args: &Args, settings: &mut Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-type Opener = Box<dyn FnOnce() -> Result<Box<dyn VecEnv>, VecEnvError> + Send>;
+type Opener = Box<dyn FnOnce() -> Result<Box<dyn EpisodeCollector>, VecEnvError> + Send>;
 
 /// Checks where attempts are played, and says how to open it.
 fn opener(out: &Path, settings: &Settings) -> anyhow::Result<Opener> {
@@ -338,24 +337,28 @@ fn opener(out: &Path, settings: &Settings) -> anyhow::Result<Opener> {
     let config = EnvConfig {
         cameras: vec![agent::data(settings, "camera").to_owned()],
         crop,
+        scripts: vec![script],
+        channels: Channels::IMAGE.with_state(),
+        // With labels of a domain that stands for the real world the run is a ceiling.
+        access: if domain.stands_for_reality() { PrivilegedAccess::GroundTruth } else { PrivilegedAccess::Simulation },
         textures: textures.load()?,
         ..EnvConfig::new(
+            &common::load_cell(common::CELL)?,
             common::load_objects(agent::data(settings, "objects"))?,
             domain,
-            num_envs,
-            settings.qtopt.size as u32,
+            (num_envs, settings.qtopt.size as u32),
             seed,
         )
     };
     config.validate().map_err(|error| UsageError(error.to_string()))?;
-    agent::adapter(out, settings, domain)?;
+    agent::adapter(out, settings)?;
     let (out, settings) = (out.to_owned(), settings.clone());
     Ok(Box::new(move || {
         // By now the run has its own generator.
         let adapter =
-            agent::adapter(&out, &settings, domain).map_err(|error| VecEnvError::new(format!("{error:#}")))?;
-        let envs = GraspVecEnv::new(config, adapter, script).map_err(VecEnvError::new)?;
-        Ok(Box::new(envs) as Box<dyn VecEnv>)
+            agent::adapter(&out, &settings).map_err(|error| VecEnvError::new(format!("{error:#}")))?;
+        let envs = GraspEnv::new(config).map_err(VecEnvError::new)?;
+        Ok(Box::new(envs.with_adapter(adapter.map(|adapter| adapter as _))) as Box<dyn EpisodeCollector>)
     }))
 }
 

@@ -2,7 +2,7 @@
 
 use super::source;
 use crate::cli::{UsageError, common, output};
-use crate::contract::{Domain, FrameBatch, Seed};
+use crate::contract::{Domain, FrameBatch, PrivilegedAccess, Seed};
 use crate::data::paired::PairReader;
 use crate::env::{Crop, EnvConfig};
 use crate::eval::translation::TranslationMeter;
@@ -296,13 +296,15 @@ fn opener(settings: &Settings) -> anyhow::Result<Opener> {
         crop: Crop::Random,
         textures: textures.load()?,
         ..EnvConfig::new(
+            &common::load_cell(common::CELL)?,
             common::load_objects(text_of(settings, "objects"))?,
             domain,
-            super::num_envs(&settings.data)?,
-            size,
+            (super::num_envs(&settings.data)?, size),
             seed,
         )
     };
+    // RCAN learns from simulation alone: a domain that stands for the real world is refused.
+    let config = config.with_frames(PrivilegedAccess::Simulation);
     config.validate().map_err(|error| UsageError(error.to_string()))?;
     Ok(Box::new(move || source::live(config, seed)))
 }

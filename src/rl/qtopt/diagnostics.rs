@@ -6,7 +6,7 @@ use super::collect::Episode;
 use super::network::{EncoderMode, image_activations, is_closed, state_activations};
 use super::policy::CemPolicy;
 use crate::contract::{Action, Seed};
-use crate::rl::action::ActionFeatures;
+use crate::contract::action_space::ActionFeatures;
 use crate::rl::error::RlError;
 use crate::rl::replay::Termination;
 

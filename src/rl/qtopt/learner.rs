@@ -1,6 +1,7 @@
 //! The learner: the Q-function, its two lagged targets, and the optimizer. One call labels transitions, another learns
 //! from labelled ones.
 
+use crate::contract::action_space::{ActionFeatures, ActionSpace};
 use super::bellman::{bellman_target, choose, last_logits_of, share_of, value_of};
 use super::config::QtOptConfig;
 use super::network::planar_crop::REFERENCE_HEIGHT_M;
@@ -9,15 +10,14 @@ use super::network::{
     state_activations,
 };
 use super::policy::CemPolicy;
-use super::privileged::{AUXILIARY_LEN, Privileged};
+use super::privileged::{AUXILIARY_LEN, auxiliary_targets, auxiliary_weights};
+use crate::rl::replay::{NStepTransition, Record};
 use crate::contract::{Rng, Seed};
 use crate::gan::state::{from_file, to_bytes};
 use crate::nn::Adam;
 use crate::nn::ops::loss::sigmoid_cross_entropy;
-use crate::rl::action::{ActionFeatures, ActionSpace};
 use crate::rl::cem::Choice;
 use crate::rl::error::RlError;
-use crate::rl::replay::{NStepTransition, Record};
 use crate::train::{Checkpoint, CheckpointContent, TensorFile};
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
@@ -193,7 +193,7 @@ impl QLearner {
         let mut auxiliary = f64::NAN;
         if self.config.auxiliary_weight > 0.0 && auxiliary_step {
             let plane = &self.config.network.projection.plane(REFERENCE_HEIGHT_M);
-            let auxiliary_targets = samples.iter().map(|sample| sample.record.privileged.auxiliary_targets(plane));
+            let auxiliary_targets = samples.iter().map(|sample| auxiliary_targets(&sample.record.privileged, plane));
             if let (Some(auxiliary_loss), Some(predictions)) =
                 (AuxiliaryLoss::new(auxiliary_targets), self.q.auxiliary_predictions(&encoded)?)
             {
@@ -280,7 +280,7 @@ impl AuxiliaryLoss {
         let (mut numbers, mut weights, mut known) = (Vec::new(), Vec::new(), 0.0_f32);
         for state in states {
             numbers.extend(state.unwrap_or([0.0; AUXILIARY_LEN]));
-            weights.extend(if state.is_some() { Privileged::weights() } else { [0.0; AUXILIARY_LEN] });
+            weights.extend(if state.is_some() { auxiliary_weights() } else { [0.0; AUXILIARY_LEN] });
             known += if state.is_some() { 1.0 } else { 0.0 };
         }
         weights.iter_mut().for_each(|weight| *weight /= known.max(1.0));
@@ -309,7 +309,7 @@ pub(super) fn group_of<'a>(checkpoint: &'a Checkpoint, group: &str) -> Result<&'
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rl::action::tests::SPACE;
+    use crate::contract::action_space::tests::SPACE;
     use crate::rl::qtopt::bellman::sigmoid;
     use crate::rl::qtopt::config::Preset;
     use crate::rl::replay::Termination;
@@ -321,12 +321,8 @@ mod tests {
         let mut learner = QLearner::new(&config, SPACE, Seed(5))?;
         let mut rng = Seed(6).rng();
         let images: Vec<Vec<u8>> = (0..20).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
-        let known = Privileged::new(
-            &[0.03; crate::rl::qtopt::privileged::CELLS],
-            Some(0.02),
-            glam::Vec2::new(0.05, -0.03),
-            0.4,
-        );
+        let known =
+            PrivilegedState::new(&[0.03; crate::rl::qtopt::privileged::CELLS], Some(0.02), glam::Vec2::new(0.05, -0.03), 0.4);
         let record = Record {
             state: [0.0, 1.2],
             action: SPACE.features(&SPACE.random(&mut rng)),

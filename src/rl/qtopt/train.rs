@@ -15,10 +15,9 @@ pub use watch::{Outcome, Progress, TrainCallback};
 
 use super::collect::Episode;
 use super::learner::QLearner;
-use crate::contract::Seed;
+use crate::contract::{EpisodeCollector, Seed, VecEnvError};
 use crate::rl::error::RlError;
 use crate::rl::replay::{Replay, ReplayState};
-use crate::rl::vec_env::{VecEnv, VecEnvError};
 use crate::train::{Ended, Limits, RunDir};
 use figures::{Clock, Means, Recent};
 use saved::Labelled;
@@ -157,7 +156,7 @@ impl Trainer {
     /// The environments, the disk, or gradients that stay infinite. What was saved before stays.
     pub fn run(
         &mut self,
-        open: impl FnOnce() -> Result<Box<dyn VecEnv>, VecEnvError>,
+        open: impl FnOnce() -> Result<Box<dyn EpisodeCollector>, VecEnvError>,
         callback: &mut dyn TrainCallback,
     ) -> Result<Outcome, RlError> {
         let started = Instant::now();
@@ -235,7 +234,7 @@ impl Trainer {
         }
     }
 
-    fn check(&self, envs: &dyn VecEnv) -> Result<(), RlError> {
+    fn check(&self, envs: &dyn EpisodeCollector) -> Result<(), RlError> {
         let config = &self.settings.qtopt;
         if envs.image_shape() != (config.size, config.channels) {
             let (size, channels) = envs.image_shape();

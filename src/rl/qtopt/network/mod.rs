@@ -21,7 +21,7 @@ use super::config::{Preset, QtOptConfig};
 use crate::contract::{GripperState, Seed};
 use crate::nn::ops::Activations;
 use crate::nn::{NnError, ParamStore};
-use crate::rl::action::{ActionFeatures, ActionSpace};
+use crate::contract::action_space::{ActionFeatures, ActionSpace};
 use crate::rl::cem::CemConfig;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;

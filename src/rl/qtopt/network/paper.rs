@@ -7,7 +7,7 @@ use crate::contract::{Action, Seed};
 use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig, Linear};
 use crate::nn::ops::{self, Activation, Activations, max_pool};
 use crate::nn::{Init, NnError, Param, ParamStore};
-use crate::rl::action::ActionFeatures;
+use crate::contract::action_space::ActionFeatures;
 use candle_core::{Device, Result, Tensor, bail};
 
 /// The smallest image: behind the third pool the three last convolutions must have seven pixels.
@@ -267,7 +267,7 @@ impl QFunction for PaperQ {
 mod tests {
     use super::super::{image_activations, state_activations};
     use super::*;
-    use crate::rl::action::tests::SPACE;
+    use crate::contract::action_space::tests::SPACE;
 
     #[test]
     fn it_has_the_published_number_of_parameters() -> anyhow::Result<()> {

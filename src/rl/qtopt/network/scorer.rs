@@ -7,7 +7,7 @@ use super::critic::Critic;
 use super::state_estimator::expand;
 use crate::nn::layers::Linear;
 use crate::nn::ops::{Matrix, multiply};
-use crate::rl::action::ActionFeatures;
+use crate::contract::action_space::ActionFeatures;
 use crate::rl::qtopt::privileged::CELLS;
 use candle_core::Result;
 

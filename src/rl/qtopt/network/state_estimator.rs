@@ -26,7 +26,7 @@ use crate::contract::{Action, Seed};
 use crate::nn::layers::{Conv2d, Conv2dConfig, LayerNorm, Linear};
 use crate::nn::ops::{self, Activation, Activations};
 use crate::nn::{Init, NnError, ParamStore};
-use crate::rl::action::{ActionFeatures, ActionSpace};
+use crate::contract::action_space::{ActionFeatures, ActionSpace};
 use crate::rl::qtopt::privileged::{AUXILIARY_MAPS, CELL_M, CELLS, GRIP, MAP, POSE};
 use candle_core::{Device, Result, Tensor, bail};
 use glam::Vec2;
@@ -420,7 +420,7 @@ fn spatial_softmax(map: &Activations, attention: &Activations) -> Result<Activat
 mod tests {
     use super::super::{image_activations, state_activations};
     use super::*;
-    use crate::rl::action::tests::SPACE;
+    use crate::contract::action_space::tests::SPACE;
 
     #[test]
     fn the_scorer_is_the_network() -> anyhow::Result<()> {

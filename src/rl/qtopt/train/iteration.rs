@@ -4,14 +4,13 @@ use super::Trainer;
 use super::figures::Means;
 use super::saved::Labelled;
 use super::watch::{Progress, TrainCallback};
-use crate::contract::Seed;
+use crate::contract::{EpisodeCollector, Seed};
 use crate::rl::error::RlError;
 use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, play_each};
 use crate::rl::qtopt::config::ExplorationConfig;
 use crate::rl::qtopt::diagnostics::{cem_optimality, evaluate_q};
 use crate::rl::qtopt::episode_sheet::episode_sheet;
 use crate::rl::qtopt::learner::{Sample, StepFigures};
-use crate::rl::vec_env::VecEnv;
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -26,7 +25,7 @@ fn figures_of(episode: &Episode, discount: f32) -> Vec<(&'static str, f64)> {
         BehaviorPolicy::Scripted => vec![("success/scripted", success), ("length/scripted", length)],
         BehaviorPolicy::Noisy => vec![("success/noisy", success), ("length/noisy", length)],
         BehaviorPolicy::Greedy => {
-            let first = episode.choices.first().map_or(f64::NAN, |choice| f64::from(choice.value()));
+            let first = episode.values.first().map_or(f64::NAN, |&value| f64::from(value));
             vec![
                 ("success/greedy", success),
                 ("length/greedy", length),
@@ -58,7 +57,7 @@ impl Trainer {
             .collect()
     }
 
-    pub(super) fn play_iteration(&mut self, envs: &mut dyn VecEnv, means: &mut Means) -> Result<Vec<Episode>, RlError> {
+    pub(super) fn play_iteration(&mut self, envs: &mut dyn EpisodeCollector, means: &mut Means) -> Result<Vec<Episode>, RlError> {
         let started = Instant::now();
         let seed = Seed(self.settings.seed).derive("round", self.iteration);
         let plan = self.plan(seed);

@@ -1,6 +1,6 @@
 //! The whole of a run's settings: its `config.toml`.
 
-use crate::rl::action::ActionSpace;
+use crate::contract::action_space::ActionSpace;
 use crate::rl::error::RlError;
 use crate::rl::qtopt::config::QtOptConfig;
 use crate::train::Limits;

@@ -1,15 +1,16 @@
 //! On a toy of pixels it learns, and killed and resumed it ends in the same bytes.
 
 use super::*;
-use crate::contract::{Action, GripperState, Rng, Step};
+use crate::contract::{
+    Action, GripperState, Observation, Privileged, PrivilegedState, Reset, Script, Step, StepBatch, VecEnv,
+};
 use crate::nn::with_large_stack;
-use crate::rl::action::ActionSpace;
+use crate::contract::action_space::ActionSpace;
 use crate::rl::qtopt::collect::{BehaviorPolicy, play};
 use crate::rl::qtopt::config::{ExplorationConfig, Preset, QtOptConfig};
 use crate::rl::qtopt::load::load_policy;
 use crate::rl::qtopt::network::Projection;
-use crate::rl::qtopt::privileged::{CELLS, Privileged};
-use crate::rl::vec_env::{EnvCommand, Observation};
+use crate::rl::qtopt::privileged::CELLS;
 use crate::train::directory::RUN_FORMAT;
 use crate::train::{Checkpoints, Limits};
 use glam::Vec2;
@@ -20,17 +21,16 @@ const WIDTH_M: f32 = 0.4;
 /// A hand (green) over a table with one object (red). Ending the episode over the object succeeds.
 struct Table {
     places: Vec<([f32; 2], [f32; 2], u64)>,
-    rng: Rng,
 }
 
 const SPACE: ActionSpace = ActionSpace { step_m: [0.1, 0.1, 0.02], step_rad: 0.5 };
 
 impl Table {
     fn new() -> Self {
-        Self { places: vec![([0.0; 2], [0.0; 2], 0); 8], rng: Seed(1).rng() }
+        Self { places: vec![([0.0; 2], [0.0; 2], 0); 8] }
     }
 
-    fn observation(&self) -> Observation {
+    fn observation(&self) -> (Observation, Privileged) {
         let mut images = Vec::new();
         for (hand, object, _) in &self.places {
             let mut image = vec![0_u8; SIZE * SIZE * 3];
@@ -49,10 +49,11 @@ impl Table {
         let hand = GripperState { closed: true, ..GripperState::default() };
         // The image is 0.4 m across, its rows point down.
         let know = |(hand, ..): &([f32; 2], [f32; 2], u64)| {
-            Privileged::new(&[0.0; CELLS], None, Vec2::new(hand[0], -hand[1]) * 0.5 * WIDTH_M, 0.0)
+            PrivilegedState::new(&[0.0; CELLS], None, Vec2::new(hand[0], -hand[1]) * 0.5 * WIDTH_M, 0.0)
         };
-        let privileged = self.places.iter().map(know).collect();
-        Observation { images, gripper: vec![hand; self.places.len()], privileged }
+        let states = self.places.iter().map(know).collect();
+        let observation = Observation { images, gripper: vec![hand; self.places.len()], step_indices: Vec::new() };
+        (observation, Privileged { states, frames: Vec::new() })
     }
 }
 
@@ -69,43 +70,49 @@ impl VecEnv for Table {
         SPACE
     }
 
-    fn step(&mut self, commands: &[EnvCommand]) -> Result<(Observation, Vec<Step>), VecEnvError> {
-        let mut steps = vec![Step::default(); self.places.len()];
-        for ((command, place), step) in commands.iter().zip(&mut self.places).zip(&mut steps) {
-            match command {
-                EnvCommand::Idle => {}
-                EnvCommand::Reset(seed) | EnvCommand::NextAttempt(seed) => {
-                    let mut rng = seed.rng();
-                    let mut point = || [rng.range(-0.8, 0.8), rng.range(-0.8, 0.8)];
-                    *place = (point(), point(), 0);
-                }
-                EnvCommand::Act(action) => {
-                    place.2 += 1;
-                    for axis in 0..2 {
-                        // Rows of the image point down.
-                        let step = action.translation_m[axis] / (0.5 * WIDTH_M) * [1.0, -1.0][axis];
-                        place.0[axis] = (place.0[axis] + step).clamp(-0.8, 0.8);
-                    }
-                    step.terminated = action.terminate;
-                    step.truncated = !action.terminate && place.2 >= 6;
-                    let apart = (0..2).map(|axis| (place.0[axis] - place.1[axis]).abs()).fold(0.0, f32::max);
-                    let success = step.done() && apart < 0.3;
-                    step.reward = if !step.done() { -0.05 } else { f32::from(u8::from(success)) };
-                    step.grasped = if success { vec![0] } else { Vec::new() };
-                }
-            }
+    fn reset(&mut self, resets: &[Reset]) -> Result<(), VecEnvError> {
+        for reset in resets {
+            let mut rng = reset.seed.rng();
+            let mut point = || [rng.range(-0.8, 0.8), rng.range(-0.8, 0.8)];
+            self.places[reset.index] = (point(), point(), 0);
         }
-        Ok((self.observation(), steps))
+        Ok(())
     }
 
+    fn step(&mut self, actions: &[Option<Action>], _: bool) -> Result<StepBatch, VecEnvError> {
+        let mut steps = vec![Step::default(); self.places.len()];
+        for ((action, place), step) in actions.iter().zip(&mut self.places).zip(&mut steps) {
+            let Some(action) = action else { continue };
+            place.2 += 1;
+            for axis in 0..2 {
+                // Rows of the image point down.
+                let step = action.translation_m[axis] / (0.5 * WIDTH_M) * [1.0, -1.0][axis];
+                place.0[axis] = (place.0[axis] + step).clamp(-0.8, 0.8);
+            }
+            step.action = SPACE.effective(action, true);
+            step.terminated = action.terminate;
+            step.truncated = !action.terminate && place.2 >= 6;
+            let apart = (0..2).map(|axis| (place.0[axis] - place.1[axis]).abs()).fold(0.0, f32::max);
+            let success = step.done() && apart < 0.3;
+            step.reward = if !step.done() { -0.05 } else { f32::from(u8::from(success)) };
+            step.grasped = if success { vec![0] } else { Vec::new() };
+        }
+        let (observation, privileged) = self.observation();
+        Ok(StepBatch { observation, steps, privileged: Some(privileged) })
+    }
+}
+
+impl Script for Table {
     /// Anywhere, then ends: right now and then.
-    fn scripted(&mut self, index: usize) -> Action {
-        // Decided by the state alone, so that a resumed run plays the same.
-        let (hand, _, count) = self.places[index];
-        let mut rng = Seed(u64::from(hand[0].to_bits())).derive("script", u64::from(hand[1].to_bits())).rng();
-        self.rng = rng.clone();
-        let aside = SPACE.denormalize(std::array::from_fn(|_| rng.range(-1.0, 1.0)), false);
-        Action { terminate: count >= 2, ..aside }
+    fn scripted(&mut self, indices: &[usize]) -> Vec<Action> {
+        let act = |&index: &usize| {
+            // Decided by the state alone, so that a resumed run plays the same.
+            let (hand, _, count) = self.places[index];
+            let mut rng = Seed(u64::from(hand[0].to_bits())).derive("script", u64::from(hand[1].to_bits())).rng();
+            let aside = SPACE.denormalize(std::array::from_fn(|_| rng.range(-1.0, 1.0)), false);
+            Action { terminate: count >= 2, ..aside }
+        };
+        indices.iter().map(act).collect()
     }
 }
 
@@ -159,7 +166,7 @@ fn settings(steps: u64) -> Settings {
 /// Runs for at most `patience` iterations of this process, on `threads` threads.
 fn go(mut trainer: Trainer, patience: u64, threads: usize) -> anyhow::Result<Outcome> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(64 << 20).build()?;
-    let open = || Ok(Box::new(Table::new()) as Box<dyn VecEnv>);
+    let open = || Ok(Box::new(Table::new()) as Box<dyn EpisodeCollector>);
     Ok(pool.install(move || trainer.run(open, &mut Patience(patience)))?)
 }
 
@@ -201,7 +208,7 @@ fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Resu
     let (mut trainer, warnings) = Trainer::resume(&broken)?;
     assert!(warnings.is_empty());
     trainer.settings.checkpoint_interval = 0;
-    let _killed = trainer.run(|| Ok(Box::new(Table::new()) as Box<dyn VecEnv>), &mut Patience(u64::MAX));
+    let _killed = trainer.run(|| Ok(Box::new(Table::new()) as Box<dyn EpisodeCollector>), &mut Patience(u64::MAX));
     drop(trainer);
     let checkpoints = Checkpoints::new(broken.join("checkpoints"));
     for step in checkpoints.steps()?.into_iter().filter(|step| *step > 60) {
@@ -216,59 +223,6 @@ fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Resu
     }
     assert!(file(&whole, "training_buffer.safetensors")? == file(&broken, "training_buffer.safetensors")?);
     assert!(std::fs::read(whole.join("metrics.jsonl"))? == std::fs::read(broken.join("metrics.jsonl"))?);
-    Ok(())
-}
-
-/// Episodes of one step each. In environment 1 the simulation cuts every one off.
-struct Brief(Vec<[u32; 2]>);
-
-impl VecEnv for Brief {
-    fn num_envs(&self) -> usize {
-        self.0.len()
-    }
-
-    fn image_shape(&self) -> (usize, usize) {
-        (1, 3)
-    }
-
-    fn action_space(&self) -> ActionSpace {
-        SPACE
-    }
-
-    fn step(&mut self, commands: &[EnvCommand]) -> Result<(Observation, Vec<Step>), VecEnvError> {
-        for (command, [begun, gone_on]) in commands.iter().zip(&mut self.0) {
-            match command {
-                EnvCommand::Reset(_) => *begun += 1,
-                EnvCommand::NextAttempt(_) => *gone_on += 1,
-                EnvCommand::Idle | EnvCommand::Act(_) => {}
-            }
-        }
-        let observation = Observation {
-            images: vec![0; 3 * commands.len()],
-            gripper: vec![GripperState::default(); commands.len()],
-            privileged: Vec::new(),
-        };
-        let step = |index| Step { terminated: index != 1, invalid: index == 1, ..Step::default() };
-        Ok((observation, (0..commands.len()).map(step).collect()))
-    }
-
-    fn scripted(&mut self, _: usize) -> Action {
-        Action::default()
-    }
-}
-
-#[test]
-fn attempts_go_on_with_what_the_last_one_left() -> anyhow::Result<()> {
-    let commands = |p_keep_objects: f32| -> anyhow::Result<Vec<[u32; 2]>> {
-        let (mut envs, exploration) =
-            (Brief(vec![[0; 2]; 2]), ExplorationConfig { p_keep_objects, ..ExplorationConfig::default() });
-        play(&mut envs, None, &exploration, &[BehaviorPolicy::Scripted; 200], Seed(3))?;
-        Ok(envs.0)
-    };
-    assert_eq!(commands(0.0)?, [[100, 0], [100, 0]]);
-    assert_eq!(commands(1.0)?, [[1, 99], [100, 0]]);
-    let some = commands(0.75)?;
-    assert!((60..90).contains(&some[0][1]) && some[0][0] + some[0][1] == 100 && some[1] == [100, 0], "{some:?}");
     Ok(())
 }
 
