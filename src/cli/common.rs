@@ -7,6 +7,8 @@ use crate::data::episodes::RecordedCell;
 use crate::objects::{ObjectModel, ObjectSet, Split};
 use crate::files::atomic::sha256_hex;
 use crate::scene::{CellDescription, cells};
+use crate::train::checkpoint::CHECKPOINTS_NAME;
+use crate::files::paths::{self, Input, OverlapError};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -110,6 +112,81 @@ pub fn recorded_cell(cell: &CellDescription) -> anyhow::Result<RecordedCell> {
 /// truth is declared.
 pub fn measured_access(domain: Domain) -> PrivilegedAccess {
     if domain.stands_for_reality() { PrivilegedAccess::GroundTruth } else { PrivilegedAccess::Simulation }
+}
+
+/// What a command reads, to be asked before its first write whether its results would take the place of any of it.
+#[derive(Debug, Default)]
+pub struct Inputs<'a>(Vec<Input<'a>>);
+
+impl<'a> Inputs<'a> {
+    /// A data set, recording or run, if there is one.
+    pub fn ours(mut self, name: &'a str, path: Option<&'a Path>) -> Self {
+        self.0.extend(path.map(|path| Input::of_ours(name, path)));
+        self
+    }
+
+    /// A training run, or one of its checkpoints, which stands for the run.
+    pub fn run(self, name: &'a str, path: Option<&'a Path>) -> Self {
+        self.ours(name, path.map(run_of))
+    }
+
+    /// A file or folder of the user's, if there is one.
+    pub fn users(mut self, name: &'a str, path: Option<&'a Path>) -> Self {
+        self.0.extend(path.map(|path| Input::of_user(name, path)));
+        self
+    }
+
+    /// `--objects`, where it names a folder.
+    pub fn objects(self, name: Option<&'a str>) -> Self {
+        let folder = name.filter(|name| !["train", "test", "all"].contains(name)).map(Path::new);
+        self.users("--objects", folder)
+    }
+
+    pub fn textures(self, textures: &'a TextureArgs) -> Self {
+        self.users("--textures", textures.textures.as_deref())
+    }
+
+    /// What the settings of a training run name under `data`.
+    pub fn of_run(data: &'a toml::Table) -> Self {
+        let text = |key: &str| data.get(key).and_then(toml::Value::as_str).filter(|text| !text.is_empty());
+        let path = |key: &str| text(key).map(Path::new);
+        Self::default()
+            .ours("--data", path("from").filter(|from| *from != Path::new("live")))
+            .ours("--offline", path("offline"))
+            .run("--rcan", path("rcan"))
+            .objects(text("objects"))
+            .users("--textures", path("textures"))
+    }
+
+    /// # Errors
+    /// [`UsageError`] when the folder `out` is one of these or holds one.
+    pub fn check_folder(&self, out: &Path) -> anyhow::Result<()> {
+        refuse(paths::check_folder("--out", out, &self.0))
+    }
+
+    /// # Errors
+    /// [`UsageError`] when the file that `flag` names is one of these or belongs to one.
+    pub fn check_file(&self, flag: &str, out: &Path) -> anyhow::Result<()> {
+        refuse(paths::check_file(flag, out, &self.0))
+    }
+
+    /// # Errors
+    /// [`UsageError`] when the place that `what` names is one of these.
+    pub fn check_distinct(&self, what: &str, out: &Path) -> anyhow::Result<()> {
+        refuse(paths::check_distinct(what, out, &self.0))
+    }
+}
+
+/// The run that a path names: itself, or the one that a checkpoint (`RUN/checkpoints/step-000001000`) belongs to.
+pub fn run_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| parent.ends_with(CHECKPOINTS_NAME)).and_then(Path::parent).map_or(path, |run| {
+        // `checkpoints/step-1` lies in a run that is the working folder.
+        if run.as_os_str().is_empty() { Path::new(".") } else { run }
+    })
+}
+
+fn refuse(checked: Result<(), OverlapError>) -> anyhow::Result<()> {
+    Ok(checked.map_err(|error| UsageError(error.to_string()))?)
 }
 
 /// The seed that names everything.

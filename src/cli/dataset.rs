@@ -126,6 +126,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Verb::Check { dir, json } => check_dataset(dir, *json),
         Verb::Sheet { dir, out, rows } => {
             let out = out.clone().unwrap_or_else(|| dir.join("sheet.png"));
+            common::Inputs::default().ours("the data set in", Some(dir)).check_file("--out", &out)?;
             draw_sheet(dir, &out, *rows)?;
             output::line(&out.display().to_string())?;
             Ok(ExitCode::SUCCESS)
@@ -177,6 +178,7 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
 
 fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     let out = &args.out;
+    common::Inputs::default().objects(args.objects.as_deref()).textures(&args.textures).check_folder(out)?;
     let (env_config, config) = plan(args)?;
     stop_on_interrupt()?;
     // Without an adapter nothing is begun.

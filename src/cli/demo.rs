@@ -1,6 +1,7 @@
 //! `bingrasp demo`: the main job from start to finish.
 
-use super::{UsageError, common, dataset, domains, eval_translation, output, train};
+use super::demo_folder::DemoFolder;
+use super::{common, dataset, domains, eval_translation, output, train};
 use crate::data::paired::{PairWriter, check};
 use crate::env::GraspEnv;
 use crate::env::pairs::collect_pairs;
@@ -14,7 +15,7 @@ use std::time::Instant;
 /// pairs for a moment.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder for everything that the demo makes; replaced if it is an earlier demo's
+    /// Folder for everything that the demo makes; replaced only if an earlier demo made all that is in it
     #[arg(long, value_name = "DIR", default_value = "out/demo")]
     out: PathBuf,
     /// The small form, for checks
@@ -50,15 +51,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let pairs = args.out.join("pairs");
     let rcan = args.out.join("rcan");
     let sheet = args.out.join("sheet.png");
-    for (folder, mark) in [(&pairs, "dataset.toml"), (&rcan, "config.toml")] {
-        // Only what is ours is replaced.
-        if folder.exists() && !folder.join(mark).is_file() {
-            return Err(UsageError(format!("{} is not an earlier demo's; pass another --out", folder.display())).into());
-        }
-    }
-    for folder in [&pairs, &rcan].into_iter().filter(|folder| folder.exists()) {
-        std::fs::remove_dir_all(folder)?;
-    }
+    let place = DemoFolder::begin(&args.out)?;
+    let done = simulate(args, &place, &pairs, &sheet).and_then(|done| match done {
+        ExitCode::SUCCESS => learn(args, &pairs, &rcan),
+        failed => Ok(failed),
+    });
+    // Also after an error, so that the next demo knows what this one left; the first error is the one that matters.
+    let noted = place.note();
+    let done = done?;
+    noted?;
+    Ok(done)
+}
+
+/// Pairs, their check and what they look like.
+fn simulate(args: &Args, place: &DemoFolder, pairs: &Path, sheet: &Path) -> anyhow::Result<ExitCode> {
     let count = if args.small { 256 } else { 2000 };
     let (seed, out) = (args.seed.seed.to_string(), pairs.display().to_string());
     let argv =
@@ -68,7 +74,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     output::line(&format!("1. simulating {} bins and writing {count} pairs", env_config.num_envs))?;
     let start = Instant::now();
     let mut env = GraspEnv::new(env_config)?;
-    let writer = PairWriter::create(&pairs, &config)?;
+    let writer = PairWriter::create(pairs, &config)?;
+    place.note()?;
     let bar = output::progress(count, "pairs");
     let complete = collect_pairs(&mut env, writer, &mut |written| {
         bar.set_position(written);
@@ -81,9 +88,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let seconds = start.elapsed().as_secs_f64();
     output::line(&format!("   {count} pairs in {seconds:.1} s, {:.0} a second", count as f64 / seconds))?;
-    let report = check(&pairs, &|_, _| {})?;
+    let report = check(pairs, &|_, _| {})?;
     output::line(&format!("2. checked: {} pairs, {} problems", report.pairs_readable, report.problem_count))?;
-    dataset::draw_sheet(&pairs, &sheet, if args.small { 3 } else { 6 })?;
+    dataset::draw_sheet(pairs, sheet, if args.small { 3 } else { 6 })?;
     output::line(&format!("3. contact sheet: {}", sheet.display()))?;
     let picture = args.out.join("domains.png");
     let (moments, size) = if args.small { (2, 128) } else { (4, 224) };
@@ -92,8 +99,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if !report.is_ok() {
         return Ok(ExitCode::FAILURE);
     }
-    drop(env);
-    learn(args, &pairs, &rcan)
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A short training on the pairs, judged on unseen scenes.

@@ -107,6 +107,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Verb::Check { dir, json } => check(dir, *json),
         Verb::Sheet { dir, out, rows } => {
             let out = out.clone().unwrap_or_else(|| dir.join("sheet.png"));
+            common::Inputs::default().ours("the recording in", Some(dir)).check_file("--out", &out)?;
             sheet(dir, &out, *rows)?;
             output::line(&out.display().to_string())?;
             Ok(ExitCode::SUCCESS)
@@ -136,6 +137,11 @@ fn learned(args: &RecordArgs) -> anyhow::Result<Loaded> {
 
 fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let builtin: Option<PolicyKind> = args.policy.parse().ok();
+    common::Inputs::default()
+        .run("--policy", builtin.is_none().then_some(Path::new(&args.policy)))
+        .objects(Some(&args.objects))
+        .textures(&args.textures)
+        .check_folder(&args.out)?;
     let loaded = if builtin.is_some() { None } else { Some(learned(args)?) };
     let cell = args.cell.load()?;
     let objects = common::load_objects(&args.objects)?;

@@ -1,6 +1,6 @@
 //! `bingrasp episodes export`: a recording as a dataset of another program.
 
-use super::output;
+use super::{common, output};
 use crate::data::episodes::EpisodeReader;
 use crate::data::lerobot;
 use crate::files::interrupt;
@@ -54,6 +54,7 @@ struct Report {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Args { recording, format, out, json } = args;
+    common::Inputs::default().ours("the recording in", Some(recording)).check_folder(out)?;
     let reader =
         EpisodeReader::open(recording).with_context(|| format!("opening the episodes in {}", recording.display()))?;
     interrupt::install(|| eprintln!("stopping; Ctrl-C again stops at once"))?;

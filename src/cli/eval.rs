@@ -94,6 +94,13 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
         Some(_) => None,
         None => Some(agent::load(&args.policy)?),
     };
+    if let Some(sheet) = &args.episode_sheet {
+        common::Inputs::default()
+            .run("--policy", loaded.as_ref().map(|_| Path::new(&args.policy)))
+            .objects(Some(&args.objects))
+            .textures(&args.textures)
+            .check_file("--episode-sheet", sheet)?;
+    }
     if args.attempts == 0 {
         return Err(UsageError("--attempts must be at least 1".into()).into());
     }

@@ -76,6 +76,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if args.count == 0 {
         return Err(UsageError("--count must be at least 1".into()).into());
     }
+    let sheet = args
+        .sheet
+        .clone()
+        .unwrap_or_else(|| common::run_of(&args.generator).join(format!("translation-{}.png", args.domain)));
+    common::Inputs::default()
+        .run("--generator", Some(&args.generator))
+        .objects(Some(&args.objects))
+        .textures(&args.textures)
+        .check_file("--sheet", &sheet)?;
     let started = Instant::now();
     let loaded = load_generator(&args.generator)?;
     for warning in &loaded.warnings {
@@ -99,8 +108,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     let translation = meter.report();
     kept.sort_by(|a, b| b.score.ssim.total_cmp(&a.score.ssim));
-    let path = args.sheet.clone().unwrap_or_else(|| args.generator.join(format!("translation-{}.png", args.domain)));
-    draw(&kept, &translation, args.domain).save(&path)?;
+    draw(&kept, &translation, args.domain).save(&sheet)?;
     let report = Report {
         generator: args.generator.clone(),
         step: loaded.step,
@@ -109,7 +117,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ms_per_image: network_s * 1e3 / translation.frames as f64,
         translation,
         seconds: started.elapsed().as_secs_f64(),
-        sheet: path,
+        sheet,
         adapter,
         threads: rayon::current_num_threads(),
         seed: args.seed.seed,

@@ -12,6 +12,7 @@ mod cells;
 mod common;
 mod dataset;
 mod demo;
+mod demo_folder;
 mod doctor;
 mod domains;
 mod episodes;

@@ -28,6 +28,7 @@ pub struct SheetArgs {
 }
 
 pub fn run(args: &SheetArgs) -> anyhow::Result<ExitCode> {
+    common::Inputs::default().objects(Some(&args.objects.objects)).check_file("--out", &args.out)?;
     let objects = args.objects.load()?;
     anyhow::ensure!(!objects.is_empty(), "{} holds no object", args.objects.objects);
     let count = args.count.clamp(1, objects.len());

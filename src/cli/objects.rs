@@ -1,7 +1,7 @@
 //! `bingrasp objects <verb>`: makes, lists, exports, imports and measures objects. In: words. Out: files in a new folder,
 //! tables or one JSON object on standard output, remarks on standard error.
 
-use super::{UsageError, output};
+use super::{UsageError, common, output};
 use crate::contract::Seed;
 use crate::objects::catalogue::Catalogue;
 use crate::objects::export::{ExportFormat, check_output, export_objects, write_folder};
@@ -229,6 +229,7 @@ fn list(args: &ListArgs) -> Result<()> {
 }
 
 fn export(args: &ExportArgs) -> Result<()> {
+    common::Inputs::default().users("--objects", args.set.objects.as_deref()).check_folder(&args.out)?;
     check_output(&args.out)?;
     let objects = load(&args.set)?.split(args.split.into());
     let format = match args.format {

@@ -85,6 +85,12 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
     }
     limits(args).validate().map_err(UsageError)?;
     let generator = args.generator.as_deref().map(std::path::absolute).transpose().context("--generator")?;
+    let inputs = common::Inputs::default().run("--generator", generator.as_deref());
+    inputs.check_distinct("--out", &args.out)?;
+    // Each row has a run there, of which one is called rcan.
+    for row in Row::ALL {
+        inputs.check_folder(&args.out.join(row.name()))?;
+    }
     let unfinished = |row: Row| !result_path(&args.out, row).is_file();
     if rows.contains(&Row::Rcan) && unfinished(Row::Rcan) {
         let message = "the row rcan needs a generator: train one (`bingrasp train rcan --out runs/rcan --minutes 40`) and \

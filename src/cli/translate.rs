@@ -1,12 +1,13 @@
 //! `bingrasp translate`: a trained generator on a folder of anyone's images.
 
-use super::{UsageError, output};
+use super::{UsageError, common, output};
 use crate::draw::palette::class_palette;
 use crate::draw::png;
 use crate::files::atomic::write_atomic;
 use crate::gan::rcan::batch::images_tensor;
 use crate::gan::rcan::{Generator, Translation, load_generator};
 use crate::nn::with_large_stack;
+use crate::files::paths::resolve;
 use anyhow::Context;
 use image::imageops::{FilterType, crop_imm, resize};
 use serde::Serialize;
@@ -47,6 +48,7 @@ struct Report {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let files = files_of(&args.input)?;
+    check_results(args, &files)?;
     let loaded = load_generator(&args.generator)?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
@@ -98,6 +100,25 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         output::line(&format!("{translated} images translated at {size}x{size} into {}", args.output.display()))?;
     }
     Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+/// Refuses folders for the results that hold any of the images, or are the run: an image and its result may have the same
+/// name. Images that are links count where they point to, too.
+fn check_results(args: &Args, files: &[PathBuf]) -> anyhow::Result<()> {
+    let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
+    for file in files {
+        folders
+            .extend(file.parent().map(|parent| if parent.as_os_str().is_empty() { ".".into() } else { parent.into() }));
+        folders.extend(resolve(file)?.parent().map(Path::to_owned));
+    }
+    let mut inputs = common::Inputs::default().run("--generator", Some(&args.generator));
+    for folder in &folders {
+        inputs = inputs.users("the folder of images", Some(folder));
+    }
+    for results in [args.output.clone(), args.output.join("mask"), args.output.join("depth")] {
+        inputs.check_distinct("OUT", &results)?;
+    }
+    Ok(())
 }
 
 /// The images of a folder by name, or the one file.

@@ -1,7 +1,7 @@
 //! `bingrasp view`: the interactive viewer, and its pictures without a person.
 
 use super::UsageError;
-use super::common::{CellArg, TextureArgs, load_objects};
+use super::common::{CellArg, Inputs, TextureArgs, load_objects};
 use crate::contract::Domain;
 use crate::render::Gpu;
 use crate::viewer::camera::{Orbit, Preset};
@@ -191,6 +191,20 @@ impl Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if !(0.5..=4.0).contains(&args.scale) {
         return Err(UsageError(format!("--scale must be from 0.5 to 4, not {}", args.scale)).into());
+    }
+    let policy_run = match &args.policy {
+        Some(PolicyArg::Run(run)) => Some(run.as_path()),
+        Some(PolicyArg::Builtin(_)) | None => None,
+    };
+    if let Some(path) = &args.screenshot {
+        Inputs::default()
+            .users("--open", args.open.as_deref())
+            .users("--script", args.script.as_deref())
+            .run("--generator", args.generator.as_deref())
+            .run("--policy", policy_run)
+            .objects(args.objects.as_deref())
+            .textures(&args.textures)
+            .check_file("--screenshot", path)?;
     }
     let script = args.script.as_ref().map(|path| {
         let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;

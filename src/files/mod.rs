@@ -5,3 +5,4 @@ pub mod atomic;
 pub mod interrupt;
 pub mod lock;
 pub mod memory;
+pub mod paths;

@@ -3,6 +3,7 @@
 mod command_line;
 mod episodes;
 mod grasping;
+mod inputs;
 mod rendering;
 mod rooms;
 mod training;

@@ -153,6 +153,7 @@ fn resume_hint(out: &Path) -> String {
 
 /// Trains in `out` to the end of the settings' limits or to Ctrl-C, with a bar.
 pub(in crate::cli) fn execute(out: &Path, settings: &Settings, resume: bool) -> anyhow::Result<(Outcome, Trainer)> {
+    common::Inputs::of_run(&settings.data).check_folder(out)?;
     let open = opener(out, settings)?;
     if !resume {
         offline::open(settings)?;

@@ -99,6 +99,7 @@ struct Report {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = settings(args)?;
+    common::Inputs::of_run(&settings.data).check_folder(&args.out)?;
     let open = opener(&settings)?;
     let (mut trainer, warnings) =
         if args.resume { Trainer::resume(&args.out)? } else { (Trainer::create(&args.out, &settings)?, Vec::new()) };

@@ -1,0 +1,136 @@
+//! No command writes over what it reads, however the two paths are spelled; `demo` replaces only what demos wrote.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn run(folder: &Path, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bingrasp"));
+    command.args(words).current_dir(folder).stdin(Stdio::null()).output().expect("the binary runs")
+}
+
+fn put(path: PathBuf, text: &str) {
+    std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+    std::fs::write(path, text).expect("written");
+}
+
+/// Every file below a folder, links as what they lead to.
+fn contents(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            if entry.file_type().expect("a kind").is_dir() {
+                folders.push(entry.path());
+            } else {
+                files.insert(entry.path(), std::fs::read(entry.path()).unwrap_or_default());
+            }
+        }
+    }
+    files
+}
+
+/// Runs a command that must be refused as wrong usage before it writes anything.
+fn refused(root: &Path, words: &str) {
+    let before = contents(root);
+    let output = run(root, &words.split(' ').collect::<Vec<_>>());
+    let says = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{words}: {says}");
+    assert!(says.contains("own input") || says.contains("lies inside"), "{words}: {says}");
+    assert_eq!(contents(root), before, "{words}");
+}
+
+#[test]
+fn translations_never_replace_the_images_they_are_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    for name in ["photos/a.png", "photos/b.jpg", "elsewhere/c.png", "run/config.toml"] {
+        put(root.join(name), name);
+    }
+    for out in ["photos", "./photos/.", "photos/../photos", "elsewhere/../photos/"] {
+        refused(root, &format!("translate --generator run photos {out}"));
+        refused(root, &format!("translate --generator run photos/a.png {out}"));
+    }
+    refused(root, &format!("translate --generator run photos {}", root.join("photos").display()));
+    refused(root, "translate --generator run photos run");
+    // Where masks and depths would go.
+    put(root.join("mask/a.png"), "a");
+    refused(root, "translate --generator run mask .");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::symlink;
+        symlink("photos", root.join("link")).expect("a link");
+        refused(root, "translate --generator run photos link");
+        refused(root, "translate --generator run link photos");
+        std::fs::create_dir(root.join("out")).expect("a folder");
+        symlink("../photos", root.join("out/depth")).expect("a link");
+        refused(root, "translate --generator run photos out");
+        // An image that is a link counts where it leads to.
+        std::fs::create_dir(root.join("picked")).expect("a folder");
+        symlink("../elsewhere/c.png", root.join("picked/c.png")).expect("a link");
+        refused(root, "translate --generator run picked elsewhere");
+    }
+}
+
+#[test]
+fn no_command_writes_over_what_it_reads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    for name in ["work/data/dataset.toml", "work/data/train/depth/000000.png", "objects/a.obj", "textures/wood.png"] {
+        put(root.join(name), name);
+    }
+    put(root.join("table/rcan/config.toml"), "seed = 0");
+    for words in [
+        "dataset generate --count 10 --out objects --objects ./objects",
+        "dataset generate --count 10 --out textures --textures textures/. --resume",
+        "dataset generate --count 10 --out work --textures work/data",
+        "dataset sheet work/data --out work/data/dataset.toml",
+        "dataset sheet work/data --out ./work/../work/data/train/depth/000000.png",
+        "dataset sheet work/data --out work/data/train/sheet.png",
+        "episodes record --count 10 --out objects --objects objects",
+        "episodes record --count 10 --out work/data --policy work/data --resume",
+        "episodes sheet work/data --out work/data/dataset.toml",
+        "episodes export work/data --out work/data",
+        "episodes export work/data --out work",
+        "objects export --objects objects --out objects/.",
+        "objects sheet --objects objects --out objects/a.obj",
+        "eval grasp --attempts 5 --objects objects --episode-sheet objects/a.obj",
+        "eval grasp --attempts 5 --textures textures --episode-sheet textures/wood.png",
+        "eval translation --generator work/data --sheet work/data/dataset.toml",
+        "eval translation --generator work/data --textures textures --sheet textures/wood.png",
+        "train rcan --steps 1 --data work/data --out work/data",
+        "train rcan --steps 1 --data work/data --out work",
+        "train rcan --steps 1 --objects objects --out objects",
+        "train qtopt --steps 1 --offline work/data --out work/data",
+        "train qtopt --steps 1 --generator work/data --out work/data",
+        "reproduce rcan-table1 --steps 1 --generator table/rcan --out table",
+        "reproduce rcan-table1 --steps 1 --generator table --out table/.",
+    ] {
+        refused(root, words);
+    }
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("work/data", root.join("link")).expect("a link");
+        refused(root, "dataset sheet link --out work/data/train/depth/000000.png");
+        refused(root, "train rcan --steps 1 --data link --out work/data");
+        refused(root, "episodes export work/data --out link");
+    }
+    #[cfg(feature = "viewer")]
+    refused(root, "view --textures textures --screenshot textures/wood.png");
+}
+
+#[test]
+fn a_demo_replaces_nothing_that_no_demo_wrote() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for name in ["runs/rcan/config.toml", "runs/rcan/notes.txt", "runs/pairs/dataset.toml"] {
+        put(folder.path().join(name), "mine");
+    }
+    let before = contents(folder.path());
+    for out in ["runs", "./runs/rcan/.."] {
+        let output = run(folder.path(), &["demo", "--small", "--out", out]);
+        let says = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{says}");
+        assert!(says.contains("not an earlier demo's") && says.contains("--out"), "{says}");
+        assert_eq!(contents(folder.path()), before);
+    }
+}
