@@ -11,6 +11,8 @@ mod grasp_env;
 pub mod pairs;
 mod privileged;
 mod schedule;
+#[cfg(test)]
+mod tests;
 
 pub use app::{EpisodeLooks, look_seed, scene_bounds_of};
 pub use config::{Channels, Crop, EnvConfig, EnvError};

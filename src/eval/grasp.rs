@@ -161,6 +161,41 @@ pub fn evaluate(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::{Domain, ScriptPolicy};
+    use crate::objects::{ObjectSet, Split};
+    use crate::policies::PolicyKind;
+    use crate::scene::CellDescription;
+
+    /// Figures of a built-in policy on test objects, without pictures.
+    fn evaluation(kind: PolicyKind, attempts: usize) -> GraspEvaluation {
+        let objects = ObjectSet::builtin().split(Split::Test);
+        let cell = CellDescription::iiwa_bin().into();
+        let config = EnvConfig { scripts: vec![kind], ..EnvConfig::new(&cell, objects, Domain::Canonical, (64, 64), Seed(1)) };
+        let protocol = GraspProtocol { attempts, ..GraspProtocol::default() };
+        evaluate(&mut ScriptPolicy, &protocol, config.blind(), None, Seed(1)).expect("it plays").evaluation
+    }
+
+    #[test]
+    fn the_oracle_grasps_and_the_script_sometimes_does() {
+        let oracle = evaluation(PolicyKind::Oracle, 60);
+        assert!(oracle.success >= 0.85, "{oracle:?}");
+        let scripted = evaluation(PolicyKind::Scripted, 100);
+        assert!((0.05..=0.5).contains(&scripted.success), "{scripted:?}");
+        let failures = scripted.failures;
+        let failed =
+            failures.empty_grasp + failures.slipped + failures.jaws_open + failures.timed_out + failures.invalid;
+        assert_eq!(failed + scripted.successes, scripted.attempts);
+        assert!(scripted.mean_steps > 4.0 && scripted.mean_steps < 20.0, "{scripted:?}");
+        // Near objects it does better, and still misses often: an exploration needs both.
+        let noisy = evaluation(PolicyKind::NoisyPlanner, 100);
+        assert!(noisy.success > scripted.success + 0.1 && noisy.success < 0.8, "{noisy:?}");
+    }
+
+    #[test]
+    fn threads_change_nothing() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+        assert_eq!(evaluation(PolicyKind::Oracle, 12), pool.install(|| evaluation(PolicyKind::Oracle, 12)));
+    }
 
     #[test]
     fn wilson_on_published_values() {

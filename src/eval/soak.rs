@@ -53,3 +53,22 @@ pub fn soak(config: EnvConfig, steps: u64, seed: Seed) -> Result<SoakReport, Vec
     }
     Ok(report)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Domain;
+    use crate::objects::{ObjectSet, Split};
+    use crate::scene::CellDescription;
+
+    #[test]
+    fn nothing_sinks_escapes_or_blows_up() -> Result<(), VecEnvError> {
+        let objects = ObjectSet::builtin().split(Split::Test);
+        let cell = CellDescription::iiwa_bin().into();
+        let config = EnvConfig::new(&cell, objects, Domain::Canonical, (16, 64), Seed(2));
+        let report = soak(config, 1_000, Seed(2))?;
+        assert_eq!(report.steps, 1_000);
+        assert_eq!((report.not_finite, report.out_of_bounds, report.penetrating), (0, 0, 0), "{report:?}");
+        Ok(())
+    }
+}

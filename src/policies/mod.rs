@@ -78,5 +78,3 @@ impl std::str::FromStr for PolicyKind {
     }
 }
 
-#[cfg(test)]
-mod tests;

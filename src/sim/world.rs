@@ -255,4 +255,10 @@ impl GraspWorld {
     pub fn divider_offsets(&self) -> &[f32] {
         &self.divider_offsets
     }
+
+    /// Puts an object somewhere, at rest.
+    #[cfg(test)]
+    pub(crate) fn place_object(&mut self, index: usize, pose: Pose) {
+        self.physics.move_object(index, pose);
+    }
 }

@@ -5,6 +5,8 @@
 
 pub mod bin_grasp;
 mod episode;
+#[cfg(test)]
+mod tests;
 
 pub use bin_grasp::{BinGrasp, BinGraspConfig};
 pub use episode::TaskEpisode;
