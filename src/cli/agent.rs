@@ -72,7 +72,7 @@ pub fn projection(cell: &CellDescription, camera: &str, size: u32) -> Option<Pro
         return None;
     }
     let camera = camera.camera(camera.centre_crop(size), Pose::IDENTITY);
-    Some(Projection::seen_by(&camera, cell.workspace_centre(), [size; 2]))
+    Some(Projection::seen_by(&camera, cell.middle_of_bins(), [size; 2]))
 }
 
 /// Recorded episodes as episodes to learn from, seen through `adapter`. Those that the simulation cut off are left out.

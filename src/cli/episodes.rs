@@ -73,7 +73,8 @@ struct RecordArgs {
     /// Play the policy without noise
     #[arg(long)]
     greedy: bool,
-    /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files
+    /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
+    /// commas between them
     #[arg(long, value_name = "SET|DIR", default_value = "train")]
     objects: String,
     #[command(flatten)]

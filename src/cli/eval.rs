@@ -50,7 +50,8 @@ struct GraspArgs {
     /// A contact sheet of successes and failures as a PNG file
     #[arg(long, value_name = "FILE")]
     episode_sheet: Option<PathBuf>,
-    /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files
+    /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
+    /// commas between them
     #[arg(long, value_name = "SET|DIR", default_value = "test")]
     objects: String,
     /// Grasp attempts

@@ -29,6 +29,9 @@ pub struct Reset {
     pub index: usize,
     pub seed: Seed,
     pub start: Start,
+    /// In cells whose bins have fixed placements, the number of the one to start with, counted on from the first after the
+    /// last; none: the seed decides.
+    pub placement: Option<usize>,
     /// The random numbers of the environment's script from now on; none: it goes on with those it has.
     pub script: Option<Rng>,
 }
@@ -58,6 +61,12 @@ pub trait VecEnv: Script {
     fn image_shape(&self) -> (usize, usize);
 
     fn action_space(&self) -> ActionSpace;
+
+    /// Where the bins of environment `index` stand in this episode from their place in the cell's description, as a group:
+    /// x, y in metres, yaw in radians. For recordings, and never for a learner in a domain that stands for the real world.
+    fn bin_group(&self, _index: usize) -> [f32; 3] {
+        [0.0; 3]
+    }
 
     /// Starts episodes; the other environments stay as they are. The next [`Self::step`] observes them.
     ///

@@ -20,6 +20,7 @@ pub enum Command {
     Idle,
     Reset {
         objects: Vec<Arc<ObjectModel>>,
+        placement: Option<usize>,
         seed: Seed,
     },
     KeepObjects {
@@ -114,8 +115,8 @@ fn advance(mut environments: Query<(&mut GraspWorld, &mut TaskEpisode, &mut Comm
     environments.par_iter_mut().with_max_len(1).for_each(|(world, episode, command, looks)| {
         match std::mem::take(&mut **command) {
             Command::Idle => return,
-            Command::Reset { objects, seed } => {
-                episode.reset(world, &objects, seed);
+            Command::Reset { objects, placement, seed } => {
+                episode.reset(world, &objects, placement, seed);
                 looks.begin(world, seed);
             }
             Command::KeepObjects { seed } => {

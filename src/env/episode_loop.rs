@@ -62,9 +62,9 @@ impl<S: Schedule> EpisodeLoop<S> {
                 continue;
             }
             let Some(next) = self.schedule.next(index, *ended) else { continue };
-            let EpisodeStart { number, seed, start, script } = next;
+            let EpisodeStart { number, seed, start, placement, script } = next;
             *playing = Some(Playing { number, seed, steps: 0 });
-            resets.push(Reset { index, seed, start, script });
+            resets.push(Reset { index, seed, start, placement, script });
         }
         resets
     }
@@ -170,6 +170,7 @@ pub fn collect<E: VecEnv + ?Sized>(
     let mut done: BTreeMap<usize, Episode> = BTreeMap::new();
     let mut handed = 0;
     while let Some(moment) = episodes.step(env, policy, true)? {
+        let bin_group = |index: usize| env.bin_group(index);
         let observation = &moment.batch.observation;
         let states = moment.batch.privileged.as_ref().map_or(&[][..], |privileged| &privileged.states);
         for (index, transition) in moment.transitions.iter().enumerate() {
@@ -177,7 +178,10 @@ pub fn collect<E: VecEnv + ?Sized>(
             let episode = &mut open[index];
             let step = &transition.step;
             match transition.decision {
-                None => *episode = Episode { number: transition.number, seed, ..Episode::default() },
+                None => {
+                    let bin_group = bin_group(index);
+                    *episode = Episode { number: transition.number, seed, bin_group, ..Episode::default() };
+                }
                 Some(decision) => episode.steps.push(EpisodeStep {
                     action: step.action,
                     reward: step.reward,

@@ -119,7 +119,7 @@ impl GraspEnv {
             .map(|index| {
                 let number = self.get::<EpisodeLooks>(index).number;
                 let seed = self.config.seed.derive("environment", index as u64).derive("episode", number);
-                Reset { index, seed, start: Start::Fresh, script: Some(seed.derive("script", 0).rng()) }
+                Reset { index, seed, start: Start::Fresh, placement: None, script: Some(seed.derive("script", 0).rng()) }
             })
             .collect();
         self.reset(&resets)?;
@@ -199,9 +199,14 @@ impl VecEnv for GraspEnv {
         (self.config.task)().action_space(&self.config.cell)
     }
 
+    fn bin_group(&self, index: usize) -> [f32; 3] {
+        let pose = self.world(index).bin_group_pose();
+        [pose.x_m, pose.y_m, pose.yaw_rad]
+    }
+
     fn reset(&mut self, resets: &[Reset]) -> Result<(), VecEnvError> {
         let count = self.len();
-        for Reset { index, seed, start, script } in resets {
+        for Reset { index, seed, start, placement, script } in resets {
             let Some(state) = self.scripts.get_mut(*index) else {
                 return Err(VecEnvError::new(EnvError::NoEnvironment { index: *index, count }));
             };
@@ -212,7 +217,7 @@ impl VecEnv for GraspEnv {
             let command = match start {
                 Start::Fresh => {
                     let objects = draw_objects(&self.config.objects, self.config.cell.objects.per_episode, *seed);
-                    Command::Reset { objects, seed: *seed }
+                    Command::Reset { objects, placement: *placement, seed: *seed }
                 }
                 Start::KeepObjects => Command::KeepObjects { seed: *seed },
             };

@@ -8,6 +8,8 @@ pub struct EpisodeStart {
     pub number: usize,
     pub seed: Seed,
     pub start: Start,
+    /// See [`crate::contract::Reset::placement`].
+    pub placement: Option<usize>,
     /// The random numbers of the environment's script; none: it goes on with those it has.
     pub script: Option<Rng>,
 }
@@ -49,7 +51,7 @@ impl Schedule for PlanSchedule {
         let keeps = ended.is_some_and(|ended| !ended.invalid)
             && seed.derive("go on", 0).rng().chance(self.plan.p_keep_objects);
         let start = if keeps { Start::KeepObjects } else { Start::Fresh };
-        Some(EpisodeStart { number, seed, start, script: Some(seed.derive("script", 0).rng()) })
+        Some(EpisodeStart { number, seed, start, placement: None, script: Some(seed.derive("script", 0).rng()) })
     }
 }
 
@@ -63,7 +65,7 @@ impl Schedule for BlockSchedule {
         let number = ended.map_or(0, |ended| ended.number + 1);
         let seed = self.block.derive("environment", index as u64).derive("episode", number as u64);
         let script = (number == 0).then(|| self.block.derive("policy", index as u64).rng());
-        Some(EpisodeStart { number, seed, start: Start::Fresh, script })
+        Some(EpisodeStart { number, seed, start: Start::Fresh, placement: None, script })
     }
 }
 
@@ -103,14 +105,14 @@ impl Schedule for SetSchedule {
         }
         let seed = self.seed.derive("set", self.sets as u64);
         self.sets += 1;
-        let script = Some(seed.derive("policy", 0).rng());
-        Some(EpisodeStart { number, seed, start: Start::Fresh, script })
+        let (placement, script) = (Some(number / self.per_set), Some(seed.derive("policy", 0).rng()));
+        Some(EpisodeStart { number, seed, start: Start::Fresh, placement, script })
     }
 }
 
 /// Episode `attempt` (from 1) on the objects of a set.
 fn next_attempt(set: Seed, number: usize, attempt: u64) -> EpisodeStart {
-    EpisodeStart { number, seed: set.derive("attempt", attempt), start: Start::KeepObjects, script: None }
+    EpisodeStart { number, seed: set.derive("attempt", attempt), start: Start::KeepObjects, placement: None, script: None }
 }
 
 /// One set of objects without end: what a person watches. The same as the set of that seed in an evaluation.
@@ -126,6 +128,7 @@ impl Schedule for OneSetSchedule {
                 number: 0,
                 seed: self.set,
                 start: Start::Fresh,
+                placement: None,
                 script: Some(self.set.derive("policy", 0).rng()),
             },
         })

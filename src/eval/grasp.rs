@@ -138,6 +138,10 @@ pub fn evaluate(
     seed: Seed,
 ) -> Result<EvaluationWithEpisodes, GraspEvalError> {
     let GraspProtocol { attempts, attempts_per_set, num_episodes } = *protocol;
+    // What is grasped leaves the bins of some cells: a set then has no more attempts than objects.
+    let objects = &config.cell.objects;
+    let most = if objects.remove_on_success { objects.per_episode } else { usize::MAX };
+    let attempts_per_set = attempts_per_set.min(most);
     let num_envs = config.num_envs.min(SetSchedule::num_sets(attempts, attempts_per_set)).max(1);
     let mut env = GraspEnv::new(EnvConfig { num_envs, ..config })?.with_adapter(adapter);
     let mut outcomes = Vec::with_capacity(attempts);

@@ -20,3 +20,5 @@ pub use world::{GraspWorld, Motion, MotionState};
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod three_bins;

@@ -53,9 +53,20 @@ impl TaskEpisode {
         }
     }
 
-    /// Begins an episode with these objects; the seed decides everything else.
-    pub fn reset(&mut self, world: &mut GraspWorld, objects: &[Arc<ObjectModel>], seed: Seed) {
-        world.reset(objects, seed);
+    /// Begins an episode with these objects; the seed decides everything else. `placement`: in a cell whose bins have fixed
+    /// placements, the number of one.
+    pub fn reset(
+        &mut self,
+        world: &mut GraspWorld,
+        objects: &[Arc<ObjectModel>],
+        placement: Option<usize>,
+        seed: Seed,
+    ) {
+        let is_fixed = world.nominal_cell().bin_group.as_ref().is_some_and(|group| !group.placements.is_empty());
+        match placement.filter(|_| is_fixed) {
+            Some(placement) => world.reset_at(placement, objects, seed),
+            None => world.reset(objects, seed),
+        }
         self.begin(world);
     }
 
@@ -65,7 +76,8 @@ impl TaskEpisode {
         self.begin(world);
     }
 
-    fn begin(&mut self, world: &GraspWorld) {
+    /// Begins an episode in a world as it stands.
+    pub fn begin(&mut self, world: &GraspWorld) {
         self.task.begin(world);
         (self.phase, self.step_index) = (Phase::Ready, 0);
         (self.commanded, self.achieved) = (Displacement::default(), Displacement::default());

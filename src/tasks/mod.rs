@@ -6,6 +6,10 @@
 pub mod bin_grasp;
 mod episode;
 #[cfg(test)]
+mod digests;
+#[cfg(test)]
+mod mobile_cell;
+#[cfg(test)]
 mod tests;
 
 pub use bin_grasp::{BinGrasp, BinGraspConfig};

@@ -25,7 +25,7 @@ impl Bin {
     }
 
     fn reset(&mut self, objects: &[Arc<ObjectModel>], seed: u64) {
-        self.episode.reset(&mut self.world, objects, Seed(seed));
+        self.episode.reset(&mut self.world, objects, None, Seed(seed));
     }
 
     fn step(&mut self, action: &Action) -> Step {
@@ -47,7 +47,8 @@ impl Bin {
     fn play(&mut self, kind: PolicyKind) -> Step {
         let (mut policy, mut rng) = (kind.create(), Seed(0).rng());
         loop {
-            let step = self.step(&policy.act(&self.world, &mut rng));
+            let action = policy.act(&self.world, &mut rng);
+            let step = self.step(&action);
             if step.done() {
                 return step;
             }

@@ -144,7 +144,7 @@ impl Stage {
         let seed = Seed(setup.seed);
         let mut world = GraspWorld::new(Arc::new(description), &SimConfig::default());
         let mut episode = TaskEpisode::new(Box::new(BinGrasp::new(task)), world.cell());
-        episode.reset(&mut world, &draw_objects(&pool, setup.count, seed), seed);
+        episode.reset(&mut world, &draw_objects(&pool, setup.count, seed), None, seed);
         let mut episodes = EpisodeLoop::new(OneSetSchedule { set: seed }, 1);
         let rng = episodes.starts().pop().and_then(|reset| reset.script);
         let script = setup.policy.policy().zip(rng).map(|(kind, rng)| ScriptState { policy: kind.create(), rng });

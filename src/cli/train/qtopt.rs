@@ -53,7 +53,8 @@ pub struct Args {
     /// Any other setting of config.toml: --set qtopt.q_lr=5e-4; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files [default: train]
+    /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
+    /// commas between them [default: train]
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
     #[command(flatten)]

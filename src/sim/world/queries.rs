@@ -61,9 +61,9 @@ impl GraspWorld {
         corners.iter().map(|&corner| pose.transform_point(corner).z).fold(f32::NEG_INFINITY, f32::max)
     }
 
-    /// The middle of the floors of all bins.
+    /// The middle of the floors of all bins where they stand in this episode: heights and places are measured from there.
     pub fn workspace_centre(&self) -> Vec3 {
-        self.cell.workspace_centre()
+        self.cell.middle_of_bins()
     }
 
     /// The place along the world's y of the divider that is nearest to a point, from there, metres; none without one.
