@@ -309,6 +309,7 @@ pub(super) fn group_of<'a>(checkpoint: &'a Checkpoint, group: &str) -> Result<&'
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::PrivilegedState;
     use crate::contract::action_space::tests::SPACE;
     use crate::rl::qtopt::bellman::sigmoid;
     use crate::rl::qtopt::config::Preset;
