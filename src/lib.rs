@@ -16,6 +16,7 @@ pub mod policies;
 pub mod render;
 pub mod rl;
 pub mod scene;
+pub mod servo;
 pub mod sim;
 pub mod tasks;
 pub mod train;

@@ -6,8 +6,10 @@ use crate::contract::{Domain, PrivilegedAccess, Seed};
 use crate::data::episodes::RecordedCell;
 use crate::files::atomic::sha256_hex;
 use crate::scene::{CellDescription, cells};
+use crate::env::EnvConfig;
 use crate::files::paths::{self, Input, OverlapError};
 use crate::objects::{HouseholdConfig, ObjectModel, ObjectSet, Split};
+use crate::train::EnvData;
 use crate::train::checkpoint::CHECKPOINTS_NAME;
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -92,7 +94,7 @@ fn load_set(name: &str) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
 }
 
 /// Texture images of the randomized domains.
-#[derive(clap::Args, Clone, Debug)]
+#[derive(clap::Args, Clone, Debug, Default)]
 pub struct TextureArgs {
     /// A folder of PNG or JPEG files that the randomized domains draw on, beside the procedural textures
     #[arg(long, value_name = "DIR")]
@@ -181,16 +183,9 @@ impl<'a> Inputs<'a> {
         self.users("--textures", textures.textures.as_deref())
     }
 
-    /// What the settings of a training run name under `data`.
-    pub fn of_run(data: &'a toml::Table) -> Self {
-        let text = |key: &str| data.get(key).and_then(toml::Value::as_str).filter(|text| !text.is_empty());
-        let path = |key: &str| text(key).map(Path::new);
-        Self::default()
-            .ours("--data", path("from").filter(|from| *from != Path::new("live")))
-            .ours("--offline", path("offline"))
-            .run("--rcan", path("rcan"))
-            .objects(text("objects"))
-            .users("--textures", path("textures"))
+    /// What the environments of a training run are read from.
+    pub fn env(self, env: &'a EnvData) -> Self {
+        self.objects(Some(&env.objects)).users("--textures", env.textures.as_deref())
     }
 
     /// # Errors
@@ -246,6 +241,56 @@ pub fn num_envs_for(size: u32) -> usize {
         161..=320 => 8,
         _ => 4,
     }
+}
+
+/// A path that stays the same when the working folder changes.
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Puts the flags that describe environments into a run's settings.
+///
+/// # Errors
+/// A cell that cannot be loaded.
+pub fn apply_env(
+    env: &mut EnvData,
+    (cell, domain): (Option<&str>, Option<Domain>),
+    objects: Option<&str>,
+    textures: &TextureArgs,
+) -> anyhow::Result<()> {
+    if let Some(cell) = cell {
+        // The policy's camera is a cell's first.
+        env.camera = load_cell(cell)?.cameras.first().map_or(String::new(), |camera| camera.name.clone());
+        env.cell = if Path::new(cell).is_file() { absolute(Path::new(cell)).display().to_string() } else { cell.to_owned() };
+    }
+    env.domain = domain.unwrap_or(env.domain);
+    if let Some(objects) = objects {
+        let part = |part: &str| {
+            let path = Path::new(part.trim());
+            if path.is_dir() { absolute(path).display().to_string() } else { part.to_owned() }
+        };
+        env.objects = objects.split(',').map(part).collect::<Vec<_>>().join(",");
+    }
+    if let Some(textures) = &textures.textures {
+        env.textures = Some(absolute(textures));
+    }
+    Ok(())
+}
+
+/// The environments that a run's settings describe.
+///
+/// # Errors
+/// Objects or textures that cannot be read, a camera that the cell lacks.
+pub fn env_config(env: &EnvData, size: u32, seed: Seed) -> anyhow::Result<EnvConfig> {
+    let textures = TextureArgs { textures: env.textures.clone() };
+    let config = EnvConfig {
+        cameras: vec![env.camera.clone()],
+        crop: env.crop,
+        textures: textures.load()?,
+        ..EnvConfig::new(&load_cell(&env.cell)?, load_objects(&env.objects)?, env.domain, (env.num_envs, size), seed)
+    };
+    config.validate().map_err(|error| UsageError(error.to_string()))?;
+    Ok(config)
 }
 
 #[cfg(test)]

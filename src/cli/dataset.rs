@@ -1,10 +1,10 @@
 //! `bingrasp dataset`: writes, checks and draws paired datasets.
 
 use super::{UsageError, common, output};
-use crate::contract::Domain;
+use crate::contract::{Crop, Domain};
 use crate::data::paired::{DatasetConfig, Format, ObjectSource, PairReader, PairWriter, Shard, Split, check, sheet};
 use crate::env::pairs::{block_size, collect_pairs};
-use crate::env::{Crop, EnvConfig, GraspEnv};
+use crate::env::{EnvConfig, GraspEnv};
 use crate::files::interrupt;
 use crate::policies::PolicyKind;
 use anyhow::Context;

@@ -4,6 +4,7 @@ use super::{UsageError, agent, common, episodes_export, output};
 use crate::contract::{Domain, Policy, ScriptPolicy, VecEnv};
 use crate::data::episodes::{EpisodeReader, EpisodeWriter, EpisodesConfig, record_episodes};
 use crate::env::{EnvConfig, GraspEnv};
+use crate::files::{atomic::write_atomic, interrupt};
 use crate::nn::with_large_stack;
 use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, ExplorationPolicy};
 use crate::rl::qtopt::config::ExplorationConfig;
@@ -153,7 +154,7 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         ..EnvConfig::new(&cell, objects, args.domain, batch, args.seed.get())
     };
     if let Some(loaded) = &loaded {
-        env.cameras = vec![agent::data(&loaded.settings, "camera").to_owned()];
+        env.cameras = vec![loaded.config.data.env.camera.clone()];
     }
     let camera = env.cameras.join(", ");
     env.validate().map_err(|error| UsageError(error.to_string()))?;

@@ -111,7 +111,7 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
     let domain = match (&loaded, args.domain) {
         (None, _) if args.episode_sheet.is_none() => None,
         (Some(_), Some(domain)) | (None, Some(domain)) => Some(domain),
-        (Some(loaded), None) => Some(agent::data(&loaded.settings, "domain").parse().context("the run's domain")?),
+        (Some(loaded), None) => Some(loaded.config.data.env.domain),
         (None, None) => Some(Domain::Canonical),
     };
     let played = play(args, &cell, builtin, loaded.as_ref(), domain)?;
@@ -206,11 +206,11 @@ pub(super) fn play_learned(
 ) -> anyhow::Result<EvaluationWithEpisodes> {
     let size = size_of(Some(loaded));
     let mut env = EnvConfig { size, num_envs: common::num_envs_for(size), ..env };
-    let camera = agent::data(&loaded.settings, "camera");
+    let camera = loaded.config.data.env.camera.as_str();
     if !camera.is_empty() {
         env.cameras = vec![camera.to_owned()];
     }
-    let adapter = agent::adapter(&loaded.run, &loaded.settings)?;
+    let adapter = agent::adapter(&loaded.run, &loaded.config)?;
     let policy = &loaded.policy;
     with_large_stack(|| {
         let exploration = ExplorationConfig::none();

@@ -42,8 +42,8 @@ impl Policy for Learned {
 /// No run, a run of another learner, no checkpoint, damage.
 pub fn pilot(run: &Path) -> anyhow::Result<Pilot> {
     let loaded = load_policy(run)?;
-    agent::warn(&loaded.warnings);
-    let adapter = agent::adapter(&loaded.run, &loaded.settings)?;
+    warn_all(&loaded.warnings);
+    let adapter = agent::adapter(&loaded.run, &loaded.config)?;
     Ok(Pilot {
         name: format!("{}, step {}", run.display(), loaded.step),
         // At most 2,048: the configuration is checked when it is read.

@@ -23,7 +23,7 @@ pub mod visual;
 
 pub use action::{Action, Displacement, EMPTY_APERTURE_M, Failure, GripperCommand, GripperState, Step};
 pub use action_space::{ActionFeatures, ActionSpace};
-pub use camera::{Camera, Intrinsics};
+pub use camera::{Camera, Crop, Intrinsics};
 pub use domain::Domain;
 pub use episode::{Episode, EpisodeCollector, EpisodeObservation, EpisodePlan, EpisodeStep};
 pub use frame::FrameBatch;

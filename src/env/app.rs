@@ -1,8 +1,8 @@
 //! The headless Bevy app: one entity an environment, stepped in parallel, then captured.
 
-use super::config::{Channels, Crop, EnvConfig, EnvError};
+use super::config::{Channels, EnvConfig, EnvError};
 use crate::appearance::Look;
-use crate::contract::{Action, Camera, Domain, FrameBatch, Seed};
+use crate::contract::{Action, Camera, Crop, Domain, FrameBatch, Seed};
 use crate::objects::ObjectModel;
 use crate::render::{FrameChannels, Gpu, RenderConfig, SceneBounds, SceneView, TiledRenderer};
 use crate::scene::CameraDescription;

@@ -1,7 +1,7 @@
 //! What vectorized environments are built from.
 
 use crate::appearance::ImageSet;
-use crate::contract::{Domain, PrivilegedAccess, Seed};
+use crate::contract::{Crop, Domain, PrivilegedAccess, Seed};
 use crate::objects::ObjectModel;
 use crate::policies::PolicyKind;
 use crate::render::RenderError;
@@ -9,16 +9,6 @@ use crate::scene::{CellDescription, CellError};
 use crate::sim::SimConfig;
 use crate::tasks::{BinGraspConfig, TaskFactory, bin_grasp};
 use std::sync::Arc;
-
-/// Which window of the camera's picture is delivered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Crop {
-    /// Always the middle: evaluation.
-    #[default]
-    Centre,
-    /// Drawn anew for every frame: training.
-    Random,
-}
 
 /// What environments deliver beside the gripper's state. Only what is asked for is drawn and read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -112,7 +112,7 @@ fn a_seed_means_the_same_objects_everywhere() {
     let names = |objects: &[Arc<crate::objects::ObjectModel>]| -> Vec<String> {
         objects.iter().map(|object| object.name.clone()).collect()
     };
-    let mut check = |env: &GraspEnv, seeds: Vec<Option<Seed>>| {
+    let check = |env: &GraspEnv, seeds: Vec<Option<Seed>>| {
         for (index, seed) in seeds.into_iter().enumerate() {
             let seed = seed.expect("an episode");
             assert_eq!(names(env.world(index).objects()), names(&draw_objects(&pool, count, seed)));

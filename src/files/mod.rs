@@ -2,6 +2,7 @@
 //! process's own figures. Depends on nothing of ours.
 
 pub mod atomic;
+pub mod console;
 pub mod interrupt;
 pub mod lock;
 pub mod memory;
