@@ -1,9 +1,7 @@
 //! `bingrasp bench qtopt`: what QT-Opt spends its time on.
 
 use super::{agent, common, output};
-use crate::contract::{
-    ActionSpace, Domain, EpisodeCollector, GripperState, PrivilegedState, Rng, Seed, VecEnvError,
-};
+use crate::contract::{ActionSpace, Domain, EpisodeCollector, GripperState, PrivilegedState, Rng, Seed, VecEnvError};
 use crate::env::{Channels, EnvConfig, GraspEnv};
 use crate::nn::with_large_stack;
 use crate::objects::{ObjectSet, Split};
@@ -96,7 +94,12 @@ impl Noise {
         let image = |rng: &mut Rng| (0..config.image_bytes()).map(|_| rng.below(256) as u8).collect();
         let record = |rng: &mut Rng| {
             let ends = rng.chance(0.3);
-            let gripper = GripperState { closed: ends, height_m: rng.range(0.0, 0.2), aperture_m: 0.08, ..GripperState::default() };
+            let gripper = GripperState {
+                closed: ends,
+                height_m: rng.range(0.0, 0.2),
+                aperture_m: 0.08,
+                ..GripperState::default()
+            };
             let action = space.effective(&space.random(rng), gripper.closed);
             Record {
                 state: state_features(&gripper),

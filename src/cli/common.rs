@@ -4,11 +4,11 @@ use super::UsageError;
 use crate::appearance::ImageSet;
 use crate::contract::{Domain, PrivilegedAccess, Seed};
 use crate::data::episodes::RecordedCell;
-use crate::files::atomic::sha256_hex;
-use crate::scene::{CellDescription, cells};
 use crate::env::EnvConfig;
+use crate::files::atomic::sha256_hex;
 use crate::files::paths::{self, Input, OverlapError};
 use crate::objects::{HouseholdConfig, ObjectModel, ObjectSet, Split};
+use crate::scene::{CellDescription, cells};
 use crate::train::EnvData;
 use crate::train::checkpoint::CHECKPOINTS_NAME;
 use anyhow::Context;
@@ -261,7 +261,8 @@ pub fn apply_env(
     if let Some(cell) = cell {
         // The policy's camera is a cell's first.
         env.camera = load_cell(cell)?.cameras.first().map_or(String::new(), |camera| camera.name.clone());
-        env.cell = if Path::new(cell).is_file() { absolute(Path::new(cell)).display().to_string() } else { cell.to_owned() };
+        env.cell =
+            if Path::new(cell).is_file() { absolute(Path::new(cell)).display().to_string() } else { cell.to_owned() };
     }
     env.domain = domain.unwrap_or(env.domain);
     if let Some(objects) = objects {

@@ -22,7 +22,8 @@ pub fn sheet(out: &Path, moments: usize, size: u32, seed: Seed) -> anyhow::Resul
         episodes.step(&mut env, &mut ScriptPolicy, false)?;
     }
     let batch = env.observe()?;
-    let (observation, frames) = (batch.observation, batch.privileged.map(|privileged| privileged.frames).unwrap_or_default());
+    let (observation, frames) =
+        (batch.observation, batch.privileged.map(|privileged| privileged.frames).unwrap_or_default());
     let mut sheet = ContactSheet::new(
         "One moment, five domains",
         "reality is a simulated stand-in for the real world; no network is trained on it",
@@ -31,10 +32,8 @@ pub fn sheet(out: &Path, moments: usize, size: u32, seed: Seed) -> anyhow::Resul
     .cell(size as usize);
     let size = size as usize;
     for moment in 0..moments {
-        let pictures = frames
-            .iter()
-            .map(|frames| Picture::photo(size, size, frames.source_image(moment).to_vec()))
-            .collect();
+        let pictures =
+            frames.iter().map(|frames| Picture::photo(size, size, frames.source_image(moment).to_vec())).collect();
         sheet.row(format!("bin {moment}, step {}", observation.step_indices[moment]), pictures);
     }
     sheet.save(out)?;

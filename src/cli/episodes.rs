@@ -6,13 +6,12 @@ use crate::data::episodes::{EpisodeReader, EpisodeWriter, EpisodesConfig, record
 use crate::env::{EnvConfig, GraspEnv};
 use crate::files::{atomic::write_atomic, interrupt};
 use crate::nn::with_large_stack;
+use crate::policies::PolicyKind;
 use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, ExplorationPolicy};
 use crate::rl::qtopt::config::ExplorationConfig;
 use crate::rl::qtopt::episode_sheet::episode_sheet;
 use crate::rl::qtopt::load::Loaded;
-use crate::files::{atomic::write_atomic, interrupt};
 use crate::scene::cells;
-use crate::policies::PolicyKind;
 use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -201,9 +200,9 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         };
         (first, written) = (writer.next_episode(), writer.next_episode());
         let space = envs.action_space();
-        let mut learned = loaded.as_ref().map(|loaded| {
-            ExplorationPolicy::new(Some(loaded.policy.cem_policy()), &exploration, space, |_| behavior)
-        });
+        let mut learned = loaded
+            .as_ref()
+            .map(|loaded| ExplorationPolicy::new(Some(loaded.policy.cem_policy()), &exploration, space, |_| behavior));
         let policy: &mut dyn Policy = match &mut learned {
             Some(policy) => policy,
             None => &mut ScriptPolicy,

@@ -2,6 +2,7 @@
 
 use super::agent;
 use crate::contract::{ActRequest, Decision, ImageAdapter, Observation, Policy, Script, VecEnvError};
+use crate::files::console::warn_all;
 use crate::rl::qtopt::collect::{BehaviorPolicy, ExplorationPolicy};
 use crate::rl::qtopt::config::ExplorationConfig;
 use crate::rl::qtopt::load::Loaded;

@@ -77,8 +77,7 @@ pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
         .map(|_| {
             let world = GraspWorld::new(config.cell.clone(), &config.sim);
             let episode = TaskEpisode::new((config.task)(), &config.cell);
-            let looks =
-                EpisodeLooks { number: 0, seed: Seed(0), gripper_before: Vec3::ZERO, gripper_now: Vec3::ZERO };
+            let looks = EpisodeLooks { number: 0, seed: Seed(0), gripper_before: Vec3::ZERO, gripper_now: Vec3::ZERO };
             app.world_mut().spawn((world, episode, Command::Idle, looks)).id()
         })
         .collect();

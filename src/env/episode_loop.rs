@@ -7,8 +7,8 @@
 
 use super::schedule::{EpisodeEnd, EpisodeStart, PlanSchedule, Schedule};
 use crate::contract::{
-    ActRequest, Action, Decision, Episode, EpisodeCollector, EpisodeObservation, EpisodePlan, EpisodeStep, Policy, Reset,
-    Script, Seed, Step, StepBatch, VecEnv, VecEnvError,
+    ActRequest, Action, Decision, Episode, EpisodeCollector, EpisodeObservation, EpisodePlan, EpisodeStep, Policy,
+    Reset, Script, Seed, Step, StepBatch, VecEnv, VecEnvError,
 };
 use std::collections::BTreeMap;
 

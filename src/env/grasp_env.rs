@@ -68,8 +68,9 @@ impl GraspEnv {
         let app = app::build(&config, gpu.as_ref())?;
         let entities = app.world().resource::<Environments>().0.clone();
         let kinds = config.scripts.iter().cycle().take(entities.len());
-        let scripts =
-            kinds.map(|kind| ScriptState { policy: kind.create(), rng: config.seed.derive("script", 0).rng() }).collect();
+        let scripts = kinds
+            .map(|kind| ScriptState { policy: kind.create(), rng: config.seed.derive("script", 0).rng() })
+            .collect();
         Ok(Self { app, config, gpu, adapter: None, entities, scripts })
     }
 
@@ -119,7 +120,13 @@ impl GraspEnv {
             .map(|index| {
                 let number = self.get::<EpisodeLooks>(index).number;
                 let seed = self.config.seed.derive("environment", index as u64).derive("episode", number);
-                Reset { index, seed, start: Start::Fresh, placement: None, script: Some(seed.derive("script", 0).rng()) }
+                Reset {
+                    index,
+                    seed,
+                    start: Start::Fresh,
+                    placement: None,
+                    script: Some(seed.derive("script", 0).rng()),
+                }
             })
             .collect();
         self.reset(&resets)?;

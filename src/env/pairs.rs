@@ -72,17 +72,22 @@ pub fn collect_pairs(
     while writer.remaining() > 0 && !interrupted {
         let number = writer.next_index() / block;
         let mut first = number * block;
-        play_block(env, seed.derive("block", number), |_| true, |env, _, moment| -> Result<bool, PairsError> {
-            let records = records(env, moment);
-            let Some(frames) = frames_of(moment).into_iter().next() else { return Ok(false) };
-            // A block that was interrupted is played again from its start; what is on disk is passed over.
-            if first + frames.count as u64 > writer.next_index() {
-                writer.write(first, &frames, &records)?;
-            }
-            first += frames.count as u64;
-            interrupted = !should_continue(begun - writer.remaining());
-            Ok(!interrupted && writer.remaining() > 0)
-        })?;
+        play_block(
+            env,
+            seed.derive("block", number),
+            |_| true,
+            |env, _, moment| -> Result<bool, PairsError> {
+                let records = records(env, moment);
+                let Some(frames) = frames_of(moment).into_iter().next() else { return Ok(false) };
+                // A block that was interrupted is played again from its start; what is on disk is passed over.
+                if first + frames.count as u64 > writer.next_index() {
+                    writer.write(first, &frames, &records)?;
+                }
+                first += frames.count as u64;
+                interrupted = !should_continue(begun - writer.remaining());
+                Ok(!interrupted && writer.remaining() > 0)
+            },
+        )?;
     }
     if interrupted {
         writer.commit()?;

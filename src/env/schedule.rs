@@ -48,8 +48,8 @@ impl Schedule for PlanSchedule {
         }
         self.begun += 1;
         let seed = self.plan.seed.derive("attempt", number as u64);
-        let keeps = ended.is_some_and(|ended| !ended.invalid)
-            && seed.derive("go on", 0).rng().chance(self.plan.p_keep_objects);
+        let keeps =
+            ended.is_some_and(|ended| !ended.invalid) && seed.derive("go on", 0).rng().chance(self.plan.p_keep_objects);
         let start = if keeps { Start::KeepObjects } else { Start::Fresh };
         Some(EpisodeStart { number, seed, start, placement: None, script: Some(seed.derive("script", 0).rng()) })
     }
@@ -112,7 +112,13 @@ impl Schedule for SetSchedule {
 
 /// Episode `attempt` (from 1) on the objects of a set.
 fn next_attempt(set: Seed, number: usize, attempt: u64) -> EpisodeStart {
-    EpisodeStart { number, seed: set.derive("attempt", attempt), start: Start::KeepObjects, placement: None, script: None }
+    EpisodeStart {
+        number,
+        seed: set.derive("attempt", attempt),
+        start: Start::KeepObjects,
+        placement: None,
+        script: None,
+    }
 }
 
 /// One set of objects without end: what a person watches. The same as the set of that seed in an evaluation.

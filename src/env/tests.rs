@@ -2,8 +2,8 @@
 
 use super::{BlockSchedule, Channels, EnvConfig, EnvError, EpisodeLoop, GraspEnv, collect};
 use crate::contract::{
-    ActRequest, Action, ActionSpace, Decision, Domain, Observation, Policy, PrivilegedAccess, Script, ScriptPolicy, Seed,
-    VecEnv, VecEnvError,
+    ActRequest, Action, ActionSpace, Decision, Domain, Observation, Policy, PrivilegedAccess, Script, ScriptPolicy,
+    Seed, VecEnv, VecEnvError,
 };
 use crate::env::SetSchedule;
 use crate::objects::{ObjectSet, Split, draw_objects};
@@ -73,7 +73,8 @@ fn a_task_of_ones_own_needs_no_line_elsewhere() {
     let config = EnvConfig { task: Arc::new(|| Box::<Descend>::default()), ..config(2, Domain::Canonical) };
     let mut env = GraspEnv::new(config).expect("built");
     let mut episodes = Vec::new();
-    collect(&mut env, &mut Down, SetSchedule::new(Seed(1), 4, 2), &mut |episode| episodes.push(episode)).expect("played");
+    collect(&mut env, &mut Down, SetSchedule::new(Seed(1), 4, 2), &mut |episode| episodes.push(episode))
+        .expect("played");
     assert_eq!(episodes.len(), 4);
     for episode in &episodes {
         // From 18 cm in steps of 4 cm: 14 and 10 cm.
@@ -82,7 +83,10 @@ fn a_task_of_ones_own_needs_no_line_elsewhere() {
         assert_eq!(episode.steps[0].action.translation_m, [0.0, 0.0, -0.04]);
         assert!((episode.steps[0].reward + 0.04).abs() < 2e-3, "{:?}", episode.steps);
         let seen = episode.observations[1].gripper;
-        assert!((seen.achieved.translation_m[2] + 0.04).abs() < 1e-3 && (seen.height_m - 0.14).abs() < 2e-3, "{seen:?}");
+        assert!(
+            (seen.achieved.translation_m[2] + 0.04).abs() < 1e-3 && (seen.height_m - 0.14).abs() < 2e-3,
+            "{seen:?}"
+        );
     }
 }
 

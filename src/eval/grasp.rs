@@ -174,7 +174,8 @@ mod tests {
     fn evaluation(kind: PolicyKind, attempts: usize) -> GraspEvaluation {
         let objects = ObjectSet::builtin().split(Split::Test);
         let cell = CellDescription::iiwa_bin().into();
-        let config = EnvConfig { scripts: vec![kind], ..EnvConfig::new(&cell, objects, Domain::Canonical, (64, 64), Seed(1)) };
+        let config =
+            EnvConfig { scripts: vec![kind], ..EnvConfig::new(&cell, objects, Domain::Canonical, (64, 64), Seed(1)) };
         let protocol = GraspProtocol { attempts, ..GraspProtocol::default() };
         evaluate(&mut ScriptPolicy, &protocol, config.blind(), None, Seed(1)).expect("it plays").evaluation
     }

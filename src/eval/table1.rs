@@ -3,9 +3,9 @@
 //! In: successes of each row. Out: a Markdown table and a figure that set them beside the paper's. `reality` is a
 //! simulated stand-in for the paper's robots, and both say so.
 
+use super::grasp::GraspEvaluation;
 use crate::contract::Domain;
 use crate::draw::{Align, Canvas, Rect, TextStyle, Typeface};
-use super::grasp::GraspEvaluation;
 use serde::{Deserialize, Serialize};
 
 /// A row of the table: what the agent was trained on.

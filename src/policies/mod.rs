@@ -16,8 +16,8 @@ pub use planner::{GraspPlan, Planner};
 pub use random::Random;
 pub use scripted::Scripted;
 
-use crate::sim::GraspWorld;
 use crate::contract::{Action, Rng};
+use crate::sim::GraspWorld;
 use serde::{Deserialize, Serialize};
 
 /// Decides from the simulator's state. One instance serves one environment; [`WorldPolicy::begin`] starts an episode.
@@ -77,4 +77,3 @@ impl std::str::FromStr for PolicyKind {
         Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| UnknownPolicy(text.to_owned()))
     }
 }
-

@@ -70,21 +70,15 @@ pub fn wait(gpu: &Gpu, submission: wgpu::SubmissionIndex, mappings: &[Mapping]) 
 
 /// Copies one tile for each table of `classes` (segmentation class by instance id) into `frames`, from frame `first` on, as far
 /// as pictures were asked for; faces are there to blend edges morphologically on the way.
-pub fn unpack(
-    targets: &Targets,
-    (classes, pictures): (&[[u8; 256]], Pictures),
-    frames: &mut FrameBatch,
-    first: usize,
-) {
+pub fn unpack(targets: &Targets, (classes, pictures): (&[[u8; 256]], Pictures), frames: &mut FrameBatch, first: usize) {
     let (width, height) = targets.tile;
     let pixels = width * height;
     let range = first * pixels..(first + classes.len()) * pixels;
     let colours = range.start * 3..range.end * 3;
     let read = pictures.read();
     {
-        let views: Vec<Option<wgpu::BufferView>> = (0..3)
-            .map(|i| read[i].then(|| targets.readbacks[i].buffer.slice(..).get_mapped_range()))
-            .collect();
+        let views: Vec<Option<wgpu::BufferView>> =
+            (0..3).map(|i| read[i].then(|| targets.readbacks[i].buffer.slice(..).get_mapped_range())).collect();
         let [source_view, canonical_view, identity_view] = [0, 1, 2].map(|i| {
             views[i].as_ref().map(|bytes| Atlas {
                 bytes,

@@ -114,13 +114,7 @@ impl Slot {
     ///
     /// # Errors
     /// The device is lost, fails to map, or stays silent for a minute.
-    pub fn read(
-        &self,
-        gpu: &Gpu,
-        pending: Pending,
-        frames: &mut FrameBatch,
-        first: usize,
-    ) -> Result<(), RenderError> {
+    pub fn read(&self, gpu: &Gpu, pending: Pending, frames: &mut FrameBatch, first: usize) -> Result<(), RenderError> {
         readback::wait(gpu, pending.submission, &pending.mappings)?;
         if let Some(targets) = &self.targets {
             readback::unpack(targets, (&pending.classes, pending.pictures), frames, first);

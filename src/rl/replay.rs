@@ -6,9 +6,9 @@
 //!
 //! In: whole episodes. Out: transitions by number; files in a folder.
 
-use crate::contract::action_space::{ActionFeatures, CLOSE};
 use super::error::RlError;
 use super::qtopt::network::{STATE_LEN, is_closed};
+use crate::contract::action_space::{ActionFeatures, CLOSE};
 use crate::contract::{PrivilegedState, Rng};
 use crate::files::atomic::{AtomicFile, FileError, create_folder, read_capped, sha256_hex};
 use serde::{Deserialize, Serialize};

@@ -19,12 +19,7 @@ pub struct SimConfig {
 
 impl Default for SimConfig {
     fn default() -> Self {
-        Self {
-            rate_hz: 240,
-            solver_iterations: 4,
-            grip_iterations: 8,
-            max_settle_ticks: 360,
-        }
+        Self { rate_hz: 240, solver_iterations: 4, grip_iterations: 8, max_settle_ticks: 360 }
     }
 }
 

@@ -4,9 +4,9 @@
 //! another task is another file here. [`TaskEpisode`] runs a task in a world.
 
 pub mod bin_grasp;
-mod episode;
 #[cfg(test)]
 mod digests;
+mod episode;
 #[cfg(test)]
 mod mobile_cell;
 #[cfg(test)]

@@ -182,8 +182,7 @@ fn another_attempt_returns_what_was_grasped() {
     let mut bin = Bin::new(&five_prisms(6), 6);
     let step = bin.play(PolicyKind::Oracle);
     assert!(step.success());
-    let left: Vec<_> =
-        (0..5).filter(|i| !step.grasped.contains(i)).map(|i| bin.world.object_poses()[i]).collect();
+    let left: Vec<_> = (0..5).filter(|i| !step.grasped.contains(i)).map(|i| bin.world.object_poses()[i]).collect();
     bin.episode.keep_objects(&mut bin.world, Seed(7));
     assert!(bin.episode.is_ready() && bin.episode.step_index() == 0 && !bin.world.gripper_state().closed);
     let check = bin.world.check();

@@ -4,7 +4,9 @@
 //! outcome, and a list of [`Event`]s.
 
 use super::setup::{PolicyChoice, Setup};
-use crate::contract::{Action, Decision, GripperCommand, Observation, Policy, Reset, Rng, Script, ScriptPolicy, Seed, Step};
+use crate::contract::{
+    Action, Decision, GripperCommand, Observation, Policy, Reset, Rng, Script, ScriptPolicy, Seed, Step,
+};
 use crate::env::{EpisodeLoop, OneSetSchedule};
 use crate::objects::{ObjectModel, draw_objects};
 use crate::policies::WorldPolicy;

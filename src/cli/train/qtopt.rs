@@ -2,8 +2,8 @@
 
 use super::recording;
 use super::run::{RunArgs, TrainCommand};
-use crate::cli::{UsageError, agent, common};
 use crate::cli::agent::{action_space, projection};
+use crate::cli::{UsageError, agent, common};
 use crate::contract::{Crop, Domain, EpisodeCollector, PrivilegedAccess, Seed, VecEnvError};
 use crate::env::{Channels, EnvConfig, GraspEnv};
 use crate::files::atomic::human_bytes;
@@ -211,8 +211,7 @@ fn calibrate(config: &mut QtOptRun, args: &Args, cell: &CellDescription) -> anyh
             let usual = common::CAMERA;
             UsageError(format!("data.camera: '{camera}' is not a camera that stands still; the usual one is {usual}"))
         };
-        config.learner.network.projection =
-            projection(cell, camera, size).ok_or_else(missing)?;
+        config.learner.network.projection = projection(cell, camera, size).ok_or_else(missing)?;
     }
     Ok(())
 }
@@ -224,8 +223,11 @@ fn opener(out: &Path, config: &QtOptRun) -> anyhow::Result<EnvOpener> {
     let seed = Seed(config.seed).derive("arena", 0);
     let env = common::env_config(&config.data.env, config.learner.size as u32, seed)?;
     // With labels of a domain that stands for the real world the run is a ceiling.
-    let access =
-        if env.sources.iter().any(|domain| domain.stands_for_reality()) { PrivilegedAccess::GroundTruth } else { PrivilegedAccess::Simulation };
+    let access = if env.sources.iter().any(|domain| domain.stands_for_reality()) {
+        PrivilegedAccess::GroundTruth
+    } else {
+        PrivilegedAccess::Simulation
+    };
     let env = EnvConfig { scripts: vec![script], channels: Channels::IMAGE.with_state(), access, ..env };
     agent::adapter(out, config)?;
     let (out, config) = (out.to_owned(), config.clone());

@@ -5,7 +5,6 @@ use super::run::{RunArgs, TrainCommand};
 use crate::cli::{UsageError, common};
 use crate::contract::{Crop, Domain, FrameBatch, PrivilegedAccess, Seed};
 use crate::data::paired::PairReader;
-use crate::env::EnvConfig;
 use crate::eval::translation::TranslationMeter;
 use crate::gan::rcan::{Generator, ImageLoss, PairSource, Preset, RcanConfig, RcanData, RcanLearner};
 use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer};

@@ -1,7 +1,9 @@
 //! Some episodes as the tensors of one file, and back.
 
 use super::EpisodesConfig;
-use crate::contract::{Action, Displacement, Episode, EpisodeObservation, EpisodeStep, GripperCommand, GripperState, Seed};
+use crate::contract::{
+    Action, Displacement, Episode, EpisodeObservation, EpisodeStep, GripperCommand, GripperState, Seed,
+};
 use crate::data::DataError;
 use crate::draw::png;
 use crate::train::tensors::{NamedTensors, TensorBytes, TensorFile, TensorKind};

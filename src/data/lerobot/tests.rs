@@ -131,7 +131,8 @@ fn frames_are_the_decisions_with_the_observations_before_them() {
     assert_eq!(exported, Exported { episodes: 2, frames: 3, successes: 1, bytes });
     let rows = rows(&path);
     assert_eq!(rows.len(), 3);
-    let states = [[0.0, 0.25], [0.0, 0.5], [1.0, 0.75]].map(|[closed, height]| [closed, height, 0.5, 0.25, -0.5, 0.75, 1.0]);
+    let states =
+        [[0.0, 0.25], [0.0, 0.5], [1.0, 0.75]].map(|[closed, height]| [closed, height, 0.5, 0.25, -0.5, 0.75, 1.0]);
     let actions = [
         [0.5, -0.25, 0.125, 0.75, 1.0, 0.0],
         [-0.5, -0.25, 0.125, 0.75, 2.0, 0.0],

@@ -3,17 +3,17 @@
 //! In: environments that play episodes, what decides, the behavior of each episode, a seed. Out: [`Episode`]s as a learner
 //! takes them. The loop itself is [`EpisodeCollector`]'s.
 
-use crate::contract::action_space::ActionSpace;
-use crate::rl::cem::Choice;
-use crate::rl::error::RlError;
 use super::config::ExplorationConfig;
 use super::network::state_features;
 use super::policy::CemPolicy;
-use crate::rl::replay::{Record, Termination, Transition};
+use crate::contract::action_space::ActionSpace;
 use crate::contract::{
-    self, ActRequest, Action, Decision, EpisodeCollector, EpisodePlan, GripperCommand, GripperState, Observation, Policy,
-    PrivilegedState, Rng, Script, Seed, VecEnvError,
+    self, ActRequest, Action, Decision, EpisodeCollector, EpisodePlan, GripperCommand, GripperState, Observation,
+    Policy, PrivilegedState, Rng, Script, Seed, VecEnvError,
 };
+use crate::rl::cem::Choice;
+use crate::rl::error::RlError;
+use crate::rl::replay::{Record, Termination, Transition};
 
 /// Who decides in an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,21 +44,22 @@ impl Episode {
         let (success, invalid) = (episode.success(), episode.invalid());
         let contract::Episode { seed, observations, steps, privileged, .. } = episode;
         let mut observations = observations.into_iter();
-        let transition = |(index, (step, observation)): (usize, (&contract::EpisodeStep, contract::EpisodeObservation))| {
-            let record = Record {
-                state: state_features(&observation.gripper),
-                action: space.features(&step.action),
-                reward: step.reward,
-                termination: match (step.terminated || step.truncated || step.invalid, step.action.terminate) {
-                    (false, _) => Termination::None,
-                    (true, true) => Termination::Terminated,
-                    (true, false) => Termination::TimeLimit,
-                },
-                exploratory: f32::from(u8::from(step.exploratory)),
-                privileged: privileged.get(index).copied().unwrap_or(PrivilegedState::UNKNOWN),
+        let transition =
+            |(index, (step, observation)): (usize, (&contract::EpisodeStep, contract::EpisodeObservation))| {
+                let record = Record {
+                    state: state_features(&observation.gripper),
+                    action: space.features(&step.action),
+                    reward: step.reward,
+                    termination: match (step.terminated || step.truncated || step.invalid, step.action.terminate) {
+                        (false, _) => Termination::None,
+                        (true, true) => Termination::Terminated,
+                        (true, false) => Termination::TimeLimit,
+                    },
+                    exploratory: f32::from(u8::from(step.exploratory)),
+                    privileged: privileged.get(index).copied().unwrap_or(PrivilegedState::UNKNOWN),
+                };
+                Transition { image: observation.image, record }
             };
-            Transition { image: observation.image, record }
-        };
         Self {
             behavior,
             seed,

@@ -1,7 +1,6 @@
 //! The learner: the Q-function, its two lagged targets, and the optimizer. One call labels transitions, another learns
 //! from labelled ones.
 
-use crate::contract::action_space::{ActionFeatures, ActionSpace};
 use super::bellman::{bellman_target, choose, last_logits_of, share_of, value_of};
 use super::config::QtOptConfig;
 use super::network::planar_crop::REFERENCE_HEIGHT_M;
@@ -13,6 +12,7 @@ use super::policy::CemPolicy;
 use super::privileged::{AUXILIARY_LEN, auxiliary_targets, auxiliary_weights};
 use super::source::QBatch;
 use super::stream::Samples;
+use crate::contract::action_space::{ActionFeatures, ActionSpace};
 use crate::contract::{Rng, Seed};
 use crate::nn::Adam;
 use crate::nn::ops::loss::sigmoid_cross_entropy;
@@ -317,8 +317,12 @@ mod tests {
         let mut learner = QLearner::new(&config, SPACE, Seed(5))?;
         let mut rng = Seed(6).rng();
         let images: Vec<Vec<u8>> = (0..20).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
-        let known =
-            PrivilegedState::new(&[0.03; crate::rl::qtopt::privileged::CELLS], Some(0.02), glam::Vec2::new(0.05, -0.03), 0.4);
+        let known = PrivilegedState::new(
+            &[0.03; crate::rl::qtopt::privileged::CELLS],
+            Some(0.02),
+            glam::Vec2::new(0.05, -0.03),
+            0.4,
+        );
         let record = Record {
             state: [0.0, 1.2],
             action: SPACE.features(&SPACE.random(&mut rng)),

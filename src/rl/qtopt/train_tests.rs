@@ -1,11 +1,12 @@
 //! On a toy of pixels it learns, and killed and resumed it ends in the same bytes.
 
+use super::collect::{BehaviorPolicy, play};
 use super::network::Projection;
 use super::privileged::CELLS;
 use super::*;
 use crate::contract::{
-    Action, ActionSpace, Crop, Domain, EpisodeCollector, GripperState, Observation, Privileged, PrivilegedState, Reset, Script,
-    Seed, Step, StepBatch, VecEnv, VecEnvError,
+    Action, ActionSpace, Crop, Domain, EpisodeCollector, GripperState, Observation, Privileged, PrivilegedState, Reset,
+    Script, Seed, Step, StepBatch, VecEnv, VecEnvError,
 };
 use crate::nn::with_large_stack;
 use crate::train::{Checkpoints, Ended, EnvData, Limits, Outcome, Progress, RunConfig, TrainCallback, Trainer};
@@ -255,8 +256,5 @@ fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Resu
         assert!(file(&whole, name)? == file(&broken, name)?, "{name} differs");
     }
     assert!(std::fs::read(whole.join("metrics.jsonl"))? == std::fs::read(broken.join("metrics.jsonl"))?);
-    Ok(())
-}
-
     Ok(())
 }

@@ -14,16 +14,9 @@ use glam::Vec3;
 pub enum Motion {
     /// Along a straight way to a pose, while the jaws close (`true`), open (`false`) or do as before. It is given up after
     /// `max_s` seconds.
-    Move {
-        goal: ToolPose,
-        close: Option<bool>,
-        speed: Speed,
-        max_s: f32,
-    },
+    Move { goal: ToolPose, close: Option<bool>, speed: Speed, max_s: f32 },
     /// Hold still.
-    Hold {
-        seconds: f32,
-    },
+    Hold { seconds: f32 },
 }
 
 /// How far a motion is.
@@ -46,8 +39,12 @@ pub(super) struct ActiveMotion {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum MotionEnd {
     /// When the gripper has arrived, or after so many ticks.
-    Arrival { max_ticks: u32 },
-    After { seconds: f32 },
+    Arrival {
+        max_ticks: u32,
+    },
+    After {
+        seconds: f32,
+    },
 }
 
 impl GraspWorld {
@@ -84,9 +81,7 @@ impl GraspWorld {
             let ticks = ticks + 1;
             let over = match end {
                 MotionEnd::Arrival { max_ticks } => self.gripper_finished() || ticks >= max_ticks,
-                MotionEnd::After { seconds } => {
-                    ticks as f32 * self.config.dt() >= seconds || (self.free && at_once)
-                }
+                MotionEnd::After { seconds } => ticks as f32 * self.config.dt() >= seconds || (self.free && at_once),
             };
             self.motion = (!over).then_some(ActiveMotion { ticks, end });
             if !self.is_finite() {

@@ -18,10 +18,10 @@ pub use sizes::StateEstimatorQConfig;
 pub use state_estimator::StateEstimatorQ;
 
 use super::config::{Preset, QtOptConfig};
+use crate::contract::action_space::{ActionFeatures, ActionSpace};
 use crate::contract::{GripperState, Seed};
 use crate::nn::ops::Activations;
 use crate::nn::{NnError, ParamStore};
-use crate::contract::action_space::{ActionFeatures, ActionSpace};
 use crate::rl::cem::CemConfig;
 use candle_core::{Device, Result, Tensor};
 use rayon::prelude::*;
