@@ -3,7 +3,6 @@
 
 pub mod appearance;
 pub mod cli;
-pub mod collect;
 pub mod contract;
 pub mod data;
 pub mod draw;

@@ -1,13 +1,19 @@
 //! Trained agents: runs of `train qtopt`, and the generator through which some of them look.
 
 use super::UsageError;
-use crate::collect::observation_adapter::ObservationAdapter;
-use crate::contract::Domain;
+use crate::contract::{self, ActionSpace, ImageAdapter, Pose, VecEnvError};
+use crate::data::DataError;
+use crate::data::episodes::EpisodeReader;
 use crate::files::console::warn_all;
-use crate::gan::rcan::{self, load_generator};
+use crate::gan::rcan::{self, GeneratorAdapter, load_generator};
 use crate::nn::HOST;
+use crate::rl::qtopt::collect::{BehaviorPolicy, Episode};
 use crate::rl::qtopt::load::Loaded;
+use crate::rl::qtopt::network::Projection;
 use crate::rl::qtopt::{QLearner, QtOptConfig, load_policy};
+use crate::scene::CellDescription;
+use crate::scene::camera::CameraMount;
+use crate::tasks::{BinGrasp, Task};
 use crate::train::RunConfig;
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -27,12 +33,12 @@ pub fn load(policy: &str) -> anyhow::Result<Loaded> {
     Ok(loaded)
 }
 
-/// What the agent of `run` sees of a domain: its pictures, with a generator's before them where it learns with one.
+/// The generator through which the agent of `run` sees pictures, where it learns with one.
 ///
 /// # Errors
 /// A generator that is missing, damaged, or for another size.
-pub fn adapter(run: &Path, config: &RunConfig<QtOptConfig>, domain: Domain) -> anyhow::Result<ObservationAdapter> {
-    let Some(loaded) = generator(run, config)? else { return Ok(ObservationAdapter::plain(domain)) };
+pub fn adapter(run: &Path, config: &RunConfig<QtOptConfig>) -> anyhow::Result<Option<Box<dyn ImageAdapter + Send>>> {
+    let Some(loaded) = generator(run, config)? else { return Ok(None) };
     let (made_for, size) = (loaded.generator.size(), config.learner.size);
     if made_for != size {
         return Err(UsageError(format!(
@@ -41,7 +47,46 @@ pub fn adapter(run: &Path, config: &RunConfig<QtOptConfig>, domain: Domain) -> a
         ))
         .into());
     }
-    Ok(ObservationAdapter::translated(domain, loaded.generator))
+    Ok(Some(Box::new(GeneratorAdapter(loaded.generator))))
+}
+
+/// The ranges of actions in a cell.
+pub fn action_space(cell: &CellDescription) -> ActionSpace {
+    BinGrasp::default().action_space(cell)
+}
+
+/// What a camera of the cell makes of places, from the middle of the bins' floors, in the centre crop; none for a camera that
+/// moves.
+pub fn projection(cell: &CellDescription, camera: &str, size: u32) -> Option<Projection> {
+    let camera = cell.cameras.iter().find(|known| known.name == camera)?;
+    if !matches!(camera.mount, CameraMount::World { .. }) {
+        return None;
+    }
+    let camera = camera.camera(camera.centre_crop(size), Pose::IDENTITY);
+    Some(Projection::seen_by(&camera, cell.middle_of_bins(), [size; 2]))
+}
+
+/// Recorded episodes as episodes to learn from, seen through `adapter`. Those that the simulation cut off are left out.
+pub fn recorded_episodes<'a>(
+    reader: &'a EpisodeReader,
+    space: &'a ActionSpace,
+    adapter: Option<&'a dyn ImageAdapter>,
+) -> impl Iterator<Item = Result<Episode, VecEnvError>> + 'a {
+    let usable = |recorded: &Result<contract::Episode, DataError>| match recorded {
+        Ok(recorded) => recorded.steps.last().is_some_and(|step| step.terminated || step.truncated),
+        Err(_) => true,
+    };
+    reader.iter().filter(usable).map(move |recorded| {
+        let mut recorded = recorded.map_err(VecEnvError::new)?;
+        if let Some(adapter) = adapter {
+            let size = [reader.config().height as usize, reader.config().width as usize];
+            let rgb = recorded.observations.iter().flat_map(|seen| seen.image.iter().copied()).collect();
+            let images = adapter.encode(rgb, size)?;
+            let each = images.chunks_exact(size[0] * size[1] * adapter.channels());
+            recorded.observations.iter_mut().zip(each).for_each(|(seen, image)| seen.image = image.to_vec());
+        }
+        Ok(Episode::new(recorded, BehaviorPolicy::Scripted, space))
+    })
 }
 
 /// The generator of a run's agent: its own copy or, before there is one, that of the run it is taken from.

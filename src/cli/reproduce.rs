@@ -5,7 +5,7 @@ use super::train::run::{RunArgs, execute, resolve};
 use super::{UsageError, common, eval, output};
 use crate::contract::{Domain, Seed};
 use crate::env::EnvConfig;
-use crate::eval::protocol::{EvaluationConfig, GraspEvaluation};
+use crate::eval::grasp::{GraspEvaluation, GraspProtocol};
 use crate::eval::table1::{Row, RowResult, figure, markdown};
 use crate::files::atomic::{create_folder, read_capped, sha256_file, write_atomic};
 use crate::files::console::{remark, warn_all};
@@ -236,10 +236,11 @@ fn training(args: &Table1Args, row: Row, generator: Option<&Path>) -> anyhow::Re
 fn measure(args: &Table1Args, run: &Path, domain: Domain) -> anyhow::Result<GraspEvaluation> {
     let loaded = load_policy(run, &HOST)?;
     warn_all(&loaded.warnings);
-    let config = EvaluationConfig { attempts: attempts(args), ..EvaluationConfig::default() };
+    let protocol = GraspProtocol { attempts: attempts(args), ..GraspProtocol::default() };
     let seed: Seed = args.seed.get().derive("table1", 0);
-    let env = EnvConfig::new(common::load_objects("test")?, domain, 1, loaded.policy.size as u32, seed);
-    Ok(eval::play_learned(&loaded, &config, env, 0)?.evaluation)
+    let cell = common::load_cell(common::CELL)?;
+    let env = EnvConfig::new(&cell, common::load_objects("test")?, domain, (1, loaded.policy.size as u32), seed);
+    Ok(eval::play_learned(&loaded, &protocol, env)?.evaluation)
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {

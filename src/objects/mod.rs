@@ -25,5 +25,5 @@ pub use household::{HouseholdClass, HouseholdConfig};
 pub use import::{ImportOptions, ImportReport, Imported, import_dir, import_file};
 pub use mass::Inertia;
 pub use model::{Aabb, ConvexPart, MAX_HULL_POINTS, Mass, ObjectModel, Physics};
-pub use set::{ObjectSet, Split};
+pub use set::{ObjectSet, Split, draw_objects};
 pub use statistics::Statistics;

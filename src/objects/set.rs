@@ -32,6 +32,14 @@ pub struct ObjectSet {
     skipped: Vec<Arc<ObjectError>>,
 }
 
+/// The objects of the episode that `seed` decides: `count` different ones of `pool`, or all where it holds fewer. The one rule
+/// for training, recordings, datasets, evaluations and the viewer, so that a seed means the same objects everywhere.
+pub fn draw_objects(pool: &[Arc<ObjectModel>], count: usize, seed: Seed) -> Vec<Arc<ObjectModel>> {
+    let mut rng = seed.derive("objects", 0).rng();
+    let mut left: Vec<&Arc<ObjectModel>> = pool.iter().collect();
+    (0..count.min(left.len())).map(|_| Arc::clone(left.swap_remove(rng.below(left.len())))).collect()
+}
+
 impl ObjectSet {
     pub fn new(objects: Vec<Arc<ObjectModel>>) -> Self {
         Self { objects, ..Self::default() }

@@ -54,6 +54,7 @@ fn config(steps: u64) -> RunConfig<RcanConfig> {
         domain: Domain::RandomizedHeavy,
         objects: "train".to_owned(),
         textures: None,
+        cell: "iiwa-bin".to_owned(),
         camera: "above".to_owned(),
         crop: Crop::Centre,
         num_envs: 1,

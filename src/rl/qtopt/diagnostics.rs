@@ -5,8 +5,8 @@ use super::bellman::{choose, logits_of, score_all, sigmoid, value_of};
 use super::collect::Episode;
 use super::network::{EncoderMode, image_activations, is_closed, state_activations};
 use super::policy::CemPolicy;
+use crate::contract::action_space::ActionFeatures;
 use crate::contract::{Action, Seed};
-use crate::rl::action::ActionFeatures;
 use crate::rl::error::RlError;
 use crate::rl::replay::Termination;
 

@@ -9,13 +9,13 @@ use super::network::{
     state_activations,
 };
 use super::policy::CemPolicy;
-use super::privileged::{AUXILIARY_LEN, Privileged};
+use super::privileged::{AUXILIARY_LEN, auxiliary_targets, auxiliary_weights};
 use super::source::QBatch;
 use super::stream::Samples;
+use crate::contract::action_space::{ActionFeatures, ActionSpace};
 use crate::contract::{Rng, Seed};
 use crate::nn::Adam;
 use crate::nn::ops::loss::sigmoid_cross_entropy;
-use crate::rl::action::{ActionFeatures, ActionSpace};
 use crate::rl::cem::Choice;
 use crate::rl::error::RlError;
 use crate::rl::replay::NStepTransition;
@@ -209,7 +209,7 @@ impl QLearner {
         let mut auxiliary = f64::NAN;
         if labels && self.config.auxiliary_weight > 0.0 && auxiliary_step {
             let plane = &self.config.network.projection.plane(REFERENCE_HEIGHT_M);
-            let auxiliary_targets = records.iter().map(|record| record.privileged.auxiliary_targets(plane));
+            let auxiliary_targets = records.iter().map(|record| auxiliary_targets(&record.privileged, plane));
             if let (Some(auxiliary_loss), Some(predictions)) =
                 (AuxiliaryLoss::new(auxiliary_targets), self.q.auxiliary_predictions(&encoded)?)
             {
@@ -288,7 +288,7 @@ impl AuxiliaryLoss {
         let (mut numbers, mut weights, mut known) = (Vec::new(), Vec::new(), 0.0_f32);
         for state in states {
             numbers.extend(state.unwrap_or([0.0; AUXILIARY_LEN]));
-            weights.extend(if state.is_some() { Privileged::weights() } else { [0.0; AUXILIARY_LEN] });
+            weights.extend(if state.is_some() { auxiliary_weights() } else { [0.0; AUXILIARY_LEN] });
             known += if state.is_some() { 1.0 } else { 0.0 };
         }
         weights.iter_mut().for_each(|weight| *weight /= known.max(1.0));

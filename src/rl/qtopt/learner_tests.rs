@@ -1,6 +1,7 @@
 use super::*;
+use crate::contract::PrivilegedState;
+use crate::contract::action_space::tests::SPACE;
 use crate::nn::HOST;
-use crate::rl::action::tests::SPACE;
 use crate::rl::qtopt::bellman::sigmoid;
 use crate::rl::qtopt::config::{EncoderSupervision, Preset};
 use crate::rl::replay::{Record, Termination};
@@ -21,8 +22,12 @@ fn lessons_are_taught_at_every_second_step_and_q_learns_at_all() -> anyhow::Resu
     let mut learner = QLearner::new(&config, SPACE, Seed(5), &HOST)?;
     let mut rng = Seed(6).rng();
     let images: Vec<Vec<u8>> = (0..20).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
-    let known =
-        Privileged::new(&[0.03; crate::rl::qtopt::privileged::CELLS], Some(0.02), glam::Vec2::new(0.05, -0.03), 0.4);
+    let known = PrivilegedState::new(
+        &[0.03; crate::rl::qtopt::privileged::CELLS],
+        Some(0.02),
+        glam::Vec2::new(0.05, -0.03),
+        0.4,
+    );
     let record = Record {
         state: [0.0, 1.2],
         action: SPACE.features(&SPACE.random(&mut rng)),
@@ -92,7 +97,7 @@ fn experience(rng: &mut Rng, height_m: f32) -> (Vec<Vec<u8>>, Vec<Record>) {
         reward: 0.0,
         termination: crate::rl::replay::Termination::None,
         exploratory: 0.0,
-        privileged: Privileged::new(&heights, Some(0.02), glam::Vec2::new(height_m, -0.03), 0.4),
+        privileged: PrivilegedState::new(&heights, Some(0.02), glam::Vec2::new(height_m, -0.03), 0.4),
     };
     (images, (0..20).map(record).collect())
 }

@@ -2,8 +2,8 @@
 
 use super::bellman::choose;
 use super::network::{AT_ONCE, EncoderMode, QFunction, image_activations, may_end, state_activations, state_features};
+use crate::contract::action_space::ActionSpace;
 use crate::contract::{GripperState, Seed};
-use crate::rl::action::ActionSpace;
 use crate::rl::cem::{CemConfig, Choice};
 use crate::rl::error::RlError;
 use rayon::prelude::*;

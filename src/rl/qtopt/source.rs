@@ -11,10 +11,9 @@ use super::episode_sheet::episode_sheet;
 use super::learner::QLearner;
 use super::stream::{Samples, Stream, StreamState};
 use super::success::SuccessWindow;
-use crate::contract::{Rng, Seed};
+use crate::contract::{EpisodeCollector, Rng, Seed, VecEnvError};
 use crate::files::atomic::remove_leftovers;
 use crate::rl::error::RlError;
-use crate::rl::vec_env::{VecEnv, VecEnvError};
 use crate::train::{BatchSource, Checkpoint, Evaluation, Learner, Means, SourceState, StepProgress, TrainError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,7 +33,7 @@ const MAX_PICTURED: usize = 24;
 const DENSE_SEARCH_INTERVAL: u64 = 10;
 
 /// Opens the environments when the first episodes are to be played.
-pub type EnvOpener = Box<dyn FnOnce() -> Result<Box<dyn VecEnv>, VecEnvError> + Send>;
+pub type EnvOpener = Box<dyn FnOnce() -> Result<Box<dyn EpisodeCollector>, VecEnvError> + Send>;
 
 /// Labelled transitions for one step.
 #[derive(Clone)]
@@ -52,7 +51,7 @@ pub struct ExperienceSource {
     seed: Seed,
     config: QtOptConfig,
     open: Option<EnvOpener>,
-    envs: Option<Box<dyn VecEnv>>,
+    envs: Option<Box<dyn EpisodeCollector>>,
     pub simulation: Stream,
     /// A recording of the domain to transfer to, and the weight of its loss.
     real: Option<(Stream, f32)>,
@@ -171,7 +170,7 @@ impl ExperienceSource {
             .collect()
     }
 
-    fn envs(&mut self) -> Result<&mut dyn VecEnv, RlError> {
+    fn envs(&mut self) -> Result<&mut dyn EpisodeCollector, RlError> {
         if let Some(open) = self.open.take() {
             let envs = open()?;
             let ((size, channels), config) = (envs.image_shape(), &self.config);
@@ -409,7 +408,7 @@ fn figures_of(episode: &Episode, discount: f32) -> Vec<(&'static str, f64)> {
         BehaviorPolicy::Scripted => vec![("success/scripted", success), ("length/scripted", length)],
         BehaviorPolicy::Noisy => vec![("success/noisy", success), ("length/noisy", length)],
         BehaviorPolicy::Greedy => {
-            let first = episode.choices.first().map_or(f64::NAN, |choice| f64::from(choice.value()));
+            let first = episode.values.first().map_or(f64::NAN, |&value| f64::from(value));
             vec![
                 ("success/greedy", success),
                 ("length/greedy", length),

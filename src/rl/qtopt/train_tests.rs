@@ -2,14 +2,14 @@
 
 use super::collect::{BehaviorPolicy, Episode, play};
 use super::network::Projection;
-use super::privileged::{CELLS, Privileged};
+use super::privileged::CELLS;
 use super::stream::Samples;
 use super::*;
-use crate::contract::{Action, Crop, Domain, GripperState, Rng, Seed, Step};
-use crate::nn::HOST;
-use crate::nn::with_large_stack;
-use crate::rl::action::ActionSpace;
-use crate::rl::vec_env::{EnvCommand, Observation, VecEnv, VecEnvError};
+use crate::contract::{
+    Action, ActionSpace, Crop, Domain, EpisodeCollector, GripperState, Observation, Privileged, PrivilegedState, Reset,
+    Script, Seed, Step, StepBatch, VecEnv, VecEnvError,
+};
+use crate::nn::{HOST, with_large_stack};
 use crate::train::state::to_bytes;
 use crate::train::{
     Checkpoints, Ended, EnvData, Learner, Limits, Module, Outcome, Progress, RunConfig, TrainCallback, Trainer,
@@ -23,17 +23,16 @@ const WIDTH_M: f32 = 0.4;
 /// A hand (green) over a table with one object (red). Ending the episode over the object succeeds.
 struct Table {
     places: Vec<([f32; 2], [f32; 2], u64)>,
-    rng: Rng,
 }
 
 const SPACE: ActionSpace = ActionSpace { step_m: [0.1, 0.1, 0.02], step_rad: 0.5 };
 
 impl Table {
     fn new() -> Self {
-        Self { places: vec![([0.0; 2], [0.0; 2], 0); 8], rng: Seed(1).rng() }
+        Self { places: vec![([0.0; 2], [0.0; 2], 0); 8] }
     }
 
-    fn observation(&self) -> Observation {
+    fn observation(&self) -> (Observation, Privileged) {
         let mut images = Vec::new();
         for (hand, object, _) in &self.places {
             let mut image = vec![0_u8; SIZE * SIZE * 3];
@@ -52,10 +51,11 @@ impl Table {
         let hand = GripperState { closed: true, ..GripperState::default() };
         // The image is 0.4 m across, its rows point down.
         let know = |(hand, ..): &([f32; 2], [f32; 2], u64)| {
-            Privileged::new(&[0.0; CELLS], None, Vec2::new(hand[0], -hand[1]) * 0.5 * WIDTH_M, 0.0)
+            PrivilegedState::new(&[0.0; CELLS], None, Vec2::new(hand[0], -hand[1]) * 0.5 * WIDTH_M, 0.0)
         };
-        let privileged = self.places.iter().map(know).collect();
-        Observation { images, gripper: vec![hand; self.places.len()], privileged }
+        let states = self.places.iter().map(know).collect();
+        let observation = Observation { images, gripper: vec![hand; self.places.len()], step_indices: Vec::new() };
+        (observation, Privileged { states, frames: Vec::new() })
     }
 }
 
@@ -72,43 +72,49 @@ impl VecEnv for Table {
         SPACE
     }
 
-    fn step(&mut self, commands: &[EnvCommand]) -> Result<(Observation, Vec<Step>), VecEnvError> {
-        let mut steps = vec![Step::default(); self.places.len()];
-        for ((command, place), step) in commands.iter().zip(&mut self.places).zip(&mut steps) {
-            match command {
-                EnvCommand::Idle => {}
-                EnvCommand::Reset(seed) | EnvCommand::NextAttempt(seed) => {
-                    let mut rng = seed.rng();
-                    let mut point = || [rng.range(-0.8, 0.8), rng.range(-0.8, 0.8)];
-                    *place = (point(), point(), 0);
-                }
-                EnvCommand::Act(action) => {
-                    place.2 += 1;
-                    for axis in 0..2 {
-                        // Rows of the image point down.
-                        let step = action.translation_m[axis] / (0.5 * WIDTH_M) * [1.0, -1.0][axis];
-                        place.0[axis] = (place.0[axis] + step).clamp(-0.8, 0.8);
-                    }
-                    step.terminated = action.terminate;
-                    step.truncated = !action.terminate && place.2 >= 6;
-                    let apart = (0..2).map(|axis| (place.0[axis] - place.1[axis]).abs()).fold(0.0, f32::max);
-                    let success = step.done() && apart < 0.3;
-                    step.reward = if !step.done() { -0.05 } else { f32::from(u8::from(success)) };
-                    step.grasped = if success { vec![0] } else { Vec::new() };
-                }
-            }
+    fn reset(&mut self, resets: &[Reset]) -> Result<(), VecEnvError> {
+        for reset in resets {
+            let mut rng = reset.seed.rng();
+            let mut point = || [rng.range(-0.8, 0.8), rng.range(-0.8, 0.8)];
+            self.places[reset.index] = (point(), point(), 0);
         }
-        Ok((self.observation(), steps))
+        Ok(())
     }
 
+    fn step(&mut self, actions: &[Option<Action>], _: bool) -> Result<StepBatch, VecEnvError> {
+        let mut steps = vec![Step::default(); self.places.len()];
+        for ((action, place), step) in actions.iter().zip(&mut self.places).zip(&mut steps) {
+            let Some(action) = action else { continue };
+            place.2 += 1;
+            for axis in 0..2 {
+                // Rows of the image point down.
+                let step = action.translation_m[axis] / (0.5 * WIDTH_M) * [1.0, -1.0][axis];
+                place.0[axis] = (place.0[axis] + step).clamp(-0.8, 0.8);
+            }
+            step.action = SPACE.effective(action, true);
+            step.terminated = action.terminate;
+            step.truncated = !action.terminate && place.2 >= 6;
+            let apart = (0..2).map(|axis| (place.0[axis] - place.1[axis]).abs()).fold(0.0, f32::max);
+            let success = step.done() && apart < 0.3;
+            step.reward = if !step.done() { -0.05 } else { f32::from(u8::from(success)) };
+            step.grasped = if success { vec![0] } else { Vec::new() };
+        }
+        let (observation, privileged) = self.observation();
+        Ok(StepBatch { observation, steps, privileged: Some(privileged) })
+    }
+}
+
+impl Script for Table {
     /// Anywhere, then ends: right now and then.
-    fn scripted(&mut self, index: usize) -> Action {
-        // Decided by the state alone, so that a resumed run plays the same.
-        let (hand, _, count) = self.places[index];
-        let mut rng = Seed(u64::from(hand[0].to_bits())).derive("script", u64::from(hand[1].to_bits())).rng();
-        self.rng = rng.clone();
-        let aside = SPACE.denormalize(std::array::from_fn(|_| rng.range(-1.0, 1.0)), false);
-        Action { terminate: count >= 2, ..aside }
+    fn scripted(&mut self, indices: &[usize]) -> Vec<Action> {
+        let act = |&index: &usize| {
+            // Decided by the state alone, so that a resumed run plays the same.
+            let (hand, _, count) = self.places[index];
+            let mut rng = Seed(u64::from(hand[0].to_bits())).derive("script", u64::from(hand[1].to_bits())).rng();
+            let aside = SPACE.denormalize(std::array::from_fn(|_| rng.range(-1.0, 1.0)), false);
+            Action { terminate: count >= 2, ..aside }
+        };
+        indices.iter().map(act).collect()
     }
 }
 
@@ -150,6 +156,7 @@ fn config(steps: u64) -> RunConfig<QtOptConfig> {
         domain: Domain::Canonical,
         objects: "train".to_owned(),
         textures: None,
+        cell: "iiwa-bin".to_owned(),
         camera: "above".to_owned(),
         crop: Crop::Centre,
         num_envs: 8,
@@ -170,7 +177,7 @@ type TableTrainer = Trainer<QtOptConfig, QLearner, ExperienceSource>;
 
 fn parts(config: &RunConfig<QtOptConfig>) -> anyhow::Result<(QLearner, ExperienceSource)> {
     let seed = Seed(config.seed);
-    let open: EnvOpener = Box::new(|| Ok(Box::new(Table::new()) as Box<dyn VecEnv>));
+    let open: EnvOpener = Box::new(|| Ok(Box::new(Table::new()) as Box<dyn EpisodeCollector>));
     Ok((
         QLearner::new(&config.learner, config.data.space, seed, &HOST)?,
         ExperienceSource::new(&config.learner, seed, open),
@@ -264,7 +271,7 @@ fn recording() -> anyhow::Result<Vec<Episode>> {
     let plan = [BehaviorPolicy::Scripted; 40];
     let mut episodes = play(&mut Table::new(), None, &ExplorationConfig::none(), &plan, Seed(5))?;
     for transition in episodes.iter_mut().flat_map(|episode| &mut episode.transitions) {
-        transition.record.privileged = Privileged::UNKNOWN;
+        transition.record.privileged = PrivilegedState::UNKNOWN;
     }
     Ok(episodes)
 }
@@ -341,58 +348,5 @@ fn a_warm_start_is_the_other_run_in_every_network() -> anyhow::Result<()> {
     other.network.merged = 32;
     let mut other = QLearner::new(&other, SPACE, Seed(9), &HOST)?;
     assert!(other.warm_start(trained.q.as_ref()).is_err());
-    Ok(())
-}
-
-/// Episodes of one step each. In environment 1 the simulation cuts every one off.
-struct Brief(Vec<[u32; 2]>);
-
-impl VecEnv for Brief {
-    fn num_envs(&self) -> usize {
-        self.0.len()
-    }
-
-    fn image_shape(&self) -> (usize, usize) {
-        (1, 3)
-    }
-
-    fn action_space(&self) -> ActionSpace {
-        SPACE
-    }
-
-    fn step(&mut self, commands: &[EnvCommand]) -> Result<(Observation, Vec<Step>), VecEnvError> {
-        for (command, [begun, gone_on]) in commands.iter().zip(&mut self.0) {
-            match command {
-                EnvCommand::Reset(_) => *begun += 1,
-                EnvCommand::NextAttempt(_) => *gone_on += 1,
-                EnvCommand::Idle | EnvCommand::Act(_) => {}
-            }
-        }
-        let observation = Observation {
-            images: vec![0; 3 * commands.len()],
-            gripper: vec![GripperState::default(); commands.len()],
-            privileged: Vec::new(),
-        };
-        let step = |index| Step { terminated: index != 1, invalid: index == 1, ..Step::default() };
-        Ok((observation, (0..commands.len()).map(step).collect()))
-    }
-
-    fn scripted(&mut self, _: usize) -> Action {
-        Action::default()
-    }
-}
-
-#[test]
-fn attempts_go_on_with_what_the_last_one_left() -> anyhow::Result<()> {
-    let commands = |p_keep_objects: f32| -> anyhow::Result<Vec<[u32; 2]>> {
-        let (mut envs, exploration) =
-            (Brief(vec![[0; 2]; 2]), ExplorationConfig { p_keep_objects, ..ExplorationConfig::default() });
-        play(&mut envs, None, &exploration, &[BehaviorPolicy::Scripted; 200], Seed(3))?;
-        Ok(envs.0)
-    };
-    assert_eq!(commands(0.0)?, [[100, 0], [100, 0]]);
-    assert_eq!(commands(1.0)?, [[1, 99], [100, 0]]);
-    let some = commands(0.75)?;
-    assert!((60..90).contains(&some[0][1]) && some[0][0] + some[0][1] == 100 && some[1] == [100, 0], "{some:?}");
     Ok(())
 }

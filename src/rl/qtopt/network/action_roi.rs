@@ -8,8 +8,8 @@
 //! all channels on the grid in the frame that the hand will have (x along the closing direction), then the first channel
 //! on the coarse grid along the axes.
 
+use crate::contract::action_space::ActionFeatures;
 use crate::nn::ops::{self, Activations, Bilinear, SampleGrid, Tap};
-use crate::rl::action::ActionFeatures;
 use crate::rl::qtopt::privileged::{CELL_M, MAP};
 use candle_core::Result;
 use glam::Vec2;
@@ -110,7 +110,7 @@ impl ActionRoi {
 mod tests {
     use super::*;
     use crate::contract::Seed;
-    use crate::rl::action::tests::SPACE;
+    use crate::contract::action_space::tests::SPACE;
     use candle_core::{Device, Var};
 
     const ROI: ActionRoi = ActionRoi { step_m: [0.08, 0.04, 0.1] };

@@ -20,10 +20,10 @@ pub use sizes::StateEstimatorQConfig;
 pub use state_estimator::StateEstimatorQ;
 
 use super::config::{Preset, QtOptConfig};
+use crate::contract::action_space::{ActionFeatures, ActionSpace};
 use crate::contract::{GripperState, Seed};
 use crate::nn::ops::Activations;
 use crate::nn::{NnError, ParamStore};
-use crate::rl::action::{ActionFeatures, ActionSpace};
 use crate::rl::cem::CemConfig;
 use action_roi::Hand;
 use candle_core::{DType, Device, Result, Tensor};

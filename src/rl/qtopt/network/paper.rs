@@ -3,11 +3,11 @@
 //! Batch normalization and ReLU follow every layer but the last; pooling pads as TensorFlow's `SAME`.
 
 use super::{Encoded, EncoderMode, QFunction, STATE_LEN, Score, floats};
+use crate::contract::action_space::ActionFeatures;
 use crate::contract::{Action, Seed};
 use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig, Linear};
 use crate::nn::ops::{self, Activation, Activations, max_pool};
 use crate::nn::{Init, NnError, Param, ParamStore};
-use crate::rl::action::ActionFeatures;
 use candle_core::{Device, Result, Tensor, bail};
 
 /// The smallest image: behind the third pool the three last convolutions must have seven pixels.
@@ -272,8 +272,8 @@ impl QFunction for PaperQ {
 mod tests {
     use super::super::{image_activations, state_activations};
     use super::*;
+    use crate::contract::action_space::tests::SPACE;
     use crate::nn::GradientSource;
-    use crate::rl::action::tests::SPACE;
     use candle_core::{DType, Var};
 
     #[test]

@@ -1,7 +1,7 @@
 use super::super::{image_activations, state_activations};
 use super::*;
+use crate::contract::action_space::tests::SPACE;
 use crate::nn::GradientSource;
-use crate::rl::action::tests::SPACE;
 use candle_core::{DType, Var};
 
 #[test]
