@@ -28,7 +28,7 @@ pub use checkpoint::{Checkpoint, CheckpointContent, CheckpointError, Checkpoints
 pub use directory::{Resumed, RunDir, RunError};
 pub use env_data::EnvData;
 pub use error::TrainError;
-pub use learner::{Learner, Metrics, Module, NamedImage};
+pub use learner::{Learner, Metrics, Module, NamedGroup, NamedImage};
 pub use limits::{Ended, Limits};
 pub use load::{LoadedRun, load_run};
 pub use means::Means;

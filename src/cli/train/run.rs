@@ -53,6 +53,11 @@ pub trait TrainCommand {
     /// Steps of a run without a limit.
     const DEFAULT_STEPS: u64;
 
+    /// The word behind `bingrasp train`.
+    fn name(&self) -> String {
+        Self::Config::NAME.to_owned()
+    }
+
     fn run_args(&self) -> &RunArgs;
 
     /// Settings before any flag.
@@ -127,7 +132,7 @@ pub fn run<T: TrainCommand + Sync>(command: &T) -> anyhow::Result<ExitCode> {
     if outcome.ended == Ended::Complete {
         return Ok(ExitCode::SUCCESS);
     }
-    remark(format_args!("interrupted after step {}; {}", outcome.steps, resume_hint::<T>(&args.out)));
+    remark(format_args!("interrupted after step {}; {}", outcome.steps, resume_hint(command, &args.out)));
     Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
 }
 
@@ -185,8 +190,8 @@ fn summary<C: LearnerConfig, L: Learner, S: BatchSource<L>>(
     })
 }
 
-fn resume_hint<T: TrainCommand>(out: &Path) -> String {
-    format!("resume with: bingrasp train {} --out {} --resume", T::Config::NAME, out.display())
+fn resume_hint(command: &impl TrainCommand, out: &Path) -> String {
+    format!("resume with: bingrasp train {} --out {} --resume", command.name(), out.display())
 }
 
 /// Trains in `out` to the end of the settings' limits or to Ctrl-C, with a bar, and returns what `finish` makes of it.
@@ -216,7 +221,7 @@ pub fn execute<T: TrainCommand + Sync, R: Send>(
             trainer
         };
         trainer.set_limits(config.limits)?;
-        let outcome = trainer.run(&mut bar).with_context(|| resume_hint::<T>(out))?;
+        let outcome = trainer.run(&mut bar).with_context(|| resume_hint(command, out))?;
         bar.bar.finish_and_clear();
         let finished = finish(&mut trainer, &outcome)?;
         Ok((outcome, finished))

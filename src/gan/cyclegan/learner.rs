@@ -349,7 +349,7 @@ impl CycleGanLearner {
     ///
     /// # Errors
     /// Another shape.
-    pub fn images(&self, batch: &UnpairedBatch) -> Result<Vec<(&'static str, Tensor)>, CycleGanError> {
+    pub fn translations(&self, batch: &UnpairedBatch) -> Result<Vec<(&'static str, Tensor)>, CycleGanError> {
         let forward = |generator: &Generator, image: &Tensor| -> candle_core::Result<Tensor> {
             let _frozen = generator.store().freeze();
             generator.forward(&Activations::from_tensor(image)?)?.to_tensor()

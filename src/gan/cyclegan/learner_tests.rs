@@ -376,7 +376,7 @@ fn the_warm_start_goes_towards_the_identity_and_leaves_discriminators_alone() ->
 #[test]
 fn pictures_are_named_and_have_the_averaged_generators_images() -> anyhow::Result<()> {
     let learner = CycleGanLearner::new(&tiny(Method::CycleGan), Seed(9))?;
-    let images = learner.images(&batch(0)?)?;
+    let images = learner.translations(&batch(0)?)?;
     assert_eq!(
         images.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
         ["x", "G(x)", "F(G(x))", "y", "F(y)", "G(F(y))"]
@@ -384,7 +384,7 @@ fn pictures_are_named_and_have_the_averaged_generators_images() -> anyhow::Resul
     let gx = learner.sim2real().forward(&Activations::from_tensor(&images[0].1)?)?.to_tensor()?;
     assert_eq!((gx - &images[1].1)?.abs()?.max_all()?.to_scalar::<f32>()?, 0.0);
     let gan = CycleGanLearner::new(&tiny(Method::Gan), Seed(9))?;
-    assert_eq!(gan.images(&batch(0)?)?.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["x", "G(x)", "y"]);
+    assert_eq!(gan.translations(&batch(0)?)?.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["x", "G(x)", "y"]);
     Ok(())
 }
 

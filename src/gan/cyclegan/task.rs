@@ -66,7 +66,7 @@ const HIDDEN: usize = 100;
 /// Tells features of real images from those of adapted ones.
 #[derive(Debug)]
 pub struct DomainClassifier {
-    store: ParamStore,
+    pub(super) store: ParamStore,
     hidden: Linear,
     decision: Linear,
     pub(super) adam: Adam,
