@@ -21,7 +21,8 @@ fn assert_near(a: &Tensor, b: &Tensor, tolerance: f32) -> CandleResult<()> {
 /// A stock candle-nn model: a convolution, a batch normalization and a linear layer.
 fn stock_model(builder: &VarBuilder<'_>) -> CandleResult<impl Fn(&Tensor) -> CandleResult<Tensor> + use<>> {
     let settings = candle_nn::Conv2dConfig { padding: 1, stride: 2, ..Default::default() };
-    let conv = candle_nn::conv2d(3, 4, 3, settings, builder.pp("conv"))?;
+    // Without a bias, whose gradient the normalization makes zero but for rounding: Adam would make steps of that.
+    let conv = candle_nn::conv2d_no_bias(3, 4, 3, settings, builder.pp("conv"))?;
     let norm = candle_nn::batch_norm(4, 1e-5, builder.pp("norm"))?;
     let linear = candle_nn::linear(4 * 9, 2, builder.pp("linear"))?;
     Ok(move |x: &Tensor| linear.forward(&norm.forward_t(&conv.forward(x)?, true)?.relu()?.flatten_from(1)?))
@@ -41,7 +42,8 @@ fn a_stock_model_trains_from_our_store_with_our_adam_as_from_candles_own() -> an
         }
     }
     let names: Vec<String> = store.params().map(|param| param.name().to_owned()).collect();
-    assert_eq!(names[..2], ["conv.weight", "conv.bias"], "in the order of their creation");
+    let ends = [names.first(), names.last()].map(|name| name.map(String::as_str));
+    assert_eq!(ends, [Some("conv.weight"), Some("linear.bias")], "in the order of their creation");
     let x = random(&[5, 3, 6, 6], 1)?;
     let mut ours = Adam::new(&[&store], AdamConfig::default())?;
     let settings = ParamsAdamW { lr: 0.01, weight_decay: 0.0, ..Default::default() };
@@ -57,6 +59,7 @@ fn a_stock_model_trains_from_our_store_with_our_adam_as_from_candles_own() -> an
     assert!(losses[2] < losses[0], "{losses:?}");
     let data = map.data().lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for param in store.params() {
+        // A thousandth of a step.
         assert_near(param.var(), &data[param.name()], 1e-5)?;
     }
     // Saved and loaded as any of our stores.
