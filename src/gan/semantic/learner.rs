@@ -113,15 +113,7 @@ const ADAMS: [&str; 4] = ["generator_y_adam", "generator_x_adam", "discriminator
 impl SemanticCycleGan {
     /// # Errors
     /// An impossible setting.
-    pub fn new(config: &SemanticConfig, seed: Seed) -> Result<Self, SemanticError> {
-        Self::on(config, seed, &Device::Cpu)
-    }
-
-    /// On another device.
-    ///
-    /// # Errors
-    /// An impossible setting.
-    pub fn on(config: &SemanticConfig, seed: Seed, device: &Device) -> Result<Self, SemanticError> {
+    pub fn new(config: &SemanticConfig, seed: Seed, device: &Device) -> Result<Self, SemanticError> {
         config.validate().map_err(SemanticError::Config)?;
         let generator_y = RgbdGenerator::new(config, seed.derive("generator_y", 0), device)?;
         let generator_x = RgbdGenerator::new(config, seed.derive("generator_x", 0), device)?;

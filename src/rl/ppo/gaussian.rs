@@ -57,28 +57,27 @@ pub fn bounded(action: f32, bound: f32) -> f32 {
 mod tests {
     use super::*;
     use crate::contract::Seed;
-    use candle_core::{Device, Var};
+    use crate::nn::HOST;
+    use candle_core::Var;
 
     fn policy(mean: &[[f32; 2]], log_std: [f32; 2]) -> Result<DiagonalGaussian> {
         Ok(DiagonalGaussian {
-            mean: Tensor::from_slice(&mean.concat(), (mean.len(), 2), &Device::Cpu)?,
-            log_std: Tensor::new(&log_std, &Device::Cpu)?,
+            mean: Tensor::from_slice(&mean.concat(), (mean.len(), 2), &HOST)?,
+            log_std: Tensor::new(&log_std, &HOST)?,
         })
     }
 
     #[test]
     fn densities_and_entropy_by_hand() -> Result<()> {
         // One dimension: a = 0.3, mu = 0.1, log sigma = -0.5 gives -0.4733042 and entropy 0.9189385.
-        let one = DiagonalGaussian {
-            mean: Tensor::new(&[[0.1_f32]], &Device::Cpu)?,
-            log_std: Tensor::new(&[-0.5_f32], &Device::Cpu)?,
-        };
-        let log_prob = one.log_prob(&Tensor::new(&[[0.3_f32]], &Device::Cpu)?)?.to_vec1::<f32>()?;
+        let one =
+            DiagonalGaussian { mean: Tensor::new(&[[0.1_f32]], &HOST)?, log_std: Tensor::new(&[-0.5_f32], &HOST)? };
+        let log_prob = one.log_prob(&Tensor::new(&[[0.3_f32]], &HOST)?)?.to_vec1::<f32>()?;
         assert!((log_prob[0] + 0.473_304_2).abs() < 1e-6, "{log_prob:?}");
         assert!((one.entropy()?.to_scalar::<f32>()? - 0.918_938_5).abs() < 1e-6);
         // Independent dimensions add up: a standard normal at its mean has -0.9189385.
         let two = policy(&[[0.1, 2.0], [0.3, 1.0]], [-0.5, 0.0])?;
-        let actions = Tensor::new(&[[0.3_f32, 2.0], [0.3, 3.0]], &Device::Cpu)?;
+        let actions = Tensor::new(&[[0.3_f32, 2.0], [0.3, 3.0]], &HOST)?;
         let log_prob = two.log_prob(&actions)?.to_vec1::<f32>()?;
         assert!((log_prob[0] + 0.473_304_2 + 0.918_938_5).abs() < 1e-6);
         assert!((log_prob[1] - (0.5 - 0.918_938_5 - 2.0 - 0.918_938_5)).abs() < 1e-6);
@@ -99,7 +98,7 @@ mod tests {
         let beyond = draws.iter().find(|draw| draw[0] > 3.2).expect("a draw beyond the bound");
         assert_eq!(bounded(beyond[0], 3.0), 1.0);
         assert_eq!(bounded(-1.5, 3.0), -0.5);
-        let both = |a: f32| wide.log_prob(&Tensor::new(&[[a, -1.0]], &Device::Cpu)?)?.to_vec1::<f32>();
+        let both = |a: f32| wide.log_prob(&Tensor::new(&[[a, -1.0]], &HOST)?)?.to_vec1::<f32>();
         let expected = -0.5 * ((beyond[0] - 2.5).powi(2) - (3.0_f32 - 2.5).powi(2));
         assert!((both(beyond[0])?[0] - both(3.0)?[0] - expected).abs() < 1e-5);
         Ok(())
@@ -108,9 +107,9 @@ mod tests {
     #[test]
     fn gradients_are_the_score() -> Result<()> {
         // d log p / d mu = (a - mu) / sigma^2, d / d log sigma = ((a - mu) / sigma)^2 - 1.
-        let (mean, log_std) = (Var::new(&[[0.1_f32]], &Device::Cpu)?, Var::new(&[-0.5_f32], &Device::Cpu)?);
+        let (mean, log_std) = (Var::new(&[[0.1_f32]], &HOST)?, Var::new(&[-0.5_f32], &HOST)?);
         let policy = DiagonalGaussian { mean: mean.as_tensor().clone(), log_std: log_std.as_tensor().clone() };
-        let gradients = policy.log_prob(&Tensor::new(&[[0.7_f32]], &Device::Cpu)?)?.sum_all()?.backward()?;
+        let gradients = policy.log_prob(&Tensor::new(&[[0.7_f32]], &HOST)?)?.sum_all()?.backward()?;
         let of = |var: &Var| -> Result<f32> {
             gradients.get(var).map_or(Ok(f32::NAN), |g| g.flatten_all()?.to_vec1::<f32>().map(|g| g[0]))
         };

@@ -112,15 +112,7 @@ const ADAM: &str = "actor_critic_adam";
 impl PpoLearner {
     /// # Errors
     /// An impossible setting.
-    pub fn new(config: &PpoConfig, network: NetworkConfig, seed: Seed) -> Result<Self, PpoError> {
-        Self::on(config, network, seed, &Device::Cpu)
-    }
-
-    /// On another device.
-    ///
-    /// # Errors
-    /// An impossible setting.
-    pub fn on(config: &PpoConfig, network: NetworkConfig, seed: Seed, device: &Device) -> Result<Self, PpoError> {
+    pub fn new(config: &PpoConfig, network: NetworkConfig, seed: Seed, device: &Device) -> Result<Self, PpoError> {
         config.validate().map_err(PpoError::Config)?;
         network.validate().map_err(PpoError::Config)?;
         let network = ActorCritic::new(&network, seed.derive("actor_critic", 0), device)?;

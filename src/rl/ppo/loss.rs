@@ -68,13 +68,14 @@ pub(super) fn mean(numbers: impl Iterator<Item = f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{Device, Var};
+    use crate::nn::HOST;
+    use candle_core::Var;
 
     /// The loss and its gradient by the log-probabilities, of ratios and advantages.
     fn clipped(ratios: &[f32], advantages: &[f32]) -> Result<(f32, Vec<f32>)> {
-        let log_prob = Var::new(ratios.iter().map(|r| r.ln()).collect::<Vec<_>>(), &Device::Cpu)?;
+        let log_prob = Var::new(ratios.iter().map(|r| r.ln()).collect::<Vec<_>>(), &HOST)?;
         let zeros = Tensor::zeros_like(log_prob.as_tensor())?;
-        let advantages = Tensor::new(advantages, &Device::Cpu)?;
+        let advantages = Tensor::new(advantages, &HOST)?;
         let loss = clipped_policy_loss(log_prob.as_tensor(), &zeros, &advantages, 0.2)?;
         let gradients = loss.backward()?;
         let gradient = gradients.get(&log_prob).map_or(Ok(Vec::new()), |g| g.to_vec1())?;
@@ -116,8 +117,8 @@ mod tests {
 
     #[test]
     fn the_value_loss_is_half_the_squared_error() -> Result<()> {
-        let values = Tensor::new(&[1.0_f32, 2.0], &Device::Cpu)?;
-        let returns = Tensor::new(&[0.0_f32, 5.0], &Device::Cpu)?;
+        let values = Tensor::new(&[1.0_f32, 2.0], &HOST)?;
+        let returns = Tensor::new(&[0.0_f32, 5.0], &HOST)?;
         assert_eq!(value_loss(&values, &returns)?.to_scalar::<f32>()?, 2.5);
         Ok(())
     }

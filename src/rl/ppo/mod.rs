@@ -10,7 +10,7 @@
 //! # fn step(_: &[f32]) -> Transitions { unimplemented!() }
 //! # fn main() -> anyhow::Result<()> {
 //! let config = PpoConfig::default();
-//! let mut learner = PpoLearner::new(&config, NetworkConfig::pose_grasp(), Seed(1))?;
+//! let mut learner = PpoLearner::new(&config, NetworkConfig::pose_grasp(), Seed(1), &bingrasp::nn::HOST)?;
 //! let mut rollout = RolloutBuffer::new(&config, learner.network_config());
 //! loop {
 //!     while !rollout.is_full() {

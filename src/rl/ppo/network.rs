@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum EncoderConfig {
     /// Mnih et al., 2015: convolutions of 32 8x8 by 4, 64 4x4 by 2 and 64 3x3 filters without padding, then 512 units, which
-    /// see the state vector as well. Policy and value share it. Square images of `size` pixels, at least 36.
+    /// see the state vector as well. Policy and value share it. Square images of `size` pixels, at least 36. The strides
+    /// fit 84 pixels; of 64 they leave out the last four rows and columns.
     Nature { channels: usize, size: usize },
     /// Tanh layers on the state vector alone, one stack for the policy and one for the value.
     Mlp { hidden: Vec<usize> },

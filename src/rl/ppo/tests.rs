@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::contract::{Rng, Seed};
+use crate::nn::HOST;
 use crate::train::{Checkpoint, Learner, Module};
 
 fn mlp(state_len: usize, hidden: &[usize]) -> NetworkConfig {
@@ -10,7 +11,7 @@ fn mlp(state_len: usize, hidden: &[usize]) -> NetworkConfig {
 }
 
 fn learner(config: &PpoConfig, network: NetworkConfig, seed: u64) -> Result<(PpoLearner, RolloutBuffer), PpoError> {
-    let learner = PpoLearner::new(config, network, Seed(seed))?;
+    let learner = PpoLearner::new(config, network, Seed(seed), &HOST)?;
     let buffer = RolloutBuffer::new(config, learner.network_config());
     Ok((learner, buffer))
 }
@@ -181,8 +182,12 @@ fn images_and_states_both_count_and_learn() -> anyhow::Result<()> {
     let values = learner.values(&first)?;
     let mut other_state = first.clone();
     other_state.states[3] = 0.9;
+    // Row and column 59 of the depth; the filters' strides leave out the last four.
     let mut other_image = first.clone();
-    other_image.images[4 * 64 * 64 - 1] = 30.0;
+    other_image.images[3 * 4096 + 59 * 64 + 59] = 30.0;
+    let mut beyond = first.clone();
+    beyond.images[4 * 4096 - 1] = 30.0;
+    assert_eq!(learner.values(&beyond)?, values);
     assert_ne!(learner.values(&other_state)?[0], values[0]);
     assert_eq!(learner.values(&other_state)?[1..], values[1..]);
     assert_ne!(learner.values(&other_image)?[0], values[0]);
