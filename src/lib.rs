@@ -3,7 +3,6 @@
 
 pub mod appearance;
 pub mod cli;
-pub mod collect;
 pub mod contract;
 pub mod data;
 pub mod draw;
@@ -19,6 +18,7 @@ pub mod rl;
 pub mod scene;
 pub mod servo;
 pub mod sim;
+pub mod tasks;
 pub mod train;
 #[cfg(feature = "viewer")]
 pub mod viewer;

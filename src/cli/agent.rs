@@ -1,12 +1,19 @@
 //! Trained agents: runs of `train qtopt`, and the generator through which some of them look.
 
 use super::UsageError;
-use crate::collect::observation_adapter::ObservationAdapter;
-use crate::contract::Domain;
+use crate::contract::{self, ActionSpace, ImageAdapter, Pose, VecEnvError};
+use crate::data::DataError;
+use crate::data::episodes::EpisodeReader;
 use crate::files::console::warn_all;
-use crate::gan::rcan::{self, load_generator};
+use crate::gan::rcan::{self, GeneratorAdapter, load_generator};
+use crate::nn::HOST;
+use crate::rl::qtopt::collect::{BehaviorPolicy, Episode};
 use crate::rl::qtopt::load::Loaded;
+use crate::rl::qtopt::network::Projection;
 use crate::rl::qtopt::{QLearner, QtOptConfig, load_policy};
+use crate::scene::CellDescription;
+use crate::scene::camera::CameraMount;
+use crate::tasks::{BinGrasp, Task};
 use crate::train::RunConfig;
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -21,17 +28,17 @@ pub fn load(policy: &str) -> anyhow::Result<Loaded> {
         let message = format!("'{policy}' is neither scripted, noisy-planner, oracle, random nor the folder of a run");
         return Err(UsageError(message).into());
     }
-    let loaded = load_policy(path)?;
+    let loaded = load_policy(path, &HOST)?;
     warn_all(&loaded.warnings);
     Ok(loaded)
 }
 
-/// What the agent of `run` sees of a domain: its pictures, with a generator's before them where it learns with one.
+/// The generator through which the agent of `run` sees pictures, where it learns with one.
 ///
 /// # Errors
 /// A generator that is missing, damaged, or for another size.
-pub fn adapter(run: &Path, config: &RunConfig<QtOptConfig>, domain: Domain) -> anyhow::Result<ObservationAdapter> {
-    let Some(loaded) = generator(run, config)? else { return Ok(ObservationAdapter::plain(domain)) };
+pub fn adapter(run: &Path, config: &RunConfig<QtOptConfig>) -> anyhow::Result<Option<Box<dyn ImageAdapter + Send>>> {
+    let Some(loaded) = generator(run, config)? else { return Ok(None) };
     let (made_for, size) = (loaded.generator.size(), config.learner.size);
     if made_for != size {
         return Err(UsageError(format!(
@@ -40,7 +47,46 @@ pub fn adapter(run: &Path, config: &RunConfig<QtOptConfig>, domain: Domain) -> a
         ))
         .into());
     }
-    Ok(ObservationAdapter::translated(domain, loaded.generator))
+    Ok(Some(Box::new(GeneratorAdapter(loaded.generator))))
+}
+
+/// The ranges of actions in a cell.
+pub fn action_space(cell: &CellDescription) -> ActionSpace {
+    BinGrasp::default().action_space(cell)
+}
+
+/// What a camera of the cell makes of places, from the middle of the bins' floors, in the centre crop; none for a camera that
+/// moves.
+pub fn projection(cell: &CellDescription, camera: &str, size: u32) -> Option<Projection> {
+    let camera = cell.cameras.iter().find(|known| known.name == camera)?;
+    if !matches!(camera.mount, CameraMount::World { .. }) {
+        return None;
+    }
+    let camera = camera.camera(camera.centre_crop(size), Pose::IDENTITY);
+    Some(Projection::seen_by(&camera, cell.middle_of_bins(), [size; 2]))
+}
+
+/// Recorded episodes as episodes to learn from, seen through `adapter`. Those that the simulation cut off are left out.
+pub fn recorded_episodes<'a>(
+    reader: &'a EpisodeReader,
+    space: &'a ActionSpace,
+    adapter: Option<&'a dyn ImageAdapter>,
+) -> impl Iterator<Item = Result<Episode, VecEnvError>> + 'a {
+    let usable = |recorded: &Result<contract::Episode, DataError>| match recorded {
+        Ok(recorded) => recorded.steps.last().is_some_and(|step| step.terminated || step.truncated),
+        Err(_) => true,
+    };
+    reader.iter().filter(usable).map(move |recorded| {
+        let mut recorded = recorded.map_err(VecEnvError::new)?;
+        if let Some(adapter) = adapter {
+            let size = [reader.config().height as usize, reader.config().width as usize];
+            let rgb = recorded.observations.iter().flat_map(|seen| seen.image.iter().copied()).collect();
+            let images = adapter.encode(rgb, size)?;
+            let each = images.chunks_exact(size[0] * size[1] * adapter.channels());
+            recorded.observations.iter_mut().zip(each).for_each(|(seen, image)| seen.image = image.to_vec());
+        }
+        Ok(Episode::new(recorded, BehaviorPolicy::Scripted, space))
+    })
 }
 
 /// The generator of a run's agent: its own copy or, before there is one, that of the run it is taken from.
@@ -48,12 +94,12 @@ fn generator(run: &Path, config: &RunConfig<QtOptConfig>) -> anyhow::Result<Opti
     let Some(path) = &config.data.generator else { return Ok(None) };
     let (own, from) = (own_generator(run), path.display());
     let loaded = if own.is_dir() {
-        load_generator(&own).with_context(|| {
+        load_generator(&own, &HOST).with_context(|| {
             let copy = own.display();
             format!("loading the run's copy of its generator; if {from} is what it was, remove {copy} to copy it again")
         })?
     } else {
-        load_generator(path).with_context(|| format!("loading the generator in {from}"))?
+        load_generator(path, &HOST).with_context(|| format!("loading the generator in {from}"))?
     };
     warn_all(&loaded.warnings);
     Ok(Some(loaded))
@@ -82,7 +128,8 @@ pub fn keep_generator(run: &Path, config: &RunConfig<QtOptConfig>) -> anyhow::Re
 /// # Errors
 /// A run that is missing, damaged, or of another network.
 pub fn warm_start(learner: &mut QLearner, init: &Path) -> anyhow::Result<()> {
-    let loaded = load_policy(init).with_context(|| format!("loading the run in {} for --init", init.display()))?;
+    let loaded =
+        load_policy(init, &HOST).with_context(|| format!("loading the run in {} for --init", init.display()))?;
     warn_all(&loaded.warnings);
     let other = |error| UsageError(format!("--init {}: {error}; its network must be that of this run", init.display()));
     Ok(learner.warm_start(loaded.policy.q.as_ref()).map_err(other)?)

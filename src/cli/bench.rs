@@ -1,16 +1,12 @@
 //! `bingrasp bench`: figures of this machine, with the adapter and thread count beside them.
 
 use super::{bench_qtopt, bench_train, common, output};
-use crate::contract::{Domain, FrameChannels, Seed};
-use crate::env::{EnvConfig, GraspEnv, Rollout};
-use crate::eval::protocol::soak;
+use crate::contract::{Domain, ScriptPolicy, Seed, VecEnv};
+use crate::env::{BlockSchedule, EnvConfig, EpisodeLoop, GraspEnv};
+use crate::eval::soak::soak;
 use crate::objects::{ObjectSet, Split};
-use crate::policies::PolicyKind;
-use crate::scene::CellDescription;
-use crate::sim::SimConfig;
 use serde::Serialize;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Instant;
 
 #[derive(clap::Args)]
@@ -24,7 +20,7 @@ enum What {
     /// Paired frames a second: source, canonical, ids and depth, with shadows in both
     #[command(after_help = "Example: bingrasp bench capture --size 64 --num-envs 64 --json")]
     Capture(CaptureArgs),
-    /// Whole scripted grasp attempts a second, with a capture at every step
+    /// Whole scripted grasp attempts a second, with an image at every step
     #[command(after_help = "Example: bingrasp bench episodes --size 64 --json")]
     Episodes(EpisodeArgs),
     /// Environment steps under random and scripted actions, watched for impossible states
@@ -50,10 +46,6 @@ struct CaptureArgs {
     /// Environments in one batch; the default fits the size
     #[arg(long)]
     num_envs: Option<usize>,
-    /// Images to draw and read back: source, canonical, identity, depth, sensed-depth with commas between them, or paired,
-    /// all
-    #[arg(long, value_name = "LIST", default_value = "paired")]
-    channels: FrameChannels,
     /// Source domain
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
     domain: Domain,
@@ -63,6 +55,8 @@ struct CaptureArgs {
     /// How long to measure
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
+    #[command(flatten)]
+    cell: common::CellArg,
     #[command(flatten)]
     seed: common::SeedArg,
     /// One JSON object on standard output
@@ -75,16 +69,20 @@ struct EpisodeArgs {
     /// Edge of the pictures in pixels
     #[arg(long, default_value_t = 64)]
     size: u32,
+    /// Source domain
+    #[arg(long, default_value_t = Domain::RandomizedHeavy)]
+    domain: Domain,
+    /// Draw canonical pictures, masks and depth as well, in place of images alone
+    #[arg(long)]
+    frames: bool,
     /// Environments in one batch; the default fits the size
     #[arg(long)]
     num_envs: Option<usize>,
-    /// Images to draw and read back: source, canonical, identity, depth, sensed-depth with commas between them, or paired,
-    /// all; the default is what a policy sees
-    #[arg(long, value_name = "LIST", default_value_t = FrameChannels::SOURCE)]
-    channels: FrameChannels,
     /// How long to measure
     #[arg(long, default_value_t = 8.0)]
     seconds: f64,
+    #[command(flatten)]
+    cell: common::CellArg,
     #[command(flatten)]
     seed: common::SeedArg,
     /// One JSON object on standard output
@@ -97,6 +95,8 @@ struct SoakArgs {
     /// Environment steps
     #[arg(long, default_value_t = 100_000)]
     steps: u64,
+    #[command(flatten)]
+    cell: common::CellArg,
     #[command(flatten)]
     seed: common::SeedArg,
     /// One JSON object on standard output
@@ -146,24 +146,25 @@ pub fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn environment(domain: Domain, envs: usize, size: u32, seed: Seed) -> EnvConfig {
-    EnvConfig::new(ObjectSet::builtin().split(Split::Train), domain, envs, size, seed)
+fn environment(cell: &common::CellArg, domain: Domain, batch: (usize, u32), seed: Seed) -> anyhow::Result<EnvConfig> {
+    Ok(EnvConfig::new(&cell.load()?, ObjectSet::builtin().split(Split::Train), domain, batch, seed))
 }
 
 fn adapter(env: &GraspEnv) -> String {
-    env.adapter().map(|a| a.name.clone()).unwrap_or_default()
+    env.graphics_adapter().map(|a| a.name.clone()).unwrap_or_default()
 }
 
 fn capture(args: &CaptureArgs, started: Instant) -> anyhow::Result<()> {
     let envs = args.num_envs.unwrap_or_else(|| common::num_envs_for(args.size));
-    let config = environment(args.domain, envs, args.size, args.seed.get());
-    let mut env = GraspEnv::new(EnvConfig { channels: args.channels, smooth_edges: !args.no_smooth, ..config })?;
+    let config = environment(&args.cell, args.domain, (envs, args.size), args.seed.get())?;
+    let config = EnvConfig { smooth_edges: !args.no_smooth, ..config };
+    let mut env = GraspEnv::new(config.with_frames(common::measured_access(args.domain)))?;
     env.observe()?;
     let first_frame_s = started.elapsed().as_secs_f64();
     // Scenes as they are in the middle of attempts.
-    let mut rollout = Rollout::begin(&mut env, PolicyKind::Scripted, args.seed.get())?;
-    for _ in 0..4 {
-        rollout.step(&mut env, false)?;
+    let mut episodes = EpisodeLoop::new(BlockSchedule { block: args.seed.get() }, envs);
+    for _ in 0..5 {
+        episodes.step(&mut env, &mut ScriptPolicy, false)?;
     }
     env.observe()?;
     let mut times = Vec::new();
@@ -172,7 +173,7 @@ fn capture(args: &CaptureArgs, started: Instant) -> anyhow::Result<()> {
         let start = Instant::now();
         let observation = env.observe()?;
         times.push(start.elapsed().as_secs_f64());
-        debug_assert_eq!(observation.frames[0].count, envs);
+        debug_assert_eq!(observation.privileged.map_or(0, |privileged| privileged.frames[0].count), envs);
     }
     let batch = output::median(&times);
     let report = CaptureReport {
@@ -199,18 +200,19 @@ fn capture(args: &CaptureArgs, started: Instant) -> anyhow::Result<()> {
 
 fn episodes(args: &EpisodeArgs) -> anyhow::Result<()> {
     let envs = args.num_envs.unwrap_or_else(|| common::num_envs_for(args.size));
-    let config = environment(Domain::RandomizedHeavy, envs, args.size, args.seed.get());
-    let mut env = GraspEnv::new(EnvConfig { channels: args.channels, ..config })?;
-    let mut rollout = Rollout::begin(&mut env, PolicyKind::Scripted, args.seed.get())?;
-    env.observe()?;
+    let config = environment(&args.cell, args.domain, (envs, args.size), args.seed.get())?;
+    let config = if args.frames { config.with_frames(common::measured_access(args.domain)) } else { config };
+    let mut env = GraspEnv::new(config)?;
+    let mut episodes = EpisodeLoop::new(BlockSchedule { block: args.seed.get() }, env.num_envs());
+    episodes.step(&mut env, &mut ScriptPolicy, true)?;
     let (mut attempts, mut successes, mut pairs, mut rounds) = (0_u64, 0_u64, 0_u64, 0_u64);
     let begun = Instant::now();
     // At least one whole round of attempts, so that starts and ends are in balance.
     while rounds < 16 || begun.elapsed().as_secs_f64() < args.seconds {
-        let (observation, transitions) = rollout.step(&mut env, true)?;
-        pairs += observation.frames[0].count as u64;
+        let Some(moment) = episodes.step(&mut env, &mut ScriptPolicy, true)? else { break };
+        pairs += envs as u64;
         rounds += 1;
-        for transition in transitions.iter().filter(|t| t.step.done()) {
+        for transition in moment.transitions.iter().filter(|t| t.step.done()) {
             attempts += 1;
             successes += u64::from(transition.step.success());
         }
@@ -220,7 +222,7 @@ fn episodes(args: &EpisodeArgs) -> anyhow::Result<()> {
     let blind = Instant::now();
     let blind_rounds = rounds.min(16);
     for _ in 0..blind_rounds {
-        rollout.step(&mut env, false)?;
+        episodes.step(&mut env, &mut ScriptPolicy, false)?;
     }
     let physics_per_round = blind.elapsed().as_secs_f64() / blind_rounds as f64;
     let report = EpisodeReport {
@@ -249,17 +251,20 @@ fn episodes(args: &EpisodeArgs) -> anyhow::Result<()> {
     ))
 }
 
+/// Enough of them that no core waits for the slowest.
+const SOAK_ENVIRONMENTS: usize = 64;
+
 fn soak_bench(args: &SoakArgs) -> anyhow::Result<ExitCode> {
-    let cell = Arc::new(CellDescription::iiwa_bin());
-    let objects = ObjectSet::builtin().split(Split::Train);
-    let report = soak(&cell, &SimConfig::default(), &objects, args.steps, args.seed.get());
-    let sound = report.nan == 0 && report.out_of_bounds == 0 && report.penetrating == 0;
+    let seed = args.seed.get();
+    let config = environment(&args.cell, Domain::Canonical, (SOAK_ENVIRONMENTS, 64), seed)?;
+    let report = soak(config, args.steps, seed)?;
+    let sound = report.not_finite == 0 && report.out_of_bounds == 0 && report.penetrating == 0;
     if args.json {
         output::json(&report)?;
     } else {
         output::line(&format!(
             "{} steps: {} not finite, {} out of bounds, {} penetrating by more than 3 mm",
-            report.steps, report.nan, report.out_of_bounds, report.penetrating
+            report.steps, report.not_finite, report.out_of_bounds, report.penetrating
         ))?;
     }
     Ok(ExitCode::from(u8::from(!sound)))

@@ -1,21 +1,17 @@
 //! `bingrasp bench qtopt`: what QT-Opt spends its time on.
 
-use super::{common, output};
-use crate::collect::observation_adapter::ObservationAdapter;
-use crate::collect::vec_env::GraspVecEnv;
-use crate::contract::{Domain, GripperState, Rng, Seed};
-use crate::env::EnvConfig;
+use super::{agent, common, output};
+use crate::contract::{ActionSpace, Domain, EpisodeCollector, GripperState, PrivilegedState, Rng, Seed, VecEnvError};
+use crate::env::{Channels, EnvConfig, GraspEnv};
+use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::objects::{ObjectSet, Split};
-use crate::policies::PolicyKind;
-use crate::rl::action::ActionSpace;
 use crate::rl::qtopt::QBatch;
 use crate::rl::qtopt::collect::{BehaviorPolicy, play};
 use crate::rl::qtopt::network::state_features;
-use crate::rl::qtopt::privileged::{CELLS, Privileged};
+use crate::rl::qtopt::privileged::CELLS;
 use crate::rl::qtopt::stream::Samples;
 use crate::rl::replay::{NStepTransition, Record, Termination};
-use crate::rl::vec_env::{VecEnv, VecEnvError};
 use crate::rl::{Preset, QLearner, QtOptConfig};
 use anyhow::Context;
 use serde::Serialize;
@@ -32,9 +28,11 @@ pub struct Args {
     /// Attempts to play, half by the script and half by a policy that has learned nothing
     #[arg(long, default_value_t = 512)]
     episodes: usize,
-    /// What the agent sees; the canonical picture is rendered beside it
+    /// What the agent sees
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
     domain: Domain,
+    #[command(flatten)]
+    cell: common::CellArg,
     #[command(flatten)]
     seed: common::SeedArg,
     /// One JSON object on standard output
@@ -60,17 +58,21 @@ struct Report {
 const ENVIRONMENTS: usize = 64;
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let config = QtOptConfig { batch: args.batch, ..QtOptConfig::preset(Preset::Small) };
-    let environment = EnvConfig::new(
-        ObjectSet::builtin().split(Split::Train),
-        args.domain,
-        ENVIRONMENTS,
-        config.size as u32,
-        args.seed.get(),
-    );
-    let (domain, seed, steps, episodes) = (args.domain, args.seed.get(), args.steps, args.episodes);
+    let mut config = QtOptConfig { batch: args.batch, ..QtOptConfig::preset(Preset::Small) };
+    let cell = args.cell.load()?;
+    let size = config.size as u32;
+    if let Some(projection) = agent::projection(&cell, &cell.cameras[0].name, size) {
+        config.network.projection = projection;
+    }
+    let objects = ObjectSet::builtin().split(Split::Train);
+    let environment = EnvConfig {
+        channels: Channels::IMAGE.with_state(),
+        access: common::measured_access(args.domain),
+        ..EnvConfig::new(&cell, objects, args.domain, (ENVIRONMENTS, size), args.seed.get())
+    };
+    let (seed, steps, episodes) = (args.seed.get(), args.steps, args.episodes);
     let report = with_large_stack(move || {
-        let mut envs = GraspVecEnv::new(environment, ObservationAdapter::plain(domain), PolicyKind::Scripted)?;
+        let mut envs = GraspEnv::new(environment)?;
         measure(&config, &mut envs, seed, steps, episodes)
     })??;
     if args.json {
@@ -93,7 +95,12 @@ impl Noise {
         let image = |rng: &mut Rng| (0..config.image_bytes()).map(|_| rng.below(256) as u8).collect();
         let record = |rng: &mut Rng| {
             let ends = rng.chance(0.3);
-            let gripper = GripperState { closed: ends, height_m: rng.range(0.0, 0.2), aperture_m: 0.08 };
+            let gripper = GripperState {
+                closed: ends,
+                height_m: rng.range(0.0, 0.2),
+                aperture_m: 0.08,
+                ..GripperState::default()
+            };
             let action = space.effective(&space.random(rng), gripper.closed);
             Record {
                 state: state_features(&gripper),
@@ -101,7 +108,7 @@ impl Noise {
                 reward: if ends { 1.0 } else { -0.05 },
                 termination: if ends { Termination::Terminated } else { Termination::None },
                 exploratory: 0.0,
-                privileged: Privileged::new(&[0.02; CELLS], None, glam::Vec2::ZERO, rng.range(-1.0, 1.0)),
+                privileged: PrivilegedState::new(&[0.02; CELLS], None, glam::Vec2::ZERO, rng.range(-1.0, 1.0)),
             }
         };
         let count = config.bellman_batch;
@@ -130,13 +137,13 @@ impl Noise {
 
 fn measure(
     config: &QtOptConfig,
-    envs: &mut GraspVecEnv,
+    envs: &mut dyn EpisodeCollector,
     seed: Seed,
     steps: u64,
     episodes: usize,
 ) -> anyhow::Result<Report> {
     let space = envs.action_space();
-    let mut learner = QLearner::new(config, space, seed)?;
+    let mut learner = QLearner::new(config, space, seed, &HOST)?;
     let mut rng = seed.derive("noise", 0).rng();
     let noise = Noise::new(config, &space, &mut rng);
     let transitions = noise.transitions(config.discount);
@@ -155,7 +162,7 @@ fn measure(
     let updates_per_s = steps as f64 / begun.elapsed().as_secs_f64();
 
     let images: Vec<&[u8]> = noise.images.iter().take(ENVIRONMENTS).map(Vec::as_slice).collect();
-    let open = GripperState { closed: false, height_m: 0.1, aperture_m: 0.08 };
+    let open = GripperState { closed: false, height_m: 0.1, aperture_m: 0.08, ..GripperState::default() };
     let seeds: Vec<Seed> = (0..images.len() as u64).map(|index| seed.derive("search", index)).collect();
     let mut times = Vec::new();
     for _ in 0..12 {

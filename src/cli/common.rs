@@ -2,10 +2,13 @@
 
 use super::UsageError;
 use crate::appearance::ImageSet;
-use crate::contract::{Domain, Seed};
+use crate::contract::{Domain, PrivilegedAccess, Seed};
+use crate::data::episodes::RecordedCell;
 use crate::env::EnvConfig;
+use crate::files::atomic::sha256_hex;
 use crate::files::paths::{self, Input, OverlapError};
 use crate::objects::{HouseholdConfig, ObjectModel, ObjectSet, Split};
+use crate::scene::{CellDescription, cells};
 use crate::train::EnvData;
 use crate::train::checkpoint::CHECKPOINTS_NAME;
 use anyhow::Context;
@@ -82,7 +85,7 @@ fn load_set(name: &str) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
                 return Err(unknown().into());
             }
             let set = ObjectSet::load_dir(path).with_context(|| format!("loading objects from {folder}"))?;
-            for failure in set.failures() {
+            for failure in set.failures().iter().chain(set.skipped()) {
                 eprintln!("warning: {failure}");
             }
             Ok(set.objects().to_vec())
@@ -107,6 +110,45 @@ impl TextureArgs {
             None => Arc::default(),
         })
     }
+}
+
+/// The cell of the papers' Robot 1.
+pub const CELL: &str = "iiwa-bin";
+
+/// Which robot cell.
+#[derive(clap::Args, Clone, Debug)]
+pub struct CellArg {
+    /// Cell: one of `bingrasp cells list`, or a TOML file
+    #[arg(long, value_name = "NAME|FILE", default_value = CELL)]
+    pub cell: String,
+}
+
+impl CellArg {
+    /// # Errors
+    /// An unknown name, a file that cannot be read, a value out of range.
+    pub fn load(&self) -> anyhow::Result<Arc<CellDescription>> {
+        load_cell(&self.cell)
+    }
+}
+
+/// A cell by name or file.
+///
+/// # Errors
+/// As [`CellArg::load`].
+pub fn load_cell(name: &str) -> anyhow::Result<Arc<CellDescription>> {
+    cells::load(name).map(Arc::new).map_err(|error| UsageError(error.to_string()).into())
+}
+
+/// The cell of a recording: its name, and what tells cells of one name apart.
+pub fn recorded_cell(cell: &CellDescription) -> anyhow::Result<RecordedCell> {
+    let text = cells::to_toml(cell)?;
+    Ok(RecordedCell { name: cell.name.clone(), digest: sha256_hex(text.as_bytes()) })
+}
+
+/// Who may see what only the simulator knows, for data and measurements: in simulated domains as learners do, elsewhere the
+/// truth is declared.
+pub fn measured_access(domain: Domain) -> PrivilegedAccess {
+    if domain.stands_for_reality() { PrivilegedAccess::GroundTruth } else { PrivilegedAccess::Simulation }
 }
 
 /// What a command reads, to be asked before its first write whether its results would take the place of any of it.
@@ -207,7 +249,21 @@ pub fn absolute(path: &Path) -> PathBuf {
 }
 
 /// Puts the flags that describe environments into a run's settings.
-pub fn apply_env(env: &mut EnvData, domain: Option<Domain>, objects: Option<&str>, textures: &TextureArgs) {
+///
+/// # Errors
+/// A cell that cannot be loaded.
+pub fn apply_env(
+    env: &mut EnvData,
+    (cell, domain): (Option<&str>, Option<Domain>),
+    objects: Option<&str>,
+    textures: &TextureArgs,
+) -> anyhow::Result<()> {
+    if let Some(cell) = cell {
+        // The policy's camera is a cell's first.
+        env.camera = load_cell(cell)?.cameras.first().map_or(String::new(), |camera| camera.name.clone());
+        env.cell =
+            if Path::new(cell).is_file() { absolute(Path::new(cell)).display().to_string() } else { cell.to_owned() };
+    }
     env.domain = domain.unwrap_or(env.domain);
     if let Some(objects) = objects {
         let part = |part: &str| {
@@ -219,6 +275,7 @@ pub fn apply_env(env: &mut EnvData, domain: Option<Domain>, objects: Option<&str
     if let Some(textures) = &textures.textures {
         env.textures = Some(absolute(textures));
     }
+    Ok(())
 }
 
 /// The environments that a run's settings describe.
@@ -231,7 +288,7 @@ pub fn env_config(env: &EnvData, size: u32, seed: Seed) -> anyhow::Result<EnvCon
         cameras: vec![env.camera.clone()],
         crop: env.crop,
         textures: textures.load()?,
-        ..EnvConfig::new(load_objects(&env.objects)?, env.domain, env.num_envs, size, seed)
+        ..EnvConfig::new(&load_cell(&env.cell)?, load_objects(&env.objects)?, env.domain, (env.num_envs, size), seed)
     };
     config.validate().map_err(|error| UsageError(error.to_string()))?;
     Ok(config)

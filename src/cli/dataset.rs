@@ -1,10 +1,9 @@
 //! `bingrasp dataset`: writes, checks and draws paired datasets.
 
 use super::{UsageError, common, output};
-use crate::collect::{Ended, block_size, collect_pairs};
-use crate::contract::Crop;
-use crate::contract::Domain;
+use crate::contract::{Crop, Domain};
 use crate::data::paired::{DatasetConfig, Format, ObjectSource, PairReader, PairWriter, Shard, Split, check, sheet};
+use crate::env::pairs::{block_size, collect_pairs};
 use crate::env::{EnvConfig, GraspEnv};
 use crate::files::interrupt;
 use crate::policies::PolicyKind;
@@ -84,9 +83,11 @@ pub struct GenerateArgs {
     objects: Option<String>,
     #[command(flatten)]
     textures: common::TextureArgs,
-    /// Camera of the cell: over-the-shoulder or wrist
-    #[arg(long, default_value = "over-the-shoulder")]
-    camera: String,
+    #[command(flatten)]
+    cell: common::CellArg,
+    /// Camera of the cell; the default is its first
+    #[arg(long)]
+    camera: Option<String>,
     /// Environments in one batch; the default fits the size
     #[arg(long)]
     num_envs: Option<usize>,
@@ -138,12 +139,15 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     let set = args.objects.as_deref().unwrap_or(if args.split == Split::Test { "test" } else { "train" });
     let objects = common::load_objects(set)?;
     let envs = args.num_envs.unwrap_or_else(|| common::num_envs_for(args.size));
-    let env = EnvConfig {
-        cameras: vec![args.camera.clone()],
+    let cell = args.cell.load()?;
+    let mut env = EnvConfig {
         crop: Crop::Random,
+        scripts: vec![args.policy],
         textures: args.textures.load()?,
-        ..EnvConfig::new(objects, args.domain, envs, args.size, args.seed.get())
-    };
+        ..EnvConfig::new(&cell, objects, args.domain, (envs, args.size), args.seed.get())
+    }
+    .with_frames(common::measured_access(args.domain));
+    env.cameras = args.camera.clone().map_or(env.cameras, |camera| vec![camera]);
     env.validate().map_err(|error| UsageError(error.to_string()))?;
     // Splits of one seed share nothing.
     let seed = args.seed.get().derive(args.split.name(), 0);
@@ -159,10 +163,15 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     };
     config.generator = toml::Table::from_iter([
         ("policy".to_owned(), args.policy.name().into()),
-        ("camera".to_owned(), args.camera.clone().into()),
+        ("camera".to_owned(), env.cameras.join(", ").into()),
         ("num_envs".to_owned(), (envs as i64).into()),
         ("textures".to_owned(), args.textures.textures.as_ref().map_or("", |_| "folder").into()),
     ]);
+    // The cell that is meant unless another is named.
+    if cell.name != common::CELL {
+        config.generator.insert("cell".to_owned(), cell.name.clone().into());
+        config.generator.insert("cell_digest".to_owned(), common::recorded_cell(&cell)?.digest.into());
+    }
     config.validate().map_err(|error| UsageError(error.to_string()))?;
     Ok((env, config))
 }
@@ -176,11 +185,11 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     let mut env = GraspEnv::new(env_config)?;
     let writer = if args.resume { PairWriter::resume(out, &config)? } else { PairWriter::create(out, &config)? };
     let todo = writer.remaining();
-    let adapter = env.adapter().map(|a| a.name.clone()).unwrap_or_default();
+    let adapter = env.graphics_adapter().map(|a| a.name.clone()).unwrap_or_default();
     let bar = output::progress(todo, "pairs");
     let start = Instant::now();
     let mut pairs = 0;
-    let ended = collect_pairs(&mut env, args.policy, writer, &mut |written| {
+    let complete = collect_pairs(&mut env, writer, &mut |written| {
         pairs = written;
         bar.set_position(written);
         !interrupt::requested()
@@ -188,7 +197,6 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     .with_context(|| format!("writing {}; go on with the same command and --resume", out.display()))?;
     bar.finish_and_clear();
     let seconds = start.elapsed().as_secs_f64();
-    let complete = ended == Ended::Complete;
     let report = Report {
         out: out.clone(),
         pairs,

@@ -2,9 +2,9 @@
 
 use super::demo_folder::DemoFolder;
 use super::{common, dataset, domains, eval_translation, output, train};
-use crate::collect::collect_pairs;
 use crate::data::paired::{PairWriter, check};
 use crate::env::GraspEnv;
+use crate::env::pairs::collect_pairs;
 use crate::files::interrupt;
 use clap::Parser;
 use std::path::{Path, PathBuf};
@@ -77,12 +77,12 @@ fn simulate(args: &Args, place: &DemoFolder, pairs: &Path, sheet: &Path) -> anyh
     let writer = PairWriter::create(pairs, &config)?;
     place.note()?;
     let bar = output::progress(count, "pairs");
-    let ended = collect_pairs(&mut env, crate::policies::PolicyKind::Scripted, writer, &mut |written| {
+    let complete = collect_pairs(&mut env, writer, &mut |written| {
         bar.set_position(written);
         !interrupt::requested()
     })?;
     bar.finish_and_clear();
-    if ended != crate::collect::Ended::Complete {
+    if !complete {
         eprintln!("interrupted; run the demo again to start over");
         return Ok(ExitCode::from(130));
     }

@@ -1,6 +1,6 @@
 //! `bingrasp doctor`: what this machine offers, and the cure for what is missing.
 
-use super::output;
+use super::{common, output};
 use crate::contract::{Domain, Seed};
 use crate::env::{EnvConfig, GraspEnv};
 use crate::objects::{ObjectSet, Split};
@@ -36,15 +36,19 @@ struct Report {
     advice: Vec<String>,
 }
 
+/// Edge of the probe, pixels.
+const PROBE_SIZE: u32 = 128;
+
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let gpu = Gpu::open()?;
     let start = Instant::now();
     let objects = ObjectSet::builtin().split(Split::Train);
-    let config = EnvConfig::new(objects, Domain::RandomizedHeavy, 1, 128, Seed(7));
+    let cell = common::load_cell(common::CELL)?;
+    let config = EnvConfig::new(&cell, objects, Domain::RandomizedHeavy, (1, PROBE_SIZE), Seed(7));
     let mut env = GraspEnv::with_gpu(config, Some(gpu.clone()))?;
-    let frames = env.reset_all()?.frames.swap_remove(0);
+    let rgb = env.reset_all()?.observation.images;
     let probe_ms = start.elapsed().as_secs_f64() * 1e3;
-    let mut colours: Vec<&[u8]> = frames.source_rgb.chunks_exact(3).collect();
+    let mut colours: Vec<&[u8]> = rgb.chunks_exact(3).collect();
     colours.sort_unstable();
     colours.dedup();
     let mut advice = Vec::new();
@@ -79,7 +83,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         advice,
     };
     if let Some(path) = &args.probe {
-        let png = crate::draw::png::encode_rgb(&frames.source_rgb, frames.width, frames.height)?;
+        let png = crate::draw::png::encode_rgb(&rgb, PROBE_SIZE as usize, PROBE_SIZE as usize)?;
         crate::files::atomic::write_atomic(path, &png)?;
     }
     if args.json {
@@ -99,7 +103,7 @@ fn print(report: &Report) -> anyhow::Result<()> {
         ("largest picture", format!("{0} x {0} pixels", report.largest_picture)),
         ("threads", format!("{}{}", report.threads, if report.avx512 { ", AVX-512" } else { "" })),
         ("memory", format!("{:.1} GiB, {:.1} free", report.memory_gib, report.memory_free_gib)),
-        ("probe", format!("one 128x128 pair in {:.0} ms, {} colours", report.probe_ms, report.probe_colours)),
+        ("probe", format!("one 128x128 picture in {:.0} ms, {} colours", report.probe_ms, report.probe_colours)),
     ];
     for (name, value) in lines {
         output::line(&format!("{name:>16}  {value}"))?;

@@ -1,21 +1,17 @@
 //! `bingrasp episodes`: records attempts of a policy, checks recordings, draws them. Exports are in `episodes_export`.
 
 use super::{UsageError, agent, common, episodes_export, output};
-use crate::collect::episodes::{record_episodes, recorded_episodes};
-use crate::collect::observation_adapter::ObservationAdapter;
-use crate::collect::vec_env::{GraspVecEnv, action_space};
-use crate::contract::Crop;
-use crate::contract::{Domain, Seed};
-use crate::data::episodes::{EpisodeReader, EpisodeWriter, EpisodesConfig};
-use crate::env::EnvConfig;
+use crate::contract::{Domain, Policy, ScriptPolicy, VecEnv};
+use crate::data::episodes::{EpisodeReader, EpisodeWriter, EpisodesConfig, record_episodes};
+use crate::env::{EnvConfig, GraspEnv};
 use crate::files::{atomic::write_atomic, interrupt};
 use crate::nn::with_large_stack;
 use crate::policies::PolicyKind;
-use crate::rl::qtopt::collect::BehaviorPolicy;
+use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, ExplorationPolicy};
 use crate::rl::qtopt::config::ExplorationConfig;
 use crate::rl::qtopt::episode_sheet::episode_sheet;
 use crate::rl::qtopt::load::Loaded;
-use crate::scene::CellDescription;
+use crate::scene::cells;
 use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -82,6 +78,8 @@ struct RecordArgs {
     #[arg(long, value_name = "SET|DIR", default_value = "train")]
     objects: String,
     #[command(flatten)]
+    cell: common::CellArg,
+    #[command(flatten)]
     textures: common::TextureArgs,
     /// Go on with an interrupted recording
     #[arg(long)]
@@ -146,30 +144,27 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         .textures(&args.textures)
         .check_folder(&args.out)?;
     let loaded = if builtin.is_some() { None } else { Some(learned(args)?) };
-    let camera = loaded.as_ref().map_or(common::CAMERA, |loaded| loaded.config.data.env.camera.as_str());
-    let env = EnvConfig {
-        cameras: vec![camera.to_owned()],
-        crop: Crop::Centre,
+    let cell = args.cell.load()?;
+    let objects = common::load_objects(&args.objects)?;
+    let batch = (common::num_envs_for(args.size), args.size);
+    let mut env = EnvConfig {
+        scripts: vec![builtin.unwrap_or_default()],
         textures: args.textures.load()?,
-        ..EnvConfig::new(
-            common::load_objects(&args.objects)?,
-            args.domain,
-            common::num_envs_for(args.size),
-            args.size,
-            args.seed.get(),
-        )
+        ..EnvConfig::new(&cell, objects, args.domain, batch, args.seed.get())
     };
+    if let Some(loaded) = &loaded {
+        env.cameras = vec![loaded.config.data.env.camera.clone()];
+    }
+    let camera = env.cameras.join(", ");
     env.validate().map_err(|error| UsageError(error.to_string()))?;
-    let behavior = match (&loaded, args.greedy) {
-        (None, _) => BehaviorPolicy::Scripted,
-        (Some(_), true) => BehaviorPolicy::Greedy,
-        (Some(_), false) => BehaviorPolicy::Noisy,
-    };
-    // An episode's seed names its bin, so each has its own. The built-in policies are recorded as they are.
-    let exploration = match builtin {
-        Some(_) => ExplorationConfig::none(),
-        None => ExplorationConfig { p_keep_objects: 0.0, ..ExplorationConfig::default() },
-    };
+    if args.domain.stands_for_reality() && builtin.is_some_and(PolicyKind::reads_state) {
+        eprintln!(
+            "warning: {} reads the state, which no robot knows: do not learn from these episodes but for a ceiling",
+            args.policy
+        );
+    }
+    let behavior = if args.greedy { BehaviorPolicy::Greedy } else { BehaviorPolicy::Noisy };
+    let exploration = ExplorationConfig::default();
     let textures = args.textures.textures.as_ref().map_or(String::new(), |folder| folder.display().to_string());
     let config = EpisodesConfig {
         seed: args.seed.get(),
@@ -178,6 +173,7 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         height: args.size,
         count: args.count,
         episodes_per_shard: PER_SHARD.min(args.count.max(1)),
+        cell: common::recorded_cell(&cell)?,
         policy: args.policy.clone(),
         generator: toml::Table::from_iter([
             ("objects".to_owned(), args.objects.clone().into()),
@@ -191,26 +187,32 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     };
     config.validate().map_err(|error| UsageError(error.to_string()))?;
     interrupt::install(|| eprintln!("stopping after this file; Ctrl-C again stops at once"))?;
-    let adapter = ObservationAdapter::plain(args.domain);
     let bar = output::progress(args.count, "episodes");
     let start = Instant::now();
     let (mut written, mut first) = (0, 0);
     let complete = with_large_stack(|| -> anyhow::Result<bool> {
         // Without an adapter nothing is begun.
-        let mut envs = GraspVecEnv::new(env, adapter, builtin.unwrap_or_default())?;
+        let mut envs = GraspEnv::new(env)?;
         let writer = if args.resume {
             EpisodeWriter::resume(&args.out, &config)?
         } else {
             EpisodeWriter::create(&args.out, &config)?
         };
         (first, written) = (writer.next_episode(), writer.next_episode());
-        let cem_policy = loaded.as_ref().map(|loaded| loaded.policy.cem_policy());
+        let space = envs.action_space();
+        let mut learned = loaded
+            .as_ref()
+            .map(|loaded| ExplorationPolicy::new(Some(loaded.policy.cem_policy()), &exploration, space, |_| behavior));
+        let policy: &mut dyn Policy = match &mut learned {
+            Some(policy) => policy,
+            None => &mut ScriptPolicy,
+        };
         let mut should_continue = |done: u64| {
             written = done;
             bar.set_position(done);
             !interrupt::requested()
         };
-        Ok(record_episodes(&mut envs, (cem_policy, behavior), &exploration, writer, &mut should_continue)?)
+        Ok(record_episodes(&mut envs, policy, writer, &mut should_continue)?)
     })?
     .with_context(|| format!("writing {}; go on with the same command and --resume", args.out.display()))?;
     bar.finish_and_clear();
@@ -253,6 +255,7 @@ struct CheckReport {
     success: f64,
     mean_steps: f64,
     domain: Domain,
+    cell: String,
     policy: String,
     size: [u32; 2],
     problem_count: u64,
@@ -276,6 +279,7 @@ fn check(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
         success: 0.0,
         mean_steps: 0.0,
         domain: config.domain,
+        cell: config.cell.name.clone(),
         policy: config.policy.clone(),
         size: [config.width, config.height],
         problem_count: 0,
@@ -287,7 +291,7 @@ fn check(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
         match episode {
             Ok(episode) => {
                 report.episodes_readable += 1;
-                report.steps += episode.decisions.len() as u64;
+                report.steps += episode.steps.len() as u64;
                 report.successes += u64::from(episode.success());
             }
             Err(error) => {
@@ -337,18 +341,12 @@ fn sheet(dir: &Path, out: &Path, rows: u64) -> anyhow::Result<()> {
     if config.width != config.height || reader.is_empty() {
         return Err(UsageError(format!("{} has no episodes of square pictures", dir.display())).into());
     }
-    let (space, adapter) = (action_space(&CellDescription::default()), ObservationAdapter::plain(config.domain));
+    // How far one step may go matters to networks, not to pictures.
+    let space = agent::action_space(&cells::load(common::CELL)?);
     let rows = rows.clamp(1, reader.len());
-    let wanted: Vec<u64> = (0..rows).map(|i| i * reader.len() / rows).collect();
-    let seeds: Vec<Seed> =
-        wanted.iter().map(|&number| Ok(Seed(reader.read(number)?.seed))).collect::<anyhow::Result<_>>()?;
-    let mut shown = Vec::new();
-    for attempt in recorded_episodes(&reader, &space, &adapter) {
-        let attempt = attempt?;
-        if seeds.contains(&attempt.seed) {
-            shown.push(attempt);
-        }
-    }
+    let shown: Vec<Episode> = (0..rows)
+        .map(|i| Ok(Episode::new(reader.read(i * reader.len() / rows)?, BehaviorPolicy::Scripted, &space)))
+        .collect::<anyhow::Result<_>>()?;
     let title = format!("{} of {} episodes in {}", shown.len(), reader.len(), config.domain);
     let subtitle = format!("played by {}; one row an episode, the judged state last", config.policy);
     let strips: Vec<_> = shown.iter().collect();

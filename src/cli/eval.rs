@@ -1,17 +1,17 @@
 //! `bingrasp eval`: policies and learners by fixed protocols.
 
 use super::{UsageError, agent, common, eval_translation, output};
-use crate::collect::observation_adapter::ObservationAdapter;
-use crate::contract::Domain;
+use crate::contract::{Domain, Policy, ScriptPolicy};
 use crate::env::EnvConfig;
-use crate::eval::grasp::{EvaluationWithEpisodes, PolicyRef, evaluate_with_episodes};
-use crate::eval::protocol::{EvaluationConfig, GraspEvaluation, evaluate_policy};
+use crate::eval::grasp::{EvaluationWithEpisodes, GraspEvaluation, GraspProtocol, evaluate};
 use crate::files::atomic::write_atomic;
 use crate::nn::with_large_stack;
-use crate::objects::ObjectModel;
 use crate::policies::PolicyKind;
+use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, ExplorationPolicy};
+use crate::rl::qtopt::config::ExplorationConfig;
 use crate::rl::qtopt::episode_sheet::episode_sheet;
 use crate::rl::qtopt::load::Loaded;
+use crate::scene::CellDescription;
 use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -44,6 +44,8 @@ struct GraspArgs {
     #[arg(long)]
     domain: Option<Domain>,
     #[command(flatten)]
+    cell: common::CellArg,
+    #[command(flatten)]
     textures: common::TextureArgs,
     /// A contact sheet of successes and failures as a PNG file
     #[arg(long, value_name = "FILE")]
@@ -68,6 +70,7 @@ struct Report {
     /// Steps that a learned policy was trained for.
     trained_steps: Option<u64>,
     domain: Option<Domain>,
+    cell: String,
     objects: String,
     #[serde(flatten)]
     evaluation: GraspEvaluation,
@@ -102,33 +105,27 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
     if args.attempts == 0 {
         return Err(UsageError("--attempts must be at least 1".into()).into());
     }
-    let objects = common::load_objects(&args.objects)?;
-    let config = EvaluationConfig {
-        policy: builtin.unwrap_or_default(),
-        attempts: args.attempts,
-        ..EvaluationConfig::default()
-    };
+    let cell = args.cell.load()?;
     let start = Instant::now();
-    let mut attempt_success = Vec::new();
-    let mut domain = None;
-    let evaluation = if builtin.is_some() && args.episode_sheet.is_none() {
-        evaluate_policy(&config, &objects, args.seed.get())
-    } else {
-        let seen = args.domain.map_or_else(|| trained_domain(loaded.as_ref()), Ok)?;
-        domain = Some(seen);
-        let played = play(args, &config, builtin, loaded.as_ref(), (objects, seen))?;
-        attempt_success = played.successes.iter().map(|&success| u8::from(success)).collect();
-        if let Some(path) = &args.episode_sheet {
-            write_episode_sheet(path, args, loaded.as_ref(), &played)?;
-        }
-        played.evaluation
+    // Built-in policies need no pictures unless they are to be shown.
+    let domain = match (&loaded, args.domain) {
+        (None, _) if args.episode_sheet.is_none() => None,
+        (Some(_), Some(domain)) | (None, Some(domain)) => Some(domain),
+        (Some(loaded), None) => Some(loaded.config.data.env.domain),
+        (None, None) => Some(Domain::Canonical),
     };
+    let played = play(args, &cell, builtin, loaded.as_ref(), domain)?;
+    if let Some(path) = &args.episode_sheet {
+        write_episode_sheet(path, args, &cell, loaded.as_ref(), &played)?;
+    }
+    let attempt_success = played.successes.iter().map(|&success| u8::from(success)).collect();
     let report = Report {
         policy: args.policy.clone(),
         trained_steps: loaded.as_ref().map(|loaded| loaded.step + 1),
         domain,
+        cell: cell.name.clone(),
         objects: args.objects.clone(),
-        evaluation,
+        evaluation: played.evaluation,
         attempt_success,
         seconds: start.elapsed().as_secs_f64(),
         threads: rayon::current_num_threads(),
@@ -161,64 +158,66 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn trained_domain(loaded: Option<&Loaded>) -> anyhow::Result<Domain> {
+/// Plays the protocol; without a domain, without pictures.
+fn play(
+    args: &GraspArgs,
+    cell: &Arc<CellDescription>,
+    builtin: Option<PolicyKind>,
+    loaded: Option<&Loaded>,
+    domain: Option<Domain>,
+) -> anyhow::Result<EvaluationWithEpisodes> {
+    let num_episodes = if args.episode_sheet.is_some() { SHEET_EPISODES } else { 0 };
+    let protocol = GraspProtocol { attempts: args.attempts, num_episodes, ..GraspProtocol::default() };
+    let size = size_of(loaded);
+    let batch = (common::num_envs_for(size), size);
+    let objects = common::load_objects(&args.objects)?;
+    let env = EnvConfig {
+        textures: args.textures.load()?,
+        scripts: vec![builtin.unwrap_or_default()],
+        ..EnvConfig::new(cell, objects, domain.unwrap_or(Domain::Canonical), batch, args.seed.get())
+    };
+    let env = if domain.is_some() { env } else { env.blind() };
+    env.validate().map_err(|error| UsageError(error.to_string()))?;
     match loaded {
-        Some(loaded) => Ok(loaded.config.data.env.domain),
-        None => Ok(Domain::Canonical),
+        Some(loaded) => play_learned(loaded, &protocol, env),
+        None => played_by(&mut ScriptPolicy, &protocol, env, None),
     }
 }
 
-fn play(
-    args: &GraspArgs,
-    config: &EvaluationConfig,
-    builtin: Option<PolicyKind>,
-    loaded: Option<&Loaded>,
-    (objects, domain): (Vec<Arc<ObjectModel>>, Domain),
+fn played_by(
+    policy: &mut dyn Policy,
+    protocol: &GraspProtocol,
+    env: EnvConfig,
+    adapter: Option<Box<dyn crate::contract::ImageAdapter>>,
 ) -> anyhow::Result<EvaluationWithEpisodes> {
-    let num_episodes = if args.episode_sheet.is_some() { SHEET_EPISODES } else { 0 };
-    let env = EnvConfig {
-        textures: args.textures.load()?,
-        ..EnvConfig::new(objects, domain, 1, size_of(loaded), args.seed.get())
-    };
-    match (builtin, loaded) {
-        (Some(kind), _) => {
-            let adapter = ObservationAdapter::plain(domain);
-            let env = EnvConfig { num_envs: common::num_envs_for(env.size), ..env };
-            let seeds = (args.seed.get(), num_episodes);
-            Ok(with_large_stack(|| evaluate_with_episodes(PolicyRef::Builtin(kind), config, env, &adapter, seeds))??)
-        }
-        (None, Some(loaded)) => play_learned(loaded, config, env, num_episodes),
-        (None, None) => Err(UsageError("no policy".into()).into()),
-    }
+    let seed = env.seed;
+    Ok(evaluate(policy, protocol, env, adapter, seed)?)
 }
 
 fn size_of(loaded: Option<&Loaded>) -> u32 {
     loaded.map_or(96, |loaded| loaded.policy.size as u32)
 }
 
-/// Plays a run's policy in the environments of `env`: its domain, objects, textures and seed.
+/// Plays a run's policy in environments as `env` describes them, at the size and through the camera of the run.
 pub(super) fn play_learned(
     loaded: &Loaded,
-    config: &EvaluationConfig,
+    protocol: &GraspProtocol,
     env: EnvConfig,
-    num_episodes: usize,
 ) -> anyhow::Result<EvaluationWithEpisodes> {
     let size = size_of(Some(loaded));
-    let (seed, domain) = (env.seed, env.sources.first().copied().unwrap_or(Domain::Canonical));
-    let mut env = EnvConfig {
-        cell: Arc::new(config.cell.clone()),
-        sim: config.sim.clone(),
-        size,
-        num_envs: common::num_envs_for(size),
-        ..env
-    };
-    let adapter = agent::adapter(&loaded.run, &loaded.config, domain)?;
+    let mut env = EnvConfig { size, num_envs: common::num_envs_for(size), ..env };
     let camera = loaded.config.data.env.camera.as_str();
     if !camera.is_empty() {
         env.cameras = vec![camera.to_owned()];
     }
-    let policy_ref = PolicyRef::Learned(loaded.policy.cem_policy());
-    Ok(with_large_stack(|| evaluate_with_episodes(policy_ref, config, env, &adapter, (seed, num_episodes)))??)
+    let adapter = agent::adapter(&loaded.run, &loaded.config)?;
+    let policy = &loaded.policy;
+    with_large_stack(|| {
+        let exploration = ExplorationConfig::none();
+        let mut greedy =
+            ExplorationPolicy::new(Some(policy.cem_policy()), &exploration, policy.space, |_| BehaviorPolicy::Greedy);
+        played_by(&mut greedy, protocol, env, adapter.map(|adapter| adapter as _))
+    })?
 }
 
 /// Successes and failures on a contact sheet, at most.
@@ -227,6 +226,7 @@ const SHEET_EPISODES: usize = 8;
 fn write_episode_sheet(
     path: &Path,
     args: &GraspArgs,
+    cell: &CellDescription,
     loaded: Option<&Loaded>,
     played: &EvaluationWithEpisodes,
 ) -> anyhow::Result<()> {
@@ -235,7 +235,10 @@ fn write_episode_sheet(
     let title = format!("{}: {:.1}% of {} attempts", args.policy, 100.0 * e.success, e.attempts);
     let subtitle =
         format!("{} objects, seed {}; one row an attempt, the judged state last", args.objects, args.seed.seed);
-    let episodes: Vec<_> = played.episodes.iter().collect();
-    let png = episode_sheet(&title, &subtitle, &episodes, size, channels).draw().to_png()?;
+    let space = agent::action_space(cell);
+    let of = |episode: &crate::contract::Episode| Episode::new(episode.clone(), BehaviorPolicy::Greedy, &space);
+    let episodes: Vec<Episode> = played.episodes.iter().map(of).collect();
+    let shown: Vec<&Episode> = episodes.iter().collect();
+    let png = episode_sheet(&title, &subtitle, &shown, size, channels).draw().to_png()?;
     write_atomic(path, &png).with_context(|| format!("writing {}", path.display()))
 }

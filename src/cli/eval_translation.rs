@@ -1,15 +1,15 @@
 //! `bingrasp eval translation`: a generator on scenes of test objects that it has never seen.
 
 use super::{UsageError, common, output};
-use crate::collect::CAPTURES_PER_BLOCK;
-use crate::contract::{Domain, FrameBatch, Seed};
-use crate::env::{EnvConfig, GraspEnv, Rollout};
+use crate::contract::{Domain, FrameBatch, PrivilegedAccess, Seed};
+use crate::env::pairs::{frames_of, play_block};
+use crate::env::{EnvConfig, GraspEnv};
 use crate::eval::translation::{FrameScore, TranslationMeter, TranslationReport};
 use crate::gan::frames::Frame;
 use crate::gan::rcan::picture::{Row, sheet};
 use crate::gan::rcan::{Generator, Translation, load_generator};
+use crate::nn::HOST;
 use crate::nn::with_large_stack;
-use crate::policies::PolicyKind;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -35,6 +35,8 @@ pub struct Args {
     /// Objects: test, train, all, or a folder of OBJ, URDF or glTF files
     #[arg(long, value_name = "SET|DIR", default_value = "test")]
     objects: String,
+    #[command(flatten)]
+    cell: common::CellArg,
     #[command(flatten)]
     textures: common::TextureArgs,
     /// Where to draw the best, median and worst translations; the default is in the run's folder
@@ -85,7 +87,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .textures(&args.textures)
         .check_file("--sheet", &sheet)?;
     let started = Instant::now();
-    let loaded = load_generator(&args.generator)?;
+    let loaded = load_generator(&args.generator, &HOST)?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }
@@ -95,11 +97,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let envs = common::num_envs_for(size).min(args.count);
     let config = EnvConfig {
         textures: args.textures.load()?,
-        ..EnvConfig::new(common::load_objects(&args.objects)?, args.domain, envs, size, seed)
+        ..EnvConfig::new(&args.cell.load()?, common::load_objects(&args.objects)?, args.domain, (envs, size), seed)
     };
+    // This room measures against the truth.
+    let config = config.with_frames(PrivilegedAccess::GroundTruth);
     config.validate().map_err(|error| UsageError(error.to_string()))?;
     let mut env = GraspEnv::new(config)?;
-    let adapter = env.adapter().map(|a| a.name.clone()).unwrap_or_default();
+    let adapter = env.graphics_adapter().map(|a| a.name.clone()).unwrap_or_default();
     let bar = output::progress(args.count as u64, "frames");
     let (meter, mut kept, network_s) = evaluate(&loaded.generator, &mut env, seed, args.count, &bar)?;
     bar.finish_and_clear();
@@ -156,11 +160,9 @@ fn evaluate(
     let mut kept = Vec::new();
     let mut network_s = 0.0;
     for block in 0.. {
-        let mut rollout = Rollout::begin(env, PolicyKind::Scripted, seed.derive("block", block))?;
-        for step in 1..CAPTURES_PER_BLOCK {
-            let wanted = step % STRIDE == 0;
-            let (observation, _) = rollout.step(env, wanted)?;
-            for batch in observation.frames {
+        let wanted = |capture: usize| capture > 0 && capture % STRIDE == 0;
+        play_block(env, seed.derive("block", block), wanted, |_, _, moment| -> anyhow::Result<bool> {
+            for batch in frames_of(moment) {
                 let batch = first_frames(batch, count - meter.frames());
                 let begun = Instant::now();
                 let scored = with_large_stack(|| meter.add_batch(generator, &batch))??;
@@ -168,10 +170,11 @@ fn evaluate(
                 let frames = scored.into_iter().enumerate();
                 kept.extend(frames.map(|(i, (score, translation))| Kept { batch: one(&batch, i), score, translation }));
                 bar.set_position(meter.frames() as u64);
-                if meter.frames() >= count {
-                    return Ok((meter, kept, network_s));
-                }
             }
+            Ok(meter.frames() < count)
+        })?;
+        if meter.frames() >= count {
+            break;
         }
     }
     Ok((meter, kept, network_s))

@@ -2,6 +2,7 @@
 
 use crate::gan::rcan::batch::images_tensor;
 use crate::gan::rcan::{Generator, load_generator};
+use crate::nn::HOST;
 use crate::viewer::translator::{Translate, Translated, Translator};
 use std::path::Path;
 
@@ -27,7 +28,7 @@ impl Translate for Rcan {
 /// # Errors
 /// No run, a run of another learner, no checkpoint, damage.
 pub fn translator(run: &Path) -> anyhow::Result<Translator> {
-    let loaded = load_generator(run)?;
+    let loaded = load_generator(run, &HOST)?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }

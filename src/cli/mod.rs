@@ -8,6 +8,7 @@ mod bench_qtopt;
 mod bench_train;
 #[cfg(feature = "viewer")]
 mod bench_viewer;
+mod cells;
 mod common;
 mod dataset;
 mod demo;
@@ -62,6 +63,9 @@ enum Command {
     #[command(after_help = "Examples: bingrasp view --domain reality --policy oracle\n          \
         bingrasp view --screenshot cell.png --ticks 600   (needs no display)")]
     View(Box<view::Args>),
+    /// List, print and check robot cells
+    #[command(after_help = "Example: bingrasp cells show iiwa-bin > mine.toml")]
+    Cells(cells::Args),
     /// Generate, list, draw, export and import objects
     #[command(after_help = "Example: bingrasp objects sheet --objects test --out objects.png")]
     Objects(objects::Args),
@@ -103,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Episodes(args) => episodes::run(&args),
         #[cfg(feature = "viewer")]
         Command::View(args) => view::run(&args),
+        Command::Cells(args) => cells::run(&args),
         Command::Objects(args) => objects::run(&args),
         Command::Train(args) => train::run(&args),
         Command::Translate(args) => translate::run(&args),

@@ -75,7 +75,8 @@ fn draw(
                 instance: 0,
             });
             let poses = vec![Pose::from_translation(Vec3::Z * -lowest), Pose::IDENTITY];
-            (parts, poses, Look::sample(Domain::Canonical, Seed((first + i) as u64), 0))
+            let look = Look::sample(Domain::Canonical, Seed((first + i) as u64), 0).with_paint([object.paint]);
+            (parts, poses, look)
         })
         .collect();
     let target = Vec3::new(0.0, 0.0, largest * 0.45);

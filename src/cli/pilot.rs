@@ -1,37 +1,40 @@
 //! A trained grasping policy for the viewer: `--policy RUN`.
 
 use super::agent;
-use crate::collect::observation_adapter::ObservationAdapter;
-use crate::contract::{Action, Domain, Rng, Seed};
+use crate::contract::{ActRequest, Decision, ImageAdapter, Observation, Policy, Script, VecEnvError};
+use crate::files::console::warn_all;
+use crate::nn::HOST;
+use crate::rl::qtopt::collect::{BehaviorPolicy, ExplorationPolicy};
+use crate::rl::qtopt::config::ExplorationConfig;
 use crate::rl::qtopt::load::Loaded;
 use crate::rl::qtopt::load_policy;
-use crate::viewer::pilot::{Pilot, PolicyInput};
+use crate::viewer::pilot::Pilot;
 use std::path::Path;
 
-/// A Q-function behind the viewer's trait.
+/// A Q-function that decides from plain pictures.
 struct Learned {
     loaded: Loaded,
-    adapter: ObservationAdapter,
-    name: String,
+    adapter: Option<Box<dyn ImageAdapter + Send>>,
 }
 
-impl Pilot for Learned {
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn size(&self) -> u32 {
-        // At most 2,048: the configuration is checked when it is read.
-        self.loaded.policy.size as u32
-    }
-
-    fn act(&mut self, seen: &PolicyInput<'_>, rng: &mut Rng) -> Result<Action, String> {
-        let size = [seen.frames.height, seen.frames.width];
-        let image = self.adapter.encode_rgb(seen.frames.source_image(0).to_vec(), size).map_err(|e| e.to_string())?;
-        let cem_policy = self.loaded.policy.cem_policy();
-        let choices = cem_policy.act(&[&image], &[seen.gripper], &[Seed(rng.next_u64())]);
-        let choice = choices.map_err(|e| e.to_string())?.pop().ok_or("the policy decided nothing")?;
-        Ok(choice.action)
+impl Policy for Learned {
+    fn act(
+        &mut self,
+        observation: &Observation,
+        requests: &[ActRequest],
+        script: &mut dyn Script,
+    ) -> Result<Vec<Decision>, VecEnvError> {
+        let policy = &self.loaded.policy;
+        let exploration = ExplorationConfig::none();
+        let mut greedy =
+            ExplorationPolicy::new(Some(policy.cem_policy()), &exploration, policy.space, |_| BehaviorPolicy::Greedy);
+        match &self.adapter {
+            None => greedy.act(observation, requests, script),
+            Some(adapter) => {
+                let images = adapter.encode(observation.images.clone(), [policy.size; 2])?;
+                greedy.act(&Observation { images, ..observation.clone() }, requests, script)
+            }
+        }
     }
 }
 
@@ -39,11 +42,14 @@ impl Pilot for Learned {
 ///
 /// # Errors
 /// No run, a run of another learner, no checkpoint, damage.
-pub fn pilot(run: &Path) -> anyhow::Result<Box<dyn Pilot>> {
-    let loaded = load_policy(run)?;
-    crate::files::console::warn_all(&loaded.warnings);
-    // The viewer says which domain is seen.
-    let adapter = agent::adapter(&loaded.run, &loaded.config, Domain::Canonical)?;
-    let name = format!("{}, step {}", run.display(), loaded.step);
-    Ok(Box::new(Learned { loaded, adapter, name }))
+pub fn pilot(run: &Path) -> anyhow::Result<Pilot> {
+    let loaded = load_policy(run, &HOST)?;
+    warn_all(&loaded.warnings);
+    let adapter = agent::adapter(&loaded.run, &loaded.config)?;
+    Ok(Pilot {
+        name: format!("{}, step {}", run.display(), loaded.step),
+        // At most 2,048: the configuration is checked when it is read.
+        size: loaded.policy.size as u32,
+        policy: Box::new(Learned { loaded, adapter }),
+    })
 }

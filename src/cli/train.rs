@@ -1,12 +1,14 @@
 //! `bingrasp train`: learners, from nothing to a run directory with checkpoints, metrics, pictures and a report. Each file
 //! here turns the flags of one learner into settings; `run` does the rest.
 
+mod cyclegan;
 mod frames;
 pub(super) mod qtopt;
 pub mod rcan;
 mod recording;
 pub(super) mod run;
 
+use crate::gan::cyclegan::Method;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
@@ -27,11 +29,22 @@ enum Command {
                             bingrasp train qtopt --out runs/canonical --resume\n  \
                             bingrasp train qtopt --out runs/heavy --domain randomized-heavy --steps 60000 --json")]
     Qtopt(Box<qtopt::Args>),
+    /// Train a GAN: translate images of one folder into the look of another
+    #[command(after_help = "Example: bingrasp train gan --data photos --out runs/gan --steps 8000\n\
+                            photos/trainA and photos/trainB hold images of any size and shape.")]
+    Gan(Box<cyclegan::Args>),
+    /// Train a CycleGAN: translate between two folders of images, both ways
+    #[command(after_help = "Examples:\n  bingrasp train cyclegan --data photos --out runs/cyclegan --steps 8000\n  \
+                            bingrasp train cyclegan --out runs/cyclegan --resume\n\
+                            photos/trainA and photos/trainB hold images of any size and shape.")]
+    Cyclegan(Box<cyclegan::Args>),
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.learner {
         Command::Rcan(args) => run::run(&**args),
         Command::Qtopt(args) => run::run(&**args),
+        Command::Gan(args) => run::run(&cyclegan::Command { method: Method::Gan, args }),
+        Command::Cyclegan(args) => run::run(&cyclegan::Command { method: Method::CycleGan, args }),
     }
 }

@@ -7,6 +7,7 @@ use crate::files::atomic::write_atomic;
 use crate::files::paths::resolve;
 use crate::gan::rcan::batch::images_tensor;
 use crate::gan::rcan::{Generator, Translation, load_generator};
+use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use anyhow::Context;
 use image::imageops::{FilterType, crop_imm, resize};
@@ -49,7 +50,7 @@ struct Report {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let files = files_of(&args.input)?;
     check_results(args, &files)?;
-    let loaded = load_generator(&args.generator)?;
+    let loaded = load_generator(&args.generator, &HOST)?;
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
     }

@@ -1,10 +1,9 @@
 //! `bingrasp view`: the interactive viewer, and its pictures without a person.
 
 use super::UsageError;
-use super::common::{Inputs, TextureArgs, load_objects};
+use super::common::{CellArg, Inputs, TextureArgs, load_objects};
 use crate::contract::Domain;
 use crate::render::Gpu;
-use crate::scene::CellDescription;
 use crate::viewer::camera::{Orbit, Preset};
 use crate::viewer::export::Scene;
 use crate::viewer::offscreen::Offscreen;
@@ -67,6 +66,8 @@ pub struct Args {
     /// A run of `train rcan`: its generator translates what the robot's camera sees, as one more panel
     #[arg(long, value_name = "RUN")]
     generator: Option<PathBuf>,
+    #[command(flatten)]
+    cell: CellArg,
     #[command(flatten)]
     textures: TextureArgs,
     /// A scene that was saved with the viewer
@@ -247,7 +248,7 @@ pub(super) fn build(args: &Args, settings: &Settings) -> anyhow::Result<Viewer> 
         loaded => loaded?,
     };
     let setup = Setup { objects: pool.name.clone(), ..setup };
-    let materials = Materials { cell: Arc::new(CellDescription::iiwa_bin()), pool, images, load: load_objects };
+    let materials = Materials { cell: args.cell.load()?, pool, images, load: load_objects };
     let mut session = Session::new(setup, materials, gpu);
     (session.show, session.speed) = (settings.show, settings.speed);
     session.set_orbit(settings.orbit);

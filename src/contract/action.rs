@@ -46,6 +46,16 @@ impl Action {
     }
 }
 
+/// Closer than this, metres, there is nothing between the pads.
+pub const EMPTY_APERTURE_M: f32 = 0.002;
+
+/// A displacement of the gripper in the world frame, metres, and its rotation about the vertical, radians.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Displacement {
+    pub translation_m: [f32; 3],
+    pub rotation_rad: f32,
+}
+
 /// What the robot knows about its gripper without looking.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GripperState {
@@ -55,11 +65,35 @@ pub struct GripperState {
     pub height_m: f32,
     /// Measured distance between the pads, metres.
     pub aperture_m: f32,
+    /// What the last action asked for, clamped to the largest step; zero at the start of an episode.
+    #[serde(default, skip_serializing)]
+    pub commanded: Displacement,
+    /// How far the gripper got: less where something was in its way.
+    #[serde(default, skip_serializing)]
+    pub achieved: Displacement,
+}
+
+/// How an episode failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Failure {
+    /// The jaws had closed on nothing.
+    EmptyGrasp,
+    /// Something was between the jaws when the lift began, but not at its end.
+    Slipped,
+    /// The jaws were open when the episode ended.
+    JawsOpen,
+    /// The policy had not ended the episode when its steps ran out.
+    TimedOut,
+    /// The simulation had to cut the episode off.
+    Invalid,
 }
 
 /// The outcome of one environment's step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Step {
+    /// The action as it was carried out (see [`super::ActionSpace::effective`]).
+    pub action: Action,
     /// 1 for a successful grasp, 0 for a failed one, -0.05 for every other step.
     pub reward: f32,
     /// The policy ended the episode with this step (`Action::terminate`); the grasp is judged.
@@ -70,6 +104,8 @@ pub struct Step {
     pub invalid: bool,
     /// Indices (within the episode) of the objects held clear of the bin when judged.
     pub grasped: Vec<usize>,
+    /// How a judged episode failed.
+    pub failure: Option<Failure>,
     /// Physics time since the episode's start, in environment steps.
     pub step_index: u64,
 }

@@ -18,6 +18,15 @@ impl Domain {
     pub const ALL: [Self; 5] =
         [Self::Canonical, Self::RandomizedMild, Self::RandomizedMedium, Self::RandomizedHeavy, Self::Reality];
 
+    /// A stand-in for the real world: learners may not see there what only a simulator knows (the leak rule).
+    pub const fn stands_for_reality(self) -> bool {
+        matches!(self, Self::Reality)
+    }
+
+    /// The domains that look different from each other.
+    pub const LOOKS: [Self; 5] =
+        [Self::Canonical, Self::RandomizedMild, Self::RandomizedMedium, Self::RandomizedHeavy, Self::Reality];
+
     pub const fn name(self) -> &'static str {
         match self {
             Self::Canonical => "canonical",

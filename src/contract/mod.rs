@@ -8,19 +8,31 @@
 //! - image batches are contiguous `[n, height, width, channels]`, 8-bit sRGB.
 
 pub mod action;
+pub mod action_space;
 pub mod camera;
 pub mod channels;
 pub mod domain;
+pub mod episode;
 pub mod frame;
+pub mod observation;
+pub mod policy;
 pub mod pose;
+pub mod privileged;
 pub mod seed;
+pub mod vec_env;
 pub mod visual;
 
-pub use action::{Action, GripperCommand, GripperState, Step};
+pub use action::{Action, Displacement, EMPTY_APERTURE_M, Failure, GripperCommand, GripperState, Step};
+pub use action_space::{ActionFeatures, ActionSpace};
 pub use camera::{Camera, Crop, Intrinsics};
 pub use channels::{FrameChannels, MissingChannels};
 pub use domain::Domain;
+pub use episode::{Episode, EpisodeCollector, EpisodeObservation, EpisodePlan, EpisodeStep};
 pub use frame::FrameBatch;
+pub use observation::Observation;
+pub use policy::{ActRequest, Decision, Policy, ScriptPolicy};
 pub use pose::Pose;
+pub use privileged::{Privileged, PrivilegedAccess, PrivilegedState};
 pub use seed::{Rng, Seed};
+pub use vec_env::{ImageAdapter, Reset, Script, Start, StepBatch, VecEnv, VecEnvError};
 pub use visual::{Class, MeshData, Shape, Surface, VisualPart};

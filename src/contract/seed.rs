@@ -7,7 +7,7 @@ use glam::{Quat, Vec3};
 use serde::{Deserialize, Serialize};
 
 /// A 64-bit seed. Children are independent for different `(purpose, index)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Seed(pub u64);
 

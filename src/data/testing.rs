@@ -182,7 +182,12 @@ pub fn records(seed: Seed, first: u64, count: usize) -> Vec<PairRecord> {
                 episode: index,
                 environment: (index % 64) as u32,
                 action: (index % 3 > 0).then(|| Action { rotation_rad: rng.f32(), ..Action::default() }),
-                gripper: GripperState { closed: rng.chance(0.5), height_m: rng.f32(), aperture_m: 0.07 },
+                gripper: GripperState {
+                    closed: rng.chance(0.5),
+                    height_m: rng.f32(),
+                    aperture_m: 0.07,
+                    ..GripperState::default()
+                },
                 phase: Phase::ALL[rng.below(4)],
                 objects,
                 joints_rad: (0..7).map(|_| rng.normal()).collect(),

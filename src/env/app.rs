@@ -1,13 +1,13 @@
 //! The headless Bevy app: one entity an environment, stepped in parallel, then captured.
 
-use super::config::{EnvConfig, EnvError};
+use super::config::{Channels, EnvConfig, EnvError};
 use crate::appearance::Look;
-use crate::contract::Crop;
-use crate::contract::{Action, Camera, Domain, FrameBatch, FrameChannels, Seed, Step};
+use crate::contract::{Action, Camera, Crop, Domain, FrameBatch, FrameChannels, Seed};
 use crate::objects::ObjectModel;
 use crate::render::{Gpu, RenderConfig, SceneBounds, SceneView, TiledRenderer};
 use crate::scene::CameraDescription;
 use crate::sim::GraspWorld;
+use crate::tasks::TaskEpisode;
 use bevy::prelude::*;
 use glam::Vec3;
 use rayon::prelude::*;
@@ -20,39 +20,24 @@ pub enum Command {
     Idle,
     Reset {
         objects: Vec<Arc<ObjectModel>>,
+        placement: Option<usize>,
         seed: Seed,
     },
-    NextAttempt {
-        returned: Vec<usize>,
+    KeepObjects {
         seed: Seed,
     },
     Act(Action),
 }
 
-/// Bookkeeping of one environment beside its physics.
+/// What the pictures of one environment depend on beside its physics.
 #[derive(Component, Clone, Debug)]
-pub struct Episode {
-    pub environment: usize,
+pub struct EpisodeLooks {
     /// Episodes begun.
     pub number: u64,
     /// Seed of the current episode's looks.
     pub seed: Seed,
-    pub last_step: Step,
     gripper_before: Vec3,
     gripper_now: Vec3,
-}
-
-impl Episode {
-    pub fn new(environment: usize) -> Self {
-        Self {
-            environment,
-            number: 0,
-            seed: Seed(0),
-            last_step: Step::default(),
-            gripper_before: Vec3::ZERO,
-            gripper_now: Vec3::ZERO,
-        }
-    }
 }
 
 /// Entities in the order of their environment numbers.
@@ -67,7 +52,7 @@ pub struct CaptureState {
     pub cameras: Vec<CameraDescription>,
     pub crop: Crop,
     pub size: u32,
-    pub channels: FrameChannels,
+    channels: FrameChannels,
     /// The next update captures.
     pub wanted: bool,
     pub captured: Result<Vec<FrameBatch>, EnvError>,
@@ -89,9 +74,11 @@ pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
     app.configure_sets(Update, (EnvSystems::Advance, EnvSystems::Capture).chain());
     app.add_systems(Update, advance.in_set(EnvSystems::Advance));
     let entities = (0..config.num_envs)
-        .map(|environment| {
+        .map(|_| {
             let world = GraspWorld::new(config.cell.clone(), &config.sim);
-            app.world_mut().spawn((world, Command::Idle, Episode::new(environment))).id()
+            let episode = TaskEpisode::new((config.task)(), &config.cell);
+            let looks = EpisodeLooks { number: 0, seed: Seed(0), gripper_before: Vec3::ZERO, gripper_now: Vec3::ZERO };
+            app.world_mut().spawn((world, episode, Command::Idle, looks)).id()
         })
         .collect();
     app.insert_resource(Environments(entities));
@@ -106,13 +93,14 @@ pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
             .iter()
             .filter_map(|name| config.cell.cameras.iter().find(|camera| camera.name == *name).cloned())
             .collect();
+        let Channels { frames, .. } = config.channels;
         app.insert_resource(CaptureState {
             renderer: TiledRenderer::new(gpu, render, &config.textures)?,
             sources: config.sources.clone(),
             cameras,
             crop: config.crop,
             size: config.size,
-            channels: config.channels,
+            channels: if frames { FrameChannels::default() } else { FrameChannels::SOURCE },
             wanted: false,
             captured: Ok(Vec::new()),
         });
@@ -124,34 +112,33 @@ pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
 }
 
 /// On rayon's threads, all of the cores: of two cores, Bevy's compute pool would get one.
-fn advance(mut environments: Query<(&mut GraspWorld, &mut Command, &mut Episode)>) {
+fn advance(mut environments: Query<(&mut GraspWorld, &mut TaskEpisode, &mut Command, &mut EpisodeLooks)>) {
     let mut environments: Vec<_> = environments.iter_mut().collect();
     // One environment a task: resets and steps differ in length.
-    environments.par_iter_mut().with_max_len(1).for_each(|(world, command, episode)| {
+    environments.par_iter_mut().with_max_len(1).for_each(|(world, episode, command, looks)| {
         match std::mem::take(&mut **command) {
             Command::Idle => return,
-            Command::Reset { objects, seed } => {
-                world.reset(&objects, seed);
-                episode.begin(world, seed);
+            Command::Reset { objects, placement, seed } => {
+                episode.reset(world, &objects, placement, seed);
+                looks.begin(world, seed);
             }
-            Command::NextAttempt { returned, seed } => {
-                world.next_attempt(&returned, seed);
-                episode.begin(world, seed);
+            Command::KeepObjects { seed } => {
+                episode.keep_objects(world, seed);
+                looks.begin(world, seed);
             }
             Command::Act(action) => {
-                episode.last_step = world.step(&action);
-                episode.gripper_before = episode.gripper_now;
+                episode.step(world, &action);
+                looks.gripper_before = looks.gripper_now;
             }
         }
-        episode.gripper_now = world.gripper_pose().translation;
+        looks.gripper_now = world.gripper_pose().translation;
     });
 }
 
-impl Episode {
+impl EpisodeLooks {
     fn begin(&mut self, world: &GraspWorld, seed: Seed) {
         self.number += 1;
         self.seed = seed;
-        self.last_step = Step::default();
         self.gripper_before = world.gripper_pose().translation;
     }
 }
@@ -173,11 +160,17 @@ pub fn scene_bounds_of(world: &GraspWorld) -> SceneBounds {
     SceneBounds { bin_centre, shadow_radius_m: reach * 1.2 + 0.06 }
 }
 
-fn capture(mut work: ResMut<CaptureState>, order: Res<Environments>, environments: Query<(&GraspWorld, &Episode)>) {
+type Scene<'a> = (&'a GraspWorld, &'a TaskEpisode, &'a EpisodeLooks);
+
+fn capture(
+    mut work: ResMut<CaptureState>,
+    order: Res<Environments>,
+    environments: Query<(&GraspWorld, &TaskEpisode, &EpisodeLooks)>,
+) {
     if !std::mem::take(&mut work.wanted) {
         return;
     }
-    let scenes: Vec<(&GraspWorld, &Episode)> = order.0.iter().filter_map(|&e| environments.get(e).ok()).collect();
+    let scenes: Vec<Scene<'_>> = order.0.iter().filter_map(|&e| environments.get(e).ok()).collect();
     let CaptureState { renderer, sources, cameras, crop, size, channels, captured, .. } = &mut *work;
     let mut batches = Vec::with_capacity(cameras.len() * sources.len());
     for description in cameras.iter() {
@@ -197,37 +190,37 @@ fn capture(mut work: ResMut<CaptureState>, order: Res<Environments>, environment
 fn capture_one(
     renderer: &mut TiledRenderer,
     (source, channels): (Domain, FrameChannels),
-    scenes: &[(&GraspWorld, &Episode)],
+    scenes: &[Scene<'_>],
     description: &CameraDescription,
     (crop, size): (Crop, u32),
 ) -> Result<FrameBatch, EnvError> {
     let images = renderer.image_count();
     let prepared: Vec<(Camera, Look, Seed)> = scenes
         .iter()
-        .map(|(world, episode)| {
+        .map(|(world, episode, looks)| {
+            let step_index = episode.step_index();
             let window = match crop {
                 Crop::Centre => description.centre_crop(size),
-                Crop::Random => {
-                    description.random_crop(size, &mut episode.seed.derive("crop", world.step_index()).rng())
-                }
+                Crop::Random => description.random_crop(size, &mut looks.seed.derive("crop", step_index).rng()),
             };
-            let seed = look_seed(source, episode.seed, world.step_index());
+            let seed = look_seed(source, looks.seed, step_index);
             let camera = description.camera(window, world.gripper_pose());
-            (camera, Look::sample(source, seed, images), seed)
+            let paint = world.objects().iter().map(|object| object.paint);
+            (camera, Look::sample(source, seed, images).with_paint(paint), seed)
         })
         .collect();
     let views: Vec<SceneView<'_>> = scenes
         .iter()
         .zip(&prepared)
-        .map(|((world, episode), (camera, look, seed))| SceneView {
+        .map(|((world, episode, looks), (camera, look, seed))| SceneView {
             parts: world.parts(),
             world_from_body: world.body_poses(),
             camera: *camera,
             look,
             scene_bounds: scene_bounds_of(world),
-            step_index: world.step_index(),
+            step_index: episode.step_index(),
             look_seed: seed.0,
-            arm_motion_m: episode.gripper_now - episode.gripper_before,
+            arm_motion_m: looks.gripper_now - looks.gripper_before,
         })
         .collect();
     Ok(renderer.capture(source, &views, channels)?)

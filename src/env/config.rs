@@ -1,30 +1,60 @@
-//! What a vectorized environment is built from.
+//! What vectorized environments are built from.
 
 use crate::appearance::ImageSet;
-use crate::contract::{Crop, Domain, FrameChannels, Seed};
+use crate::contract::{Crop, Domain, PrivilegedAccess, Seed};
 use crate::objects::ObjectModel;
+use crate::policies::PolicyKind;
 use crate::render::RenderError;
 use crate::scene::{CellDescription, CellError};
 use crate::sim::SimConfig;
+use crate::tasks::{BinGraspConfig, TaskFactory, bin_grasp};
 use std::sync::Arc;
+
+/// What environments deliver beside the gripper's state. Only what is asked for is drawn and read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channels {
+    /// The first camera's picture in the first domain: what policies see.
+    pub image: bool,
+    /// Privileged: pictures with their canonical pairs, masks and depth.
+    pub frames: bool,
+    /// Privileged: heights, divider, hand and grip.
+    pub state: bool,
+}
+
+impl Channels {
+    pub const IMAGE: Self = Self { image: true, frames: false, state: false };
+    pub const FRAMES: Self = Self { image: false, frames: true, state: false };
+    pub const NONE: Self = Self { image: false, frames: false, state: false };
+
+    pub const fn with_state(self) -> Self {
+        Self { state: true, ..self }
+    }
+
+    fn draws(self) -> bool {
+        self.image || self.frames
+    }
+}
 
 /// Everything that decides what a [`super::GraspEnv`] does. The same configuration gives the same episodes and pixels.
 #[derive(Clone)]
 pub struct EnvConfig {
     pub cell: Arc<CellDescription>,
+    pub task: TaskFactory,
     pub sim: SimConfig,
     pub num_envs: usize,
     /// Edge of the square pictures, pixels.
     pub size: u32,
-    /// Source domains to render; each delivers its own pair with the canonical domain. May be empty: no pictures.
+    /// Domains to draw.
     pub sources: Vec<Domain>,
-    /// Images to draw and read back; the others are empty in every batch.
-    pub channels: FrameChannels,
-    /// Names of the cell's cameras to render from.
+    pub channels: Channels,
+    pub access: PrivilegedAccess,
+    /// Names of the cell's cameras to draw from.
     pub cameras: Vec<String>,
     pub crop: Crop,
     /// Episodes draw their objects from these.
     pub objects: Vec<Arc<ObjectModel>>,
+    /// What [`crate::contract::Script`] plays: environment `i` has number `i` of them, in turn.
+    pub scripts: Vec<PolicyKind>,
     /// The user's texture images for the randomized domains.
     pub textures: Arc<ImageSet>,
     pub seed: Seed,
@@ -33,26 +63,49 @@ pub struct EnvConfig {
 }
 
 impl EnvConfig {
-    /// Robot 1's cell with the over-the-shoulder camera in one source domain.
-    pub fn new(objects: Vec<Arc<ObjectModel>>, source: Domain, num_envs: usize, size: u32, seed: Seed) -> Self {
+    /// A cell seen by its first camera in one domain, QT-Opt's task, images alone.
+    pub fn new(
+        cell: &Arc<CellDescription>,
+        objects: Vec<Arc<ObjectModel>>,
+        source: Domain,
+        (num_envs, size): (usize, u32),
+        seed: Seed,
+    ) -> Self {
         Self {
-            cell: Arc::new(CellDescription::iiwa_bin()),
+            cell: Arc::clone(cell),
+            task: bin_grasp(BinGraspConfig::default()),
             sim: SimConfig::default(),
             num_envs,
             size,
             sources: vec![source],
-            channels: FrameChannels::default(),
-            cameras: vec!["over-the-shoulder".to_owned()],
+            channels: Channels::IMAGE,
+            access: PrivilegedAccess::Denied,
+            cameras: cell.cameras.first().map(|camera| camera.name.clone()).into_iter().collect(),
             crop: Crop::Centre,
             objects,
+            scripts: vec![PolicyKind::default()],
             textures: Arc::default(),
             seed,
             smooth_edges: true,
         }
     }
 
+    /// The same with paired frames in place of images.
+    pub fn with_frames(self, access: PrivilegedAccess) -> Self {
+        Self { channels: Channels::FRAMES, access, ..self }
+    }
+
+    /// The same without pictures: no graphics adapter is opened.
+    pub fn blind(self) -> Self {
+        Self { channels: Channels::NONE, ..self }
+    }
+
+    pub(super) fn draws(&self) -> bool {
+        self.channels.draws() && !self.sources.is_empty()
+    }
+
     /// # Errors
-    /// The first impossible value, and what is possible.
+    /// The first impossible value, and what is possible; privileged channels that the leak rule forbids.
     pub fn validate(&self) -> Result<(), EnvError> {
         self.cell.validate()?;
         let limit = |what, value: usize, low: usize, high: usize| {
@@ -67,6 +120,14 @@ impl EnvConfig {
                 return Err(EnvError::UnknownCamera { name: name.clone(), known: known.join(", ") });
             }
         }
+        if self.channels.frames || self.channels.state {
+            let real = self.sources.iter().find(|domain| domain.stands_for_reality());
+            match (self.access, real) {
+                (PrivilegedAccess::Denied, _) => return Err(EnvError::Denied),
+                (PrivilegedAccess::Simulation, Some(domain)) => return Err(EnvError::LeakRule(*domain)),
+                _ => {}
+            }
+        }
         Ok(())
     }
 }
@@ -79,6 +140,15 @@ pub enum EnvError {
     UnknownCamera { name: String, known: String },
     #[error("{got} actions for {expected} environments; pass one for each")]
     Actions { got: usize, expected: usize },
+    #[error("there is no environment {index} among {count}")]
+    NoEnvironment { index: usize, count: usize },
+    #[error("the environment was built without access to privileged state; ask for it with PrivilegedAccess")]
+    Denied,
+    #[error(
+        "{0} stands for the real world: learners may not see masks, depth, canonical pictures or the state there; train \
+         in a simulated domain, or declare the run a ceiling"
+    )]
+    LeakRule(Domain),
     #[error(transparent)]
     Cell(#[from] CellError),
     #[error(transparent)]

@@ -1,63 +1,65 @@
-//! `GraspEnv`: the vectorized grasping environment for people who do not want to know Bevy.
+//! `GraspEnv`: the simulator as a [`VecEnv`], for people who do not want to know Bevy.
 
-use super::app::{self, CaptureState, Command, Environments, Episode};
+use super::app::{self, CaptureState, Command, Environments, EpisodeLooks};
 use super::config::{EnvConfig, EnvError};
-use super::observation::{Observation, StepBatch};
-use crate::contract::{Action, Seed};
-use crate::objects::ObjectModel;
+use super::privileged::privileged_state;
+use crate::contract::{
+    Action, ActionSpace, FrameBatch, ImageAdapter, Observation, Privileged, Reset, Rng, Script, Start, StepBatch,
+    VecEnv, VecEnvError,
+};
+use crate::objects::draw_objects;
+use crate::policies::WorldPolicy;
 use crate::render::{AdapterDescription, Gpu};
 use crate::sim::GraspWorld;
+use crate::tasks::TaskEpisode;
 use bevy::prelude::{App, Entity};
-use std::sync::Arc;
+use rayon::prelude::*;
 
-/// How an episode starts in environment `index`. Panics when there is no such environment.
-#[derive(Clone, Debug)]
-pub enum Reset {
-    /// The environment's next episode, decided by the seed of the configuration and the number of episodes before it.
-    Next { index: usize },
-    /// Objects drawn by this seed, which decides everything else of the episode as well.
-    Seeded { index: usize, seed: Seed },
-    /// Given objects.
-    Objects { index: usize, objects: Vec<Arc<ObjectModel>>, seed: Seed },
-    /// The objects as they lie; those in `returned` are dropped at random places first.
-    KeepObjects { index: usize, returned: Vec<usize>, seed: Seed },
+/// The policy of one environment that reads its state.
+struct ScriptState {
+    policy: Box<dyn WorldPolicy>,
+    rng: Rng,
 }
 
-/// Many bin cells stepped side by side, each with its own physics and its own episodes.
+/// Many cells stepped side by side, each with its own physics and its own episodes.
 ///
 /// ```no_run
-/// use bingrasp::contract::{Action, Domain, Seed};
+/// use bingrasp::contract::{Action, Domain, Seed, VecEnv};
 /// use bingrasp::env::{EnvConfig, GraspEnv};
 /// use bingrasp::objects::{ObjectSet, Split};
+/// use bingrasp::scene::CellDescription;
 ///
 /// let objects = ObjectSet::builtin().split(Split::Train);
-/// let mut env = GraspEnv::new(EnvConfig::new(objects, Domain::RandomizedHeavy, 16, 64, Seed(0)))?;
+/// let cell = CellDescription::iiwa_bin().into();
+/// let config = EnvConfig::new(&cell, objects, Domain::RandomizedHeavy, (16, 64), Seed(0));
+/// let mut env = GraspEnv::new(config)?;
 /// let first = env.reset_all()?;
-/// assert_eq!(first.frames[0].source_rgb.len(), 16 * 64 * 64 * 3);
+/// assert_eq!(first.observation.images.len(), 16 * 64 * 64 * 3);
 /// let down = Action { translation_m: [0.0, 0.0, -0.05], ..Action::default() };
 /// let outcome = env.step(&[Some(down); 16], true)?;
 /// println!("rewards: {:?}", outcome.steps.iter().map(|step| step.reward).collect::<Vec<_>>());
-/// # Ok::<(), bingrasp::env::EnvError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct GraspEnv {
     app: App,
     config: EnvConfig,
     gpu: Option<Gpu>,
+    adapter: Option<Box<dyn ImageAdapter>>,
     entities: Vec<Entity>,
+    scripts: Vec<ScriptState>,
 }
 
 impl GraspEnv {
-    /// Builds the environments; [`Self::reset_all`] starts the first episodes. Opens a graphics adapter when the
-    /// configuration names source domains.
+    /// Builds the environments; [`VecEnv::reset`] starts episodes. Opens a graphics adapter when there is something to draw.
     ///
     /// # Errors
     /// An impossible configuration; no graphics adapter.
     pub fn new(config: EnvConfig) -> Result<Self, EnvError> {
-        let gpu = if config.sources.is_empty() { None } else { Some(Gpu::open()?) };
+        let gpu = if config.draws() { Some(Gpu::open()?) } else { None };
         Self::with_gpu(config, gpu)
     }
 
-    /// As [`Self::new`], on an adapter that is already open.
+    /// As [`Self::new`], on a graphics adapter that is already open.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -65,7 +67,16 @@ impl GraspEnv {
         config.validate()?;
         let app = app::build(&config, gpu.as_ref())?;
         let entities = app.world().resource::<Environments>().0.clone();
-        Ok(Self { app, config, gpu, entities })
+        let kinds = config.scripts.iter().cycle().take(entities.len());
+        let scripts = kinds
+            .map(|kind| ScriptState { policy: kind.create(), rng: config.seed.derive("script", 0).rng() })
+            .collect();
+        Ok(Self { app, config, gpu, adapter: None, entities, scripts })
+    }
+
+    /// From now on policies see images through `adapter`.
+    pub fn with_adapter(self, adapter: Option<Box<dyn ImageAdapter>>) -> Self {
+        Self { adapter, ..self }
     }
 
     pub fn config(&self) -> &EnvConfig {
@@ -80,88 +91,54 @@ impl GraspEnv {
         self.entities.is_empty()
     }
 
-    pub fn adapter(&self) -> Option<&AdapterDescription> {
+    /// The name of the graphics adapter; empty where nothing is drawn.
+    pub fn graphics_adapter(&self) -> Option<&AdapterDescription> {
         self.gpu.as_ref().map(|gpu| &gpu.description)
     }
 
     /// The physics of environment `index`, for oracles and overlays. Panics when there is no such environment.
     pub fn world(&self, index: usize) -> &GraspWorld {
-        self.app.world().get::<GraspWorld>(self.entities[index]).expect("every environment has a world")
+        self.get(index)
     }
 
-    /// Episode number, seed and last outcome of environment `index`. Panics when there is no such environment.
-    pub fn episode(&self, index: usize) -> &Episode {
-        self.app.world().get::<Episode>(self.entities[index]).expect("every environment has an episode")
+    /// The episode of environment `index`. Panics when there is no such environment.
+    pub fn episode(&self, index: usize) -> &TaskEpisode {
+        self.get(index)
     }
 
-    /// Starts a new episode everywhere and observes it.
+    fn get<C: bevy::prelude::Component>(&self, index: usize) -> &C {
+        self.app.world().get(self.entities[index]).expect("every environment has a world, an episode and looks")
+    }
+
+    /// Starts the next episode everywhere, decided by the seed of the configuration and the number of episodes before it,
+    /// and observes it.
     ///
     /// # Errors
     /// The graphics device fails.
-    pub fn reset_all(&mut self) -> Result<Observation, EnvError> {
-        for index in 0..self.len() {
-            self.begin(Reset::Next { index });
-        }
-        self.update(true)
-    }
-
-    /// Starts episodes in some environments; the others stay untouched. Nothing is rendered: the next [`Self::step`] or
-    /// [`Self::observe`] shows them.
-    ///
-    /// # Errors
-    /// The graphics device fails.
-    pub fn reset(&mut self, resets: impl IntoIterator<Item = Reset>) -> Result<(), EnvError> {
-        resets.into_iter().for_each(|reset| self.begin(reset));
-        self.update(false).map(|_| ())
+    pub fn reset_all(&mut self) -> Result<StepBatch, VecEnvError> {
+        let resets: Vec<Reset> = (0..self.len())
+            .map(|index| {
+                let number = self.get::<EpisodeLooks>(index).number;
+                let seed = self.config.seed.derive("environment", index as u64).derive("episode", number);
+                Reset {
+                    index,
+                    seed,
+                    start: Start::Fresh,
+                    placement: None,
+                    script: Some(seed.derive("script", 0).rng()),
+                }
+            })
+            .collect();
+        self.reset(&resets)?;
+        self.observe()
     }
 
     /// The current state without a step.
     ///
     /// # Errors
     /// The graphics device fails.
-    pub fn observe(&mut self) -> Result<Observation, EnvError> {
-        self.update(true)
-    }
-
-    /// One action for each environment; those without one stand still. With `capture`, everything is observed afterwards,
-    /// else the observation has no pictures. An environment whose episode is over repeats its outcome until it is reset.
-    ///
-    /// # Errors
-    /// A wrong number of actions; the graphics device fails.
-    pub fn step(&mut self, actions: &[Option<Action>], capture: bool) -> Result<StepBatch, EnvError> {
-        if actions.len() != self.len() {
-            return Err(EnvError::Actions { got: actions.len(), expected: self.len() });
-        }
-        for (index, action) in actions.iter().enumerate() {
-            if let Some(action) = action {
-                self.command(index, Command::Act(*action));
-            }
-        }
-        let observation = self.update(capture)?;
-        let steps = (0..self.len()).map(|index| self.episode(index).last_step.clone()).collect();
-        Ok(StepBatch { observation, steps })
-    }
-
-    fn begin(&mut self, reset: Reset) {
-        let (index, command) = match reset {
-            Reset::Next { index } => {
-                let number = self.episode(index).number;
-                let seed = self.config.seed.derive("environment", index as u64).derive("episode", number);
-                (index, Command::Reset { objects: self.sample_objects(seed), seed })
-            }
-            Reset::Seeded { index, seed } => (index, Command::Reset { objects: self.sample_objects(seed), seed }),
-            Reset::Objects { index, objects, seed } => (index, Command::Reset { objects, seed }),
-            Reset::KeepObjects { index, returned, seed } => (index, Command::NextAttempt { returned, seed }),
-        };
-        self.command(index, command);
-    }
-
-    /// The objects of the episode that `seed` decides.
-    fn sample_objects(&self, seed: Seed) -> Vec<Arc<ObjectModel>> {
-        let mut rng = seed.derive("objects", 0).rng();
-        let mut pool = self.config.objects.clone();
-        let count = self.config.cell.objects.per_episode.min(pool.len());
-        (0..count).map(|_| pool.swap_remove(rng.below(pool.len()))).collect()
+    pub fn observe(&mut self) -> Result<StepBatch, VecEnvError> {
+        self.step(&vec![None; self.len()], true)
     }
 
     fn command(&mut self, index: usize, command: Command) {
@@ -170,17 +147,115 @@ impl GraspEnv {
         }
     }
 
-    fn update(&mut self, capture: bool) -> Result<Observation, EnvError> {
+    /// Carries out all commands; the pictures of the state afterwards.
+    fn update(&mut self, capture: bool) -> Result<Vec<FrameBatch>, EnvError> {
         if let Some(mut work) = self.app.world_mut().get_resource_mut::<CaptureState>() {
             work.wanted = capture;
         }
         self.app.update();
-        let frames = match self.app.world_mut().get_resource_mut::<CaptureState>() {
-            Some(mut work) if capture => std::mem::replace(&mut work.captured, Ok(Vec::new()))?,
-            _ => Vec::new(),
+        match self.app.world_mut().get_resource_mut::<CaptureState>() {
+            Some(mut work) if capture => std::mem::replace(&mut work.captured, Ok(Vec::new())),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// What policies see of the first batch, and what is left of the frames.
+    fn images(&self, mut frames: Vec<FrameBatch>) -> Result<(Vec<u8>, Vec<FrameBatch>), VecEnvError> {
+        let (mut images, channels) = (Vec::new(), self.config.channels);
+        if let Some(first) = frames.first_mut().filter(|_| channels.image) {
+            let rgb = if channels.frames { first.source_rgb.clone() } else { std::mem::take(&mut first.source_rgb) };
+            images = match &self.adapter {
+                Some(adapter) => adapter.encode(rgb, [first.height, first.width])?,
+                None => rgb,
+            };
+        }
+        Ok((images, if channels.frames { frames } else { Vec::new() }))
+    }
+}
+
+impl Script for GraspEnv {
+    fn scripted(&mut self, indices: &[usize]) -> Vec<Action> {
+        let worlds: Vec<&GraspWorld> =
+            self.entities.iter().filter_map(|&entity| self.app.world().get(entity)).collect();
+        let mut wanted: Vec<Option<usize>> = vec![None; self.scripts.len()];
+        for (place, &index) in indices.iter().enumerate() {
+            wanted[index] = Some(place);
+        }
+        let act = |((script, world), place): ((&mut ScriptState, &&GraspWorld), &Option<usize>)| {
+            place.map(|place| (place, script.policy.act(world, &mut script.rng)))
         };
-        let gripper = (0..self.len()).map(|index| self.world(index).gripper_state()).collect();
-        let step_indices = (0..self.len()).map(|index| self.world(index).step_index()).collect();
-        Ok(Observation { frames, gripper, step_indices })
+        let scripts = self.scripts.par_iter_mut().with_max_len(1).zip(worlds.par_iter()).zip(wanted.par_iter());
+        let mut actions = vec![Action::default(); indices.len()];
+        for (place, action) in scripts.filter_map(act).collect::<Vec<_>>() {
+            actions[place] = action;
+        }
+        actions
+    }
+}
+
+impl VecEnv for GraspEnv {
+    fn num_envs(&self) -> usize {
+        self.len()
+    }
+
+    fn image_shape(&self) -> (usize, usize) {
+        (self.config.size as usize, self.adapter.as_ref().map_or(3, |adapter| adapter.channels()))
+    }
+
+    fn action_space(&self) -> ActionSpace {
+        (self.config.task)().action_space(&self.config.cell)
+    }
+
+    fn bin_group(&self, index: usize) -> [f32; 3] {
+        let pose = self.world(index).bin_group_pose();
+        [pose.x_m, pose.y_m, pose.yaw_rad]
+    }
+
+    fn reset(&mut self, resets: &[Reset]) -> Result<(), VecEnvError> {
+        let count = self.len();
+        for Reset { index, seed, start, placement, script } in resets {
+            let Some(state) = self.scripts.get_mut(*index) else {
+                return Err(VecEnvError::new(EnvError::NoEnvironment { index: *index, count }));
+            };
+            state.policy.begin();
+            if let Some(rng) = script {
+                state.rng = rng.clone();
+            }
+            let command = match start {
+                Start::Fresh => {
+                    let objects = draw_objects(&self.config.objects, self.config.cell.objects.per_episode, *seed);
+                    Command::Reset { objects, placement: *placement, seed: *seed }
+                }
+                Start::KeepObjects => Command::KeepObjects { seed: *seed },
+            };
+            self.command(*index, command);
+        }
+        self.update(false).map(drop).map_err(VecEnvError::new)
+    }
+
+    fn step(&mut self, actions: &[Option<Action>], capture: bool) -> Result<StepBatch, VecEnvError> {
+        if actions.len() != self.len() {
+            return Err(VecEnvError::new(EnvError::Actions { got: actions.len(), expected: self.len() }));
+        }
+        for (index, action) in actions.iter().enumerate() {
+            if let Some(action) = action {
+                self.command(index, Command::Act(*action));
+            }
+        }
+        let frames = self.update(capture).map_err(VecEnvError::new)?;
+        let (images, frames) = self.images(frames)?;
+        let indices = 0..self.len();
+        let observation = Observation {
+            images,
+            gripper: indices.clone().map(|index| self.episode(index).gripper_state(self.world(index))).collect(),
+            step_indices: indices.clone().map(|index| self.episode(index).step_index()).collect(),
+        };
+        let steps = indices.clone().map(|index| self.episode(index).last_step().clone()).collect();
+        let channels = self.config.channels;
+        let privileged = (channels.frames || channels.state).then(|| {
+            let worlds: Vec<&GraspWorld> = indices.filter(|_| channels.state).map(|index| self.world(index)).collect();
+            Privileged { states: worlds.into_par_iter().map(privileged_state).collect(), frames }
+        });
+        Ok(StepBatch { observation, steps, privileged })
     }
 }

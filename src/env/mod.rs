@@ -1,16 +1,21 @@
-//! The vectorized environment: the one room that builds a headless Bevy app.
+//! Vectorized environments, and the one loop that plays episodes in them: the one room that builds a headless Bevy app.
 //!
-//! In: an [`EnvConfig`] and one [`crate::contract::Action`] an environment. Out: [`Observation`]s (pictures of every
-//! domain, ids, depth, gripper state), rewards, terminations, and which objects were grasped.
+//! In: an [`EnvConfig`] (cell, task, domains, channels wanted), a policy, a schedule. Out: [`GraspEnv`], which is a
+//! [`crate::contract::VecEnv`]; episodes step by step ([`EpisodeLoop`]), whole ([`collect`]), or as datasets
+//! ([`pairs::collect_pairs`]).
 
 mod app;
 mod config;
+mod episode_loop;
 mod grasp_env;
-mod observation;
-mod rollout;
+pub mod pairs;
+mod privileged;
+mod schedule;
+#[cfg(test)]
+mod tests;
 
-pub use app::{Episode, look_seed, scene_bounds_of};
-pub use config::{EnvConfig, EnvError};
-pub use grasp_env::{GraspEnv, Reset};
-pub use observation::{Observation, StepBatch};
-pub use rollout::{Rollout, Transition};
+pub use app::{EpisodeLooks, look_seed, scene_bounds_of};
+pub use config::{Channels, EnvConfig, EnvError};
+pub use episode_loop::{EpisodeLoop, Moment, Transition, collect};
+pub use grasp_env::GraspEnv;
+pub use schedule::{BlockSchedule, EpisodeEnd, EpisodeStart, OneSetSchedule, PlanSchedule, Schedule, SetSchedule};

@@ -3,7 +3,7 @@
 //! In: successes of each row. Out: a Markdown table and a figure that set them beside the paper's. `reality` is a
 //! simulated stand-in for the paper's robots, and both say so.
 
-use super::protocol::GraspEvaluation;
+use super::grasp::GraspEvaluation;
 use crate::contract::Domain;
 use crate::draw::{Align, Canvas, Rect, TextStyle, Typeface};
 use serde::{Deserialize, Serialize};
@@ -190,8 +190,8 @@ pub fn figure(results: &[RowResult]) -> Canvas {
 
 #[cfg(test)]
 mod tests {
-    use super::super::protocol::summarize;
     use super::*;
+    use crate::eval::grasp::summarize;
 
     #[test]
     fn the_table_has_every_row_and_says_what_reality_is() {

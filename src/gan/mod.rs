@@ -8,5 +8,6 @@ pub mod frames;
 pub mod image_pool;
 pub mod losses;
 pub mod rcan;
+pub mod semantic;
 
 pub use frames::{BoxedSource, FrameError, FramePool, FrameSource, Prefetch};

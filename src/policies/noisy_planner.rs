@@ -5,7 +5,7 @@
 //! places drawn at random are mostly nowhere near an object. It reads the simulator's state, as [`super::Oracle`] does.
 
 use super::planner::Planner;
-use super::{Policy, Scripted};
+use super::{Scripted, WorldPolicy};
 use crate::contract::{Action, Rng};
 use crate::sim::GraspWorld;
 use glam::Vec3;
@@ -23,7 +23,7 @@ pub struct NoisyPlanner {
     planner: Planner,
 }
 
-impl Policy for NoisyPlanner {
+impl WorldPolicy for NoisyPlanner {
     fn begin(&mut self) {
         self.script.begin();
     }

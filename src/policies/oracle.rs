@@ -4,9 +4,9 @@
 //! episode or tries again while there are steps left. What lies along a wall leaves a finger no room: then it is dragged
 //! towards the middle of the bin with the closed fingers on top of it, and the planning starts again.
 
-use super::Policy;
+use super::WorldPolicy;
 use super::planner::{GraspPlan, Planner};
-use crate::contract::{Action, GripperCommand, Pose, Rng};
+use crate::contract::{Action, EMPTY_APERTURE_M, GripperCommand, Pose, Rng};
 use crate::sim::GraspWorld;
 use glam::Vec3;
 
@@ -15,8 +15,6 @@ const ARRIVED: (f32, f32) = (0.0015, 0.02);
 /// How far the closed fingers are asked to go below the top of what they drag, and how far they drag it, metres.
 const PRESS: f32 = 0.004;
 const DRAG: f32 = 0.07;
-/// Below this the jaws have closed on nothing.
-const EMPTY_APERTURE: f32 = 0.002;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Stage {
@@ -51,7 +49,7 @@ pub struct Oracle {
     failed: Vec<GraspPlan>,
 }
 
-impl Policy for Oracle {
+impl WorldPolicy for Oracle {
     fn begin(&mut self) {
         self.stage = Stage::Plan;
         self.plan = None;
@@ -135,7 +133,7 @@ impl Oracle {
                 let object = world.object_poses()[plan.object];
                 let rise = object.translation.z - z;
                 let step = world.cell().motion.step_m.z;
-                if world.gripper_state().aperture_m < EMPTY_APERTURE {
+                if world.gripper_state().aperture_m < EMPTY_APERTURE_M {
                     return self.give_up(plan);
                 }
                 // What has turned or slipped in the jaws is lifted on with care before it counts.
@@ -209,8 +207,8 @@ impl Oracle {
         let present: Vec<usize> = (0..world.objects().len()).filter(|&index| world.is_present(index)).collect();
         let object = *present.get(rng.below(present.len()))?;
         let pose = world.object_poses().get(object)?;
-        let origin = world.cell().bins.first()?.position;
-        let height = world.object_heights(&[(pose.translation - origin).truncate()]).first().copied()?;
+        let origin = world.workspace_centre();
+        let height = world.object_heights(origin, &[(pose.translation - origin).truncate()]).first().copied()?;
         Some(world.clamp_to_workspace(pose.translation.with_z(origin.z + height - PRESS)))
     }
 }
@@ -219,6 +217,6 @@ impl Oracle {
 fn travel_height(world: &GraspWorld) -> f32 {
     let objects = (0..world.objects().len()).map(|i| world.highest_point(i));
     let rim = world.cell().bins.iter().map(|bin| bin.rim_z()).fold(f32::NEG_INFINITY, f32::max);
-    let ceiling = world.cell().bins.first().map_or(rim, |bin| bin.position.z) + world.cell().motion.ceiling;
+    let ceiling = world.workspace_centre().z + world.cell().motion.ceiling;
     (objects.fold(rim - 0.02, f32::max) + 0.012).min(ceiling)
 }

@@ -1,12 +1,12 @@
 //! Uniformly random actions: a floor for comparisons, and what the soak test throws at the simulation.
 
-use super::Policy;
+use super::WorldPolicy;
 use crate::contract::{Action, GripperCommand, Rng};
 use crate::sim::GraspWorld;
 
 pub struct Random;
 
-impl Policy for Random {
+impl WorldPolicy for Random {
     fn begin(&mut self) {}
 
     fn act(&mut self, world: &GraspWorld, rng: &mut Rng) -> Action {

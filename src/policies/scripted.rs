@@ -2,15 +2,13 @@
 //! near the bin floor, close, lift. It feels only its own gripper, tries a second place when the jaws have closed on
 //! nothing, and succeeds a small fraction of the time.
 
-use super::Policy;
-use crate::contract::{Action, GripperCommand, Rng};
+use super::WorldPolicy;
+use crate::contract::{Action, EMPTY_APERTURE_M, GripperCommand, Rng};
 use crate::sim::GraspWorld;
 use glam::Vec3;
 use std::f32::consts::FRAC_PI_2;
 
 const TRIES: u32 = 2;
-/// Below this opening (metres) there is nothing between the pads.
-const EMPTY: f32 = 0.003;
 /// Tips travel at least this high above the bin floor.
 const TRAVEL: f32 = 0.1;
 
@@ -34,7 +32,7 @@ pub struct Scripted {
     tries: u32,
 }
 
-impl Policy for Scripted {
+impl WorldPolicy for Scripted {
     fn begin(&mut self) {
         *self = Self::default();
     }
@@ -48,7 +46,7 @@ impl Policy for Scripted {
                 self.choose(world, place, yaw)
             }
             Stage::Approach { place, yaw, z } => self.approach(world, place, yaw, z),
-            Stage::Closed if world.gripper_state().aperture_m < EMPTY && self.tries < TRIES => {
+            Stage::Closed if world.gripper_state().aperture_m < EMPTY_APERTURE_M && self.tries < TRIES => {
                 self.stage = Stage::Choose;
                 let up = world.gripper_state().height_m;
                 let rise = (TRAVEL - up).clamp(0.0, step);

@@ -8,9 +8,9 @@
 //!
 //! In: a function that scores actions. Out: the best action that was tried.
 
-use super::action::ActionSpace;
 use super::qtopt::bellman::value_of;
 use super::quasi_random::{QuasiRandom, normal_quantile};
+use crate::contract::ActionSpace;
 use crate::contract::{Action, Rng};
 use serde::{Deserialize, Serialize};
 
@@ -196,8 +196,8 @@ pub fn maximise(
 
 #[cfg(test)]
 mod tests {
-    use super::super::action::tests::SPACE;
     use super::*;
+    use crate::contract::action_space::tests::SPACE;
     use crate::contract::{GripperCommand, Seed};
 
     /// A hill, higher where the fingers close.

@@ -1,6 +1,6 @@
 //! What can go wrong in learning to grasp.
 
-use super::vec_env::VecEnvError;
+use crate::contract::VecEnvError;
 use crate::files::atomic::FileError;
 use crate::nn::NnError;
 use crate::train::state::StateError;

@@ -1,20 +1,16 @@
 //! Reinforcement learning from pixels, on Candle: what learners share; QT-Opt (Kalashnikov et al., 2018), as RCAN and
 //! RL-CycleGAN use it; and PPO (Schulman et al., 2017).
 //!
-//! In: a [`VecEnv`] of environments that are stepped side by side. Out: Q-functions, policies that maximise them by the
+//! In: a [`crate::contract::VecEnv`] of environments that are stepped side by side. Out: Q-functions, policies that maximise them by the
 //! cross-entropy method, and the runs that trained them.
 
-pub mod action;
 pub mod cem;
 pub mod error;
 pub mod ppo;
 pub mod qtopt;
 pub mod quasi_random;
 pub mod replay;
-pub mod vec_env;
 
-pub use action::{ActionFeatures, ActionSpace};
 pub use cem::{CemConfig, Choice};
 pub use error::RlError;
 pub use qtopt::{Preset, QLearner, QPolicy, QtOptConfig};
-pub use vec_env::{Observation, VecEnv, VecEnvError};

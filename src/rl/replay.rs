@@ -6,11 +6,10 @@
 //!
 //! In: whole episodes. Out: transitions by number; files in a folder.
 
-use super::action::{ActionFeatures, CLOSE};
 use super::error::RlError;
 use super::qtopt::network::{STATE_LEN, is_closed};
-use super::qtopt::privileged::Privileged;
-use crate::contract::Rng;
+use crate::contract::action_space::{ActionFeatures, CLOSE};
+use crate::contract::{PrivilegedState, Rng};
 use crate::files::atomic::{AtomicFile, FileError, create_folder, read_capped, sha256_hex};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -29,7 +28,7 @@ pub struct Record {
     /// 1 when chance moved the step away from what its policy or script would have done, else 0.
     pub exploratory: f32,
     /// What the simulator knows of the state.
-    pub privileged: Privileged,
+    pub privileged: PrivilegedState,
 }
 
 impl Record {

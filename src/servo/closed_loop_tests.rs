@@ -290,7 +290,7 @@ fn the_border_ends_the_full_step_once_the_object_was_clear_of_it() {
     let scene = Scene::new(Object::rectangle(0.09, 0.05), [0.0, 0.045], 1.0);
     let mut servo = scene.servo(ServoConfig::default());
     let settle = servo.config().settle_ticks;
-    // A slanted bar of 20 pixels, its lowest row at `bottom`; the target is in row 41.3, column 31.5.
+    // A slanted bar of 20 pixels that ends above the row `bottom`; the target is in row 41.3, column 31.5.
     let bar = |bottom: isize| {
         Mask::from_fn(64, 64, |column, row| {
             let (u, v) = (column as isize - 22, row as isize - bottom + 12);
@@ -305,9 +305,9 @@ fn the_border_ends_the_full_step_once_the_object_was_clear_of_it() {
         assert_eq!(at(48), (Phase::Linear, 0, false));
     }
     assert_eq!(at(48), (Phase::Full, 0, true));
-    // Two free rows are enough, one is not.
+    // Three free rows are enough, none is not.
     assert_eq!(at(61), (Phase::Full, 0, true));
-    assert_eq!(at(62), (Phase::Linear, 1, false));
+    assert_eq!(at(64), (Phase::Linear, 1, false));
     // Hysteresis: clear of the border alone does not resume, the centroid must be where it should be as well.
     for _ in 0..2 * settle {
         assert_eq!(at(55), (Phase::Linear, 1, false));

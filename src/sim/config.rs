@@ -1,4 +1,4 @@
-//! How the simulation is stepped: rates, solver, episode length. In: TOML or code. Out: [`SimConfig`], and the
+//! How the simulation is stepped: rates, solver. In: TOML or code. Out: [`SimConfig`], and the
 //! Rapier parameters that follow from it.
 
 use rapier3d::prelude::{FrictionModel, IntegrationParameters, SpringCoefficients};
@@ -13,33 +13,13 @@ pub struct SimConfig {
     pub solver_iterations: usize,
     /// Solver substeps a tick for the gripper and what it touches: a pinch needs more than a pile.
     pub grip_iterations: usize,
-    /// Actions an episode may have; the last is judged.
-    pub max_steps: u32,
-    /// Ticks after which a step ends even if the motion has not.
-    pub max_ticks_per_step: u32,
     /// Ticks after which dropped objects are taken as they lie.
     pub max_settle_ticks: u32,
-    /// Seconds a grasp is held in the air before it is judged.
-    pub hold_seconds: f32,
-    pub step_reward: f32,
-    pub success_reward: f32,
-    pub failure_reward: f32,
 }
 
 impl Default for SimConfig {
     fn default() -> Self {
-        Self {
-            rate_hz: 240,
-            solver_iterations: 4,
-            grip_iterations: 8,
-            max_steps: 20,
-            max_ticks_per_step: 90,
-            max_settle_ticks: 360,
-            hold_seconds: 0.2,
-            step_reward: -0.05,
-            success_reward: 1.0,
-            failure_reward: 0.0,
-        }
+        Self { rate_hz: 240, solver_iterations: 4, grip_iterations: 8, max_settle_ticks: 360 }
     }
 }
 

@@ -1,8 +1,7 @@
-//! Physics of the cell [Bevy, Rapier]: objects, gripper, steps, grasp outcomes.
+//! Physics of the cell [Bevy, Rapier]: objects, gripper, motions, contacts.
 //!
-//! In: a [`crate::scene::CellDescription`], object models, seeds, actions. Out: [`GraspWorld`]s whose poses the
-//! renderer draws and whose [`crate::contract::Step`]s learners learn from. An environment is an entity with a
-//! `GraspWorld`; plain functions step slices of worlds without any `App`.
+//! In: a [`crate::scene::CellDescription`], object models, seeds, [`Motion`]s. Out: [`GraspWorld`]s whose poses the renderer
+//! draws. An environment is an entity with a `GraspWorld`; what an episode is, is decided in the room `tasks`.
 
 pub mod checks;
 mod config;
@@ -10,13 +9,12 @@ mod gripper;
 mod motion;
 mod physics;
 pub mod plugin;
-mod policy;
 mod world;
 
 pub use config::SimConfig;
-pub use plugin::{Driver, LastStep, Pace, PendingAction, SimPlugin, SimSystems, step_worlds};
-pub use policy::Policy;
-pub use world::GraspWorld;
+pub use motion::{Speed, ToolPose};
+pub use plugin::{LastMotion, Pace, SimPlugin, SimSystems};
+pub use world::{GraspWorld, Motion, MotionState};
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -40,7 +40,7 @@ impl Profile {
 
 /// How fast a motion gains speed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Speed {
+pub enum Speed {
     /// At the cell's acceleration.
     Full,
     /// At half of it: what is held is not shaken off.
@@ -49,7 +49,7 @@ pub(super) enum Speed {
 
 /// Where the gripper is and where it is asked to be: position of the point between the tips, and yaw.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct ToolPose {
+pub struct ToolPose {
     pub position: Vec3,
     pub yaw: f32,
 }

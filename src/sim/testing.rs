@@ -1,6 +1,6 @@
 //! Objects and worlds for this room's tests.
 
-use super::{GraspWorld, SimConfig};
+use super::{GraspWorld, Motion, MotionState, SimConfig, Speed, ToolPose};
 use crate::contract::{Action, GripperCommand, Pose, Rng, Seed};
 use crate::objects::{ConvexPart, ObjectModel, Physics};
 use crate::scene::CellDescription;
@@ -44,16 +44,17 @@ pub fn action(translation_m: Vec3, rotation_rad: f32, gripper: GripperCommand) -
     Action { translation_m: translation_m.to_array(), rotation_rad, gripper, terminate: false }
 }
 
-/// Steps until the gripper stands at `place` with `yaw`.
+/// Carries out a motion to its end.
+pub fn carry_out(world: &mut GraspWorld, motion: &Motion) {
+    world.begin_motion(motion);
+    assert_eq!(world.advance(&mut u32::MAX.clone(), true), MotionState::Arrived);
+    world.publish();
+}
+
+/// Brings the gripper to `place` with `yaw`.
 pub fn go_to(world: &mut GraspWorld, place: Vec3, yaw: f32) {
-    for _ in 0..15 {
-        let here = world.gripper_pose().translation;
-        let turn = yaw - world.gripper_yaw();
-        if here.distance(place) < 1e-3 && turn.abs() < 0.01 {
-            return;
-        }
-        world.step(&action(place - here, turn, GripperCommand::Keep));
-    }
+    let goal = ToolPose { position: place, yaw };
+    carry_out(world, &Motion::Move { goal, close: None, speed: Speed::Full, max_s: 3.0 });
 }
 
 /// Everything that a renderer or a learner could see of a world, as bits.

@@ -1,12 +1,9 @@
-//! What a user of the simulation relies on: friction holds, the same seed gives the same bits, rewards and ends are
-//! as documented.
+//! What a user of the simulation relies on: friction holds, objects lie in their bins, environments are kept apart.
 
-use super::testing::{action, cuboid, fingerprint, five_prisms, go_to, open_bin};
-use super::{GraspWorld, SimConfig, step_worlds};
-use crate::contract::{Action, GripperCommand, Pose, Seed};
-use crate::scene::CellDescription;
+use super::testing::{carry_out, cuboid, fingerprint, five_prisms, go_to, open_bin};
+use super::{GraspWorld, LastMotion, Motion, MotionState, Pace, SimPlugin, Speed, ToolPose};
+use crate::contract::Pose;
 use glam::Vec3;
-use std::sync::Arc;
 
 /// Grips a box of 0.1 kg that stands in the middle of the bin and lifts it; then shakes it for 10 s along x, y and z
 /// in turn with accelerations of up to 1 g. Returns how far the object moved in the gripper.
@@ -15,7 +12,8 @@ fn slip_when_shaken(size: Vec3, friction: f32) -> f32 {
     let centre = world.cell().bins[0].position;
     world.physics.move_object(0, Pose::from_translation(centre + Vec3::Z * (0.5 * size.z)));
     go_to(&mut world, centre + Vec3::Z * 0.01, 0.0);
-    world.step(&action(Vec3::ZERO, 0.0, GripperCommand::Close));
+    let here = world.tool_pose();
+    carry_out(&mut world, &Motion::Move { goal: here, close: Some(true), speed: Speed::Full, max_s: 0.375 });
     go_to(&mut world, centre + Vec3::Z * 0.2, 0.0);
     let place = |world: &GraspWorld| world.gripper_pose().inverse() * world.physics.object_pose(0);
     let before = place(&world);
@@ -52,91 +50,9 @@ fn heights_are_those_of_the_object_that_lies_there() {
     // From the bin's centre along the world's axes, wherever the hand is and however it is turned.
     go_to(&mut world, centre + Vec3::new(-0.05, 0.05, 0.15), 0.5);
     let places = [[0.05, -0.1], [0.065, -0.125], [0.075, -0.1], [0.05, -0.135], [-0.05, 0.1], [0.0, 0.0]];
-    let heights = world.object_heights(&places.map(glam::Vec2::from));
+    let heights = world.object_heights(centre, &places.map(glam::Vec2::from));
     let expected = [0.05, 0.05, 0.0, 0.0, 0.0, 0.0];
     assert!(heights.iter().zip(expected).all(|(a, b): (&f32, f32)| (a - b).abs() < 0.002), "{heights:?}");
-}
-
-#[test]
-fn a_grasp_is_rewarded_and_ends_the_episode() {
-    let size = Vec3::new(0.04, 0.05, 0.06);
-    let mut world = open_bin(&[cuboid(size, 1.0)], 1);
-    let centre = world.cell().bins[0].position;
-    world.physics.move_object(0, Pose::from_translation(centre + Vec3::Z * 0.03));
-    go_to(&mut world, centre + Vec3::Z * 0.01, 0.0);
-    let steps = world.step_index();
-    let step = world.step(&action(Vec3::ZERO, 0.0, GripperCommand::Close));
-    assert_eq!((step.reward, step.done(), step.step_index), (-0.05, false, steps + 1));
-    let state = world.gripper_state();
-    assert!(state.closed && (state.aperture_m - 0.04).abs() < 0.001, "{state:?}");
-    // Both fingers press with the grip force.
-    let [left, right, palm] = world.contact_forces();
-    let force = world.cell().gripper.force_n;
-    assert!((left - force).abs() < 0.25 * force && (right - force).abs() < 0.25 * force && palm == 0.0);
-    let step = world.step(&Action { terminate: true, ..Action::default() });
-    assert_eq!((step.reward, step.terminated, step.truncated), (1.0, true, false));
-    assert_eq!(step.grasped, [0]);
-    assert!(world.is_done() && world.object_poses()[0].translation.z > world.cell().bins[0].rim_z());
-    // Nothing happens after the end.
-    let poses = world.body_poses().to_vec();
-    assert_eq!(world.step(&action(Vec3::X, 0.0, GripperCommand::Open)), step);
-    assert_eq!(world.body_poses(), poses);
-}
-
-#[test]
-fn an_empty_or_open_gripper_fails() {
-    let mut world = open_bin(&[cuboid(Vec3::splat(0.04), 1.0)], 2);
-    let step = world.step(&Action { terminate: true, ..Action::default() });
-    assert_eq!((step.reward, step.terminated, step.success()), (0.0, true, false));
-}
-
-#[test]
-fn the_last_step_is_judged() {
-    let mut world = open_bin(&[cuboid(Vec3::splat(0.04), 1.0)], 3);
-    for tick in 1..=20 {
-        let step = world.step(&action(Vec3::new(0.0, 0.02, 0.0), 0.1, GripperCommand::Keep));
-        assert_eq!((step.step_index, step.done()), (tick, tick == 20));
-        assert_eq!(step.reward, if tick == 20 { 0.0 } else { -0.05 });
-    }
-}
-
-#[test]
-fn actions_are_clamped_and_nonsense_is_ignored() {
-    let mut world = open_bin(&[], 1);
-    let before = world.gripper_pose().translation;
-    world.step(&action(Vec3::new(f32::NAN, 0.0, 0.0), f32::INFINITY, GripperCommand::Keep));
-    assert!(world.gripper_pose().translation.distance(before) < 1e-4);
-    world.step(&action(Vec3::new(0.0, 1.0, 0.0), 9.0, GripperCommand::Keep));
-    let moved = world.gripper_pose().translation - before;
-    let limits = world.cell().motion;
-    assert!((moved.y - limits.step_m.y).abs() < 5e-4, "{moved}");
-    assert!((world.gripper_yaw() - limits.step_rad).abs() < 5e-3, "{}", world.gripper_yaw());
-    // However often it is asked, the gripper stays over the bin and above its floor.
-    for _ in 0..15 {
-        world.step(&action(Vec3::new(-0.1, -0.1, -0.1), 0.0, GripperCommand::Keep));
-    }
-    let bin = &world.cell().bins[0];
-    let place = world.gripper_pose().translation;
-    assert!(bin.contains_xy(place, limits.wall_margin - 5e-3), "{place}");
-    assert!(world.gripper_state().height_m > 0.002, "{place}");
-}
-
-#[test]
-fn a_reset_forgets_the_past() {
-    let objects = five_prisms(4);
-    let mut used = open_bin(&five_prisms(9), 77);
-    for _ in 0..3 {
-        used.step(&action(Vec3::new(0.03, 0.0, -0.08), 0.3, GripperCommand::Close));
-    }
-    let mut fresh = open_bin(&objects, 5);
-    used.reset(&objects, Seed(5));
-    for k in 0..4 {
-        assert_eq!(fingerprint(&used), fingerprint(&fresh), "step {k}");
-        let action = action(Vec3::new(0.01, -0.02, -0.06), 0.2, GripperCommand::Keep);
-        assert_eq!(used.step(&action), fresh.step(&action));
-    }
-    used.reset(&objects, Seed(6));
-    assert_ne!(fingerprint(&used), fingerprint(&fresh));
 }
 
 #[test]
@@ -154,53 +70,46 @@ fn dropped_objects_lie_in_the_bin() {
     }
 }
 
-/// Poses of `count` environments after a few steps, stepped on `threads` threads.
-fn stepped(count: usize, threads: usize) -> Vec<Vec<u32>> {
+/// Poses of `count` environments after some motions through the plugin, on `threads` threads, `pace` ticks an update.
+fn stepped(count: u64, threads: usize, pace: Option<u32>) -> Vec<Vec<u32>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
     pool.install(|| {
-        let cell = Arc::new(CellDescription::iiwa_bin());
-        let mut worlds: Vec<GraspWorld> = (0..count)
-            .map(|i| {
-                let mut world = GraspWorld::new(Arc::clone(&cell), &SimConfig::default());
-                world.reset(&five_prisms(i as u64), Seed(i as u64));
-                world
-            })
-            .collect();
-        for k in 0..5_u16 {
-            let actions: Vec<Action> = (0..count)
-                .map(|i| action(Vec3::new(0.02, 0.01 * i as f32, -0.05), 0.1 * f32::from(k), GripperCommand::Keep))
-                .collect();
-            assert_eq!(step_worlds(&mut worlds, &actions).len(), count);
+        let mut app = bevy::prelude::App::new();
+        app.add_plugins((bevy::app::TaskPoolPlugin::default(), SimPlugin));
+        let spawn = |seed| {
+            let entity = app.world_mut().spawn((open_bin(&five_prisms(seed), seed), LastMotion::default())).id();
+            if let Some(ticks) = pace {
+                app.world_mut().entity_mut(entity).insert(Pace { ticks });
+            }
+            entity
+        };
+        let entities: Vec<_> = (0..count).map(spawn).collect();
+        for k in 0..4_u16 {
+            for (number, &entity) in entities.iter().enumerate() {
+                let mut world = app.world_mut().get_mut::<GraspWorld>(entity).expect("the world");
+                let here = world.tool_pose();
+                let position = here.position + Vec3::new(0.02, 0.01 * number as f32, -0.04);
+                let goal = world.reachable(ToolPose { position, yaw: here.yaw + 0.1 });
+                world.begin_motion(&Motion::Move { goal, close: Some(k == 3), speed: Speed::Full, max_s: 0.375 });
+            }
+            loop {
+                app.update();
+                let moves = |&entity| app.world().get::<LastMotion>(entity).is_some_and(|m| m.0 == MotionState::Moving);
+                if !entities.iter().any(moves) {
+                    break;
+                }
+            }
         }
-        worlds.iter().map(fingerprint).collect()
+        let worlds = entities.iter().filter_map(|&entity| app.world().get::<GraspWorld>(entity));
+        worlds.map(fingerprint).collect()
     })
 }
 
 #[test]
-fn threads_and_neighbours_change_nothing() {
-    let alone = stepped(2, 1);
-    let many = stepped(5, 2);
+fn threads_neighbours_and_pauses_change_nothing() {
+    let alone = stepped(2, 1, None);
+    let many = stepped(4, 2, None);
     assert_eq!(alone[..], many[..2]);
     assert_ne!(many[2], many[3]);
-}
-
-#[test]
-fn drawing_between_ticks_changes_nothing() {
-    let (mut whole, mut pieces) = (open_bin(&five_prisms(3), 8), open_bin(&five_prisms(3), 8));
-    for (k, command) in [GripperCommand::Keep, GripperCommand::Keep, GripperCommand::Close].into_iter().enumerate() {
-        let mut action = action(Vec3::new(0.02, -0.01, -0.07), 0.3, command);
-        action.terminate = k == 2;
-        let step = whole.step(&action);
-        pieces.begin_step(&action);
-        let mut calls = 0;
-        let piecewise = loop {
-            calls += 1;
-            if let Some(step) = pieces.advance(4) {
-                break step;
-            }
-        };
-        assert!(calls > 3, "{calls}");
-        assert_eq!(step, piecewise);
-        assert_eq!(fingerprint(&whole), fingerprint(&pieces), "action {k}");
-    }
+    assert_eq!(alone, stepped(2, 2, Some(3)));
 }

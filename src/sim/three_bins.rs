@@ -30,8 +30,7 @@ fn three_bins(objects: &[Arc<ObjectModel>], seed: u64, yaw: f32) -> GraspWorld {
         })
         .to_vec();
     cell.validate().expect("a valid cell");
-    let config = SimConfig { max_steps: 200, ..SimConfig::default() };
-    let mut world = GraspWorld::new(Arc::new(cell), &config);
+    let mut world = GraspWorld::new(Arc::new(cell), &SimConfig::default());
     world.reset(objects, Seed(seed));
     world
 }

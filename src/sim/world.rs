@@ -1,13 +1,13 @@
-//! One environment: a bin with objects and a robot over it, stepped by actions.
+//! One environment's physics: bins with objects and a robot over them, moved by [`Motion`]s.
 //!
-//! In: a cell, object models, a seed, then actions. Out: rewards and terminations ([`Step`]), the poses of all bodies
-//! and what is to be drawn on them. Two worlds share nothing, so they may be stepped on any threads in any order.
+//! In: a cell, object models, a seed, then motions. Out: the poses of all bodies and what is to be drawn on them. Two worlds
+//! share nothing, so they may be stepped on any threads in any order. What an episode is, is decided in the room `tasks`.
 
 use super::config::SimConfig;
 use super::gripper::Gripper;
 use super::motion::ToolPose;
 use super::physics::Physics;
-use crate::contract::{Pose, Rng, Seed, Step, Surface, VisualPart};
+use crate::contract::{Pose, Rng, Seed, Surface, VisualPart};
 use crate::objects::ObjectModel;
 use crate::scene::parts::{arm_poses, fixed_parts};
 use crate::scene::{ArmPose, BinGroupPose, Bodies, CellDescription, instance};
@@ -15,13 +15,15 @@ use bevy::prelude::Component;
 use glam::Vec3;
 use std::sync::Arc;
 
-mod episode;
 mod hand;
+mod motion;
 mod placement;
 mod queries;
 mod workspace;
 
-use episode::Phase;
+pub use motion::{Motion, MotionState};
+
+use motion::ActiveMotion;
 
 /// One simulated cell.
 #[derive(Component)]
@@ -42,15 +44,9 @@ pub struct GraspWorld {
     parts: Vec<VisualPart>,
     poses: Vec<Pose>,
     arm: ArmPose,
-    phase: Phase,
-    /// The step under way ends the episode at the policy's wish.
-    terminating: bool,
-    step_index: u64,
-    /// Offsets of the objects from the gripper when the hold began.
-    held_offsets: Vec<Vec3>,
-    last_step: Step,
-    /// Distance between the pads when the last lift began, metres.
-    lift_aperture: f32,
+    motion: Option<ActiveMotion>,
+    /// Nothing but the gripper moves and it meets nothing, so that there is no physics to be done.
+    free: bool,
 }
 
 impl GraspWorld {
@@ -68,12 +64,8 @@ impl GraspWorld {
             gripper: None,
             models: Vec::new(),
             divider_offsets,
-            phase: Phase::Done,
-            terminating: false,
-            step_index: 0,
-            held_offsets: Vec::new(),
-            last_step: Step::default(),
-            lift_aperture: 0.0,
+            motion: None,
+            free: false,
             physics,
             group_pose: BinGroupPose::default(),
             filled: (0..cell.bins.len()).collect(),
@@ -158,9 +150,7 @@ impl GraspWorld {
         let jitter = self.cell.motion.home_jitter;
         let home = self.home(Vec3::new(rng.range(-jitter, jitter), rng.range(-jitter, jitter), 0.0));
         self.gripper = Some(Gripper::new(&mut self.physics, &self.cell, &self.config, home));
-        self.phase = Phase::Ready;
-        self.step_index = 0;
-        self.last_step = Step::default();
+        self.motion = None;
         self.publish();
     }
 
@@ -201,8 +191,8 @@ impl GraspWorld {
         self.physics.tick();
     }
 
-    /// Writes the poses that viewers and renderers read.
-    fn publish(&mut self) {
+    /// Writes the poses that viewers and renderers read: call it when a motion pauses or is over.
+    pub fn publish(&mut self) {
         let bodies = self.bodies;
         self.poses.resize(bodies.count(self.models.len()), Pose::IDENTITY);
         for (i, (bin, &offset)) in self.cell.bins.iter().zip(&self.divider_offsets).enumerate() {
@@ -227,7 +217,8 @@ impl GraspWorld {
         }
     }
 
-    fn tool_pose(&self) -> ToolPose {
+    /// Where the gripper is: the point between the finger tips, and its yaw, followed over full turns.
+    pub fn tool_pose(&self) -> ToolPose {
         self.gripper
             .as_ref()
             .map_or(ToolPose { position: Vec3::ZERO, yaw: 0.0 }, |gripper| gripper.tool_pose(&self.physics))
@@ -267,21 +258,9 @@ impl GraspWorld {
         &self.divider_offsets
     }
 
-    /// Steps since the episode began.
-    pub fn step_index(&self) -> u64 {
-        self.step_index
-    }
-
-    pub fn is_done(&self) -> bool {
-        self.phase == Phase::Done
-    }
-
-    /// Distance between the pads when the arm last began to rise for the judgement, metres.
-    pub fn aperture_at_lift(&self) -> f32 {
-        self.lift_aperture
-    }
-
-    pub fn last_step(&self) -> &Step {
-        &self.last_step
+    /// Puts an object somewhere, at rest.
+    #[cfg(test)]
+    pub(crate) fn place_object(&mut self, index: usize, pose: Pose) {
+        self.physics.move_object(index, pose);
     }
 }

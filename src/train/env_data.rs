@@ -9,6 +9,9 @@ use std::path::PathBuf;
 pub struct EnvData {
     /// The source domain that is rendered.
     pub domain: Domain,
+    /// Name or TOML file of the cell.
+    #[serde(default = "usual_cell")]
+    pub cell: String,
     /// `train`, `test`, `all`, or a folder of objects.
     pub objects: String,
     /// A folder of texture images for the randomized domains.
@@ -18,6 +21,10 @@ pub struct EnvData {
     pub camera: String,
     pub crop: Crop,
     pub num_envs: usize,
+}
+
+fn usual_cell() -> String {
+    "iiwa-bin".to_owned()
 }
 
 impl EnvData {

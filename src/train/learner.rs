@@ -1,8 +1,10 @@
 //! What a learner shows of itself to the training loop: one step, its networks and optimizers, its pictures.
 
+use super::checkpoint::Checkpoint;
 use super::error::TrainError;
 use crate::draw::Canvas;
 use crate::nn::{Adam, ParamStore};
+use candle_core::Tensor;
 use serde_json::Value;
 
 /// Named figures of one step. Values that are not finite are left out of means.
@@ -10,6 +12,9 @@ pub type Metrics = Vec<(&'static str, f64)>;
 
 /// A picture and the name of its folder under `images/`.
 pub type NamedImage = (&'static str, Canvas);
+
+/// Tensors of one file of a checkpoint, by name.
+pub type NamedGroup = (&'static str, Vec<(String, Tensor)>);
 
 /// A part of a learner that has tensors to save.
 pub enum Module<'a> {
@@ -39,16 +44,28 @@ pub trait Learner {
     /// Networks and optimizers by name: each becomes `NAME.safetensors` in a checkpoint, in the order of the list.
     fn modules(&mut self) -> Vec<(&'static str, Module<'_>)>;
 
-    /// What else must be saved, such as random generators; the default is nothing.
-    fn state(&self) -> Value {
-        Value::Null
+    /// What else must be saved, such as random generators; the default is nothing. No floats: their text may come back as
+    /// a neighbouring number.
+    ///
+    /// # Errors
+    /// A state that JSON cannot hold.
+    fn state(&self) -> Result<Value, TrainError> {
+        Ok(Value::Null)
     }
 
-    /// Takes over [`Self::state`].
+    /// Tensors beside the modules' by file name, such as the images of a pool.
+    ///
+    /// # Errors
+    /// A device that fails.
+    fn tensors(&self) -> Result<Vec<NamedGroup>, TrainError> {
+        Ok(Vec::new())
+    }
+
+    /// Takes over [`Self::state`] and [`Self::tensors`].
     ///
     /// # Errors
     /// A state of another kind.
-    fn restore_state(&mut self, state: Value) -> Result<(), TrainError> {
+    fn restore(&mut self, state: Value, _checkpoint: &Checkpoint) -> Result<(), TrainError> {
         if state.is_null() { Ok(()) } else { Err(TrainError::state("the learner keeps no such state")) }
     }
 

@@ -10,6 +10,7 @@ pub mod directory;
 pub mod env_data;
 pub mod error;
 pub mod events;
+pub mod graph;
 pub mod learner;
 pub mod limits;
 pub mod load;
@@ -28,7 +29,8 @@ pub use checkpoint::{Checkpoint, CheckpointContent, CheckpointError, Checkpoints
 pub use directory::{Resumed, RunDir, RunError};
 pub use env_data::EnvData;
 pub use error::TrainError;
-pub use learner::{Learner, Metrics, Module, NamedImage};
+pub use graph::{GraphError, RunGraph};
+pub use learner::{Learner, Metrics, Module, NamedGroup, NamedImage};
 pub use limits::{Ended, Limits};
 pub use load::{LoadedRun, load_run};
 pub use means::Means;

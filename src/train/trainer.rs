@@ -214,13 +214,16 @@ impl<C: LearnerConfig, L: Learner, S: BatchSource<L>> Trainer<C, L, S> {
             };
             content.groups.insert(name.to_owned(), to_bytes(&tensors)?);
         }
+        for (name, tensors) in self.learner.tensors()? {
+            content.groups.insert(name.to_owned(), to_bytes(&tensors)?);
+        }
         let source = self.source.save(self.run.root())?;
         content.groups.extend(source.groups);
         // A run that once had a clock keeps it, whatever its limits are now.
         let timed = self.config.limits.minutes.is_some() || self.elapsed_s > 0.0;
         let saved = Saved {
             means: self.means.clone(),
-            learner: self.learner.state(),
+            learner: self.learner.state()?,
             source: source.state,
             elapsed_s: timed.then_some(elapsed_s),
         };
@@ -234,7 +237,7 @@ impl<C: LearnerConfig, L: Learner, S: BatchSource<L>> Trainer<C, L, S> {
         let saved: Saved = serde_json::from_value(std::mem::take(&mut checkpoint.state)).map_err(TrainError::state)?;
         load_modules(&mut self.learner, &checkpoint)?;
         self.learner.set_step(checkpoint.step + 1);
-        self.learner.restore_state(saved.learner)?;
+        self.learner.restore(saved.learner, &checkpoint)?;
         let warnings = self.source.restore(self.run.root(), &checkpoint, saved.source)?;
         (self.means, self.elapsed_s) = (saved.means, saved.elapsed_s.unwrap_or(0.0));
         Ok(warnings)

@@ -249,11 +249,14 @@ fn view_args(session: &Session) -> String {
 fn write_pair(session: &Session, folder: &Path) -> anyhow::Result<()> {
     let (stage, setup) = (session.stage(), session.setup());
     let world = stage.world();
-    let look = setup.look(world.step_index(), session.panel_renderer.image_count());
+    let step_index = stage.episode().step_index();
+    let paint = world.objects().iter().map(|object| object.paint);
+    let look = setup.look(step_index, session.panel_renderer.image_count()).with_paint(paint);
     let request = RenderRequest {
         world,
+        step_index,
         look: &look,
-        look_seed: setup.look_seed(world.step_index()).0,
+        look_seed: setup.look_seed(step_index).0,
         gripper_before: stage.gripper_before,
     };
     let camera = session.robot_camera(PAIR_SIZE);

@@ -148,6 +148,8 @@ impl Picture {
 #[derive(Clone, Copy)]
 pub struct RenderRequest<'a> {
     pub world: &'a GraspWorld,
+    /// Steps since the episode began.
+    pub step_index: u64,
     pub look: &'a Look,
     pub look_seed: u64,
     /// Where the gripper was before the step (motion blur).
@@ -163,7 +165,7 @@ impl RenderRequest<'_> {
             camera,
             look: self.look,
             scene_bounds: scene_bounds_of(world),
-            step_index: world.step_index(),
+            step_index: self.step_index,
             look_seed: self.look_seed,
             arm_motion_m: world.gripper_pose().translation - self.gripper_before,
         }

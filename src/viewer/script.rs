@@ -333,7 +333,7 @@ impl State {
             policy: setup.policy.name().to_owned(),
             objects: world.objects().len(),
             divider_m: world.divider_offsets().first().copied().unwrap_or(0.0),
-            step: world.step_index(),
+            step: stage.episode().step_index(),
             ticks: stage.ticks,
             attempts: session.scores.attempts,
             successes: session.scores.successes,

@@ -10,7 +10,7 @@ pub use looking::Grip;
 
 use super::camera::FreeCamera;
 use super::pictures::{Channel, PANELS, PanelRenderer, Panels, RenderRequest};
-use super::pilot::{Pilot, PolicyInput};
+use super::pilot::Pilot;
 use super::scores::Scores;
 use super::setup::{PolicyChoice, Setup};
 use super::stage::{LINGER_TICKS, Stage};
@@ -130,7 +130,7 @@ pub struct Session {
     generated: Option<Done>,
     /// Which output of `generated` is on screen, and whether in the main view.
     shown_generated: Option<(Output, bool)>,
-    pilot: Option<Box<dyn Pilot>>,
+    pilot: Option<Pilot>,
 }
 
 impl Session {
@@ -195,12 +195,12 @@ impl Session {
     }
 
     /// A learned policy that may be chosen.
-    pub fn set_pilot(&mut self, pilot: Box<dyn Pilot>) {
+    pub fn set_pilot(&mut self, pilot: Pilot) {
         self.pilot = Some(pilot);
     }
 
-    pub fn pilot(&self) -> Option<&dyn Pilot> {
-        self.pilot.as_deref()
+    pub fn pilot(&self) -> Option<&Pilot> {
+        self.pilot.as_ref()
     }
 
     /// The panels that there are.
@@ -258,7 +258,7 @@ impl Session {
                     return;
                 }
             }
-            if self.stage.world().is_done() && self.stage.since_done >= LINGER_TICKS {
+            if self.stage.episode().is_done() && self.stage.since_done >= LINGER_TICKS {
                 self.next_episode();
             }
         }
@@ -266,9 +266,10 @@ impl Session {
 
     /// Asks the learned policy for the next action. False when there is none.
     fn consult(&mut self) -> bool {
-        let step_index = self.stage.world().step_index();
-        let look = self.setup.look(step_index, self.panel_renderer.image_count());
-        let camera = self.pilot.as_ref().map(|pilot| self.robot_camera(pilot.size()));
+        let step_index = self.stage.episode().step_index();
+        let paint = self.stage.world().objects().iter().map(|object| object.paint);
+        let look = self.setup.look(step_index, self.panel_renderer.image_count()).with_paint(paint);
+        let camera = self.pilot.as_ref().map(|pilot| self.robot_camera(pilot.size));
         let Self { panel_renderer, stage, pilot, setup, .. } = self;
         let ask = || {
             let (Some(pilot), Some(camera)) = (pilot, camera) else {
@@ -276,17 +277,13 @@ impl Session {
             };
             let request = RenderRequest {
                 world: stage.world(),
+                step_index,
                 look: &look,
                 look_seed: setup.look_seed(step_index).0,
                 gripper_before: stage.gripper_before,
             };
             let frames = panel_renderer.pilot(&request, camera).map_err(|error| error.to_string())?;
-            if step_index == 0 {
-                pilot.begin();
-            }
-            stage.pilot(|world, rng| {
-                pilot.act(&PolicyInput { frames: &frames, gripper: world.gripper_state(), step_index }, rng)
-            })
+            stage.pilot(pilot.policy.as_mut(), frames.source_rgb)
         };
         let outcome = ask();
         if let Err(error) = &outcome {
@@ -323,7 +320,7 @@ impl Session {
     /// Carries out one environment step and pauses.
     pub fn step_once(&mut self) {
         self.playing = false;
-        if self.stage.world().is_done() {
+        if self.stage.episode().is_done() {
             self.next_episode();
         }
         self.stage.force_decision();

@@ -4,11 +4,15 @@
 //! outcome, and a list of [`Event`]s.
 
 use super::setup::{PolicyChoice, Setup};
-use crate::contract::{Action, GripperCommand, Rng, Seed, Step};
-use crate::objects::ObjectModel;
-use crate::policies::Policy;
+use crate::contract::{
+    Action, Decision, GripperCommand, Observation, Policy, Reset, Rng, Script, ScriptPolicy, Seed, Step,
+};
+use crate::env::{EpisodeLoop, OneSetSchedule};
+use crate::objects::{ObjectModel, draw_objects};
+use crate::policies::WorldPolicy;
 use crate::scene::{CellDescription, instance};
 use crate::sim::{GraspWorld, SimConfig};
+use crate::tasks::{BinGrasp, BinGraspConfig, TaskEpisode};
 use glam::Vec3;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -42,10 +46,8 @@ pub enum Event {
         object: String,
         seed: Seed,
     },
-    Attempt {
-        returned: Vec<usize>,
-        seed: Seed,
-    },
+    /// The next episode on the objects as they lie.
+    NextAttempt,
 }
 
 /// What the keys ask for at the moment.
@@ -83,19 +85,19 @@ pub struct Stage {
     cell: Arc<CellDescription>,
     pool: Arc<Vec<Arc<ObjectModel>>>,
     world: GraspWorld,
+    episode: TaskEpisode,
+    /// Which episode is played: the loop that plays them everywhere.
+    episodes: EpisodeLoop<OneSetSchedule>,
+    seed: Seed,
     policy_choice: PolicyChoice,
-    policy: Option<Box<dyn Policy>>,
-    rng: Rng,
+    script: Option<ScriptState>,
     log: Vec<Event>,
-    /// An action is being carried out.
-    busy: bool,
     pull: Option<Pull>,
     /// Ticks left until time stands still.
     stir: u32,
     drops: u64,
-    attempts: u64,
-    /// Asked for by a key and not yet begun.
-    queued: Option<Action>,
+    /// Decided and not yet begun.
+    queued: Option<Decision>,
     pub teleop: Teleop,
     pub last_action: Option<Action>,
     pub last_step: Option<Step>,
@@ -109,6 +111,25 @@ pub struct Stage {
     pub gripper_before: Vec3,
 }
 
+/// A policy that reads the state, and its random numbers.
+struct ScriptState {
+    policy: Box<dyn WorldPolicy>,
+    rng: Rng,
+}
+
+/// The script of a stage.
+struct StageScript<'a> {
+    script: &'a mut Option<ScriptState>,
+    world: &'a GraspWorld,
+}
+
+impl Script for StageScript<'_> {
+    fn scripted(&mut self, indices: &[usize]) -> Vec<Action> {
+        let act = |state: &mut ScriptState| state.policy.act(self.world, &mut state.rng);
+        indices.iter().map(|_| self.script.as_mut().map(act).unwrap_or_default()).collect()
+    }
+}
+
 impl Stage {
     pub fn new(setup: &Setup, cell: Arc<CellDescription>, pool: Arc<Vec<Arc<ObjectModel>>>) -> Self {
         let mut description = CellDescription::clone(&cell);
@@ -118,31 +139,31 @@ impl Stage {
                 divider.range = [offset.clamp(low, high); 2];
             }
         }
-        let mut sim = SimConfig::default();
+        let mut task = BinGraspConfig::default();
         if setup.policy == PolicyChoice::Keyboard {
-            sim.max_steps = KEYBOARD_STEPS;
+            task.max_steps = KEYBOARD_STEPS;
         }
         let seed = Seed(setup.seed);
-        let mut world = GraspWorld::new(Arc::new(description), &sim);
-        world.reset(&chosen(&pool, setup.count, seed), seed);
-        let mut policy = setup.policy.policy().map(|kind| kind.create());
-        if let Some(policy) = &mut policy {
-            policy.begin();
-        }
+        let mut world = GraspWorld::new(Arc::new(description), &SimConfig::default());
+        let mut episode = TaskEpisode::new(Box::new(BinGrasp::new(task)), world.cell());
+        episode.reset(&mut world, &draw_objects(&pool, setup.count, seed), None, seed);
+        let mut episodes = EpisodeLoop::new(OneSetSchedule { set: seed }, 1);
+        let rng = episodes.starts().pop().and_then(|reset| reset.script);
+        let script = setup.policy.policy().zip(rng).map(|(kind, rng)| ScriptState { policy: kind.create(), rng });
         Self {
             gripper_before: world.gripper_pose().translation,
             world,
+            episode,
+            episodes,
+            seed,
             cell,
             pool,
             policy_choice: setup.policy,
-            policy,
-            rng: seed.derive("policy", 0).rng(),
+            script,
             log: Vec::new(),
-            busy: false,
             pull: None,
             stir: 0,
             drops: 0,
-            attempts: 0,
             queued: None,
             teleop: Teleop::default(),
             last_action: None,
@@ -160,7 +181,7 @@ impl Stage {
     pub fn replay(&mut self, events: &[Event]) -> Result<(), String> {
         for event in events {
             match event {
-                Event::Act(action) => self.begin(action),
+                Event::Act(action) => self.begin((*action).into()),
                 Event::Run(ticks) | Event::Idle(ticks) => {
                     for _ in 0..*ticks {
                         self.physics_tick();
@@ -175,7 +196,7 @@ impl Stage {
                     let model = model.ok_or_else(|| format!("the object '{object}' is not in the set"))?;
                     self.drop_model(&model, *seed);
                 }
-                Event::Attempt { returned, seed } => self.attempt(returned.clone(), *seed),
+                Event::NextAttempt => self.begin_attempt(),
             }
         }
         self.log = events.to_vec();
@@ -184,6 +205,10 @@ impl Stage {
 
     pub fn world(&self) -> &GraspWorld {
         &self.world
+    }
+
+    pub fn episode(&self) -> &TaskEpisode {
+        &self.episode
     }
 
     /// The cell as described, with the divider's whole range.
@@ -195,8 +220,9 @@ impl Stage {
         &self.log
     }
 
+    /// An action is being carried out.
     pub fn is_busy(&self) -> bool {
-        self.busy
+        !(self.episode.is_ready() || self.episode.is_done())
     }
 
     pub fn is_pulling(&self) -> bool {
@@ -206,15 +232,15 @@ impl Stage {
     /// One tick of physics and, between actions, the next decision.
     pub fn tick(&mut self) -> Ticked {
         self.ticks += 1;
-        if self.world.is_done() {
+        if self.episode.is_done() {
             self.since_done += 1;
-        } else if !self.busy
-            && let Some(action) = self.decide()
+        } else if self.episode.is_ready()
+            && let Some(decision) = self.decide()
         {
-            self.record(Event::Act(action));
-            self.begin(&action);
+            self.record(Event::Act(decision.action));
+            self.begin(decision);
         }
-        let idle = !self.busy;
+        let idle = !self.is_busy();
         if idle && self.stir == 0 && self.pull.is_none() {
             return Ticked::default();
         }
@@ -224,35 +250,43 @@ impl Stage {
 
     /// Begins a step that stands still when nobody decides: the next [`Self::tick`]s carry it out.
     pub fn force_decision(&mut self) {
-        if !self.busy && self.world.is_ready() && self.queued.is_none() && self.policy_choice == PolicyChoice::Keyboard
-        {
-            self.queued = Some(self.keyed());
+        if self.awaits(PolicyChoice::Keyboard) {
+            self.queued = Some(self.keyed().into());
         }
+    }
+
+    fn awaits(&self, choice: PolicyChoice) -> bool {
+        self.policy_choice == choice && self.episode.is_ready() && self.queued.is_none()
     }
 
     /// Whether a learned policy is to decide before the next tick.
     pub fn awaits_pilot(&self) -> bool {
-        self.policy_choice == PolicyChoice::Learned && !self.busy && self.world.is_ready() && self.queued.is_none()
+        self.awaits(PolicyChoice::Learned)
     }
 
-    /// What the learned policy decided, by this episode's random numbers.
+    /// Lets a policy decide from an image, `[size, size, channels]`.
     ///
     /// # Errors
     /// The policy's sentence.
-    pub fn pilot(&mut self, act: impl FnOnce(&GraspWorld, &mut Rng) -> Result<Action, String>) -> Result<(), String> {
-        self.queued = Some(act(&self.world, &mut self.rng)?);
+    pub fn pilot(&mut self, policy: &mut dyn Policy, images: Vec<u8>) -> Result<(), String> {
+        let Self { episode, world, script, episodes, .. } = self;
+        let observation = Observation {
+            images,
+            gripper: vec![episode.gripper_state(world)],
+            step_indices: vec![episode.step_index()],
+        };
+        let requests = episodes.requests(&[]);
+        let decided = policy.act(&observation, &requests, &mut StageScript { script, world });
+        self.queued = decided.map_err(|error| error.to_string())?.pop();
         Ok(())
     }
 
-    fn decide(&mut self) -> Option<Action> {
-        if let Some(action) = self.queued.take() {
-            return Some(action);
+    fn decide(&mut self) -> Option<Decision> {
+        if self.queued.is_none() && self.script.is_some() {
+            self.pilot(&mut ScriptPolicy, Vec::new()).ok()?;
         }
-        match &mut self.policy {
-            Some(policy) => Some(policy.act(&self.world, &mut self.rng)),
-            None if self.policy_choice == PolicyChoice::Learned => None,
-            None => (!self.teleop.is_still()).then(|| self.keyed()),
-        }
+        let moves = self.policy_choice == PolicyChoice::Keyboard && !self.teleop.is_still();
+        self.queued.take().or_else(|| moves.then(|| self.keyed().into()))
     }
 
     fn keyed(&self) -> Action {
@@ -277,16 +311,15 @@ impl Stage {
     }
 
     fn queue(&mut self, action: Action) {
-        if self.policy_choice == PolicyChoice::Keyboard && !self.world.is_done() {
-            self.queued = Some(action);
+        if self.policy_choice == PolicyChoice::Keyboard && !self.episode.is_done() {
+            self.queued = Some(action.into());
         }
     }
 
-    fn begin(&mut self, action: &Action) {
+    fn begin(&mut self, decision: Decision) {
         self.gripper_before = self.world.gripper_pose().translation;
-        self.world.begin_step(action);
-        self.busy = true;
-        self.last_action = Some(*action);
+        self.episode.begin_step(&mut self.world, &decision.action);
+        self.last_action = Some(decision.action);
     }
 
     /// A tick of whatever is under way.
@@ -295,13 +328,13 @@ impl Stage {
             self.world.pull_object(object, point, place);
             self.stir = CALM_TICKS;
         }
-        if !self.busy {
+        if !self.is_busy() {
             self.world.idle(1);
             self.stir = if self.world.is_calm() { self.stir.saturating_sub(1) } else { CALM_TICKS };
             return None;
         }
-        let step = self.world.advance(1)?;
-        self.busy = false;
+        let step = self.episode.advance(&mut self.world, 1)?;
+        self.episodes.record(0, self.last_action.map(Decision::from), step.clone());
         self.stir = CALM_TICKS;
         self.episode_return += step.reward;
         self.since_done = 0;
@@ -333,7 +366,7 @@ impl Stage {
 
     /// Drops one more object of the set. False when there is no room for another.
     pub fn drop_another(&mut self) -> bool {
-        let seed = Seed(self.rng.clone().next_u64()).derive("viewer-drop", self.drops);
+        let seed = self.seed.derive("viewer-drop", self.drops);
         let Some(model) = self.pool.get(seed.rng().below(self.pool.len())).cloned() else { return false };
         let dropped = self.drop_model(&model, seed);
         if dropped {
@@ -348,26 +381,26 @@ impl Stage {
         self.world.objects().len() < instance::MAX_OBJECTS && self.world.drop_object(model, seed)
     }
 
-    /// Another attempt on the objects as they lie; what was grasped falls back into the bin.
+    /// Another attempt on the objects as they lie; what was grasped falls back into the bin. It has the seed that it has in
+    /// an evaluation of this set of objects. Nothing happens before the last attempt is over.
     pub fn next_attempt(&mut self) {
-        let returned = self.last_step.as_ref().map(|step| step.grasped.clone()).unwrap_or_default();
-        let seed = Seed(self.attempts).derive("viewer-attempt", self.attempts);
-        self.record(Event::Attempt { returned: returned.clone(), seed });
-        self.attempt(returned, seed);
+        if self.episode.is_done() {
+            self.record(Event::NextAttempt);
+            self.begin_attempt();
+        }
     }
 
-    fn attempt(&mut self, returned: Vec<usize>, seed: Seed) {
-        self.attempts += 1;
+    fn begin_attempt(&mut self) {
+        let Some(Reset { seed, .. }) = self.episodes.starts().pop() else { return };
         self.release();
-        self.world.next_attempt(&returned, seed);
-        self.busy = false;
+        self.episode.keep_objects(&mut self.world, seed);
         self.queued = None;
         self.episode_return = 0.0;
         self.since_done = 0;
         self.stir = CALM_TICKS;
         (self.last_action, self.last_step) = (None, None);
-        if let Some(policy) = &mut self.policy {
-            policy.begin();
+        if let Some(script) = &mut self.script {
+            script.policy.begin();
         }
     }
 
@@ -381,13 +414,6 @@ impl Stage {
             _ => self.log.push(event),
         }
     }
-}
-
-/// The objects of an episode, drawn by its seed as [`crate::env::GraspEnv`] draws them.
-fn chosen(pool: &[Arc<ObjectModel>], count: usize, seed: Seed) -> Vec<Arc<ObjectModel>> {
-    let mut rng = seed.derive("objects", 0).rng();
-    let mut pool = pool.to_vec();
-    (0..count.min(pool.len())).map(|_| pool.swap_remove(rng.below(pool.len()))).collect()
 }
 
 #[cfg(test)]
@@ -450,9 +476,9 @@ mod tests {
         assert!(stage.world().gripper_state().closed);
         stage.terminate();
         let judged = (0..4000).find_map(|_| stage.tick().step.filter(Step::done)).expect("it is judged");
-        assert!(judged.grasped.is_empty() && stage.world().is_done());
+        assert!(judged.grasped.is_empty() && stage.episode().is_done());
         stage.next_attempt();
-        assert!(stage.world().is_ready() && !stage.world().gripper_state().closed);
+        assert!(stage.episode().is_ready() && !stage.world().gripper_state().closed);
     }
 
     #[test]

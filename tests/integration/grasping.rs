@@ -111,27 +111,17 @@ fn an_agent_keeps_the_generator_that_it_learned_with() {
 }
 
 #[test]
-fn a_finished_row_is_not_passed_for_another() {
+fn results_that_were_copied_into_the_folder_join_the_table() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().display().to_string();
     let finished = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/rcan-table1/canonical.json");
     std::fs::copy(finished, folder.path().join("canonical.json")).expect("copied");
-    let args = ["reproduce", "rcan-table1", "--rows", "canonical", "--out", &out];
-    let table = sound(&run(&args));
-    assert!(table.contains("Canonical Sim") && table.contains("not run yet"), "{table}");
-    let refused = |extra: &[&str], says: &str| {
-        let output = run(&[&args[..], extra].concat());
-        assert_eq!(output.status.code(), Some(2));
-        let text = String::from_utf8_lossy(&output.stderr);
-        assert!(text.contains(says), "{text}");
-    };
-    refused(&["--attempts", "100"], "made with --attempts 700;");
-    // Its run says what else it was made with.
-    std::fs::create_dir(folder.path().join("canonical")).expect("a folder");
-    let config = "format_version = 2\nseed = 4\n[limits]\nminutes = 50.0\n[data]\ngenerator = \"\"\n";
-    std::fs::write(folder.path().join("canonical/config.toml"), config).expect("written");
-    refused(&["--minutes", "50"], "made with --seed 4;");
-    refused(&["--minutes", "50", "--seed", "4", "--steps", "9"], "made without --steps;");
-    refused(&["--seed", "4"], "made with --minutes 50.0;");
-    sound(&run(&[&args[..], &["--minutes", "50", "--seed", "4"]].concat()));
+    let table = sound(&run(&["reproduce", "rcan-table1", "--table-only", "--out", &out]));
+    assert!(table.contains("Canonical Sim") && table.contains("4.6%") && table.contains("not run yet"), "{table}");
+    assert!(folder.path().join("table1.png").is_file());
+    assert!(!folder.path().join("runs").exists(), "nothing is run");
+    std::fs::write(folder.path().join("mild.json"), "{}").expect("written");
+    let output = run(&["reproduce", "rcan-table1", "--table-only", "--out", &out]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && text.contains("mild.json") && text.contains("remove"), "{text}");
 }

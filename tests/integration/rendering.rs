@@ -1,12 +1,14 @@
 //! The tiled renderer against independent geometry: rays cast from the camera at boxes, cylinders and spheres.
 
 use bingrasp::appearance::{ImageSet, Look};
-use bingrasp::contract::{Action, Camera, Domain, FrameChannels, Pose, Seed, Shape, VisualPart};
-use bingrasp::env::{EnvConfig, GraspEnv, scene_bounds_of};
+use bingrasp::contract::{
+    Action, Camera, Domain, FrameChannels, Pose, PrivilegedAccess, Seed, Shape, VecEnv, VisualPart,
+};
+use bingrasp::env::{Channels, EnvConfig, GraspEnv, scene_bounds_of};
 use bingrasp::objects::{ObjectSet, Split};
 use bingrasp::render::{Gpu, RenderConfig, SceneView, TiledRenderer};
 use bingrasp::scene::CellDescription;
-use bingrasp::sim::{GraspWorld, SimConfig};
+use bingrasp::sim::{GraspWorld, Motion, SimConfig, Speed, ToolPose};
 use glam::{Vec2, Vec3};
 use std::sync::Arc;
 
@@ -16,7 +18,11 @@ fn world(seed: u64) -> GraspWorld {
     let mut rng = Seed(seed).rng();
     let chosen: Vec<_> = (0..5).map(|_| rng.pick(&objects).clone()).collect();
     world.reset(&chosen, Seed(seed));
-    world.step(&Action { translation_m: [0.03, -0.02, -0.06], ..Action::default() });
+    let ToolPose { position, yaw } = world.tool_pose();
+    let goal = world.reachable(ToolPose { position: position + Vec3::new(0.03, -0.02, -0.06), yaw });
+    world.begin_motion(&Motion::Move { goal, close: None, speed: Speed::Full, max_s: 0.375 });
+    world.advance(&mut u32::MAX.clone(), true);
+    world.publish();
     world
 }
 
@@ -28,7 +34,7 @@ fn view<'a>(world: &'a GraspWorld, look: &'a Look, size: u32) -> SceneView<'a> {
         camera: description.camera(description.centre_crop(size), world.gripper_pose()),
         look,
         scene_bounds: scene_bounds_of(world),
-        step_index: world.step_index(),
+        step_index: 1,
         look_seed: 0,
         arm_motion_m: Vec3::ZERO,
     }
@@ -144,15 +150,34 @@ fn a_tile_equals_the_same_scene_alone() {
     }
 }
 
+/// Environments of Robot 1 that deliver frames.
+fn config(domain: Domain, batch: (usize, u32), seed: u64) -> EnvConfig {
+    let cell = CellDescription::iiwa_bin().into();
+    let objects = ObjectSet::builtin().split(Split::Train);
+    EnvConfig::new(&cell, objects, domain, batch, Seed(seed)).with_frames(PrivilegedAccess::GroundTruth)
+}
+
+#[test]
+fn images_alone_are_those_of_the_frames() {
+    for domain in Domain::LOOKS {
+        let frames = config(domain, (3, 64), 3);
+        let images = EnvConfig { channels: Channels::IMAGE, ..frames.clone() };
+        let of = |config| GraspEnv::new(config).expect("built").reset_all().expect("reset");
+        let privileged = of(frames).privileged.expect("frames");
+        let alone = of(images);
+        assert!(alone.privileged.is_none());
+        assert!(alone.observation.images == privileged.frames[0].source_rgb, "{domain}");
+    }
+}
+
 #[test]
 fn frames_show_the_state_after_the_step() {
-    let objects = ObjectSet::builtin().split(Split::Train);
-    let mut env = GraspEnv::new(EnvConfig::new(objects, Domain::Canonical, 3, 96, Seed(5))).expect("built");
+    let mut env = GraspEnv::new(config(Domain::Canonical, (3, 96), 5)).expect("built");
     env.reset_all().expect("reset");
     let down = Action { translation_m: [0.01, 0.01, -0.03], ..Action::default() };
     for step_index in 1..=3_u64 {
         let outcome = env.step(&[Some(down); 3], true).expect("stepped");
-        let frames = &outcome.observation.frames[0];
+        let frames = &outcome.privileged.as_ref().expect("frames").frames[0];
         for i in 0..3 {
             assert_eq!((frames.step_indices[i], outcome.observation.step_indices[i]), (step_index, step_index));
             // A finger's tip is where the physics says it is now: its pixel shows the gripper or what hides it.
@@ -171,14 +196,12 @@ fn the_thread_count_changes_nothing() {
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         pool.install(|| {
-            let objects = ObjectSet::builtin().split(Split::Train);
-            let config = EnvConfig::new(objects, Domain::Reality, 4, 64, Seed(9));
-            let mut env = GraspEnv::new(config).expect("built");
+            let mut env = GraspEnv::new(config(Domain::Reality, (4, 64), 9)).expect("built");
             env.reset_all().expect("reset");
             let action = |i: usize| Action { translation_m: [0.01 * i as f32, 0.0, -0.05], ..Action::default() };
             let actions: Vec<Option<Action>> = (0..4).map(|i| Some(action(i))).collect();
             let outcome = env.step(&actions, true).expect("stepped");
-            outcome.observation.frames
+            outcome.privileged.expect("frames").frames
         })
     };
     let (one, three) = (run(1), run(3));

@@ -405,7 +405,7 @@ fn small_run(folder: &Path) -> PathBuf {
     let settings = [
         "rcan.size=32",
         "rcan.generator.filters=[8, 12, 16]",
-        "rcan.generator.strided=1",
+        "rcan.generator.num_strided=1",
         "rcan.discriminator.filters=[8, 8]",
         "rcan.discriminator.strides=[2, 2]",
         "rcan.discriminator.scales=2",

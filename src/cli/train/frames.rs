@@ -1,11 +1,10 @@
 //! Where a learner's paired frames come from: the simulator in this process, or a data set on disk.
 
-use crate::collect::CAPTURES_PER_BLOCK;
-use crate::contract::{FrameBatch, Seed};
+use crate::contract::{FrameBatch, Seed, VecEnvError};
 use crate::data::paired::{PairReader, to_frames};
-use crate::env::{EnvConfig, GraspEnv, Rollout};
+use crate::env::pairs::{CAPTURES_PER_BLOCK, frames_of, play_block};
+use crate::env::{EnvConfig, GraspEnv};
 use crate::gan::{BoxedSource, FrameError, FrameSource};
-use crate::policies::PolicyKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,21 +37,12 @@ impl Live {
         stop: &AtomicBool,
         wanted: impl Fn(usize) -> bool,
     ) -> Result<Vec<FrameBatch>, FrameError> {
-        let mut rollout = Rollout::begin(&mut self.env, PolicyKind::Scripted, block).map_err(FrameError::source)?;
         let mut frames = Vec::new();
-        for capture in 0..CAPTURES_PER_BLOCK {
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
-            let (observation, _) = if capture == 0 {
-                rollout.observe(&mut self.env).map_err(FrameError::source)?
-            } else {
-                rollout.step(&mut self.env, wanted(capture)).map_err(FrameError::source)?
-            };
-            if wanted(capture) {
-                frames.extend(observation.frames);
-            }
-        }
+        play_block(&mut self.env, block, wanted, |_, _, moment| -> Result<bool, VecEnvError> {
+            frames.extend(frames_of(moment));
+            Ok(!stop.load(Ordering::Relaxed))
+        })
+        .map_err(FrameError::source)?;
         Ok(frames)
     }
 }

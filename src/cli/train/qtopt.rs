@@ -2,16 +2,17 @@
 
 use super::recording;
 use super::run::{RunArgs, TrainCommand};
+use crate::cli::agent::{action_space, projection};
 use crate::cli::{UsageError, agent, common};
-use crate::collect::vec_env::{GraspVecEnv, action_space, projection};
-use crate::contract::{Crop, Domain, Seed};
+use crate::contract::{Crop, Domain, EpisodeCollector, PrivilegedAccess, Seed, VecEnvError};
+use crate::env::{Channels, EnvConfig, GraspEnv};
 use crate::files::atomic::human_bytes;
 use crate::files::console::remark;
 use crate::policies::PolicyKind;
 use crate::rl::qtopt::{EnvOpener, ExperienceSource, Preset, QLearner, QtOptConfig, QtOptData};
-use crate::rl::vec_env::{VecEnv, VecEnvError};
 use crate::scene::CellDescription;
 use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer};
+use candle_core::Device;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 pub type QtOptRun = RunConfig<QtOptConfig>;
 type QtOptTrainer = Trainer<QtOptConfig, QLearner, ExperienceSource>;
 
-#[derive(clap::Args, Default)]
+#[derive(clap::Args, Clone, Default)]
 pub struct Args {
     #[command(flatten)]
     pub run: RunArgs,
@@ -30,6 +31,9 @@ pub struct Args {
     /// [default: canonical]
     #[arg(long)]
     pub domain: Option<Domain>,
+    /// Cell: one of `bingrasp cells list`, or a TOML file [default: iiwa-bin]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub cell: Option<String>,
     /// Look through the generator of an RCAN run: the agent sees the generated and the source image, 6 channels; the
     /// generator is frozen
     #[arg(long, value_name = "RUN")]
@@ -77,6 +81,7 @@ impl TrainCommand for Args {
             domain: Domain::Canonical,
             objects: "train".to_owned(),
             textures: None,
+            cell: common::CELL.to_owned(),
             camera: common::CAMERA.to_owned(),
             crop: Crop::Centre,
             num_envs: common::num_envs_for(learner.size as u32),
@@ -105,7 +110,7 @@ impl TrainCommand for Args {
         learner.preset = self.size_preset.unwrap_or(learner.preset);
         learner.batch = self.batch.unwrap_or(learner.batch);
         learner.real_weight = self.real_weight.unwrap_or(learner.real_weight);
-        common::apply_env(&mut data.env, self.domain, self.objects.as_deref(), &self.textures);
+        common::apply_env(&mut data.env, (self.cell.as_deref(), self.domain), self.objects.as_deref(), &self.textures)?;
         for (place, typed) in [
             (&mut data.generator, &self.generator),
             (&mut data.offline, &self.offline),
@@ -123,7 +128,9 @@ impl TrainCommand for Args {
     }
 
     fn derive(&self, config: &mut QtOptRun) -> anyhow::Result<()> {
-        calibrate(config, self)
+        let cell = common::load_cell(&config.data.env.cell)?;
+        config.data.space = action_space(&cell);
+        calibrate(config, self, &cell)
     }
 
     fn inputs<'a>(&self, config: &'a QtOptRun) -> common::Inputs<'a> {
@@ -136,13 +143,13 @@ impl TrainCommand for Args {
             .env(&data.env)
     }
 
-    fn build(&self, out: &Path, config: &QtOptRun) -> anyhow::Result<(QLearner, ExperienceSource)> {
+    fn build(&self, out: &Path, config: &QtOptRun, device: &Device) -> anyhow::Result<(QLearner, ExperienceSource)> {
         let seed = Seed(config.seed);
         let open = opener(out, config)?;
         if !self.run.resume {
             recording::check(config)?;
         }
-        let learner = QLearner::new(&config.learner, config.data.space, seed)?;
+        let learner = QLearner::new(&config.learner, config.data.space, seed, device)?;
         let memory = human_bytes(config.learner.replay_bytes());
         remark(format_args!("transitions take up to {memory} of memory, and as much of the disk in {}", out.display()));
         Ok((learner, ExperienceSource::new(&config.learner, seed, open)))
@@ -180,7 +187,9 @@ impl TrainCommand for Args {
 
     fn figures(&self, trainer: &QtOptTrainer, _: &Outcome) -> Vec<(&'static str, Value)> {
         let [greedy, scripted] = trainer.source.success();
-        let mut figures = vec![("episodes", trainer.source.episodes().into())];
+        let stream = &trainer.source.simulation;
+        let transitions = vec![stream.off_policy.len(), stream.on_policy.len()];
+        let mut figures = vec![("episodes", trainer.source.episodes().into()), ("transitions", transitions.into())];
         figures.extend(
             [("success_greedy", greedy), ("success_scripted", scripted)].map(|(name, rate)| (name, rate.into())),
         );
@@ -190,7 +199,7 @@ impl TrainCommand for Args {
 
 /// The small network has to know what the camera makes of places, unless it was told: of images of this size (how much the
 /// centre crop cuts off depends on it) and of this camera.
-fn calibrate(config: &mut QtOptRun, args: &Args) -> anyhow::Result<()> {
+fn calibrate(config: &mut QtOptRun, args: &Args, cell: &CellDescription) -> anyhow::Result<()> {
     let (preset, size) = (config.learner.preset, config.learner.size as u32);
     if preset != Preset::Small {
         return Ok(());
@@ -205,8 +214,7 @@ fn calibrate(config: &mut QtOptRun, args: &Args) -> anyhow::Result<()> {
             let usual = common::CAMERA;
             UsageError(format!("data.camera: '{camera}' is not a camera that stands still; the usual one is {usual}"))
         };
-        config.learner.network.projection =
-            projection(&CellDescription::default(), camera, size).ok_or_else(missing)?;
+        config.learner.network.projection = projection(cell, camera, size).ok_or_else(missing)?;
     }
     Ok(())
 }
@@ -217,14 +225,20 @@ fn opener(out: &Path, config: &QtOptRun) -> anyhow::Result<EnvOpener> {
     let script: PolicyKind = config.data.script.parse().map_err(|e| unknown(format!("{e}")))?;
     let seed = Seed(config.seed).derive("arena", 0);
     let env = common::env_config(&config.data.env, config.learner.size as u32, seed)?;
-    let domain = config.data.env.domain;
-    agent::adapter(out, config, domain)?;
+    // With labels of a domain that stands for the real world the run is a ceiling.
+    let access = if env.sources.iter().any(|domain| domain.stands_for_reality()) {
+        PrivilegedAccess::GroundTruth
+    } else {
+        PrivilegedAccess::Simulation
+    };
+    let env = EnvConfig { scripts: vec![script], channels: Channels::IMAGE.with_state(), access, ..env };
+    agent::adapter(out, config)?;
     let (out, config) = (out.to_owned(), config.clone());
     Ok(Box::new(move || {
         // By now the run has its own generator.
-        let adapter = agent::adapter(&out, &config, domain);
+        let adapter = agent::adapter(&out, &config);
         let adapter = adapter.map_err(|error| VecEnvError::new(format!("{error:#}")))?;
-        let envs = GraspVecEnv::new(env, adapter, script).map_err(VecEnvError::new)?;
-        Ok(Box::new(envs) as Box<dyn VecEnv>)
+        let envs = GraspEnv::new(env).map_err(VecEnvError::new)?.with_adapter(adapter.map(|adapter| adapter as _));
+        Ok(Box::new(envs) as Box<dyn EpisodeCollector>)
     }))
 }

@@ -3,13 +3,13 @@
 use super::frames;
 use super::run::{RunArgs, TrainCommand};
 use crate::cli::{UsageError, common};
-use crate::contract::{Crop, Domain, FrameBatch, Seed};
+use crate::contract::{Crop, Domain, FrameBatch, PrivilegedAccess, Seed};
 use crate::data::paired::PairReader;
-use crate::env::EnvConfig;
 use crate::eval::translation::TranslationMeter;
 use crate::gan::rcan::{Generator, ImageLoss, PairSource, Preset, RcanConfig, RcanData, RcanLearner};
 use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer};
 use anyhow::Context;
+use candle_core::Device;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +26,9 @@ pub struct Args {
     /// Domain to translate from [default: randomized-heavy]
     #[arg(long)]
     domain: Option<Domain>,
+    /// Cell: one of `bingrasp cells list`, or a TOML file [default: iiwa-bin]
+    #[arg(long, value_name = "NAME|FILE")]
+    cell: Option<String>,
     /// Images a step [default: 8, paper 4]
     #[arg(long)]
     batch: Option<usize>,
@@ -63,6 +66,7 @@ impl TrainCommand for Args {
             domain: Domain::RandomizedHeavy,
             objects: "train".to_owned(),
             textures: None,
+            cell: common::CELL.to_owned(),
             camera: common::CAMERA.to_owned(),
             crop: Crop::Random,
             num_envs,
@@ -92,7 +96,7 @@ impl TrainCommand for Args {
         if let Some(dataset) = &self.data {
             data.dataset = Some(common::absolute(dataset));
         }
-        common::apply_env(&mut data.env, self.domain, self.objects.as_deref(), &self.textures);
+        common::apply_env(&mut data.env, (self.cell.as_deref(), self.domain), self.objects.as_deref(), &self.textures)?;
         Ok(())
     }
 
@@ -108,10 +112,15 @@ impl TrainCommand for Args {
         common::Inputs::default().ours("--data", config.data.dataset.as_deref()).env(&config.data.env)
     }
 
-    fn build(&self, _: &Path, config: &RunConfig<RcanConfig>) -> anyhow::Result<(RcanLearner, PairSource)> {
+    fn build(
+        &self,
+        _: &Path,
+        config: &RunConfig<RcanConfig>,
+        device: &Device,
+    ) -> anyhow::Result<(RcanLearner, PairSource)> {
         let (learner, seed) = (&config.learner, Seed(config.seed));
         let source = PairSource::new(learner, seed, config.data.frames_per_block, opener(config)?, Box::new(score));
-        Ok((RcanLearner::new(learner, seed)?, source))
+        Ok((RcanLearner::new(learner, seed, device)?, source))
     }
 
     fn report(&self, trainer: &Trainer<RcanConfig, RcanLearner, PairSource>, outcome: &Outcome) -> ReportText {
@@ -164,7 +173,9 @@ fn opener(config: &RunConfig<RcanConfig>) -> anyhow::Result<crate::gan::rcan::Fr
         }
         return Ok(Box::new(move || frames::folder(&root, shrink as usize, seed)));
     }
-    let env: EnvConfig = common::env_config(&config.data.env, size, seed)?;
+    // RCAN learns from simulation alone: a domain that stands for the real world is refused.
+    let env = common::env_config(&config.data.env, size, seed)?.with_frames(PrivilegedAccess::Simulation);
+    env.validate().map_err(|error| UsageError(error.to_string()))?;
     Ok(Box::new(move || frames::live(env, seed)))
 }
 

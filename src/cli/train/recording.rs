@@ -2,7 +2,6 @@
 
 use super::qtopt::QtOptRun;
 use crate::cli::{UsageError, agent, common};
-use crate::collect::episodes::recorded_episodes;
 use crate::contract::Crop;
 use crate::data::episodes::EpisodeReader;
 use crate::rl::qtopt::{ExperienceSource, Preset, QLearner, QtOptConfig};
@@ -50,14 +49,21 @@ pub(super) fn preload(trainer: &mut Trainer<QtOptConfig, QLearner, ExperienceSou
     let config = trainer.config().clone();
     if let Some(path) = &config.data.offline {
         let reader = open(&config, path)?;
-        let adapter = agent::adapter(trainer.root(), &config, reader.config().domain)?;
-        trainer.source.preload(recorded_episodes(&reader, &config.data.space, &adapter))?;
+        let adapter = agent::adapter(trainer.root(), &config)?;
+        trainer.source.preload(agent::recorded_episodes(
+            &reader,
+            &config.data.space,
+            adapter.as_deref().map(|adapter| adapter as _),
+        ))?;
     }
     if let Some(path) = &config.data.real {
         let reader = open(&config, path)?;
-        let adapter = agent::adapter(trainer.root(), &config, reader.config().domain)?;
+        let adapter = agent::adapter(trainer.root(), &config)?;
         let weight = config.learner.real_weight;
-        trainer.source.add_real(recorded_episodes(&reader, &config.data.space, &adapter), weight)?;
+        trainer.source.add_real(
+            agent::recorded_episodes(&reader, &config.data.space, adapter.as_deref().map(|adapter| adapter as _)),
+            weight,
+        )?;
     }
     Ok(())
 }

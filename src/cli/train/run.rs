@@ -4,12 +4,13 @@ use crate::cli::common::Inputs;
 use crate::cli::{UsageError, output};
 use crate::files::console::{remark, warn_all};
 use crate::files::interrupt;
-use crate::nn::with_large_stack;
+use crate::nn::{DeviceSpec, with_large_stack};
 use crate::train::{
     BatchSource, Ended, Learner, LearnerConfig, Limits, Module, Outcome, Progress, ReportText, RunConfig, RunDir,
     TrainCallback, Trainer, write_report,
 };
 use anyhow::Context;
+use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
@@ -37,6 +38,9 @@ pub struct RunArgs {
     /// Resume the run in --out with its saved settings. --steps and --minutes give it another end
     #[arg(long)]
     pub resume: bool,
+    /// Compute on this device: cpu, cuda:N or metal
+    #[arg(long, default_value_t = DeviceSpec::Cpu)]
+    pub device: DeviceSpec,
     /// Print one JSON object on standard output
     #[arg(long)]
     pub json: bool,
@@ -52,6 +56,11 @@ pub trait TrainCommand {
 
     /// Steps of a run without a limit.
     const DEFAULT_STEPS: u64;
+
+    /// The word behind `bingrasp train`.
+    fn name(&self) -> String {
+        Self::Config::NAME.to_owned()
+    }
 
     fn run_args(&self) -> &RunArgs;
 
@@ -79,7 +88,12 @@ pub trait TrainCommand {
     ///
     /// # Errors
     /// A dataset, generator or object that is missing or does not fit.
-    fn build(&self, out: &Path, config: &RunConfig<Self::Config>) -> anyhow::Result<(Self::Learner, Self::Source)>;
+    fn build(
+        &self,
+        out: &Path,
+        config: &RunConfig<Self::Config>,
+        device: &Device,
+    ) -> anyhow::Result<(Self::Learner, Self::Source)>;
 
     /// Prepares a new run's folder and source once the run is open.
     ///
@@ -110,37 +124,36 @@ pub trait TrainCommand {
 pub fn run<T: TrainCommand + Sync>(command: &T) -> anyhow::Result<ExitCode> {
     let args = command.run_args();
     let config = resolve(command)?;
-    let (outcome, object) = execute(command, &args.out, &config, args.resume, |trainer, outcome| {
+    let (outcome, (object, line)) = execute(command, &args.out, &config, args.resume, |trainer, outcome| {
         let mut text = command.report(trainer, outcome);
         let complete = if outcome.ended == Ended::Complete { "yes" } else { "no" };
         text.facts.insert(0, ("steps".to_owned(), outcome.steps.to_string()));
         text.facts.push(("complete".to_owned(), complete.to_owned()));
         let report = write_report(&args.out, &text)?;
         let figures = command.figures(trainer, outcome);
-        Ok(summary(trainer, outcome, figures, &report))
+        let line = closing_line(outcome, &figures, &report);
+        Ok((summary(trainer, outcome, figures, &report), line))
     })?;
     if args.json {
         output::json(&object)?;
     } else {
-        output::line(&closing_line(&object))?;
+        output::line(&line)?;
     }
     if outcome.ended == Ended::Complete {
         return Ok(ExitCode::SUCCESS);
     }
-    remark(format_args!("interrupted after step {}; {}", outcome.steps, resume_hint::<T>(&args.out)));
+    remark(format_args!("interrupted after step {}; {}", outcome.steps, resume_hint(command, &args.out)));
     Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
 }
 
 /// The figures of a run in a line.
-fn closing_line(object: &Value) -> String {
-    let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
-    let speed = object["steps_per_s"].as_f64().unwrap_or_default();
-    let mut parts = vec![format!("{} steps ({speed:.1}/s)", object["steps"])];
-    for group in ["figures", "validation"] {
-        let members = object[group].as_object().into_iter().flatten();
-        parts.extend(members.map(|(name, value)| format!("{} {}", name.replace('_', " "), short(value))));
-    }
-    format!("{}; report: {}", parts.join(", "), text("report"))
+fn closing_line(outcome: &Outcome, figures: &[(&'static str, Value)], report: &Path) -> String {
+    let speed = outcome.steps_here as f64 / outcome.seconds.max(1e-9);
+    let mut parts = vec![format!("{} steps ({speed:.1}/s)", outcome.steps)];
+    let numbers = figures.iter().filter(|(_, value)| value.is_number());
+    parts.extend(numbers.map(|(name, value)| format!("{} {}", name.replace('_', " "), short(value))));
+    parts.extend(outcome.evaluation.iter().map(|(name, value)| format!("{} {value:.3}", name.replace('_', " "))));
+    format!("{}; report: {}", parts.join(", "), report.display())
 }
 
 fn short(value: &Value) -> String {
@@ -165,7 +178,7 @@ fn summary<C: LearnerConfig, L: Learner, S: BatchSource<L>>(
         }
     }
     let map = |values: Vec<(String, Value)>| Value::Object(values.into_iter().collect());
-    json!({
+    let mut object = json!({
         "out": trainer.root(),
         "complete": outcome.ended == Ended::Complete,
         "steps": outcome.steps,
@@ -173,7 +186,6 @@ fn summary<C: LearnerConfig, L: Learner, S: BatchSource<L>>(
         "seconds": outcome.seconds,
         "source_shares": map(outcome.source_seconds.iter().map(|(name, s)| ((*name).to_owned(), json!(s / seconds))).collect()),
         "idle_share": 1.0 - outcome.processor_s / (seconds * threads as f64),
-        "figures": map(figures.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
         "validation": map(outcome.evaluation.iter().map(|(name, v)| (name.clone(), json!(v))).collect()),
         "parameters": parameters,
         "warm_memory_gib": outcome.warm_gib,
@@ -182,11 +194,15 @@ fn summary<C: LearnerConfig, L: Learner, S: BatchSource<L>>(
         "report": report,
         "threads": threads,
         "seed": trainer.config().seed,
-    })
+    });
+    if let Some(object) = object.as_object_mut() {
+        object.extend(figures.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    }
+    object
 }
 
-fn resume_hint<T: TrainCommand>(out: &Path) -> String {
-    format!("resume with: bingrasp train {} --out {} --resume", T::Config::NAME, out.display())
+fn resume_hint(command: &impl TrainCommand, out: &Path) -> String {
+    format!("resume with: bingrasp train {} --out {} --resume", command.name(), out.display())
 }
 
 /// Trains in `out` to the end of the settings' limits or to Ctrl-C, with a bar, and returns what `finish` makes of it.
@@ -205,7 +221,8 @@ pub fn execute<T: TrainCommand + Sync, R: Send>(
     interrupt::install(|| remark("saving a checkpoint; Ctrl-C again stops at once"))?;
     // An environment cannot move between threads: it is made where it is used.
     with_large_stack(|| -> anyhow::Result<_> {
-        let (learner, source) = command.build(out, config)?;
+        let device = command.run_args().device.open()?;
+        let (learner, source) = command.build(out, config, &device)?;
         let mut trainer = if resume {
             let (trainer, warnings) = Trainer::resume(out, learner, source)?;
             warn_all(&warnings);
@@ -216,7 +233,7 @@ pub fn execute<T: TrainCommand + Sync, R: Send>(
             trainer
         };
         trainer.set_limits(config.limits)?;
-        let outcome = trainer.run(&mut bar).with_context(|| resume_hint::<T>(out))?;
+        let outcome = trainer.run(&mut bar).with_context(|| resume_hint(command, out))?;
         bar.bar.finish_and_clear();
         let finished = finish(&mut trainer, &outcome)?;
         Ok((outcome, finished))

@@ -14,8 +14,10 @@
 //! | `episode_seed` | i64 `[E]` | the bits of the unsigned seed |
 //! | `success`, `grasped` | u8, i64 `[E]` | held an object at the end; which ones, a bit an object |
 //! | `image_png`, `image_offset` | u8 `[bytes]`, i64 `[O + 1]` | image o is the PNG file `image_png[offset[o]..offset[o + 1]]` |
-//! | `gripper` | f32 `[O, 3]` | closed (0 or 1), height of the finger tips in metres, aperture in metres |
-//! | `action` | f32 `[N, 6]` | x, y, z in metres, rotation in radians, gripper (0 keep, 1 close, 2 open), terminate (0 or 1) |
+//! | `gripper` | f32 `[O, 3]` | closed (0 or 1), height of the finger tips in metres, measured aperture in metres |
+//! | `commanded`, `achieved` | f32 `[O, 4]` | x, y, z in metres and rotation in radians: what the action before asked for, and how far the gripper got; 0 at the start |
+//! | `bin_group` | f32 `[E, 3]` | x, y in metres and yaw in radians: where the bins stand from their place in the description; absent in recordings of domains that stand for the real world |
+//! | `action` | f32 `[N, 6]` | as carried out: x, y, z in metres, rotation in radians, gripper (0 keep, 1 close, 2 open), terminate (0 or 1) |
 //! | `reward` | f32 `[N]` | |
 //! | `terminated` | u8 `[N]` | the policy ended the episode with this action |
 //! | `truncated` | u8 `[N]` | the episode reached its time limit |
@@ -23,56 +25,28 @@
 //! | `exploratory` | u8 `[N]` | chance moved the action away from what the policy would have done |
 
 mod reader;
+mod record;
 mod shard;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use reader::EpisodeReader;
+pub use record::{RecordError, record_episodes};
 pub use writer::EpisodeWriter;
 
-use crate::contract::{Action, Domain, GripperState, Seed};
+use crate::contract::{Domain, Seed};
 use crate::data::DataError;
 use crate::draw::png::MAX_SIDE;
 use serde::{Deserialize, Serialize};
 
-/// What the robot knew before an action.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RecordedObservation {
-    /// `[height, width, 3]` sRGB bytes.
-    pub image: Vec<u8>,
-    pub gripper: GripperState,
-}
-
-/// What it did, and what came of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Decision {
-    pub action: Action,
-    pub reward: f32,
-    /// The policy ended the episode.
-    pub terminated: bool,
-    /// The episode reached its time limit.
-    pub truncated: bool,
-    /// The simulation failed: nothing can be learned from the episode.
-    pub invalid: bool,
-    /// Chance moved the action away from what the policy would have done.
-    pub exploratory: bool,
-}
-
-/// One episode: `observations.len() == decisions.len() + 1`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RecordedEpisode {
-    pub seed: u64,
-    pub observations: Vec<RecordedObservation>,
-    pub decisions: Vec<Decision>,
-    /// Objects (numbers within the episode, below 63) that were held at the end.
-    pub grasped: Vec<usize>,
-}
-
-impl RecordedEpisode {
-    pub fn success(&self) -> bool {
-        !self.grasped.is_empty()
-    }
+/// The cell that a recording was made in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordedCell {
+    pub name: String,
+    /// SHA-256 of the description as TOML: cells of one name may differ.
+    pub digest: String,
 }
 
 /// Everything that decides the bytes of a recording.
@@ -87,6 +61,7 @@ pub struct EpisodesConfig {
     /// Episodes of the whole recording.
     pub count: u64,
     pub episodes_per_shard: u64,
+    pub cell: RecordedCell,
     /// What decided.
     pub policy: String,
     /// The other settings of the generator, resolved.
@@ -125,8 +100,9 @@ struct EpisodesManifest {
 }
 
 const MANIFEST_NAME: &str = "episodes.toml";
-/// 2: `truncated` is a time limit and `invalid` a fault, `strayed` is `exploratory`.
-const FORMAT_VERSION: u32 = 2;
+/// 2: `truncated` is a time limit and `invalid` a fault, `strayed` is `exploratory`. 3: the cell, the place of its bins, and what
+/// each action asked for and achieved.
+const FORMAT_VERSION: u32 = 3;
 
 fn shard_name(number: u64) -> String {
     format!("episodes-{number:06}.safetensors")

@@ -2,7 +2,8 @@
 
 use super::shard::Shard;
 use super::writer::read_checksums;
-use super::{EpisodesConfig, EpisodesManifest, RecordedEpisode, shard_name};
+use super::{EpisodesConfig, EpisodesManifest, shard_name};
+use crate::contract::Episode;
 use crate::data::DataError;
 use crate::files::atomic::sha256_file;
 use std::path::{Path, PathBuf};
@@ -49,8 +50,8 @@ impl EpisodeReader {
         self.len() == 0
     }
 
-    /// RecordedEpisode `number`, decoded. Reading in order loads each shard once.
-    pub fn read(&self, number: u64) -> Result<RecordedEpisode, DataError> {
+    /// Episode `number`, decoded. Reading in order loads each shard once.
+    pub fn read(&self, number: u64) -> Result<Episode, DataError> {
         let (shard, within) = self.locate(number)?;
         shard.episode(within, self.config())
     }
@@ -78,7 +79,7 @@ impl EpisodeReader {
     }
 
     /// All episodes in order.
-    pub fn iter(&self) -> impl Iterator<Item = Result<RecordedEpisode, DataError>> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = Result<Episode, DataError>> + '_ {
         (0..self.len()).map(|number| self.read(number))
     }
 

@@ -1,5 +1,7 @@
 use super::*;
-use crate::contract::{GripperCommand, Rng};
+use crate::contract::{
+    Action, Displacement, Episode, EpisodeObservation, EpisodeStep, GripperCommand, GripperState, Rng,
+};
 use std::path::Path;
 
 fn config(count: u64) -> EpisodesConfig {
@@ -10,19 +12,30 @@ fn config(count: u64) -> EpisodesConfig {
         height: 4,
         count,
         episodes_per_shard: 3,
+        cell: RecordedCell { name: "iiwa-bin".into(), digest: "0".into() },
         policy: "scripted".into(),
         generator: toml::Table::new(),
     }
 }
 
-fn episode(number: u64) -> RecordedEpisode {
+fn episode(number: u64) -> Episode {
     let mut rng: Rng = Seed(8).derive("episode", number).rng();
     let steps = 1 + rng.below(5);
-    let observation = |rng: &mut Rng| RecordedObservation {
-        image: (0..60).map(|_| rng.next_u64() as u8).collect(),
-        gripper: GripperState { closed: rng.chance(0.5), height_m: rng.f32(), aperture_m: rng.f32() },
+    let displacement = |rng: &mut Rng| Displacement {
+        translation_m: [rng.normal(), rng.normal(), rng.normal()],
+        rotation_rad: rng.normal(),
     };
-    let decision = |rng: &mut Rng, last: bool| Decision {
+    let observation = |rng: &mut Rng| EpisodeObservation {
+        image: (0..60).map(|_| rng.next_u64() as u8).collect(),
+        gripper: GripperState {
+            closed: rng.chance(0.5),
+            height_m: rng.f32(),
+            aperture_m: rng.f32(),
+            commanded: displacement(rng),
+            achieved: displacement(rng),
+        },
+    };
+    let step = |rng: &mut Rng, last: bool| EpisodeStep {
         action: Action {
             translation_m: [rng.normal(), rng.normal(), rng.normal()],
             rotation_rad: rng.normal(),
@@ -34,12 +47,15 @@ fn episode(number: u64) -> RecordedEpisode {
         truncated: false,
         invalid: last && number == 7,
         exploratory: rng.chance(0.5),
+        value: None,
     };
-    RecordedEpisode {
-        seed: rng.next_u64(),
+    Episode {
+        seed: Seed(rng.next_u64()),
+        bin_group: [rng.normal(), rng.normal(), rng.normal()],
         observations: (0..=steps).map(|_| observation(&mut rng)).collect(),
-        decisions: (0..steps).map(|i| decision(&mut rng, i + 1 == steps)).collect(),
+        steps: (0..steps).map(|i| step(&mut rng, i + 1 == steps)).collect(),
         grasped: (0..number as usize % 3).map(|i| i * 31).collect(),
+        ..Episode::default()
     }
 }
 
@@ -150,32 +166,50 @@ fn a_recording_of_an_earlier_version_is_refused_with_the_cure() {
     let path = folder.path().join("episodes.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     let said = |format: &str| {
-        std::fs::write(&path, text.replace("format_version = 2", format)).unwrap();
+        std::fs::write(&path, text.replace("format_version = 3", format)).unwrap();
         EpisodeReader::open(folder.path()).err().unwrap().to_string()
     };
-    let error = said("format_version = 1\nan_old_key = 3");
-    for part in ["episodes.toml", "format 1", "reads format 2", "bingrasp 0.1", "record the episodes again"] {
+    let error = said("format_version = 2\nan_old_key = 3");
+    for part in ["episodes.toml", "format 2", "reads format 3", "bingrasp 0.1", "record the episodes again"] {
         assert!(error.contains(part), "'{part}' is not in: {error}");
     }
-    assert!(said("format_version = 3").contains("newer release"));
+    assert!(said("format_version = 4").contains("newer release"));
 }
 
 #[test]
 fn what_does_not_fit_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = EpisodeWriter::create(folder.path(), &config(2)).unwrap();
-    let text = |writer: &mut EpisodeWriter, e: &RecordedEpisode| writer.write(e).unwrap_err().to_string();
+    let text = |writer: &mut EpisodeWriter, e: &Episode| writer.write(e).unwrap_err().to_string();
     let mut short = episode(1);
     short.observations.pop();
-    assert!(text(&mut writer, &short).contains("n decisions need n + 1"));
+    assert!(text(&mut writer, &short).contains("n steps need n + 1"));
     let mut small = episode(1);
     small.observations[0].image.pop();
     assert!(text(&mut writer, &small).contains("59 bytes instead of 5x4x3"));
     let mut odd = episode(1);
-    odd.decisions[0].reward = f32::NAN;
+    odd.steps[0].reward = f32::NAN;
     assert!(text(&mut writer, &odd).contains("not a finite number"));
-    let many = RecordedEpisode { grasped: vec![63], ..episode(1) };
+    let many = Episode { grasped: vec![63], ..episode(1) };
     assert!(text(&mut writer, &many).contains("object 63"));
     writer.write(&episode(0)).unwrap();
     assert!(writer.finish().unwrap_err().to_string().contains("1 of 2 episodes are missing"));
+}
+
+#[test]
+fn a_recording_of_reality_does_not_hold_what_only_a_simulator_knows() {
+    for domain in Domain::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let config = EpisodesConfig { domain, ..config(1) };
+        let mut writer = EpisodeWriter::create(folder.path(), &config).unwrap();
+        writer.write(&episode(0)).unwrap();
+        writer.finish().unwrap();
+        let file = crate::train::TensorFile::read(&folder.path().join("episodes-000000.safetensors")).unwrap();
+        let tensors = file.tensors().unwrap();
+        let names: Vec<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names.contains(&"bin_group"), !domain.stands_for_reality(), "{domain}: {names:?}");
+        let back = EpisodeReader::open(folder.path()).unwrap().read(0).unwrap();
+        let expected = if domain.stands_for_reality() { [0.0; 3] } else { episode(0).bin_group };
+        assert_eq!(back.bin_group, expected);
+    }
 }

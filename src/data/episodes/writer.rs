@@ -1,7 +1,8 @@
 //! Recording episodes, shard by shard.
 
 use super::shard::{EncodedEpisode, encode, to_tensors};
-use super::{EpisodesConfig, EpisodesManifest, FORMAT_VERSION, MANIFEST_NAME, RecordedEpisode, shard_name};
+use super::{EpisodesConfig, EpisodesManifest, FORMAT_VERSION, MANIFEST_NAME, shard_name};
+use crate::contract::Episode;
 use crate::data::format::FormatVersion;
 use crate::data::{DataError, difference::difference};
 use crate::files::atomic::{create_folder, read_capped, remove_leftovers, sha256_file, write_atomic};
@@ -98,7 +99,7 @@ impl EpisodeWriter {
     ///
     /// # Errors
     /// [`DataError::Input`] when it does not fit the recording or the recording is full.
-    pub fn write(&mut self, episode: &RecordedEpisode) -> Result<(), DataError> {
+    pub fn write(&mut self, episode: &Episode) -> Result<(), DataError> {
         if self.remaining() == 0 {
             return Err(DataError::Input(format!("the recording has all its {} episodes", self.config().count)));
         }
@@ -108,7 +109,7 @@ impl EpisodeWriter {
             let name = shard_name((self.next - 1) / self.config().episodes_per_shard);
             let path = self.root.join(&name);
             let episodes = std::mem::take(&mut self.open);
-            save_tensors(&path, &to_tensors(&episodes)).map_err(|e| match e {
+            save_tensors(&path, &to_tensors(self.config(), &episodes)).map_err(|e| match e {
                 CheckpointError::File(e) => DataError::File(e),
                 other => DataError::Input(other.to_string()),
             })?;

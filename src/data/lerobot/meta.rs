@@ -28,7 +28,7 @@ fn features(config: &EpisodesConfig) -> Value {
 pub(super) fn info(config: &EpisodesConfig, episodes: u64, frames: u64) -> Value {
     json!({
         "codebase_version": VERSION,
-        "robot_type": "bingrasp",
+        "robot_type": config.cell.name,
         "total_episodes": episodes,
         "total_frames": frames,
         "total_tasks": 1,
@@ -79,7 +79,7 @@ pub(super) fn pandas() -> String {
 
 /// `README.md`, the dataset's card.
 pub(super) fn card(config: &EpisodesConfig, episodes: u64, frames: u64) -> String {
-    let EpisodesConfig { width, height, domain, policy, seed, .. } = config;
+    let EpisodesConfig { width, height, domain, policy, seed, cell, .. } = config;
     format!(
         "---\n\
         task_categories:\n- robotics\n\
@@ -87,17 +87,18 @@ pub(super) fn card(config: &EpisodesConfig, episodes: u64, frames: u64) -> Strin
         configs:\n- config_name: default\n  data_files: data/*/*.parquet\n\
         ---\n\n\
         Episodes of a simulated robot arm that shall {TASK}, exported by {} {}.\n\n\
-        - {episodes} episodes, {frames} frames of {width}x{height} pixels, domain `{domain}`, policy `{policy}`, seed {}\n\
+        - {episodes} episodes, {frames} frames of {width}x{height} pixels, cell `{}`, domain `{domain}`, policy `{policy}`, seed {}\n\
         - A frame is what the robot saw before a decision, the decision, and what came of it (`next.*`). The observation \
         after the last decision is not a frame.\n\
         - Decisions have no fixed duration: `fps` is {FPS} by convention, and `timestamp` counts decisions.\n\
         - `action`: displacement in metres in the world's axes, rotation about the vertical in radians, gripper (0 keep, \
         1 close, 2 open), terminate (0 or 1).\n\
-        - `observation.state`: gripper closed (0 or 1), height of the finger tips above the bin's floor in metres, distance \
-        between the pads in metres.\n\
+        - `observation.state`: gripper closed (0 or 1), height of the finger tips above the bin's floor in metres, measured \
+        distance between the pads in metres, and how far the gripper got with the action before (metres, radians).\n\
         - `meta/episodes` tells the `success` and the `seed` (the bits of an unsigned number) of each episode.\n",
         env!("CARGO_PKG_NAME"),
         env!("CARGO_PKG_VERSION"),
+        cell.name,
         seed.0,
     )
 }

@@ -19,9 +19,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::contract::{Action, GripperCommand, GripperState};
+use crate::contract::{Action, Displacement, Episode, GripperCommand, GripperState};
 use crate::data::DataError;
-use crate::data::episodes::{EpisodeReader, EpisodesConfig, RecordedEpisode};
+use crate::data::episodes::{EpisodeReader, EpisodesConfig};
 use crate::files::atomic::{FileError, create_folder, sync_folder, write_atomic};
 use serde_json::Value;
 use stats::{ImageTally, NumberTally, Summary};
@@ -67,7 +67,19 @@ impl Feature {
 
 /// The columns of a frame after the image.
 const NUMBERS: [Feature; 11] = [
-    Feature { key: "observation.state", kind: Kind::F32, names: &["closed", "height_m", "aperture_m"] },
+    Feature {
+        key: "observation.state",
+        kind: Kind::F32,
+        names: &[
+            "closed",
+            "height_m",
+            "aperture_m",
+            "achieved_x_m",
+            "achieved_y_m",
+            "achieved_z_m",
+            "achieved_rotation_rad",
+        ],
+    },
     Feature { key: "action", kind: Kind::F32, names: &["x_m", "y_m", "z_m", "rotation_rad", "gripper", "terminate"] },
     Feature::one("next.reward", Kind::F32),
     Feature::one("next.done", Kind::Bool),
@@ -229,21 +241,22 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the frames of an episode and its row. `pngs` are the files of its images.
-    fn episode(&mut self, episode: &RecordedEpisode, pngs: Vec<Vec<u8>>) -> Result<(), DataError> {
+    fn episode(&mut self, episode: &Episode, pngs: Vec<Vec<u8>>) -> Result<(), DataError> {
         let (number, first) = (self.written.episodes as i64, self.written.frames as i64);
         let invalid = |what| DataError::Input(format!("episode {number} cannot be exported: {what}"));
         let place = self.data.place()?;
         let mut tallies = Tallies::new();
-        let last = episode.decisions.len().saturating_sub(1);
-        for (step, (decision, png)) in episode.decisions.iter().zip(pngs).enumerate() {
+        let last = episode.steps.len().saturating_sub(1);
+        for (step, (decision, png)) in episode.steps.iter().zip(pngs).enumerate() {
             let Some(observation) = episode.observations.get(step) else {
                 return Err(invalid("an observation is missing"));
             };
-            let GripperState { closed, height_m, aperture_m } = observation.gripper;
+            let GripperState { closed, height_m, aperture_m, achieved, .. } = observation.gripper;
+            let Displacement { translation_m: [x, y, z], rotation_rad } = achieved;
             let flag = |on: bool| if on { 1.0 } else { 0.0 };
             let index = step as i64;
             let numbers = [
-                Cells::F32(vec![flag(closed), height_m, aperture_m]),
+                Cells::F32(vec![flag(closed), height_m, aperture_m, x, y, z, rotation_rad]),
                 Cells::F32(action(&decision.action).to_vec()),
                 Cells::F32(vec![decision.reward]),
                 Cells::Bool(vec![decision.terminated || decision.truncated || decision.invalid]),
@@ -268,9 +281,9 @@ impl<'a> Writer<'a> {
             self.data.push(image.into_iter().chain(numbers).collect())?;
         }
         self.all.image.merge(&tallies.image);
-        let frames = episode.decisions.len() as i64;
+        let frames = episode.steps.len() as i64;
         let own_place = self.episodes.place()?;
-        let seed = i64::from_ne_bytes(episode.seed.to_ne_bytes());
+        let seed = i64::from_ne_bytes(episode.seed.0.to_ne_bytes());
         let whole = [number, frames, first, first + frames, place.0, place.1, own_place.0, own_place.1, seed];
         let mut row: Vec<Cells> = whole.iter().map(|&n| Cells::I64(vec![n])).collect();
         row.extend([Cells::Bool(vec![episode.success()]), Cells::text(TASK)]);

@@ -1,7 +1,7 @@
 use super::table::repetition_levels;
 use super::*;
-use crate::contract::{Domain, Seed};
-use crate::data::episodes::{Decision, EpisodeWriter, RecordedObservation};
+use crate::contract::{Domain, EpisodeObservation, EpisodeStep, Seed};
+use crate::data::episodes::{EpisodeWriter, RecordedCell};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field as Cell, Row};
 use std::collections::BTreeMap;
@@ -15,10 +15,16 @@ fn image(red: u8, green: u8, blue: u8) -> Vec<u8> {
 }
 
 /// A failure of two decisions and a success of one; what follows from them is worked out in the tests by hand.
-fn two_episodes() -> [RecordedEpisode; 2] {
-    let observation = |image: Vec<u8>, closed, height_m| RecordedObservation {
+fn two_episodes() -> [Episode; 2] {
+    let observation = |image: Vec<u8>, closed, height_m| EpisodeObservation {
         image,
-        gripper: GripperState { closed, height_m, aperture_m: 0.5 },
+        gripper: GripperState {
+            closed,
+            height_m,
+            aperture_m: 0.5,
+            achieved: Displacement { translation_m: [0.25, -0.5, 0.75], rotation_rad: 1.0 },
+            ..GripperState::default()
+        },
     };
     let action = |x: f32, gripper, terminate| Action {
         translation_m: [x, -0.25, 0.125],
@@ -26,39 +32,41 @@ fn two_episodes() -> [RecordedEpisode; 2] {
         gripper,
         terminate,
     };
-    let failure = RecordedEpisode {
-        seed: u64::MAX,
+    let failure = Episode {
+        seed: Seed(u64::MAX),
         observations: vec![
             observation(image(0, 255, 0), false, 0.25),
             observation(image(255, 255, 0), false, 0.5),
             observation(image(9, 9, 9), true, 9.0),
         ],
-        decisions: vec![
-            Decision { action: action(0.5, GripperCommand::Close, false), reward: -0.25, ..Decision::default() },
-            Decision {
+        steps: vec![
+            EpisodeStep { action: action(0.5, GripperCommand::Close, false), reward: -0.25, ..EpisodeStep::default() },
+            EpisodeStep {
                 action: action(-0.5, GripperCommand::Open, false),
                 reward: 0.0,
                 truncated: true,
-                ..Decision::default()
+                ..EpisodeStep::default()
             },
         ],
         grasped: vec![],
+        ..Episode::default()
     };
-    let success = RecordedEpisode {
-        seed: 7,
+    let success = Episode {
+        seed: Seed(7),
         observations: vec![observation(image(255, 255, 102), true, 0.75), observation(image(1, 1, 1), true, 9.0)],
-        decisions: vec![Decision {
+        steps: vec![EpisodeStep {
             action: action(1.5, GripperCommand::Keep, true),
             reward: 1.0,
             terminated: true,
-            ..Decision::default()
+            ..EpisodeStep::default()
         }],
         grasped: vec![4],
+        ..Episode::default()
     };
     [failure, success]
 }
 
-fn record(root: &Path, episodes: &[RecordedEpisode], complete: bool) -> EpisodeReader {
+fn record(root: &Path, episodes: &[Episode], complete: bool) -> EpisodeReader {
     let count = episodes.len() as u64 + u64::from(!complete);
     let config = EpisodesConfig {
         seed: Seed(1),
@@ -67,6 +75,7 @@ fn record(root: &Path, episodes: &[RecordedEpisode], complete: bool) -> EpisodeR
         height: 1,
         count,
         episodes_per_shard: 1,
+        cell: RecordedCell { name: "iiwa-bin".into(), digest: String::new() },
         policy: "scripted".into(),
         generator: toml::Table::new(),
     };
@@ -122,7 +131,8 @@ fn frames_are_the_decisions_with_the_observations_before_them() {
     assert_eq!(exported, Exported { episodes: 2, frames: 3, successes: 1, bytes });
     let rows = rows(&path);
     assert_eq!(rows.len(), 3);
-    let states = [[0.0, 0.25, 0.5], [0.0, 0.5, 0.5], [1.0, 0.75, 0.5]];
+    let states =
+        [[0.0, 0.25], [0.0, 0.5], [1.0, 0.75]].map(|[closed, height]| [closed, height, 0.5, 0.25, -0.5, 0.75, 1.0]);
     let actions = [
         [0.5, -0.25, 0.125, 0.75, 1.0, 0.0],
         [-0.5, -0.25, 0.125, 0.75, 2.0, 0.0],
@@ -229,10 +239,10 @@ fn statistics_by_hand() {
     check("next.reward", "q50", &[0.0]);
     check("next.done", "mean", &[2.0 / 3.0]);
     check("next.done", "std", &[(2.0f64 / 9.0).sqrt()]);
-    check("observation.state", "min", &[0.0, 0.25, 0.5]);
-    check("observation.state", "max", &[1.0, 0.75, 0.5]);
-    check("observation.state", "mean", &[1.0 / 3.0, 0.5, 0.5]);
-    check("observation.state", "std", &[(2.0f64 / 9.0).sqrt(), (0.125f64 / 3.0).sqrt(), 0.0]);
+    check("observation.state", "min", &[0.0, 0.25, 0.5, 0.25, -0.5, 0.75, 1.0]);
+    check("observation.state", "max", &[1.0, 0.75, 0.5, 0.25, -0.5, 0.75, 1.0]);
+    check("observation.state", "mean", &[1.0 / 3.0, 0.5, 0.5, 0.25, -0.5, 0.75, 1.0]);
+    check("observation.state", "std", &[(2.0f64 / 9.0).sqrt(), (0.125f64 / 3.0).sqrt(), 0.0, 0.0, 0.0, 0.0, 0.0]);
     check("action", "mean", &[0.5, -0.25, 0.125, 0.75, 1.0, 1.0 / 3.0]);
     check("action", "max", &[1.5, -0.25, 0.125, 0.75, 2.0, 1.0]);
     check("index", "max", &[2.0]);
@@ -258,7 +268,7 @@ fn levels_of_nested_lists() {
 fn large_datasets_go_to_several_files() {
     let folder = tempfile::tempdir().unwrap();
     let (recording, out) = (folder.path().join("recording"), folder.path().join("out"));
-    let episodes: Vec<RecordedEpisode> = two_episodes().into_iter().cycle().take(5).collect();
+    let episodes: Vec<Episode> = two_episodes().into_iter().cycle().take(5).collect();
     let reader = record(&recording, &episodes, true);
     // Every file is full after one episode.
     export_in_files(&reader, &out, 1, &mut |_| true).unwrap();

@@ -21,6 +21,7 @@ mod parts;
 pub mod scene;
 mod state;
 pub mod task;
+pub mod train;
 pub mod watch;
 
 pub use batch::UnpairedBatch;
@@ -32,6 +33,7 @@ pub use learner::{Critics, CycleGanLearner, Metrics};
 pub use scene::{SceneLoss, SceneTerm};
 pub use state::LearnerState;
 pub use task::{ImageDomain, TaskNetwork};
+pub use train::{CycleGanData, FolderSource, LoadedGenerator, load_generator};
 
 #[cfg(test)]
 mod learning_tests;

@@ -33,7 +33,8 @@ struct Values {
     pools: Vec<Rng>,
 }
 
-const POOLS: [&str; 2] = ["real_discriminator_pool", "sim_discriminator_pool"];
+/// The names of the pools' groups: D_Y's, then D_X's.
+pub(super) const POOLS: [&str; 2] = ["real_discriminator_pool", "sim_discriminator_pool"];
 
 impl CycleGanLearner {
     /// The networks that learn, by name.
@@ -89,16 +90,10 @@ impl CycleGanLearner {
         for (name, adam) in self.optimizers() {
             groups.insert(name.to_owned(), adam.state_tensors()?);
         }
-        let mut pools = Vec::new();
-        for (trained, name) in std::iter::once(&self.real_discriminator).chain(&self.sim_discriminator).zip(POOLS) {
-            let (images, rng) = trained.pool.state()?;
-            pools.push(rng);
-            if let Some(images) = images {
-                groups.insert(name.to_owned(), vec![("images".to_owned(), images)]);
-            }
+        for (name, tensors) in self.pool_tensors()? {
+            groups.insert(name.to_owned(), tensors);
         }
-        let values = Values { steps: self.steps, balance: self.balance.state(), pools };
-        let values = serde_json::to_value(values).map_err(|e| CycleGanError::State(e.to_string()))?;
+        let values = self.state_values()?;
         Ok(LearnerState { groups, values })
     }
 
@@ -107,8 +102,6 @@ impl CycleGanLearner {
     /// # Errors
     /// Groups or tensors that are missing, too many or of other sizes. The learner is then not to be used.
     pub fn load_state(&mut self, state: &LearnerState) -> Result<(), CycleGanError> {
-        let values: Values =
-            serde_json::from_value(state.values.clone()).map_err(|e| CycleGanError::State(e.to_string()))?;
         let group =
             |name: &str| state.groups.get(name).ok_or_else(|| CycleGanError::State(format!("it holds no '{name}'")));
         let mut known = POOLS.to_vec();
@@ -123,16 +116,50 @@ impl CycleGanLearner {
         if let Some(name) = state.groups.keys().find(|name| !known.contains(&name.as_str())) {
             return Err(CycleGanError::State(format!("it holds '{name}', which this method does not have")));
         }
-        let discriminators = std::iter::once(&mut self.real_discriminator).chain(&mut self.sim_discriminator);
-        let mut rngs = values.pools.into_iter();
-        for (trained, name) in discriminators.zip(POOLS) {
-            let rng = rngs.next().ok_or_else(|| CycleGanError::State(format!("it has no generator for {name}")))?;
-            let images = match state.groups.get(name).map(Vec::as_slice) {
+        let mut pools = [None, None];
+        for (images, name) in pools.iter_mut().zip(POOLS) {
+            *images = match state.groups.get(name).map(Vec::as_slice) {
                 None => None,
-                Some([(_, images)]) => Some(images),
+                Some([(_, images)]) => Some(images.clone()),
                 Some(_) => return Err(CycleGanError::State(format!("{name} must be one tensor"))),
             };
-            trained.pool.load_state(images, rng)?;
+        }
+        self.restore_values(state.values.clone(), &pools)
+    }
+
+    /// Counters and random generators.
+    pub(super) fn state_values(&self) -> Result<serde_json::Value, CycleGanError> {
+        let mut pools = Vec::new();
+        for trained in std::iter::once(&self.real_discriminator).chain(&self.sim_discriminator) {
+            pools.push(trained.pool.state()?.1);
+        }
+        let values = Values { steps: self.steps, balance: self.balance.state(), pools };
+        serde_json::to_value(values).map_err(|e| CycleGanError::State(e.to_string()))
+    }
+
+    /// The images of the pools that hold any.
+    pub(super) fn pool_tensors(&self) -> Result<Vec<(&'static str, NamedTensors)>, CycleGanError> {
+        let mut groups = Vec::new();
+        for (trained, name) in std::iter::once(&self.real_discriminator).chain(&self.sim_discriminator).zip(POOLS) {
+            if let (Some(images), _) = trained.pool.state()? {
+                groups.push((name, vec![("images".to_owned(), images)]));
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Takes over [`Self::state_values`] and the images of both pools.
+    pub(super) fn restore_values(
+        &mut self,
+        values: serde_json::Value,
+        pools: &[Option<Tensor>; 2],
+    ) -> Result<(), CycleGanError> {
+        let values: Values = serde_json::from_value(values).map_err(|e| CycleGanError::State(e.to_string()))?;
+        let discriminators = std::iter::once(&mut self.real_discriminator).chain(&mut self.sim_discriminator);
+        let mut rngs = values.pools.into_iter();
+        for ((trained, name), images) in discriminators.zip(POOLS).zip(pools) {
+            let rng = rngs.next().ok_or_else(|| CycleGanError::State(format!("it has no generator for {name}")))?;
+            trained.pool.load_state(images.as_ref(), rng)?;
         }
         self.balance.load_state(&values.balance)?;
         self.steps = values.steps;

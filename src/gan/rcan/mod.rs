@@ -3,6 +3,7 @@
 //!
 //! In: paired [`crate::contract::FrameBatch`]es. Out: [`Generator`]s, training runs, translations.
 
+pub mod adapter;
 pub mod batch;
 pub mod bench;
 pub mod config;
@@ -15,6 +16,7 @@ pub mod picture;
 pub mod settings;
 pub mod source;
 
+pub use adapter::GeneratorAdapter;
 pub use batch::{DepthRange, TrainBatch};
 pub use bench::{BENCH_NETWORKS, StepTimes, bench_step};
 pub use config::{ConfigError, DiscriminatorConfig, GeneratorConfig, ImageLoss, LossWeights, Preset, RcanConfig};

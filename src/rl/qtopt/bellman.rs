@@ -4,7 +4,7 @@
 
 use super::network::{Encoded, QFunction, Score};
 use crate::contract::Seed;
-use crate::rl::action::{ActionFeatures, ActionSpace};
+use crate::contract::action_space::{ActionFeatures, ActionSpace};
 use crate::rl::cem::{CemConfig, Choice, Search, maximise};
 use crate::rl::error::RlError;
 use candle_core::Tensor;

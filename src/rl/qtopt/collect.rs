@@ -1,20 +1,19 @@
-//! Playing episodes: the script, the policy as it is, and the policy with noise.
+//! The behavior of episodes in training: the script, the policy as it is, and the policy with noise.
 //!
-//! In: environments, what decides, who plays each episode, a seed. Out: [`Episode`]s. An episode's number and the seed decide
-//! its bin, or that it goes on in the last one; the environments take the episodes in turn, so that the same call gives the
-//! same bytes.
+//! In: environments that play episodes, what decides, the behavior of each episode, a seed. Out: [`Episode`]s as a learner
+//! takes them. The loop itself is [`EpisodeCollector`]'s.
 
 use super::config::ExplorationConfig;
 use super::network::state_features;
 use super::policy::CemPolicy;
-use crate::contract::{Action, GripperCommand, GripperState, Rng, Seed};
-use crate::rl::action::ActionSpace;
-use crate::rl::action::TERMINATE;
+use crate::contract::action_space::ActionSpace;
+use crate::contract::{
+    self, ActRequest, Action, Decision, EpisodeCollector, EpisodePlan, GripperCommand, GripperState, Observation,
+    Policy, PrivilegedState, Rng, Script, Seed, VecEnvError,
+};
 use crate::rl::cem::Choice;
 use crate::rl::error::RlError;
 use crate::rl::replay::{Record, Termination, Transition};
-use crate::rl::vec_env::{EnvCommand, Observation, VecEnv};
-use std::collections::BTreeMap;
 
 /// Who decides in an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,41 +23,51 @@ pub enum BehaviorPolicy {
     Noisy,
 }
 
-/// What came of one episode.
+/// An episode as a learner takes it.
 #[derive(Clone, Debug)]
 pub struct Episode {
     pub behavior: BehaviorPolicy,
-    /// The seed of its bin, or of how it went on with the last one.
     pub seed: Seed,
     pub transitions: Vec<Transition>,
-    /// What was done at each step, and the gripper before it; the gripper's last state is that of the judgement.
-    pub actions: Vec<Action>,
-    pub gripper: Vec<GripperState>,
-    /// Objects held at the end.
-    pub grasped: Vec<usize>,
+    /// Values that the policy expected, where it was asked.
+    pub values: Vec<f32>,
     pub success: bool,
     /// The simulation cut it off: nothing can be learned from it.
     pub invalid: bool,
-    /// The policy's choice at each step, where the policy played.
-    pub choices: Vec<Choice>,
     /// Image behind the last action: the judged state.
     pub last_image: Vec<u8>,
 }
 
 impl Episode {
-    /// An episode that has not begun.
-    pub fn new(behavior: BehaviorPolicy, seed: Seed) -> Self {
+    /// Of an episode that was played or recorded.
+    pub fn new(episode: contract::Episode, behavior: BehaviorPolicy, space: &ActionSpace) -> Self {
+        let (success, invalid) = (episode.success(), episode.invalid());
+        let contract::Episode { seed, observations, steps, privileged, .. } = episode;
+        let mut observations = observations.into_iter();
+        let transition =
+            |(index, (step, observation)): (usize, (&contract::EpisodeStep, contract::EpisodeObservation))| {
+                let record = Record {
+                    state: state_features(&observation.gripper),
+                    action: space.features(&step.action),
+                    reward: step.reward,
+                    termination: match (step.terminated || step.truncated || step.invalid, step.action.terminate) {
+                        (false, _) => Termination::None,
+                        (true, true) => Termination::Terminated,
+                        (true, false) => Termination::TimeLimit,
+                    },
+                    exploratory: f32::from(u8::from(step.exploratory)),
+                    privileged: privileged.get(index).copied().unwrap_or(PrivilegedState::UNKNOWN),
+                };
+                Transition { image: observation.image, record }
+            };
         Self {
             behavior,
             seed,
-            transitions: Vec::new(),
-            actions: Vec::new(),
-            gripper: Vec::new(),
-            grasped: Vec::new(),
-            success: false,
-            invalid: false,
-            choices: Vec::new(),
-            last_image: Vec::new(),
+            transitions: steps.iter().zip(observations.by_ref()).enumerate().map(transition).collect(),
+            values: steps.iter().filter_map(|step| step.value).collect(),
+            success,
+            invalid,
+            last_image: observations.next().map(|observation| observation.image).unwrap_or_default(),
         }
     }
 
@@ -68,22 +77,12 @@ impl Episode {
     }
 }
 
-/// An episode that is going on in one environment.
-struct Open {
-    number: usize,
-    episode: Episode,
-    rng: Rng,
-    seed: Seed,
-    /// Steps that the script takes before the policy does.
-    script_steps: usize,
-}
-
 /// Plays one episode for each entry of `plan`. Episodes of the policy need a `cem_policy`.
 ///
 /// # Errors
-/// The environments or the network fails.
+/// The environments or the network fail.
 pub fn play(
-    envs: &mut dyn VecEnv,
+    envs: &mut dyn EpisodeCollector,
     cem_policy: Option<CemPolicy<'_>>,
     exploration: &ExplorationConfig,
     plan: &[BehaviorPolicy],
@@ -98,155 +97,146 @@ pub fn play(
 /// memory.
 ///
 /// # Errors
-/// The environments or the network fails.
+/// The environments or the network fail.
 pub fn play_each(
-    envs: &mut dyn VecEnv,
+    envs: &mut dyn EpisodeCollector,
     cem_policy: Option<CemPolicy<'_>>,
     exploration: &ExplorationConfig,
     plan: &[BehaviorPolicy],
     seed: Seed,
     take: &mut dyn FnMut(Episode),
 ) -> Result<(), RlError> {
-    let count = envs.num_envs();
     let space = envs.action_space();
-    let mut open: Vec<Option<Open>> = (0..count).map(|_| None).collect();
-    // Those that wait for one before them.
-    let mut done: BTreeMap<usize, Episode> = BTreeMap::new();
-    let mut handed = 0;
-    // Where an episode left objects that another may go on with.
-    let mut left = vec![false; count];
-    let mut next = 0;
-    let mut observation = Observation::default();
-    loop {
-        let mut commands = vec![EnvCommand::Idle; count];
-        let mut records: Vec<Option<Transition>> = vec![None; count];
-        let choices = decide(cem_policy, &open, &observation)?;
-        for (index, slot) in open.iter_mut().enumerate() {
-            let Some(current) = slot else {
-                if next < plan.len() {
-                    let seed = seed.derive("attempt", next as u64);
-                    let goes_on = left[index] && seed.derive("go on", 0).rng().chance(exploration.p_keep_objects);
-                    commands[index] = if goes_on { EnvCommand::NextAttempt(seed) } else { EnvCommand::Reset(seed) };
-                    *slot = Some(Open::new(next, plan[next], exploration, seed));
-                    next += 1;
-                }
-                continue;
-            };
-            let gripper = observation.gripper[index];
-            let taken = current.episode.transitions.len();
-            let gives_up = |choice: &Choice| choice.action.terminate && choice.value() < exploration.give_up_value;
-            let noisy_one = current.episode.behavior == BehaviorPolicy::Noisy;
-            if noisy_one && choices[index].as_ref().is_some_and(gives_up) && current.rng.chance(0.5) {
-                current.script_steps = taken + 1 + current.rng.below(exploration.num_jump_steps.max(1));
-            }
-            let begun = taken >= current.script_steps;
-            let (action, exploratory) = match (current.episode.behavior, choices[index].as_ref().filter(|_| begun)) {
-                (BehaviorPolicy::Scripted, _) | (_, None) => {
-                    let ends = cem_policy.is_none_or(|cem_policy| cem_policy.cem.may_end(true, gripper.height_m));
-                    let state = (gripper.closed, ends);
-                    script_noise(&envs.scripted(index), state, &space, exploration, &mut current.rng)
-                }
-                (BehaviorPolicy::Greedy, Some(choice)) => (choice.action, false),
-                (BehaviorPolicy::Noisy, Some(choice)) => noisy(&choice.action, &space, exploration, &mut current.rng),
-            };
-            current.episode.choices.extend(choices[index]);
-            let action = space.effective(&action, gripper.closed);
-            current.episode.actions.push(action);
-            current.episode.gripper.push(gripper);
-            let mut transition = transition(&observation, index, &space, &action, &gripper);
-            transition.record.exploratory = f32::from(u8::from(exploratory));
-            records[index] = Some(transition);
-            commands[index] = EnvCommand::Act(action);
-        }
-        if open.iter().all(Option::is_none) {
-            break;
-        }
-        let (new_observation, steps) = envs.step(&commands)?;
-        observation = new_observation;
-        for (index, slot) in open.iter_mut().enumerate() {
-            let (Some(current), Some(mut transition)) = (slot.as_mut(), records[index].take()) else { continue };
-            let step = &steps[index];
-            transition.record.reward = step.reward;
-            transition.record.termination = match (step.done(), transition.record.action[TERMINATE] > 0.0) {
-                (false, _) => Termination::None,
-                (true, true) => Termination::Terminated,
-                (true, false) => Termination::TimeLimit,
-            };
-            current.episode.transitions.push(transition);
-            if step.done() {
-                current.episode.grasped.clone_from(&step.grasped);
-                current.episode.gripper.push(observation.gripper[index]);
-                current.episode.success = step.success();
-                current.episode.invalid = step.invalid;
-                left[index] = !step.invalid;
-                current.episode.last_image = observation.image(index).to_vec();
-                if let Some(finished) = slot.take() {
-                    done.insert(finished.number, finished.episode);
-                }
-            }
-        }
-        while let Some(episode) = done.remove(&handed) {
-            take(episode);
-            handed += 1;
-        }
-    }
+    let mut policy = ExplorationPolicy::new(cem_policy, exploration, space, |number| plan[number]);
+    let episodes = EpisodePlan { count: plan.len(), seed, p_keep_objects: exploration.p_keep_objects };
+    envs.collect(&mut policy, &episodes, &mut |episode| {
+        let behavior = plan[episode.number];
+        take(Episode::new(episode, behavior, &space));
+    })?;
     Ok(())
 }
 
+/// An episode under way in one environment.
+struct Open {
+    behavior: BehaviorPolicy,
+    rng: Rng,
+    search: Seed,
+    /// Steps that the script takes before the policy does.
+    script_steps: usize,
+}
+
 impl Open {
-    fn new(number: usize, behavior: BehaviorPolicy, exploration: &ExplorationConfig, seed: Seed) -> Self {
+    fn new(behavior: BehaviorPolicy, exploration: &ExplorationConfig, seed: Seed) -> Self {
         let mut rng = seed.derive("noise", 0).rng();
         let jumps = behavior == BehaviorPolicy::Noisy && rng.chance(exploration.p_jump_start);
         Self {
-            number,
-            episode: Episode::new(behavior, seed),
+            behavior,
             script_steps: if jumps { 1 + rng.below(exploration.num_jump_steps.max(1)) } else { 0 },
             rng,
-            seed: seed.derive("search", 0),
+            search: seed.derive("search", 0),
         }
     }
 }
 
-/// The policy's choice where the policy plays.
-fn decide(
-    cem_policy: Option<CemPolicy<'_>>,
-    open: &[Option<Open>],
-    observation: &Observation,
-) -> Result<Vec<Option<Choice>>, RlError> {
-    let mut choices = vec![None; open.len()];
-    let Some(cem_policy) = cem_policy else { return Ok(choices) };
-    let playing: Vec<(usize, &Open)> = open
-        .iter()
-        .enumerate()
-        .filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
-        .filter(|(_, open)| open.episode.behavior != BehaviorPolicy::Scripted)
-        .collect();
-    let images: Vec<&[u8]> = playing.iter().map(|(index, _)| observation.image(*index)).collect();
-    let gripper: Vec<GripperState> = playing.iter().map(|(index, _)| observation.gripper[*index]).collect();
-    let seeds: Vec<Seed> =
-        playing.iter().map(|(_, open)| open.seed.derive("step", open.episode.transitions.len() as u64)).collect();
-    for ((index, _), choice) in playing.iter().zip(cem_policy.act(&images, &gripper, &seeds)?) {
-        choices[*index] = Some(choice);
-    }
-    Ok(choices)
+/// The script, the policy as it is, or the policy with noise: an episode's number decides which.
+pub struct ExplorationPolicy<'a, F> {
+    cem_policy: Option<CemPolicy<'a>>,
+    exploration: &'a ExplorationConfig,
+    space: ActionSpace,
+    behavior: F,
+    /// By environment.
+    open: Vec<Option<Open>>,
 }
 
-fn transition(
-    observation: &Observation,
-    index: usize,
-    space: &ActionSpace,
-    action: &Action,
-    gripper: &GripperState,
-) -> Transition {
-    let record = Record {
-        state: state_features(gripper),
-        action: space.features(action),
-        reward: 0.0,
-        termination: Termination::None,
-        exploratory: 0.0,
-        privileged: observation.privileged.get(index).copied().unwrap_or_default(),
-    };
-    Transition { image: observation.image(index).to_vec(), record }
+impl<'a, F: Fn(usize) -> BehaviorPolicy> ExplorationPolicy<'a, F> {
+    /// `behavior` of an episode's number.
+    pub fn new(
+        cem_policy: Option<CemPolicy<'a>>,
+        exploration: &'a ExplorationConfig,
+        space: ActionSpace,
+        behavior: F,
+    ) -> Self {
+        Self { cem_policy, exploration, space, behavior, open: Vec::new() }
+    }
+
+    /// Begins the episodes that have just started.
+    fn begin(&mut self, requests: &[ActRequest]) {
+        for request in requests {
+            if self.open.len() <= request.index {
+                self.open.resize_with(request.index + 1, || None);
+            }
+            let slot = &mut self.open[request.index];
+            if request.step == 0 || slot.is_none() {
+                *slot = Some(Open::new((self.behavior)(request.episode), self.exploration, request.seed));
+            }
+        }
+    }
+
+    /// The policy's choice where the policy plays.
+    fn choices(&self, observation: &Observation, requests: &[ActRequest]) -> Result<Vec<Option<Choice>>, RlError> {
+        let mut choices = vec![None; requests.len()];
+        let Some(cem_policy) = self.cem_policy else { return Ok(choices) };
+        let playing: Vec<(usize, &ActRequest, &Open)> = requests
+            .iter()
+            .enumerate()
+            .filter_map(|(place, request)| Some((place, request, self.open[request.index].as_ref()?)))
+            .filter(|(_, _, open)| open.behavior != BehaviorPolicy::Scripted)
+            .collect();
+        let images: Vec<&[u8]> = playing.iter().map(|(_, request, _)| observation.image(request.index)).collect();
+        let gripper: Vec<GripperState> =
+            playing.iter().map(|(_, request, _)| observation.gripper[request.index]).collect();
+        let seeds: Vec<Seed> =
+            playing.iter().map(|(_, request, open)| open.search.derive("step", request.step as u64)).collect();
+        for ((place, ..), choice) in playing.iter().zip(cem_policy.act(&images, &gripper, &seeds)?) {
+            choices[*place] = Some(choice);
+        }
+        Ok(choices)
+    }
+}
+
+impl<F: Fn(usize) -> BehaviorPolicy> Policy for ExplorationPolicy<'_, F> {
+    fn act(
+        &mut self,
+        observation: &Observation,
+        requests: &[ActRequest],
+        script: &mut dyn Script,
+    ) -> Result<Vec<Decision>, VecEnvError> {
+        self.begin(requests);
+        let choices = self.choices(observation, requests).map_err(VecEnvError::new)?;
+        let (exploration, space) = (self.exploration, &self.space);
+        let mut own: Vec<Option<Action>> = Vec::with_capacity(requests.len());
+        for (request, choice) in requests.iter().zip(&choices) {
+            let Some(open) = &mut self.open[request.index] else { continue };
+            let gives_up = |choice: &Choice| choice.action.terminate && choice.value() < exploration.give_up_value;
+            let is_noisy = open.behavior == BehaviorPolicy::Noisy;
+            if is_noisy && choice.as_ref().is_some_and(gives_up) && open.rng.chance(0.5) {
+                open.script_steps = request.step + 1 + open.rng.below(exploration.num_jump_steps.max(1));
+            }
+            let decides = open.behavior != BehaviorPolicy::Scripted && request.step >= open.script_steps;
+            own.push(choice.filter(|_| decides).map(|choice| choice.action));
+        }
+        let by_script: Vec<usize> =
+            requests.iter().zip(&own).filter(|(_, own)| own.is_none()).map(|(request, _)| request.index).collect();
+        let mut scripted = script.scripted(&by_script).into_iter();
+        let mut decisions = Vec::with_capacity(requests.len());
+        for ((request, choice), own) in requests.iter().zip(&choices).zip(own) {
+            let Some(open) = &mut self.open[request.index] else { continue };
+            let (action, exploratory) = match own {
+                Some(action) if open.behavior == BehaviorPolicy::Noisy => {
+                    noisy(&action, space, exploration, &mut open.rng)
+                }
+                Some(action) => (action, false),
+                None => {
+                    let gripper = observation.gripper[request.index];
+                    let ends = self.cem_policy.is_none_or(|policy| policy.cem.may_end(true, gripper.height_m));
+                    let action = scripted.next().unwrap_or_default();
+                    script_noise(&action, (gripper.closed, ends), space, exploration, &mut open.rng)
+                }
+            };
+            decisions.push(Decision { action, exploratory, value: choice.map(|choice| choice.value()) });
+        }
+        Ok(decisions)
+    }
 }
 
 /// Adds normal noise of `deviation` (of the largest step) to displacement and rotation.

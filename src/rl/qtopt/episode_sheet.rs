@@ -19,7 +19,7 @@ pub fn episode_sheet(title: &str, subtitle: &str, episodes: &[&Episode], size: u
         // Of a long episode, the end.
         let shown = &images[images.len().saturating_sub(longest)..];
         let pictures = shown.iter().map(|image| Picture::photo(size, size, camera(image))).collect();
-        let values: Vec<String> = episode.choices.iter().map(|choice| format!("{:.2}", choice.value())).collect();
+        let values: Vec<String> = episode.values.iter().map(|value| format!("{value:.2}")).collect();
         let outcome = if episode.success { "grasped" } else { "failed" };
         let steps = episode.transitions.len();
         sheet.row(format!("{outcome} after {steps} steps; Q {}", values.join(" ")), pictures);

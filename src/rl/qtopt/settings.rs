@@ -1,7 +1,7 @@
 //! The settings of a run of QT-Opt beside the learner's own: where its episodes come from.
 
 use super::config::QtOptConfig;
-use crate::rl::action::ActionSpace;
+use crate::contract::ActionSpace;
 use crate::train::{EnvData, LearnerConfig, warmup_cosine};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

@@ -11,10 +11,9 @@ use super::episode_sheet::episode_sheet;
 use super::learner::QLearner;
 use super::stream::{Samples, Stream, StreamState};
 use super::success::SuccessWindow;
-use crate::contract::{Rng, Seed};
+use crate::contract::{EpisodeCollector, Rng, Seed, VecEnvError};
 use crate::files::atomic::remove_leftovers;
 use crate::rl::error::RlError;
-use crate::rl::vec_env::{VecEnv, VecEnvError};
 use crate::train::{BatchSource, Checkpoint, Evaluation, Learner, Means, SourceState, StepProgress, TrainError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,8 +27,13 @@ const MIN_GREEDY: usize = 100;
 /// Episodes in a picture.
 const SHEET_EPISODES: usize = 10;
 
+/// Without greedy episodes so many others are pictured.
+const MAX_PICTURED: usize = 24;
+/// Iterations between dense searches.
+const DENSE_SEARCH_INTERVAL: u64 = 10;
+
 /// Opens the environments when the first episodes are to be played.
-pub type EnvOpener = Box<dyn FnOnce() -> Result<Box<dyn VecEnv>, VecEnvError> + Send>;
+pub type EnvOpener = Box<dyn FnOnce() -> Result<Box<dyn EpisodeCollector>, VecEnvError> + Send>;
 
 /// Labelled transitions for one step.
 #[derive(Clone)]
@@ -47,7 +51,7 @@ pub struct ExperienceSource {
     seed: Seed,
     config: QtOptConfig,
     open: Option<EnvOpener>,
-    envs: Option<Box<dyn VecEnv>>,
+    envs: Option<Box<dyn EpisodeCollector>>,
     pub simulation: Stream,
     /// A recording of the domain to transfer to, and the weight of its loss.
     real: Option<(Stream, f32)>,
@@ -166,7 +170,7 @@ impl ExperienceSource {
             .collect()
     }
 
-    fn envs(&mut self) -> Result<&mut dyn VecEnv, RlError> {
+    fn envs(&mut self) -> Result<&mut dyn EpisodeCollector, RlError> {
         if let Some(open) = self.open.take() {
             let envs = open()?;
             let ((size, channels), config) = (envs.image_shape(), &self.config);
@@ -231,6 +235,10 @@ impl ExperienceSource {
                 ("separation/base_entropy", own.base),
             ]);
         }
+        if self.iteration > 0 && self.iteration % DENSE_SEARCH_INTERVAL == 0 {
+            let share = self.dense_search(learner)?;
+            self.means.add([("cem/share_of_dense", share)]);
+        }
         self.episodes += plan.len() as u64;
         self.iteration += 1;
         let [greedy, scripted] = self.success();
@@ -243,6 +251,22 @@ impl ExperienceSource {
         ]);
         self.collect_s += started.elapsed().as_secs_f64();
         Ok(())
+    }
+
+    /// The episodes to look at: those of the policy without noise, where there are any.
+    fn pictured(&self) -> Vec<&Episode> {
+        let greedy: Vec<_> = self.shown.iter().filter(|episode| episode.behavior == BehaviorPolicy::Greedy).collect();
+        if greedy.is_empty() { self.shown.iter().take(MAX_PICTURED).collect() } else { greedy }
+    }
+
+    /// Q of the chosen actions over the best that a dense search finds in the same states.
+    fn dense_search(&self, learner: &QLearner) -> Result<f64, RlError> {
+        let (count, draws) = self.config.dense_search();
+        let shown = self.pictured();
+        let states: Vec<_> = shown.iter().take(count).filter_map(|episode| episode.transitions.first()).collect();
+        let images: Vec<&[u8]> = states.iter().map(|transition| &transition.image[..]).collect();
+        let grippers: Vec<_> = states.iter().map(|transition| transition.record.state).collect();
+        cem_optimality(learner.cem_policy(), &images, &grippers, draws, self.seed.derive("dense", self.iteration))
     }
 
     fn label(&mut self, learner: &QLearner) -> Result<(), RlError> {
@@ -297,26 +321,17 @@ impl BatchSource<QLearner> for ExperienceSource {
         format!("{} episodes, success {greedy} (script {scripted})", self.episodes)
     }
 
+    /// A picture of the last iteration's episodes; there is none in the rest of an iteration that another process began.
     fn evaluate(&mut self, learner: &mut QLearner) -> Result<Evaluation, TrainError> {
-        let greedy = |episode: &&Episode| episode.behavior == BehaviorPolicy::Greedy;
-        let mut shown: Vec<&Episode> = self.shown.iter().filter(greedy).collect();
+        let shown = self.pictured();
         if shown.is_empty() {
-            shown = self.shown.iter().take(24).collect();
+            return Ok(Evaluation::default());
         }
-        let (count, draws) = self.config.dense_search();
-        let states: Vec<_> = shown.iter().take(count).filter_map(|episode| episode.transitions.first()).collect();
-        let images: Vec<&[u8]> = states.iter().map(|transition| &transition.image[..]).collect();
-        let grippers: Vec<_> = states.iter().map(|transition| transition.record.state).collect();
-        let seed = self.seed.derive("dense", self.iteration);
-        let share = cem_optimality(learner.cem_policy(), &images, &grippers, draws, seed)?;
         let title = format!("QT-Opt after {} steps and {} episodes", learner.step(), self.episodes);
         let subtitle = format!("the policy's success over its last episodes: {:.0}%", 100.0 * self.greedy.rate());
         let shown = &shown[..shown.len().min(SHEET_EPISODES)];
         let sheet = episode_sheet(&title, &subtitle, shown, self.config.size, self.config.channels);
-        Ok(Evaluation {
-            metrics: vec![("cem/share_of_dense".to_owned(), share)],
-            images: vec![("episodes", sheet.draw())],
-        })
+        Ok(Evaluation { metrics: Vec::new(), images: vec![("episodes", sheet.draw())] })
     }
 
     fn save(&mut self, root: &Path) -> Result<SourceState, TrainError> {
@@ -393,7 +408,7 @@ fn figures_of(episode: &Episode, discount: f32) -> Vec<(&'static str, f64)> {
         BehaviorPolicy::Scripted => vec![("success/scripted", success), ("length/scripted", length)],
         BehaviorPolicy::Noisy => vec![("success/noisy", success), ("length/noisy", length)],
         BehaviorPolicy::Greedy => {
-            let first = episode.choices.first().map_or(f64::NAN, |choice| f64::from(choice.value()));
+            let first = episode.values.first().map_or(f64::NAN, |&value| f64::from(value));
             vec![
                 ("success/greedy", success),
                 ("length/greedy", length),

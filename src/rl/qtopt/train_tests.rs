@@ -1,14 +1,19 @@
 //! On a toy of pixels it learns, and killed and resumed it ends in the same bytes.
 
-use super::collect::{BehaviorPolicy, play};
+use super::collect::{BehaviorPolicy, Episode, play};
 use super::network::Projection;
-use super::privileged::{CELLS, Privileged};
+use super::privileged::CELLS;
+use super::stream::Samples;
 use super::*;
-use crate::contract::{Action, Crop, Domain, GripperState, Rng, Seed, Step};
-use crate::nn::with_large_stack;
-use crate::rl::action::ActionSpace;
-use crate::rl::vec_env::{EnvCommand, Observation, VecEnv, VecEnvError};
-use crate::train::{Checkpoints, Ended, EnvData, Limits, Outcome, Progress, RunConfig, TrainCallback, Trainer};
+use crate::contract::{
+    Action, ActionSpace, Crop, Domain, EpisodeCollector, GripperState, Observation, Privileged, PrivilegedState, Reset,
+    Script, Seed, Step, StepBatch, VecEnv, VecEnvError,
+};
+use crate::nn::{HOST, with_large_stack};
+use crate::train::state::to_bytes;
+use crate::train::{
+    Checkpoints, Ended, EnvData, Learner, Limits, Module, Outcome, Progress, RunConfig, TrainCallback, Trainer,
+};
 use glam::Vec2;
 use std::path::Path;
 
@@ -18,17 +23,16 @@ const WIDTH_M: f32 = 0.4;
 /// A hand (green) over a table with one object (red). Ending the episode over the object succeeds.
 struct Table {
     places: Vec<([f32; 2], [f32; 2], u64)>,
-    rng: Rng,
 }
 
 const SPACE: ActionSpace = ActionSpace { step_m: [0.1, 0.1, 0.02], step_rad: 0.5 };
 
 impl Table {
     fn new() -> Self {
-        Self { places: vec![([0.0; 2], [0.0; 2], 0); 8], rng: Seed(1).rng() }
+        Self { places: vec![([0.0; 2], [0.0; 2], 0); 8] }
     }
 
-    fn observation(&self) -> Observation {
+    fn observation(&self) -> (Observation, Privileged) {
         let mut images = Vec::new();
         for (hand, object, _) in &self.places {
             let mut image = vec![0_u8; SIZE * SIZE * 3];
@@ -47,10 +51,11 @@ impl Table {
         let hand = GripperState { closed: true, ..GripperState::default() };
         // The image is 0.4 m across, its rows point down.
         let know = |(hand, ..): &([f32; 2], [f32; 2], u64)| {
-            Privileged::new(&[0.0; CELLS], None, Vec2::new(hand[0], -hand[1]) * 0.5 * WIDTH_M, 0.0)
+            PrivilegedState::new(&[0.0; CELLS], None, Vec2::new(hand[0], -hand[1]) * 0.5 * WIDTH_M, 0.0)
         };
-        let privileged = self.places.iter().map(know).collect();
-        Observation { images, gripper: vec![hand; self.places.len()], privileged }
+        let states = self.places.iter().map(know).collect();
+        let observation = Observation { images, gripper: vec![hand; self.places.len()], step_indices: Vec::new() };
+        (observation, Privileged { states, frames: Vec::new() })
     }
 }
 
@@ -67,43 +72,49 @@ impl VecEnv for Table {
         SPACE
     }
 
-    fn step(&mut self, commands: &[EnvCommand]) -> Result<(Observation, Vec<Step>), VecEnvError> {
-        let mut steps = vec![Step::default(); self.places.len()];
-        for ((command, place), step) in commands.iter().zip(&mut self.places).zip(&mut steps) {
-            match command {
-                EnvCommand::Idle => {}
-                EnvCommand::Reset(seed) | EnvCommand::NextAttempt(seed) => {
-                    let mut rng = seed.rng();
-                    let mut point = || [rng.range(-0.8, 0.8), rng.range(-0.8, 0.8)];
-                    *place = (point(), point(), 0);
-                }
-                EnvCommand::Act(action) => {
-                    place.2 += 1;
-                    for axis in 0..2 {
-                        // Rows of the image point down.
-                        let step = action.translation_m[axis] / (0.5 * WIDTH_M) * [1.0, -1.0][axis];
-                        place.0[axis] = (place.0[axis] + step).clamp(-0.8, 0.8);
-                    }
-                    step.terminated = action.terminate;
-                    step.truncated = !action.terminate && place.2 >= 6;
-                    let apart = (0..2).map(|axis| (place.0[axis] - place.1[axis]).abs()).fold(0.0, f32::max);
-                    let success = step.done() && apart < 0.3;
-                    step.reward = if !step.done() { -0.05 } else { f32::from(u8::from(success)) };
-                    step.grasped = if success { vec![0] } else { Vec::new() };
-                }
-            }
+    fn reset(&mut self, resets: &[Reset]) -> Result<(), VecEnvError> {
+        for reset in resets {
+            let mut rng = reset.seed.rng();
+            let mut point = || [rng.range(-0.8, 0.8), rng.range(-0.8, 0.8)];
+            self.places[reset.index] = (point(), point(), 0);
         }
-        Ok((self.observation(), steps))
+        Ok(())
     }
 
+    fn step(&mut self, actions: &[Option<Action>], _: bool) -> Result<StepBatch, VecEnvError> {
+        let mut steps = vec![Step::default(); self.places.len()];
+        for ((action, place), step) in actions.iter().zip(&mut self.places).zip(&mut steps) {
+            let Some(action) = action else { continue };
+            place.2 += 1;
+            for axis in 0..2 {
+                // Rows of the image point down.
+                let step = action.translation_m[axis] / (0.5 * WIDTH_M) * [1.0, -1.0][axis];
+                place.0[axis] = (place.0[axis] + step).clamp(-0.8, 0.8);
+            }
+            step.action = SPACE.effective(action, true);
+            step.terminated = action.terminate;
+            step.truncated = !action.terminate && place.2 >= 6;
+            let apart = (0..2).map(|axis| (place.0[axis] - place.1[axis]).abs()).fold(0.0, f32::max);
+            let success = step.done() && apart < 0.3;
+            step.reward = if !step.done() { -0.05 } else { f32::from(u8::from(success)) };
+            step.grasped = if success { vec![0] } else { Vec::new() };
+        }
+        let (observation, privileged) = self.observation();
+        Ok(StepBatch { observation, steps, privileged: Some(privileged) })
+    }
+}
+
+impl Script for Table {
     /// Anywhere, then ends: right now and then.
-    fn scripted(&mut self, index: usize) -> Action {
-        // Decided by the state alone, so that a resumed run plays the same.
-        let (hand, _, count) = self.places[index];
-        let mut rng = Seed(u64::from(hand[0].to_bits())).derive("script", u64::from(hand[1].to_bits())).rng();
-        self.rng = rng.clone();
-        let aside = SPACE.denormalize(std::array::from_fn(|_| rng.range(-1.0, 1.0)), false);
-        Action { terminate: count >= 2, ..aside }
+    fn scripted(&mut self, indices: &[usize]) -> Vec<Action> {
+        let act = |&index: &usize| {
+            // Decided by the state alone, so that a resumed run plays the same.
+            let (hand, _, count) = self.places[index];
+            let mut rng = Seed(u64::from(hand[0].to_bits())).derive("script", u64::from(hand[1].to_bits())).rng();
+            let aside = SPACE.denormalize(std::array::from_fn(|_| rng.range(-1.0, 1.0)), false);
+            Action { terminate: count >= 2, ..aside }
+        };
+        indices.iter().map(act).collect()
     }
 }
 
@@ -145,6 +156,7 @@ fn config(steps: u64) -> RunConfig<QtOptConfig> {
         domain: Domain::Canonical,
         objects: "train".to_owned(),
         textures: None,
+        cell: "iiwa-bin".to_owned(),
         camera: "above".to_owned(),
         crop: Crop::Centre,
         num_envs: 8,
@@ -165,8 +177,11 @@ type TableTrainer = Trainer<QtOptConfig, QLearner, ExperienceSource>;
 
 fn parts(config: &RunConfig<QtOptConfig>) -> anyhow::Result<(QLearner, ExperienceSource)> {
     let seed = Seed(config.seed);
-    let open: EnvOpener = Box::new(|| Ok(Box::new(Table::new()) as Box<dyn VecEnv>));
-    Ok((QLearner::new(&config.learner, config.data.space, seed)?, ExperienceSource::new(&config.learner, seed, open)))
+    let open: EnvOpener = Box::new(|| Ok(Box::new(Table::new()) as Box<dyn EpisodeCollector>));
+    Ok((
+        QLearner::new(&config.learner, config.data.space, seed, &HOST)?,
+        ExperienceSource::new(&config.learner, seed, open),
+    ))
 }
 
 fn create(root: &Path, steps: u64) -> anyhow::Result<TableTrainer> {
@@ -205,7 +220,7 @@ fn it_learns_to_reach_from_pixels() -> anyhow::Result<()> {
     let stream = &trainer.source.simulation;
     assert!(stream.off_policy.len() <= 1024 && stream.on_policy.len() <= 1024);
     drop(trainer);
-    let loaded = load_policy(&root)?;
+    let loaded = load_policy(&root, &HOST)?;
     let episodes = with_large_stack(|| {
         let mut table = Table::new();
         play(
@@ -251,55 +266,87 @@ fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Resu
     Ok(())
 }
 
-/// Episodes of one step each. In environment 1 the simulation cuts every one off.
-struct Brief(Vec<[u32; 2]>);
-
-impl VecEnv for Brief {
-    fn num_envs(&self) -> usize {
-        self.0.len()
+/// A recording of the toy: scripted episodes without privileged state.
+fn recording() -> anyhow::Result<Vec<Episode>> {
+    let plan = [BehaviorPolicy::Scripted; 40];
+    let mut episodes = play(&mut Table::new(), None, &ExplorationConfig::none(), &plan, Seed(5))?;
+    for transition in episodes.iter_mut().flat_map(|episode| &mut episode.transitions) {
+        transition.record.privileged = PrivilegedState::UNKNOWN;
     }
-
-    fn image_shape(&self) -> (usize, usize) {
-        (1, 3)
-    }
-
-    fn action_space(&self) -> ActionSpace {
-        SPACE
-    }
-
-    fn step(&mut self, commands: &[EnvCommand]) -> Result<(Observation, Vec<Step>), VecEnvError> {
-        for (command, [begun, gone_on]) in commands.iter().zip(&mut self.0) {
-            match command {
-                EnvCommand::Reset(_) => *begun += 1,
-                EnvCommand::NextAttempt(_) => *gone_on += 1,
-                EnvCommand::Idle | EnvCommand::Act(_) => {}
-            }
-        }
-        let observation = Observation {
-            images: vec![0; 3 * commands.len()],
-            gripper: vec![GripperState::default(); commands.len()],
-            privileged: Vec::new(),
-        };
-        let step = |index| Step { terminated: index != 1, invalid: index == 1, ..Step::default() };
-        Ok((observation, (0..commands.len()).map(step).collect()))
-    }
-
-    fn scripted(&mut self, _: usize) -> Action {
-        Action::default()
-    }
+    Ok(episodes)
 }
 
 #[test]
-fn attempts_go_on_with_what_the_last_one_left() -> anyhow::Result<()> {
-    let commands = |p_keep_objects: f32| -> anyhow::Result<Vec<[u32; 2]>> {
-        let (mut envs, exploration) =
-            (Brief(vec![[0; 2]; 2]), ExplorationConfig { p_keep_objects, ..ExplorationConfig::default() });
-        play(&mut envs, None, &exploration, &[BehaviorPolicy::Scripted; 200], Seed(3))?;
-        Ok(envs.0)
+fn a_run_with_a_recording_beside_the_simulator_resumes_to_the_same_bytes() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    let go = |root: &Path, steps: Option<u64>, patience: u64| -> anyhow::Result<()> {
+        with_large_stack(|| {
+            let mut trainer = if let Some(steps) = steps { create(root, steps)? } else { resume(root)? };
+            if steps.is_some() {
+                trainer.source.add_real(recording()?.into_iter().map(Ok), 0.5)?;
+            }
+            trainer.run(&mut Patience(patience))?;
+            anyhow::Ok(())
+        })?
     };
-    assert_eq!(commands(0.0)?, [[100, 0], [100, 0]]);
-    assert_eq!(commands(1.0)?, [[1, 99], [100, 0]]);
-    let some = commands(0.75)?;
-    assert!((60..90).contains(&some[0][1]) && some[0][0] + some[0][1] == 100 && some[1] == [100, 0], "{some:?}");
+    go(&whole, Some(50), u64::MAX)?;
+    go(&broken, Some(50), 27)?;
+    go(&broken, None, u64::MAX)?;
+    let file = |root: &Path, name: &str| std::fs::read(root.join("checkpoints/step-000000049").join(name));
+    for name in ["q.safetensors", "q_adam.safetensors", "training_buffer_real.safetensors"] {
+        assert!(file(&whole, name)? == file(&broken, name)?, "{name} differs");
+    }
+    let mut empty = create(&folder.path().join("empty"), 5)?;
+    let message = empty.source.add_real(std::iter::empty(), 0.5).err().map(|error| error.to_string());
+    assert!(message.is_some_and(|message| message.contains("--real")));
+    Ok(())
+}
+
+#[test]
+fn each_half_of_a_batch_is_a_mean_and_a_weight_is_on_the_real_one() -> anyhow::Result<()> {
+    let config = config(1);
+    let transitions: Vec<_> = recording()?.into_iter().flat_map(|episode| episode.transitions).take(24).collect();
+    let samples = Samples {
+        images: transitions.iter().map(|transition| transition.image.clone()).collect(),
+        records: transitions.iter().map(|transition| transition.record).collect(),
+        targets: (0..24).map(|i| 0.03 * i as f32).collect(),
+    };
+    let loss = |real: usize, real_weight: f32| -> anyhow::Result<f64> {
+        let mut learner = QLearner::new(&config.learner, SPACE, Seed(2), &HOST)?;
+        let batch = QBatch { samples: samples.clone(), real, real_weight, rng: Seed(3).rng() };
+        Ok(learner.learn(&batch, 1.0)?.loss)
+    };
+    // 18 simulated transitions and 6 real ones: s + w r for weights 0, 1 and 3, and (18 s + 6 r) / 24 without halves.
+    let simulated = loss(6, 0.0)?;
+    let real = loss(6, 1.0)? - simulated;
+    assert!((simulated - real).abs() > 1e-3, "{simulated} {real}");
+    assert!((loss(6, 3.0)? - simulated - 3.0 * real).abs() < 1e-5);
+    assert!((loss(0, 0.0)? - (18.0 * simulated + 6.0 * real) / 24.0).abs() < 1e-5);
+    Ok(())
+}
+
+#[test]
+fn a_warm_start_is_the_other_run_in_every_network() -> anyhow::Result<()> {
+    let config = config(1);
+    let trained = QLearner::new(&config.learner, SPACE, Seed(8), &HOST)?;
+    let mut learner = QLearner::new(&config.learner, SPACE, Seed(9), &HOST)?;
+    learner.warm_start(trained.q.as_ref())?;
+    let bytes = |learner: &mut QLearner, wanted: &str| -> anyhow::Result<_> {
+        let mut modules = learner.modules().into_iter();
+        let Some((_, Module::Network(store))) = modules.find(|(name, _)| *name == wanted) else {
+            anyhow::bail!("there is no {wanted}")
+        };
+        Ok(to_bytes(&store.state_tensors()?)?)
+    };
+    let mut trained = trained;
+    let expected = bytes(&mut trained, "q")?;
+    for name in ["q", "q_averaged", "q_target_2", "q_target_2_pending"] {
+        assert!(bytes(&mut learner, name)? == expected, "{name}");
+    }
+    let mut other = config.learner.clone();
+    other.network.merged = 32;
+    let mut other = QLearner::new(&other, SPACE, Seed(9), &HOST)?;
+    assert!(other.warm_start(trained.q.as_ref()).is_err());
     Ok(())
 }

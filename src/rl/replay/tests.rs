@@ -11,7 +11,7 @@ fn episode(number: u64, length: usize) -> Vec<Transition> {
                 reward: if step + 1 == length { 1.0 } else { -0.05 },
                 termination: if step + 1 == length { Termination::Terminated } else { Termination::None },
                 exploratory: 0.0,
-                privileged: Privileged::UNKNOWN,
+                privileged: PrivilegedState::UNKNOWN,
             },
         })
         .collect()

@@ -2,7 +2,7 @@
 //!
 //! In: an object, a point on it, where to pull it. Out: a bounded force on that point; nothing is teleported.
 
-use super::{GraspWorld, Phase};
+use super::GraspWorld;
 use glam::Vec3;
 use std::f32::consts::TAU;
 
@@ -14,15 +14,9 @@ const STRENGTH: f32 = 80.0;
 const STEADINESS: f32 = 12.0;
 
 impl GraspWorld {
-    /// Waits for an action.
-    pub fn is_ready(&self) -> bool {
-        self.phase == Phase::Ready
-    }
-
-    /// Lets time pass between actions and after an episode. Does nothing while an action is carried out: that is
-    /// [`Self::advance`]'s.
+    /// Lets time pass between motions. Does nothing while a motion is carried out: that is [`Self::advance`]'s.
     pub fn idle(&mut self, ticks: u32) {
-        if matches!(self.phase, Phase::Ready | Phase::Done) {
+        if self.motion.is_none() {
             (0..ticks).for_each(|_| self.physics_tick());
             self.publish();
         }
@@ -88,7 +82,6 @@ mod tests {
         world.release_object(0);
         world.idle(480);
         assert!(world.object_poses()[0].translation.z < start.translation.z + 0.08, "it did not fall");
-        assert!(world.is_ready() && world.step_index() == 0);
         world.pull_object(99, Vec3::ZERO, place);
         world.release_object(99);
     }

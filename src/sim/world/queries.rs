@@ -18,11 +18,11 @@ impl GraspWorld {
     }
 
     pub fn gripper_state(&self) -> GripperState {
-        let floor = self.cell.bins.first().map_or(0.0, |bin| bin.position.z);
         GripperState {
             closed: self.gripper.as_ref().is_some_and(Gripper::closed),
-            height_m: self.gripper_pose().translation.z - floor,
+            height_m: self.gripper_pose().translation.z - self.workspace_centre().z,
             aperture_m: self.gripper.as_ref().map_or(0.0, |gripper| gripper.aperture(&self.physics)),
+            ..GripperState::default()
         }
     }
 
@@ -61,10 +61,31 @@ impl GraspWorld {
         corners.iter().map(|&corner| pose.transform_point(corner).z).fold(f32::NEG_INFINITY, f32::max)
     }
 
-    /// Height of the objects' surface above the floor of the first bin at places given from its centre along the axes of
-    /// the world, metres; 0 where there is no object.
-    pub fn object_heights(&self, places: &[glam::Vec2]) -> Vec<f32> {
-        let origin = self.cell.bins.first().map_or(Vec3::ZERO, |bin| bin.position);
+    /// The middle of the floors of all bins where they stand in this episode: heights and places are measured from there.
+    pub fn workspace_centre(&self) -> Vec3 {
+        self.cell.middle_of_bins()
+    }
+
+    /// The place along the world's y of the divider that is nearest to a point, from there, metres; none without one.
+    pub fn divider_from(&self, point: Vec3) -> Option<f32> {
+        let dividers = self.cell.bins.iter().zip(&self.divider_offsets).filter(|(bin, _)| bin.divider.is_some());
+        let places = dividers.map(|(bin, offset)| bin.position.y + offset - point.y);
+        places.min_by(|a, b| a.abs().total_cmp(&b.abs()))
+    }
+
+    /// The pose of an object in physics, where a motion may be under way.
+    pub fn object_pose(&self, index: usize) -> Pose {
+        self.physics.object_pose(index)
+    }
+
+    /// Lowest point of an object's collision shape, world z.
+    pub fn lowest_point(&self, index: usize) -> f32 {
+        self.physics.lowest_point(index)
+    }
+
+    /// Height of the objects' surface above `origin` at places given from there along the axes of the world, metres; 0 where
+    /// there is no object.
+    pub fn object_heights(&self, origin: Vec3, places: &[glam::Vec2]) -> Vec<f32> {
         let bounds: Vec<(Vec3, Vec3)> =
             (0..self.objects().len()).map(|index| self.physics.object_bounds(index)).collect();
         let height = |place: &glam::Vec2| {

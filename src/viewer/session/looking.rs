@@ -103,13 +103,15 @@ impl Session {
 
     /// Main view, panels, and the generator's source picture.
     fn capture(&mut self, [main, panels, network]: [bool; 3], camera: Camera) -> Result<(), RenderError> {
-        let step_index = self.stage.world().step_index();
-        let look = self.setup.look(step_index, self.panel_renderer.image_count());
+        let step_index = self.stage.episode().step_index();
+        let paint = self.stage.world().objects().iter().map(|object| object.paint);
+        let look = self.setup.look(step_index, self.panel_renderer.image_count()).with_paint(paint);
         let panel_camera = self.robot_camera(PANEL_SIZE);
         let network_camera = self.translator.as_ref().map(|translator| self.robot_camera(translator.size));
         let Self { panel_renderer, stage, translator, network_frames, setup, .. } = self;
         let request = RenderRequest {
             world: stage.world(),
+            step_index,
             look: &look,
             look_seed: setup.look_seed(step_index).0,
             gripper_before: stage.gripper_before,

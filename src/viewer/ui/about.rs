@@ -51,7 +51,7 @@ pub fn show(ctx: &egui::Context, viewer: &mut Viewer) {
                 .translator()
                 .map(|t| format!("Generator: {}", t.name))
                 .into_iter()
-                .chain(session.pilot().map(|pilot| format!("Policy: {}", pilot.name())))
+                .chain(session.pilot().map(|pilot| format!("Policy: {}", pilot.name)))
             {
                 ui.label(theme::muted(name));
             }

@@ -82,7 +82,7 @@ fn appearance(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup) {
             .on_hover_text("How the source pictures look");
         viewer.mark("domain", &response);
     });
-    let step_index = viewer.session.stage().world().step_index();
+    let step_index = viewer.session.stage().episode().step_index();
     for kind in AxisKind::ALL {
         let varies = kind.varies_in(setup.domain);
         ui.add_enabled_ui(varies, |ui| axis(ui, viewer, setup, (kind, step_index)));

@@ -105,11 +105,11 @@ fn now(ui: &mut Ui, viewer: &mut Viewer) {
 
 fn heading(ui: &mut Ui, viewer: &Viewer) {
     let stage = viewer.session.stage();
-    let world = stage.world();
+    let episode = stage.episode();
     ui.horizontal(|ui| {
-        theme::title(ui, &format!("Step {} of {}", world.step_index(), world.config().max_steps));
+        theme::title(ui, &format!("Step {} of {}", episode.step_index(), episode.max_steps()));
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            let outcome = match (&stage.last_step, world.is_done()) {
+            let outcome = match (&stage.last_step, episode.is_done()) {
                 (Some(step), true) if step.success() => Some(("grasped", theme::GOOD)),
                 (Some(step), true) if step.invalid => Some(("cut off", theme::BAD)),
                 (_, true) => Some(("missed", theme::BAD)),

@@ -203,7 +203,7 @@ fn notice(ui: &mut Ui, viewer: &Viewer, area: Rect) {
 
 fn outcome(ui: &mut Ui, viewer: &Viewer, area: Rect) {
     let stage = viewer.session.stage();
-    let Some(step) = stage.last_step.as_ref().filter(|_| stage.world().is_done()) else { return };
+    let Some(step) = stage.last_step.as_ref().filter(|_| stage.episode().is_done()) else { return };
     let (text, colour) = if step.success() { ("✔ Grasped", theme::GOOD) } else { ("✖ Missed", theme::BAD) };
     let place = pos2(area.center().x, area.min.y + 56.0);
     floating(ui, "outcome", (Align2::CENTER_TOP, place), |ui| {

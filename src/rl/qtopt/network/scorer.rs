@@ -5,9 +5,9 @@ use super::Score;
 use super::action_roi::{ActionRoi, Hand, num_samples};
 use super::critic::Critic;
 use super::state_estimator::expand;
+use crate::contract::action_space::ActionFeatures;
 use crate::nn::layers::Linear;
 use crate::nn::ops::{Matrix, multiply};
-use crate::rl::action::ActionFeatures;
 use crate::rl::qtopt::privileged::CELLS;
 use candle_core::Result;
 

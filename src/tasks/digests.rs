@@ -3,9 +3,10 @@
 //! The digests were measured before bins could turn or stand beside each other. They hold on x86-64 Linux with glibc,
 //! whose sine and cosine the physics uses; another C library may round differently.
 
-use super::PolicyKind;
+use super::{BinGrasp, TaskEpisode};
 use crate::contract::Seed;
 use crate::objects::{ObjectSet, Split};
+use crate::policies::PolicyKind;
 use crate::scene::CellDescription;
 use crate::sim::testing::distinct;
 use crate::sim::{GraspWorld, SimConfig};
@@ -18,14 +19,16 @@ fn digest(kind: PolicyKind, seed: u64) -> String {
     let seed = Seed(seed);
     let cell = CellDescription::iiwa_bin();
     let mut world = GraspWorld::new(Arc::new(cell), &SimConfig::default());
-    world.reset(&distinct(&objects, 5, seed), seed);
+    let mut episode = TaskEpisode::new(Box::<BinGrasp>::default(), world.cell());
+    episode.reset(&mut world, &distinct(&objects, 5, seed), None, seed);
     let mut policy = kind.create();
     let mut rng = seed.derive("policy", 0).rng();
     let mut hash = Sha256::new();
     for attempt in 0..2 {
         policy.begin();
         loop {
-            let step = world.step(&policy.act(&world, &mut rng));
+            let action = policy.act(&world, &mut rng);
+            let step = episode.step(&mut world, &action);
             let palm = world.gripper_pose();
             for pose in world.object_poses().iter().chain([&palm]) {
                 for value in pose.translation.to_array().into_iter().chain(pose.rotation.to_array()) {
@@ -35,7 +38,7 @@ fn digest(kind: PolicyKind, seed: u64) -> String {
             hash.update(step.reward.to_bits().to_le_bytes());
             step.grasped.iter().for_each(|&index| hash.update((index as u64).to_le_bytes()));
             if step.done() {
-                world.next_attempt(&step.grasped, seed.derive("attempt", attempt));
+                episode.keep_objects(&mut world, seed.derive("attempt", attempt));
                 break;
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! In: [`Action`]s and the ranges of the cell. Out: [`ActionFeatures`] for networks.
 
-use crate::contract::{Action, GripperCommand, Rng};
+use super::{Action, GripperCommand, Rng};
 use serde::{Deserialize, Serialize};
 
 /// `[x, y, z, sin, cos, close, open, terminate]`: translation as a share of the largest step.

@@ -1,8 +1,9 @@
 //! The cell of Robot 2: bins placed anew every episode, a reach limit, objects that leave when grasped.
 
-use super::PolicyKind;
+use super::{BinGrasp, TaskEpisode};
 use crate::contract::{Action, Seed};
 use crate::objects::{ObjectModel, ObjectSet};
+use crate::policies::PolicyKind;
 use crate::scene::CellDescription;
 use crate::sim::testing::distinct;
 use crate::sim::{GraspWorld, SimConfig};
@@ -69,6 +70,7 @@ fn placements_are_the_papers_and_fill_the_bins_they_name() {
 #[test]
 fn the_gripper_stays_over_the_bins_and_within_reach_and_the_arm_follows() {
     let mut world = world("mobile-three-bins");
+    let mut episode = TaskEpisode::new(Box::<BinGrasp>::default(), world.cell());
     let mut rng = Seed(3).rng();
     for seed in 0..12 {
         world.reset(&[], Seed(seed));
@@ -85,11 +87,11 @@ fn the_gripper_stays_over_the_bins_and_within_reach_and_the_arm_follows() {
         }
         // As far as it goes to every side: the drawn arm's flange is at the hand.
         for way in [Vec3::X, Vec3::Y, -Vec3::X, -Vec3::Y, Vec3::X + Vec3::Y, Vec3::X - Vec3::Y] {
-            world.reset(&[], Seed(seed));
+            episode.reset(&mut world, &[], None, Seed(seed));
             for k in 0..12_u8 {
                 let translation_m = (way + Vec3::Z * if k % 2 == 0 { 0.3 } else { -0.3 }).to_array();
                 let rotation_rad = if k % 4 < 2 { 0.8 } else { -0.8 };
-                world.step(&Action { translation_m, rotation_rad, ..Action::default() });
+                episode.step(&mut world, &Action { translation_m, rotation_rad, ..Action::default() });
                 let flange = world.body_poses()[world.bodies().arm_link(7)].translation;
                 let apart = flange.distance(world.wrist_pose().translation);
                 assert!(apart < 1e-4, "seed {seed}, {way}, step {k}: the arm is {apart} m from the hand");
@@ -111,8 +113,13 @@ fn what_is_grasped_leaves_until_all_come_back() {
     let mut policy = PolicyKind::Oracle.create();
     let mut rng = Seed(0).rng();
     policy.begin();
-    while !world.step(&policy.act(&world, &mut rng)).done() {}
-    assert!(!world.last_step().grasped.contains(&2));
+    let mut episode = TaskEpisode::new(Box::<BinGrasp>::default(), world.cell());
+    episode.begin(&world);
+    while !episode.is_done() {
+        let action = policy.act(&world, &mut rng);
+        episode.step(&mut world, &action);
+    }
+    assert!(!episode.last_step().grasped.contains(&2));
     world.next_attempt(&[0, 1, 3, 5], Seed(3));
     assert_eq!(world.objects_present(), 6);
     let check = world.check();

@@ -1,0 +1,28 @@
+//! What policies see of environments.
+
+use super::{Displacement, GripperState};
+
+/// The state of every environment as a policy may see it. What only a simulator knows is in [`super::Privileged`].
+#[derive(Clone, Debug, Default)]
+pub struct Observation {
+    /// `[num_envs, size, size, channels]` bytes; empty where no image was asked for.
+    pub images: Vec<u8>,
+    pub gripper: Vec<GripperState>,
+    /// Steps since each environment's episode began.
+    pub step_indices: Vec<u64>,
+}
+
+impl Observation {
+    /// The image of one environment, `[size, size, channels]`; empty where there are none.
+    pub fn image(&self, index: usize) -> &[u8] {
+        let len = self.images.len() / self.gripper.len().max(1);
+        &self.images[index * len..(index + 1) * len]
+    }
+}
+
+impl Displacement {
+    /// From one pose of the gripper to another: positions in metres, yaws in radians.
+    pub fn between((from, from_yaw): (glam::Vec3, f32), (to, to_yaw): (glam::Vec3, f32)) -> Self {
+        Self { translation_m: (to - from).to_array(), rotation_rad: to_yaw - from_yaw }
+    }
+}

@@ -1,0 +1,149 @@
+//! Environments without pictures: a task of one's own, the leak rule, and what a seed means.
+
+use super::{BlockSchedule, Channels, EnvConfig, EnvError, EpisodeLoop, GraspEnv, collect};
+use crate::contract::{
+    ActRequest, Action, ActionSpace, Decision, Domain, Observation, Policy, PrivilegedAccess, Script, ScriptPolicy,
+    Seed, VecEnv, VecEnvError,
+};
+use crate::env::SetSchedule;
+use crate::objects::{ObjectSet, Split, draw_objects};
+use crate::policies::PolicyKind;
+use crate::scene::CellDescription;
+use crate::sim::{GraspWorld, Motion, Speed, ToolPose};
+use crate::tasks::{Judgement, Next, Task};
+use std::sync::Arc;
+
+fn config(num_envs: usize, domain: Domain) -> EnvConfig {
+    let cell = CellDescription::iiwa_bin().into();
+    EnvConfig::new(&cell, ObjectSet::builtin().split(Split::Train), domain, (num_envs, 32), Seed(4)).blind()
+}
+
+/// A task with nothing but this impl: lower the gripper to 10 cm within four steps. Its reward is minus the distance.
+#[derive(Default)]
+struct Descend {
+    last: bool,
+}
+
+impl Task for Descend {
+    fn action_space(&self, _: &CellDescription) -> ActionSpace {
+        ActionSpace { step_m: [0.0, 0.0, 0.04], step_rad: 0.0 }
+    }
+
+    fn max_steps(&self) -> u64 {
+        4
+    }
+
+    fn begin(&mut self, _: &GraspWorld) {}
+
+    fn act(&mut self, world: &GraspWorld, action: &Action, step_index: u64) -> Motion {
+        self.last = step_index >= self.max_steps();
+        let here = world.tool_pose();
+        let position = here.position + glam::Vec3::from(action.translation_m);
+        let goal = world.reachable(ToolPose { position, yaw: here.yaw });
+        Motion::Move { goal, close: None, speed: Speed::Full, max_s: 0.5 }
+    }
+
+    fn after_motion(&mut self, world: &GraspWorld) -> Next {
+        let reward = -(world.gripper_state().height_m - 0.1).abs();
+        if reward > -0.01 || self.last {
+            let judgement = Judgement { reward, terminated: reward > -0.01, ..Judgement::default() };
+            return Next::End(judgement);
+        }
+        Next::Step { reward }
+    }
+}
+
+/// Always down, by more than the task allows.
+struct Down;
+
+impl Policy for Down {
+    fn act(
+        &mut self,
+        _: &Observation,
+        requests: &[ActRequest],
+        _: &mut dyn Script,
+    ) -> Result<Vec<Decision>, VecEnvError> {
+        let down = Action { translation_m: [1.0, 0.0, -1.0], ..Action::default() };
+        Ok(vec![down.into(); requests.len()])
+    }
+}
+
+#[test]
+fn a_task_of_ones_own_needs_no_line_elsewhere() {
+    let config = EnvConfig { task: Arc::new(|| Box::<Descend>::default()), ..config(2, Domain::Canonical) };
+    let mut env = GraspEnv::new(config).expect("built");
+    let mut episodes = Vec::new();
+    collect(&mut env, &mut Down, SetSchedule::new(Seed(1), 4, 2), &mut |episode| episodes.push(episode))
+        .expect("played");
+    assert_eq!(episodes.len(), 4);
+    for episode in &episodes {
+        // From 18 cm in steps of 4 cm: 14 and 10 cm.
+        assert_eq!(episode.steps.len(), 2);
+        assert!(episode.steps[1].terminated && !episode.steps[1].truncated);
+        assert_eq!(episode.steps[0].action.translation_m, [0.0, 0.0, -0.04]);
+        assert!((episode.steps[0].reward + 0.04).abs() < 2e-3, "{:?}", episode.steps);
+        let seen = episode.observations[1].gripper;
+        assert!(
+            (seen.achieved.translation_m[2] + 0.04).abs() < 1e-3 && (seen.height_m - 0.14).abs() < 2e-3,
+            "{seen:?}"
+        );
+    }
+}
+
+#[test]
+fn privileged_state_is_handed_out_to_those_who_may_see_it_alone() {
+    let asks = |domain, channels, access| {
+        let config = EnvConfig { channels, access, ..config(1, domain) };
+        GraspEnv::with_gpu(config, None).map(|mut env| env.observe().expect("observed").privileged.is_some())
+    };
+    let state = Channels::NONE.with_state();
+    assert!(matches!(asks(Domain::Canonical, Channels::NONE, PrivilegedAccess::Simulation), Ok(false)));
+    assert!(matches!(asks(Domain::Canonical, state, PrivilegedAccess::Denied), Err(EnvError::Denied)));
+    assert!(matches!(asks(Domain::Canonical, state, PrivilegedAccess::Simulation), Ok(true)));
+    for domain in Domain::ALL.into_iter().filter(|domain| domain.stands_for_reality()) {
+        assert!(matches!(asks(domain, state, PrivilegedAccess::Simulation), Err(EnvError::LeakRule(_))));
+        assert!(matches!(asks(domain, Channels::FRAMES, PrivilegedAccess::Simulation), Err(EnvError::LeakRule(_))));
+        assert!(matches!(asks(domain, state, PrivilegedAccess::GroundTruth), Ok(true)));
+        assert!(matches!(asks(domain, Channels::NONE, PrivilegedAccess::Denied), Ok(false)));
+    }
+}
+
+#[test]
+fn a_seed_means_the_same_objects_everywhere() {
+    let config = config(3, Domain::Canonical);
+    let (pool, count) = (config.objects.clone(), config.cell.objects.per_episode);
+    let mut env = GraspEnv::new(config).expect("built");
+    let names = |objects: &[Arc<crate::objects::ObjectModel>]| -> Vec<String> {
+        objects.iter().map(|object| object.name.clone()).collect()
+    };
+    let check = |env: &GraspEnv, seeds: Vec<Option<Seed>>| {
+        for (index, seed) in seeds.into_iter().enumerate() {
+            let seed = seed.expect("an episode");
+            assert_eq!(names(env.world(index).objects()), names(&draw_objects(&pool, count, seed)));
+        }
+    };
+    let mut blocks = EpisodeLoop::new(BlockSchedule { block: Seed(8) }, 3);
+    let moment = blocks.step(&mut env, &mut ScriptPolicy, false).expect("played").expect("a moment");
+    let seeds = moment.transitions.iter().map(|transition| transition.seed).collect();
+    check(&env, seeds);
+    let mut sets = EpisodeLoop::new(SetSchedule::new(Seed(9), 30, 10), 3);
+    let moment = sets.step(&mut env, &mut ScriptPolicy, false).expect("played").expect("a moment");
+    let seeds = moment.transitions.iter().map(|transition| transition.seed).collect();
+    check(&env, seeds);
+}
+
+#[test]
+fn scripts_of_different_environments_do_not_meet() {
+    let played = |num_envs: usize| {
+        let config = EnvConfig { scripts: vec![PolicyKind::NoisyPlanner], ..config(num_envs, Domain::Canonical) };
+        let mut env = GraspEnv::new(config).expect("built");
+        let mut episodes = EpisodeLoop::new(BlockSchedule { block: Seed(2) }, env.num_envs());
+        let mut actions = Vec::new();
+        for _ in 0..6 {
+            let moment = episodes.step(&mut env, &mut ScriptPolicy, false).expect("played").expect("a moment");
+            actions.push(moment.transitions[0].decision.map(|decision| decision.action));
+        }
+        actions
+    };
+    assert_eq!(played(1), played(3));
+}

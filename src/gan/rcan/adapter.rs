@@ -1,0 +1,34 @@
+//! What an agent behind a generator sees: the translation and the picture, one behind the other in the channels (RCAN, 4.3).
+
+use super::Generator;
+use super::batch::images_tensor;
+use crate::contract::{ImageAdapter, VecEnvError};
+
+/// Pictures in one pass of the generator.
+const GENERATED_AT_ONCE: usize = 32;
+
+/// Translated and original pictures: 6 channels.
+pub struct GeneratorAdapter(pub Generator);
+
+impl ImageAdapter for GeneratorAdapter {
+    fn channels(&self) -> usize {
+        6
+    }
+
+    fn encode(&self, rgb: Vec<u8>, [height, width]: [usize; 2]) -> Result<Vec<u8>, VecEnvError> {
+        let _frozen = self.0.store().freeze();
+        let mut images = Vec::with_capacity(2 * rgb.len());
+        for chunk in rgb.chunks(GENERATED_AT_ONCE * height * width * 3) {
+            let pictures = chunk.chunks_exact(height * width * 3);
+            let tensor = images_tensor(pictures.clone(), [height, width]);
+            let translated = tensor.and_then(|tensor| self.0.translate(&tensor)).map_err(VecEnvError::new)?;
+            for (source, translation) in pictures.zip(&translated) {
+                for (generated, source) in translation.image.chunks_exact(3).zip(source.chunks_exact(3)) {
+                    images.extend_from_slice(generated);
+                    images.extend_from_slice(source);
+                }
+            }
+        }
+        Ok(images)
+    }
+}
