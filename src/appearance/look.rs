@@ -1,5 +1,6 @@
 //! A look: everything about a scene's appearance that a domain decides, drawn from seeds.
 
+use super::depth_sensor::DepthSensor;
 use super::effects::CameraEffects;
 use super::material::{Material, hsv, srgb_to_linear};
 use super::reality;
@@ -123,6 +124,9 @@ pub struct Look {
     pub light: Light,
     pub jitter: Jitter,
     pub effects: CameraEffects,
+    /// What measures depth; without it the true depth is measured.
+    #[serde(default)]
+    pub depth_sensor: Option<DepthSensor>,
     /// Cables and labels are drawn.
     pub cables: bool,
 }
@@ -218,6 +222,7 @@ fn canonical(seeds: &LookSeeds) -> Look {
         light: Light::CANONICAL,
         jitter: Jitter::NONE,
         effects: CameraEffects::NONE,
+        depth_sensor: None,
         cables: false,
     }
 }
@@ -325,6 +330,7 @@ fn heavy(seeds: &LookSeeds, images: usize) -> Look {
         light,
         jitter: Jitter { camera, ..jitter },
         effects: CameraEffects::NONE,
+        depth_sensor: None,
         cables: false,
     }
 }

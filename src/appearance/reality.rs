@@ -2,6 +2,7 @@
 //! silver-grey arm with orange rings, printed-plastic objects, window light and a cheap camera. It shares no texture with
 //! the randomized domains and no learner may see it labelled.
 
+use super::depth_sensor::DepthSensor;
 use super::effects::CameraEffects;
 use super::look::{Jitter, Light, Look, LookSeeds, Surfaces, camera_jitter};
 use super::material::{Material, srgb_to_linear};
@@ -49,6 +50,7 @@ pub(super) fn sample(seeds: &LookSeeds) -> Look {
         light,
         jitter,
         effects: CameraEffects::cheap_camera(&mut camera),
+        depth_sensor: Some(DepthSensor::SR300),
         cables: true,
     }
 }

@@ -83,7 +83,11 @@ pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
         .collect();
     app.insert_resource(Environments(entities));
     if let Some(gpu) = gpu {
-        let render = RenderConfig { smooth_edges: config.smooth_edges, ..RenderConfig::new(config.size, config.size) };
+        let render = RenderConfig {
+            smooth_edges: config.smooth_edges,
+            depth_camera: config.seed.derive("depth camera", 0),
+            ..RenderConfig::new(config.size, config.size)
+        };
         let cameras = config
             .cameras
             .iter()

@@ -9,6 +9,7 @@ use super::scene_view::SceneView;
 use super::slot::{Slot, SlotDevice};
 use super::targets::Geometry;
 use crate::appearance::ImageSet;
+use crate::appearance::depth_sensor::{DepthScene, absorbs};
 use crate::appearance::effects::{self, FrameImages};
 use crate::contract::{Class, Domain, FrameBatch, FrameChannels, Seed};
 use rayon::prelude::*;
@@ -25,11 +26,13 @@ pub struct RenderConfig {
     pub shadow_taps: u32,
     /// Edge of a tile's shadow map in texels; 0 chooses by the picture's size.
     pub shadow_size: u32,
+    /// Which specimen of a domain's depth camera measures: it decides the scale and the bias of all its depths.
+    pub depth_camera: Seed,
 }
 
 impl RenderConfig {
     pub fn new(width: u32, height: u32) -> Self {
-        Self { width, height, smooth_edges: true, shadow_taps: 3, shadow_size: 0 }
+        Self { width, height, smooth_edges: true, shadow_taps: 3, shadow_size: 0, depth_camera: Seed(0) }
     }
 
     fn resolved_shadow_size(&self) -> u32 {
@@ -127,7 +130,8 @@ impl TiledRenderer {
         channels: FrameChannels,
     ) -> Result<FrameBatch, RenderError> {
         self.gpu.check()?;
-        let captured = captured_channels(source, views, channels);
+        let measured = channels.union(sensor_inputs(views, channels));
+        let captured = captured_channels(source, views, measured);
         let smooth = self.config.smooth_edges && !self.multisample && (captured.source || captured.canonical);
         let drawn = DrawnImages {
             source: captured.source,
@@ -147,7 +151,10 @@ impl TiledRenderer {
         frames.cameras = views.iter().map(|view| jittered(&view.camera, &view.look.jitter)).collect();
         frames.step_indices = views.iter().map(|view| view.step_index).collect();
         frames.look_seeds = views.iter().map(|view| view.look_seed).collect();
-        apply_effects(&mut frames, views, channels);
+        apply_effects(&mut frames, views, measured);
+        if channels.sensed_depth {
+            measure_depth(&mut frames, views, self.config.depth_camera);
+        }
         frames.keep(channels);
         Ok(frames)
     }
@@ -203,6 +210,37 @@ impl TiledRenderer {
         let parts = if self.gpu.description.software { 1 } else { MOST_PARTS };
         count.div_ceil(parts).clamp(1, side * side)
     }
+}
+
+/// What depth cameras measure from.
+fn sensor_inputs(views: &[SceneView<'_>], channels: FrameChannels) -> FrameChannels {
+    let identity = channels.sensed_depth && views.iter().any(|view| view.look.depth_sensor.is_some());
+    FrameChannels { depth: channels.sensed_depth, identity, ..FrameChannels::NONE }
+}
+
+/// Fills in the measured depth of every frame.
+fn measure_depth(frames: &mut FrameBatch, views: &[SceneView<'_>], depth_camera: Seed) {
+    let pixels = frames.pixels();
+    parts(&mut frames.sensed_depth_m, frames.count)
+        .into_par_iter()
+        .zip(frames.depth_m.par_chunks(pixels.max(1)))
+        .zip(&frames.cameras)
+        .zip(views)
+        .enumerate()
+        .for_each(|(i, (((sensed_m, depth_m), camera), view))| {
+            let Some(sensor) = &view.look.depth_sensor else {
+                sensed_m.copy_from_slice(depth_m);
+                return;
+            };
+            let mut absorbing = [false; 256];
+            for part in view.parts {
+                absorbing[usize::from(part.instance)] |= absorbs(view.look.surfaces.of(part.surface));
+            }
+            let instances = &frames.instances[i * pixels..(i + 1) * pixels];
+            let scene = DepthScene { intrinsics: camera.intrinsics, depth_m, instances, absorbing: &absorbing };
+            let seed = Seed(view.look_seed).derive("depth", view.step_index);
+            sensor.measure(&scene, sensor.calibration(depth_camera), seed, sensed_m);
+        });
 }
 
 /// What must be drawn and read back for `channels`: camera effects look at images that they do not deliver.

@@ -270,14 +270,14 @@ fn source_and_canonical_share_every_silhouette() {
     assert!(pairs > 100 && contrast * 10 > pairs * 7, "{contrast} of {pairs}");
 }
 
-/// Every set of the images of a paired frame.
+/// Every set of images.
 fn channel_sets() -> impl Iterator<Item = FrameChannels> {
-    (0..16_u32).map(|bits| FrameChannels {
+    (0..32_u32).map(|bits| FrameChannels {
         source: bits & 1 != 0,
         canonical: bits & 2 != 0,
         identity: bits & 4 != 0,
         depth: bits & 8 != 0,
-        ..FrameChannels::NONE
+        sensed_depth: bits & 16 != 0,
     })
 }
 
@@ -297,8 +297,8 @@ fn no_image_depends_on_which_others_are_captured() {
                 .map(|(w, l)| SceneView { arm_motion_m: Vec3::new(0.2, 0.1, -0.1), ..view(w, l, 64) })
                 .map(|view| SceneView { camera: cropped(&view.camera, 64, 48), ..view })
                 .collect();
-            let whole = renderer.capture(domain, &views, FrameChannels::PAIRED).expect("captured");
-            assert_eq!(whole.channels(), FrameChannels::PAIRED);
+            let whole = renderer.capture(domain, &views, FrameChannels::ALL).expect("captured");
+            assert_eq!(whole.channels(), FrameChannels::ALL);
             for channels in channel_sets() {
                 let some = renderer.capture(domain, &views, channels).expect("captured");
                 assert_eq!(some.channels(), channels, "{domain}");
@@ -308,6 +308,10 @@ fn no_image_depends_on_which_others_are_captured() {
                 assert!(!channels.identity || some.segmentation == whole.segmentation, "classes of {what}");
                 assert!(!channels.identity || some.instances == whole.instances, "instances of {what}");
                 assert!(!channels.depth || some.depth_m == whole.depth_m, "depth of {what}");
+                assert!(
+                    !channels.sensed_depth || some.sensed_depth_m == whole.sensed_depth_m,
+                    "sensed depth of {what}"
+                );
                 assert_eq!((some.cameras, some.step_indices), (whole.cameras.clone(), whole.step_indices.clone()));
             }
         }
@@ -316,4 +320,33 @@ fn no_image_depends_on_which_others_are_captured() {
 
 fn cropped(camera: &Camera, width: u32, height: u32) -> Camera {
     Camera { intrinsics: camera.intrinsics.cropped(0, 8, width, height), ..*camera }
+}
+
+#[test]
+fn only_reality_measures_depth_with_a_camera() {
+    let gpu = Gpu::open().expect("an adapter");
+    let world = world(1);
+    let capture = |domain, depth_camera| {
+        let config = RenderConfig { depth_camera, ..RenderConfig::new(128, 128) };
+        let mut renderer = TiledRenderer::new(&gpu, config, &ImageSet::default()).expect("built");
+        let look = Look::sample(domain, Seed(3), 0);
+        renderer.capture(domain, &[view(&world, &look, 128)], FrameChannels::ALL).expect("captured")
+    };
+    let simulated = capture(Domain::RandomizedHeavy, Seed(0));
+    assert_eq!(simulated.sensed_depth_m, simulated.depth_m);
+    let ratio = |specimen| {
+        let frames = capture(Domain::Reality, Seed(specimen));
+        let pairs = || frames.sensed_depth_m.iter().zip(&frames.depth_m).filter(|(sensed, _)| **sensed > 0.0);
+        let holes =
+            frames.depth_m.iter().zip(&frames.sensed_depth_m).filter(|(z, sensed)| **z < 1.4 && **sensed == 0.0);
+        let (seen, holes) = (pairs().count(), holes.count());
+        assert!(holes * 100 > seen && holes * 2 < seen, "{holes} holes beside {seen} pixels");
+        let off = pairs().filter(|(sensed, z)| (**sensed - **z).abs() > 0.05).count();
+        assert!(off * 50 < seen, "{off} of {seen} are off by more than 5 cm");
+        pairs().map(|(sensed, z)| f64::from(sensed / z)).sum::<f64>() / seen as f64
+    };
+    // A specimen keeps its scale and bias: within 1% and 5 mm of about 1 m, and not those of the next one.
+    let (first, second) = (ratio(1), ratio(2));
+    assert!((first - 1.0).abs() < 0.02 && (second - 1.0).abs() < 0.02, "{first} {second}");
+    assert!((first - second).abs() > 1e-4 && (first - ratio(1)).abs() < 1e-12, "{first} {second}");
 }
