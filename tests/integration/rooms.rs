@@ -60,13 +60,12 @@ fn contract_uses_nothing_of_ours() {
 }
 
 /// Every room, and what it may use of the others: the table in ARCHITECTURE.md.
-const ROOMS: [(&str, &[&str]); 20] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("contract", &[]),
     ("objects", &["contract"]),
     ("scene", &["contract", "objects"]),
     ("sim", &["contract", "objects", "scene"]),
     ("policies", &["contract", "objects", "scene", "sim"]),
-    ("tasks", &["contract"]),
     ("servo", &["contract"]),
     ("appearance", &["contract"]),
     ("render", &["contract", "scene", "appearance"]),
