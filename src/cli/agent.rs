@@ -7,6 +7,10 @@ use crate::gan::rcan::{self, load_generator};
 use crate::rl::load::Loaded;
 use crate::rl::load_policy;
 use crate::rl::train::Settings;
+use crate::run::Checkpoints;
+use crate::run::atomic::sha256_file;
+use crate::run::checkpoint::{CHECKPOINTS_NAME, CHECKSUMS_NAME};
+use crate::run::console;
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 
@@ -25,10 +29,18 @@ pub fn load(policy: &str) -> anyhow::Result<Loaded> {
     Ok(loaded)
 }
 
+/// A learned policy by what it is, not by where it lies: `qtopt-` and the beginning of its checkpoint's checksum.
+///
+/// # Errors
+/// A checkpoint that is gone.
+pub fn name(loaded: &Loaded) -> anyhow::Result<String> {
+    let checkpoint = Checkpoints::new(loaded.run.join(CHECKPOINTS_NAME)).path(loaded.step);
+    let sum = sha256_file(&checkpoint.join(CHECKSUMS_NAME))?;
+    Ok(format!("qtopt-{}", sum.get(..16).unwrap_or_default()))
+}
+
 pub fn warn(warnings: &[String]) {
-    for warning in warnings {
-        eprintln!("warning: {warning}");
-    }
+    console::warn_all(warnings);
 }
 
 /// A setting of the run under `data`.

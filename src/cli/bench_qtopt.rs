@@ -1,6 +1,6 @@
 //! `bingrasp bench qtopt`: what QT-Opt spends its time on.
 
-use super::{common, output};
+use super::{common, numbers, output};
 use crate::collect::arena::GraspArena;
 use crate::collect::sight::Sight;
 use crate::contract::{Domain, GripperState, Rng, Seed};
@@ -23,13 +23,13 @@ use std::time::Instant;
 #[derive(clap::Args)]
 pub struct Args {
     /// Gradient steps to time
-    #[arg(long, default_value_t = 96)]
+    #[arg(long, default_value_t = 96, value_parser = numbers::whole(1..=1_000_000))]
     steps: u64,
     /// Transitions a step
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = numbers::count(1..=65_536))]
     batch: usize,
     /// Attempts to play, half by the script and half by a policy that has learned nothing
-    #[arg(long, default_value_t = 512)]
+    #[arg(long, default_value_t = 512, value_parser = numbers::count(2..=1_000_000))]
     attempts: usize,
     /// What the agent sees; the canonical picture is rendered beside it
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]

@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use crate::gan::rcan::{BENCH_NETWORKS as RCAN_NETWORKS, StepTimes, bench_step};
 use crate::nn::bench::{Report, bench_train_step};
 use crate::nn::networks::BENCH_NETWORKS;
+use crate::run::console;
 
 /// Time one training step of a benchmark network on this processor.
 ///
@@ -36,25 +37,25 @@ pub fn run(args: &BenchTrainArgs) -> Result<()> {
         let (batch, repeats) = (args.batch.map(|batch| batch as usize), args.repeats as usize);
         if let Some(times) = bench_step(network, batch, repeats)? {
             if args.json {
-                println!("{}", serde_json::to_string(&times)?);
+                console::print_line(serde_json::to_string(&times)?)?;
             } else {
-                print_step(&times);
+                print_step(&times)?;
             }
             continue;
         }
         let report = bench_train_step(network, batch, repeats).with_context(|| format!("training {network} failed"))?;
         let Some(report) = report else { bail!("no network is called `{network}`; there are {BENCH_NETWORKS:?}") };
         if args.json {
-            println!("{}", serde_json::to_string(&report)?);
+            console::print_line(serde_json::to_string(&report)?)?;
         } else {
-            print_row(&report);
+            print_row(&report)?;
         }
     }
     Ok(())
 }
 
-fn print_step(times: &StepTimes) {
-    println!(
+fn print_step(times: &StepTimes) -> std::io::Result<()> {
+    console::print_line(format_args!(
         "{:<10} batch {:>3}  {:>8.2} ms/step  {:>8.1} images/s  {:>9} + {} parameters  {:.2} GiB  {} threads, {}",
         times.network,
         times.batch,
@@ -65,11 +66,11 @@ fn print_step(times: &StepTimes) {
         times.peak_memory_gib,
         times.threads,
         times.instructions,
-    );
+    ))
 }
 
-fn print_row(report: &Report) {
-    println!(
+fn print_row(report: &Report) -> std::io::Result<()> {
+    console::print_line(format_args!(
         "{:<10} batch {:>3}  {:>8.2} ms/step  {:>8.1} images/s  {:>9} parameters  {:.2} GiB  {} threads, {}",
         report.network,
         report.batch,
@@ -79,5 +80,5 @@ fn print_row(report: &Report) {
         report.peak_memory_gib,
         report.threads,
         report.instructions,
-    );
+    ))
 }

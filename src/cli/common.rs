@@ -1,12 +1,17 @@
 //! Arguments that several commands share, and what they resolve to.
 
-use super::Usage;
+use super::{Usage, numbers, output};
 use crate::appearance::ImageSet;
 use crate::contract::Seed;
-use crate::objects::{ObjectModel, ObjectSet, Split};
+use crate::data::paired::ObjectSource;
+use crate::draw::PictureFormat;
+use crate::objects::import::ImportOptions;
+use crate::objects::{ObjectModel, ObjectSet, Split, digest};
 use crate::run::checkpoint::CHECKPOINTS_NAME;
+use crate::run::console;
 use crate::run::paths::{self, Input, OverlapError};
 use anyhow::Context;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,18 +24,82 @@ pub struct ObjectArgs {
     /// Objects: train, test or all of the built-in catalogue, or a folder of OBJ, URDF or glTF files
     #[arg(long, value_name = "SET|DIR", default_value = "train")]
     pub objects: String,
+    #[command(flatten)]
+    pub options: ImportArgs,
 }
 
 impl ObjectArgs {
     /// # Errors
     /// A folder that is missing or holds no usable object.
     pub fn load(&self) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
-        load_objects(&self.objects)
+        load_objects(&self.objects, self.options)
+    }
+}
+
+/// How the files of a folder of objects are read; a set that is built in is what it is.
+#[derive(clap::Args, Clone, Copy, Debug, PartialEq)]
+pub struct ImportArgs {
+    /// Multiply every length in the files of --objects; 0.001 for files in millimetres
+    #[arg(long, default_value_t = 1.0, value_parser = numbers::real32(numbers::SCALE))]
+    pub scale: f32,
+    /// Density for object files that give no mass, kg/m^3
+    #[arg(long, default_value_t = ImportOptions::default().density, value_parser = numbers::real32(numbers::DENSITY))]
+    pub density: f32,
+    /// Coulomb friction for object files that give none
+    #[arg(long, default_value_t = ImportOptions::default().friction, value_parser = numbers::real32(numbers::FRICTION))]
+    pub friction: f32,
+}
+
+impl Default for ImportArgs {
+    fn default() -> Self {
+        let ImportOptions { scale, density, friction, .. } = ImportOptions::default();
+        Self { scale, density, friction }
+    }
+}
+
+impl ImportArgs {
+    /// Puts what is not usual into the settings of a run, under `data`.
+    pub fn put(self, data: &mut toml::Table) {
+        for ((name, value), (_, usual)) in self.named().into_iter().zip(Self::default().named()) {
+            if value != usual {
+                data.insert(name.to_owned(), f64::from(value).into());
+            }
+        }
+    }
+
+    /// What the settings of a run say under `data`.
+    ///
+    /// # Errors
+    /// [`Usage`] with what is possible.
+    pub fn of_run(data: &toml::Table) -> anyhow::Result<Self> {
+        let usual = Self::default();
+        let number = |name: &str, usual: f32, range: RangeInclusive<f64>| -> anyhow::Result<f32> {
+            let Some(value) = data.get(name) else { return Ok(usual) };
+            let number = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
+            let text = number.map_or_else(|| value.to_string(), |number| number.to_string());
+            Ok(numbers::real32(range)(&text)
+                .map_err(|possible| Usage(format!("data.{name}: {possible}, not {text}")))?)
+        };
+        Ok(Self {
+            scale: number("scale", usual.scale, numbers::SCALE)?,
+            density: number("density", usual.density, numbers::DENSITY)?,
+            friction: number("friction", usual.friction, numbers::FRICTION)?,
+        })
+    }
+
+    fn named(self) -> [(&'static str, f32); 3] {
+        [("scale", self.scale), ("density", self.density), ("friction", self.friction)]
+    }
+
+    /// With the usual limits.
+    pub fn get(self) -> ImportOptions {
+        let Self { scale, density, friction } = self;
+        ImportOptions { scale, density, friction, ..ImportOptions::default() }
     }
 }
 
 /// `train`, `test`, `all`, or a folder.
-pub fn load_objects(name: &str) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
+pub fn load_objects(name: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
     let builtin = |split| Ok(ObjectSet::builtin().split(split));
     match name {
         "train" => builtin(Split::Train),
@@ -44,19 +113,34 @@ pub fn load_objects(name: &str) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
                 ))
                 .into());
             }
-            let set = ObjectSet::load_dir(path).with_context(|| format!("loading objects from {folder}"))?;
-            for failure in set.failures() {
-                eprintln!("warning: {failure}");
-            }
+            let set = ObjectSet::load_dir_with(path, &options.get())
+                .with_context(|| format!("loading objects from {folder}"))?;
+            console::warn_all(set.failures());
             Ok(set.objects().to_vec())
         }
     }
 }
 
+/// Objects as datasets and recordings remember them: a set that is built in by its name, a user's folder by its contents.
+pub fn object_source(name: &str, objects: &[Arc<ObjectModel>], per_episode: usize) -> ObjectSource {
+    let is_builtin = ["train", "test", "all"].contains(&name);
+    ObjectSource {
+        catalogue: if is_builtin { "built-in" } else { "folder" }.to_owned(),
+        split: if is_builtin { name } else { "all" }.to_owned(),
+        per_episode: u32::try_from(per_episode).unwrap_or(u32::MAX),
+        digest: (!is_builtin).then(|| digest(objects)),
+    }
+}
+
+/// Textures as they are remembered: by their contents; empty without any.
+pub fn texture_source(images: &ImageSet) -> String {
+    if images.is_empty() { String::new() } else { images.digest() }
+}
+
 /// Texture images of the randomized domains.
 #[derive(clap::Args, Clone, Debug)]
 pub struct TextureArgs {
-    /// A folder of PNG or JPEG files that the randomized domains draw on, beside the procedural textures
+    /// A folder of pictures (PNG, JPEG, GIF, WebP, BMP or TIFF) that the randomized domains draw on, beside the procedural textures
     #[arg(long, value_name = "DIR")]
     pub textures: Option<PathBuf>,
 }
@@ -66,7 +150,11 @@ impl TextureArgs {
     /// A folder or file that cannot be read.
     pub fn load(&self) -> anyhow::Result<Arc<ImageSet>> {
         Ok(match &self.textures {
-            Some(folder) => Arc::new(ImageSet::load(folder)?),
+            Some(folder) => {
+                let images = ImageSet::load(folder)?;
+                output::left_out(&images.left_out);
+                Arc::new(images)
+            }
             None => Arc::default(),
         })
     }
@@ -123,9 +211,12 @@ impl<'a> Inputs<'a> {
     }
 
     /// # Errors
-    /// [`Usage`] when the file that `flag` names is one of these or belongs to one.
-    pub fn check_file(&self, flag: &str, out: &Path) -> anyhow::Result<()> {
-        refuse(paths::check_file(flag, out, &self.0))
+    /// [`Usage`] when the picture that `flag` names is one of these or belongs to one, or when it is named after a format
+    /// that is not written.
+    pub fn check_picture(&self, flag: &str, out: &Path) -> anyhow::Result<()> {
+        refuse(paths::check_file(flag, out, &self.0))?;
+        PictureFormat::of(out).map_err(|error| Usage(format!("{flag} {error}")))?;
+        Ok(())
     }
 
     /// # Errors

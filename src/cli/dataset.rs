@@ -1,10 +1,11 @@
 //! `bingrasp dataset`: writes, checks and draws paired datasets.
 
-use super::{Usage, common, output};
+use super::{Usage, common, numbers, output};
 use crate::collect::{Ended, block_size, collect_pairs};
 use crate::contract::Domain;
-use crate::data::paired::{DatasetConfig, Format, ObjectSource, PairReader, PairWriter, Shard, Split, check, sheet};
+use crate::data::paired::{DatasetConfig, Format, PairReader, PairWriter, Shard, Split, check, sheet};
 use crate::env::{Crop, EnvConfig, GraspEnv};
+use crate::run::console;
 use crate::run::interrupt;
 use crate::sim::policy::PolicyKind;
 use anyhow::Context;
@@ -42,7 +43,7 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
         /// Pairs to show, spread over the dataset
-        #[arg(long, default_value_t = 6)]
+        #[arg(long, default_value_t = 6, value_parser = numbers::count(numbers::ROWS))]
         rows: usize,
     },
 }
@@ -80,12 +81,14 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
     #[command(flatten)]
+    object_options: common::ImportArgs,
+    #[command(flatten)]
     textures: common::TextureArgs,
     /// Camera of the cell: over-the-shoulder or wrist
     #[arg(long, default_value = "over-the-shoulder")]
     camera: String,
     /// Environments in one batch; the default fits the size
-    #[arg(long)]
+    #[arg(long, value_parser = numbers::count(numbers::ENVIRONMENTS))]
     envs: Option<usize>,
     #[command(flatten)]
     seed: common::SeedArg,
@@ -121,7 +124,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(Verb::Check { dir, json }) => check_dataset(dir, *json),
         Some(Verb::Sheet { dir, out, rows }) => {
             let out = out.clone().unwrap_or_else(|| dir.join("sheet.png"));
-            common::Inputs::default().ours("the data set in", Some(dir)).check_file("--out", &out)?;
+            common::Inputs::default().ours("the data set in", Some(dir)).check_picture("--out", &out)?;
             draw_sheet(dir, &out, *rows)?;
             output::line(&out.display().to_string())?;
             Ok(ExitCode::SUCCESS)
@@ -133,7 +136,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// The settings of a dataset that `demo` and `dataset` share.
 pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     let set = args.objects.as_deref().unwrap_or(if args.split == Split::Test { "test" } else { "train" });
-    let objects = common::load_objects(set)?;
+    let objects = common::load_objects(set, args.object_options)?;
     let envs = args.envs.unwrap_or_else(|| common::environments_for(args.size));
     let env = EnvConfig {
         cameras: vec![args.camera.clone()],
@@ -149,16 +152,14 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     config.split = args.split;
     config.shard = args.shard;
     config.block = block_size(envs);
-    config.objects = ObjectSource {
-        catalogue: "built-in".to_owned(),
-        split: set.to_owned(),
-        per_episode: env.cell.objects.per_episode as u32,
-    };
+    config.objects = common::object_source(set, &env.objects, env.cell.objects.per_episode);
     config.generator = toml::Table::from_iter([
         ("policy".to_owned(), args.policy.name().into()),
         ("camera".to_owned(), args.camera.clone().into()),
         ("environments".to_owned(), (envs as i64).into()),
-        ("textures".to_owned(), args.textures.textures.as_ref().map_or("", |_| "folder").into()),
+        ("textures".to_owned(), common::texture_source(&env.textures).into()),
+        // As it was given; the splits of one seed have seeds of their own.
+        ("seed".to_owned(), args.seed.seed.to_string().into()),
     ]);
     config.validate().map_err(|error| Usage(error.to_string()))?;
     Ok((env, config))
@@ -213,7 +214,7 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     if complete {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("interrupted: everything written so far is kept; go on with the same command and --resume");
+    console::remark("interrupted: everything written so far is kept; go on with the same command and --resume");
     Ok(ExitCode::from(130))
 }
 
@@ -262,5 +263,5 @@ pub fn draw_sheet(dir: &Path, out: &Path, rows: usize) -> anyhow::Result<()> {
 
 /// The first Ctrl-C asks for a stop after the current batch.
 pub fn stop_on_interrupt() -> anyhow::Result<()> {
-    Ok(interrupt::install(|| eprintln!("stopping after this batch; Ctrl-C again stops at once"))?)
+    Ok(interrupt::install(|| console::remark("stopping after this batch; Ctrl-C again stops at once"))?)
 }

@@ -1,7 +1,8 @@
 //! `bingrasp doctor`: what this machine offers, and the cure for what is missing.
 
-use super::output;
+use super::{common, output};
 use crate::contract::{Domain, Seed};
+use crate::draw::save_picture;
 use crate::env::{EnvConfig, GraspEnv};
 use crate::objects::{ObjectSet, Split};
 use crate::render::{AdapterDescription, Gpu};
@@ -37,6 +38,9 @@ struct Report {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(path) = &args.probe {
+        common::Inputs::default().check_picture("--probe", path)?;
+    }
     let gpu = Gpu::open()?;
     let start = Instant::now();
     let objects = ObjectSet::builtin().split(Split::Train);
@@ -79,8 +83,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         advice,
     };
     if let Some(path) = &args.probe {
-        let png = crate::draw::png::encode_rgb(&frames.source_rgb, frames.width, frames.height)?;
-        crate::run::atomic::write_atomic(path, &png)?;
+        save_picture(path, &frames.source_rgb, frames.width, frames.height)?;
     }
     if args.json {
         output::json(&report)?;

@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// Draws `moments` moments of different bins, a row each, in all five domains.
 pub fn sheet(out: &Path, moments: usize, size: u32, seed: Seed) -> anyhow::Result<()> {
-    let objects = common::load_objects("test")?;
+    let objects = common::load_objects("test", common::ImportArgs::default())?;
     let config =
         EnvConfig { sources: Domain::ALL.to_vec(), ..EnvConfig::new(objects, Domain::Canonical, moments, size, seed) };
     let mut env = GraspEnv::new(config)?;

@@ -1,6 +1,6 @@
 //! `bingrasp episodes`: records attempts of a policy, checks recordings, draws them. Exports are in `episodes_export`.
 
-use super::{Usage, agent, common, episodes_export, output};
+use super::{Usage, agent, common, episodes_export, numbers, output};
 use crate::collect::arena::{GraspArena, action_space};
 use crate::collect::episodes::{record_episodes, recorded_attempts};
 use crate::collect::sight::Sight;
@@ -12,7 +12,7 @@ use crate::rl::collect::Conduct;
 use crate::rl::config::ExplorationConfig;
 use crate::rl::film::film_strip;
 use crate::rl::load::Loaded;
-use crate::run::{atomic::write_atomic, interrupt};
+use crate::run::{console, interrupt};
 use crate::scene::CellDescription;
 use crate::sim::policy::PolicyKind;
 use anyhow::Context;
@@ -48,7 +48,7 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
         /// Episodes to show, spread over the recording
-        #[arg(long, default_value_t = 10)]
+        #[arg(long, default_value_t = 10, value_parser = numbers::whole(numbers::ROWS))]
         rows: u64,
     },
     /// Write a recording as a dataset of another program
@@ -80,6 +80,8 @@ struct RecordArgs {
     #[arg(long, value_name = "SET|DIR", default_value = "train")]
     objects: String,
     #[command(flatten)]
+    object_options: common::ImportArgs,
+    #[command(flatten)]
     textures: common::TextureArgs,
     /// Go on with an interrupted recording
     #[arg(long)]
@@ -108,7 +110,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Verb::Check { dir, json } => check(dir, *json),
         Verb::Sheet { dir, out, rows } => {
             let out = out.clone().unwrap_or_else(|| dir.join("sheet.png"));
-            common::Inputs::default().ours("the recording in", Some(dir)).check_file("--out", &out)?;
+            common::Inputs::default().ours("the recording in", Some(dir)).check_picture("--out", &out)?;
             sheet(dir, &out, *rows)?;
             output::line(&out.display().to_string())?;
             Ok(ExitCode::SUCCESS)
@@ -150,7 +152,7 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         crop: Crop::Centre,
         textures: args.textures.load()?,
         ..EnvConfig::new(
-            common::load_objects(&args.objects)?,
+            common::load_objects(&args.objects, args.object_options)?,
             args.domain,
             common::environments_for(args.size),
             args.size,
@@ -168,7 +170,8 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         Some(_) => ExplorationConfig::none(),
         None => ExplorationConfig { go_on: 0.0, ..ExplorationConfig::default() },
     };
-    let textures = args.textures.textures.as_ref().map_or(String::new(), |folder| folder.display().to_string());
+    let objects = common::object_source(&args.objects, &env.objects, env.cell.objects.per_episode);
+    let name = objects.digest.unwrap_or(objects.split);
     let config = EpisodesConfig {
         seed: args.seed.get(),
         domain: args.domain,
@@ -176,19 +179,19 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         height: args.size,
         count: args.count,
         episodes_per_shard: PER_SHARD.min(args.count.max(1)),
-        policy: args.policy.clone(),
+        // With another checkpoint it would be another policy; under another path it is the same.
+        policy: loaded.as_ref().map_or_else(|| Ok(args.policy.clone()), agent::name)?,
         generator: toml::Table::from_iter([
-            ("objects".to_owned(), args.objects.clone().into()),
+            ("objects".to_owned(), name.into()),
             ("greedy".to_owned(), args.greedy.into()),
-            ("textures".to_owned(), textures.into()),
+            ("textures".to_owned(), common::texture_source(&env.textures).into()),
             ("camera".to_owned(), camera.into()),
             ("crop".to_owned(), "centre".into()),
-            // With another checkpoint it would be another policy.
             ("policy_step".to_owned(), loaded.as_ref().map_or(0, |loaded| loaded.step as i64 + 1).into()),
         ]),
     };
     config.validate().map_err(|error| Usage(error.to_string()))?;
-    interrupt::install(|| eprintln!("stopping after this file; Ctrl-C again stops at once"))?;
+    interrupt::install(|| console::remark("stopping after this file; Ctrl-C again stops at once"))?;
     let sight = Sight::plain(args.domain);
     let bar = output::progress(args.count, "episodes");
     let start = Instant::now();
@@ -236,7 +239,7 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     if complete {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("interrupted: everything written so far is kept; go on with the same command and --resume");
+    console::remark("interrupted: everything written so far is kept; go on with the same command and --resume");
     Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
 }
 
@@ -248,8 +251,9 @@ struct CheckReport {
     episodes_readable: u64,
     steps: u64,
     successes: u64,
-    success: f64,
-    mean_steps: f64,
+    /// None without an episode.
+    success: Option<f64>,
+    mean_steps: Option<f64>,
     domain: Domain,
     policy: String,
     size: [u32; 2],
@@ -271,8 +275,8 @@ fn check(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
         episodes_readable: 0,
         steps: 0,
         successes: 0,
-        success: 0.0,
-        mean_steps: 0.0,
+        success: None,
+        mean_steps: None,
         domain: config.domain,
         policy: config.policy.clone(),
         size: [config.width, config.height],
@@ -306,21 +310,20 @@ fn check(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
         let message = format!("the recording is not complete: {} of {} episodes", reader.len(), config.count);
         report.problems.push(format!("{message}; go on with `episodes record --resume`"));
     }
-    let readable = report.episodes_readable.max(1) as f64;
-    report.success = report.successes as f64 / readable;
-    report.mean_steps = report.steps as f64 / readable;
+    let mean = |sum: u64| (report.episodes_readable > 0).then(|| sum as f64 / report.episodes_readable as f64);
+    (report.success, report.mean_steps) = (mean(report.successes), mean(report.steps));
     let code = ExitCode::from(u8::from(report.problem_count > 0));
     if json {
         output::json(&report)?;
         return Ok(code);
     }
     output::line(&format!(
-        "{}: {} of {} episodes readable, {} steps, {:.1}% successes, {} problems",
+        "{}: {} of {} episodes readable, {} steps, {}% successes, {} problems",
         dir.display(),
         report.episodes_readable,
         report.episodes_expected,
         report.steps,
-        report.success * 100.0,
+        output::decimal(report.success.map(|share| 100.0 * share), 1),
         report.problem_count
     ))?;
     for problem in &report.problems {
@@ -350,6 +353,6 @@ fn sheet(dir: &Path, out: &Path, rows: u64) -> anyhow::Result<()> {
     let title = format!("{} of {} episodes in {}", shown.len(), reader.len(), config.domain);
     let subtitle = format!("played by {}; one row an episode, the judged state last", config.policy);
     let strips: Vec<_> = shown.iter().collect();
-    let png = film_strip(&title, &subtitle, &strips, config.width as usize, 3).draw().to_png()?;
-    write_atomic(out, &png).with_context(|| format!("writing {}", out.display()))
+    film_strip(&title, &subtitle, &strips, config.width as usize, 3).save(out)?;
+    Ok(())
 }

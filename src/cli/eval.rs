@@ -1,6 +1,6 @@
 //! `bingrasp eval`: policies and learners by fixed protocols.
 
-use super::{Usage, agent, common, eval_translation, output};
+use super::{Usage, agent, common, eval_translation, numbers, output};
 use crate::collect::sight::Sight;
 use crate::contract::Domain;
 use crate::env::EnvConfig;
@@ -9,7 +9,6 @@ use crate::nn::with_large_stack;
 use crate::objects::ObjectModel;
 use crate::rl::film::film_strip;
 use crate::rl::load::Loaded;
-use crate::run::atomic::write_atomic;
 use crate::sim::policy::PolicyKind;
 use crate::sim::{EvaluationConfig, GraspEvaluation, evaluate_policy};
 use anyhow::Context;
@@ -51,8 +50,10 @@ struct GraspArgs {
     /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files
     #[arg(long, value_name = "SET|DIR", default_value = "test")]
     objects: String,
+    #[command(flatten)]
+    object_options: common::ImportArgs,
     /// Grasp attempts
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = numbers::count(numbers::ATTEMPTS))]
     attempts: usize,
     #[command(flatten)]
     seed: common::SeedArg,
@@ -96,12 +97,9 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
             .run("--policy", loaded.as_ref().map(|_| Path::new(&args.policy)))
             .objects(Some(&args.objects))
             .textures(&args.textures)
-            .check_file("--film", film)?;
+            .check_picture("--film", film)?;
     }
-    if args.attempts == 0 {
-        return Err(Usage("--attempts must be at least 1".into()).into());
-    }
-    let objects = common::load_objects(&args.objects)?;
+    let objects = common::load_objects(&args.objects, args.object_options)?;
     let config = EvaluationConfig {
         policy: builtin.unwrap_or_default(),
         attempts: args.attempts,
@@ -139,7 +137,7 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
     }
     let e = &report.evaluation;
     output::line(&format!(
-        "{}{} on {} objects: {} of {} attempts, {:.1}% (95% interval {:.1} to {:.1}%), {:.1} steps an attempt, {:.1} to a \
+        "{}{} on {} objects: {} of {} attempts, {:.1}% (95% interval {:.1} to {:.1}%), {} steps an attempt, {} to a \
          success",
         report.policy,
         domain.map_or(String::new(), |domain| format!(" in {domain}")),
@@ -149,8 +147,8 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
         e.success * 100.0,
         e.wilson_low * 100.0,
         e.wilson_high * 100.0,
-        e.mean_steps,
-        e.steps_to_success
+        output::decimal(e.mean_steps, 1),
+        output::decimal(e.steps_to_success, 1)
     ))?;
     let f = &e.failures;
     output::line(&format!(
@@ -235,6 +233,6 @@ fn draw_film(
     let subtitle =
         format!("{} objects, seed {}; one row an attempt, the judged state last", args.objects, args.seed.seed);
     let films: Vec<_> = played.films.iter().collect();
-    let png = film_strip(&title, &subtitle, &films, size, channels).draw().to_png()?;
-    write_atomic(path, &png).with_context(|| format!("writing {}", path.display()))
+    film_strip(&title, &subtitle, &films, size, channels).save(path)?;
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! `bingrasp eval translation`: a generator on scenes of test objects that it has never seen.
 
-use super::{Usage, common, output};
+use super::output::{self, decimal};
+use super::{Usage, common, numbers};
 use crate::collect::CAPTURES_PER_BLOCK;
 use crate::contract::{Domain, FrameBatch, Seed};
 use crate::env::{EnvConfig, GraspEnv, Rollout};
@@ -9,6 +10,7 @@ use crate::gan::frames::Frame;
 use crate::gan::rcan::picture::{Row, sheet};
 use crate::gan::rcan::{Generator, Translation, load_generator};
 use crate::nn::with_large_stack;
+use crate::run::console;
 use crate::sim::policy::PolicyKind;
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -30,11 +32,13 @@ pub struct Args {
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
     source: Domain,
     /// Frames to translate
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = numbers::count(numbers::ATTEMPTS))]
     count: usize,
     /// Objects: test, train, all, or a folder of OBJ, URDF or glTF files
     #[arg(long, value_name = "SET|DIR", default_value = "test")]
     objects: String,
+    #[command(flatten)]
+    object_options: common::ImportArgs,
     #[command(flatten)]
     textures: common::TextureArgs,
     /// Where to draw the best, median and worst translations; the default is in the run's folder
@@ -72,9 +76,6 @@ struct Kept {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    if args.count == 0 {
-        return Err(Usage("--count must be at least 1".into()).into());
-    }
     let sheet = args
         .sheet
         .clone()
@@ -83,19 +84,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .run("--checkpoint", Some(&args.checkpoint))
         .objects(Some(&args.objects))
         .textures(&args.textures)
-        .check_file("--sheet", &sheet)?;
+        .check_picture("--sheet", &sheet)?;
     let started = Instant::now();
     let loaded = load_generator(&args.checkpoint)?;
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
+    console::warn_all(&loaded.warnings);
     let size = loaded.generator.size() as u32;
     // Seeds that no training run derives.
     let seed = args.seed.get().derive("evaluate translation", 0);
     let envs = common::environments_for(size).min(args.count);
     let config = EnvConfig {
         textures: args.textures.load()?,
-        ..EnvConfig::new(common::load_objects(&args.objects)?, args.source, envs, size, seed)
+        ..EnvConfig::new(common::load_objects(&args.objects, args.object_options)?, args.source, envs, size, seed)
     };
     config.validate().map_err(|error| Usage(error.to_string()))?;
     let mut env = GraspEnv::new(config)?;
@@ -126,19 +125,25 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let t = &report.translation;
     output::line(&format!("{} frames of {} ({} objects), step {}", t.frames, args.source, args.objects, report.step))?;
     output::line(&format!(
-        "image   SSIM {:.3} (95% {:.3} to {:.3}), PSNR {:.1} dB, colour bias {:+.3} {:+.3} {:+.3}",
-        t.ssim, t.ssim_interval[0], t.ssim_interval[1], t.psnr, t.colour_bias[0], t.colour_bias[1], t.colour_bias[2]
+        "image   SSIM {} (95% {} to {}), PSNR {} dB, colour bias {} {} {}",
+        decimal(t.ssim, 3),
+        decimal(t.ssim_interval[0], 3),
+        decimal(t.ssim_interval[1], 3),
+        decimal(t.psnr, 1),
+        decimal(t.colour_bias[0], 3),
+        decimal(t.colour_bias[1], 3),
+        decimal(t.colour_bias[2], 3)
     ))?;
     let classes: Vec<String> = t.class_iou.iter().map(|(name, iou)| format!("{name} {iou:.3}")).collect();
-    output::line(&format!("mask    mean IoU {:.3}: {}", t.mean_iou, classes.join(", ")))?;
-    output::line(&format!("depth   mean absolute error {:.1} mm", t.depth_mae_m * 1e3))?;
+    output::line(&format!("mask    mean IoU {}: {}", decimal(t.mean_iou, 3), classes.join(", ")))?;
+    output::line(&format!("depth   mean absolute error {} mm", decimal(t.depth_mae_m * 1e3, 1)))?;
     output::line(&format!(
-        "objects {:.1}% vanished of {}, {:.1}% of the images have a ghost (by image: {:.1}%, {:.1}%)",
-        t.vanish.rate * 100.0,
+        "objects {}% vanished of {}, {}% of the images have a ghost (by image: {}%, {}%)",
+        decimal(t.vanish.rate * 100.0, 1),
         t.vanish.judged,
-        t.ghost.rate * 100.0,
-        t.image_vanish.rate * 100.0,
-        t.image_ghost.rate * 100.0
+        decimal(t.ghost.rate * 100.0, 1),
+        decimal(t.image_vanish.rate * 100.0, 1),
+        decimal(t.image_ghost.rate * 100.0, 1)
     ))?;
     output::line(&format!("best, median and worst: {}", report.sheet.display()))?;
     Ok(ExitCode::SUCCESS)

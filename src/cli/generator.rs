@@ -2,6 +2,7 @@
 
 use crate::gan::rcan::batch::images_tensor;
 use crate::gan::rcan::{Generator, load_generator};
+use crate::run::console;
 use crate::viewer::translator::{Translate, Translated, Translator};
 use std::path::Path;
 
@@ -28,9 +29,7 @@ impl Translate for Rcan {
 /// No run, a run of another learner, no checkpoint, damage.
 pub fn translator(run: &Path) -> anyhow::Result<Translator> {
     let loaded = load_generator(run)?;
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
+    console::warn_all(&loaded.warnings);
     let name = format!("{}, step {}", run.display(), loaded.step);
     Ok(Translator::start(Box::new(Rcan(loaded.generator)), name)?)
 }

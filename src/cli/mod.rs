@@ -20,6 +20,7 @@ mod eval;
 mod eval_translation;
 #[cfg(feature = "viewer")]
 mod generator;
+mod numbers;
 mod object_sheet;
 mod objects;
 mod output;
@@ -31,6 +32,7 @@ mod translate;
 #[cfg(feature = "viewer")]
 mod view;
 
+use crate::run::console;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -116,7 +118,7 @@ pub fn main() -> ExitCode {
             if broken_pipe {
                 return ExitCode::SUCCESS;
             }
-            eprintln!("error: {error:#}");
+            console::remark(format_args!("error: {}", console::with_causes(error.chain())));
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }

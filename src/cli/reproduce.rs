@@ -1,14 +1,14 @@
 //! `bingrasp reproduce`: a paper's table, row by row.
 
 use super::train::qtopt;
-use super::{Usage, agent, common, eval, output};
+use super::{Usage, agent, common, eval, numbers, output};
 use crate::contract::{Domain, Seed};
 use crate::env::EnvConfig;
 use crate::eval::table1::{Row, RowResult, figure, markdown};
 use crate::gan::rcan::load_generator;
 use crate::rl::load_policy;
 use crate::run::atomic::{create_folder, read_capped, write_atomic};
-use crate::run::{Ended, Limits, RunDir, interrupt};
+use crate::run::{Ended, Limits, RunDir, console, interrupt};
 use crate::sim::{EvaluationConfig, GraspEvaluation};
 use anyhow::Context;
 use serde::Serialize;
@@ -48,7 +48,7 @@ struct Table1Args {
     #[arg(long)]
     steps: Option<u64>,
     /// Grasp attempts of each measurement
-    #[arg(long, default_value_t = 700)]
+    #[arg(long, default_value_t = 700, value_parser = numbers::count(numbers::ATTEMPTS))]
     attempts: usize,
     #[command(flatten)]
     seed: common::SeedArg,
@@ -76,9 +76,6 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
     let mut rows = if args.rows.is_empty() { Row::ALL.to_vec() } else { args.rows.clone() };
     rows.sort();
     rows.dedup();
-    if args.attempts == 0 {
-        return Err(Usage("--attempts must be at least 1".into()).into());
-    }
     limits(args).validate().map_err(Usage)?;
     let rcan = args.rcan.as_deref().map(std::path::absolute).transpose().context("--rcan")?;
     let inputs = common::Inputs::default().run("--rcan", rcan.as_deref());
@@ -108,7 +105,7 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
                 complete = false;
                 break;
             }
-            eprintln!("{}: training in {}", row.title(), row.domain());
+            console::remark(format_args!("{}: training in {}", row.title(), row.domain()));
             if !bring_to_end(args, row, rcan.as_deref().filter(|_| row == Row::Rcan))? {
                 complete = false;
                 break;
@@ -127,7 +124,7 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
     if complete {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("interrupted: go on with the same command");
+    console::remark("interrupted: go on with the same command");
     Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
 }
 
@@ -217,7 +214,13 @@ fn measure(args: &Table1Args, run: &Path, domain: Domain) -> anyhow::Result<Gras
     agent::warn(&loaded.warnings);
     let config = EvaluationConfig { attempts: args.attempts, ..EvaluationConfig::default() };
     let seed: Seed = args.seed.get().derive("table1", 0);
-    let env = EnvConfig::new(common::load_objects("test")?, domain, 1, loaded.policy.size as u32, seed);
+    let env = EnvConfig::new(
+        common::load_objects("test", common::ImportArgs::default())?,
+        domain,
+        1,
+        loaded.policy.size as u32,
+        seed,
+    );
     Ok(eval::play_learned(&loaded, &config, env, 0)?.evaluation)
 }
 

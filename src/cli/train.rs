@@ -37,10 +37,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Settings under `data` that are there only where they are not usual.
+const OPTIONAL: [&str; 3] = ["scale", "density", "friction"];
+
 /// Refuses settings under `data` that are not among the usual ones.
 fn known(data: &toml::Table, usual: &toml::Table) -> anyhow::Result<()> {
-    let Some(unknown) = data.keys().find(|key| !usual.contains_key(*key)) else { return Ok(()) };
-    let names: Vec<&str> = usual.keys().map(String::as_str).collect();
+    let names: Vec<&str> = usual.keys().map(String::as_str).chain(OPTIONAL).collect();
+    let Some(unknown) = data.keys().find(|key| !names.contains(&key.as_str())) else { return Ok(()) };
     Err(Usage(format!("data.{unknown}: there is no such setting; there are {}", names.join(", "))).into())
 }
 

@@ -4,7 +4,7 @@ use super::app::{self, Camerawork, Command, Environments, Episode};
 use super::config::{EnvConfig, EnvError};
 use super::observation::{Observation, StepBatch};
 use crate::contract::{Action, Seed};
-use crate::objects::ObjectModel;
+use crate::objects::{ObjectModel, at_least};
 use crate::render::{AdapterDescription, Gpu};
 use crate::sim::GraspWorld;
 use bevy::prelude::{App, Entity};
@@ -202,8 +202,8 @@ impl GraspEnv {
     fn begin_seeded(&mut self, resets: &[(usize, Seed)]) {
         for &(index, seed) in resets {
             let mut rng = seed.derive("objects", 0).rng();
-            let mut pool = self.config.objects.clone();
-            let count = self.config.cell.objects.per_episode.min(pool.len());
+            let count = self.config.cell.objects.per_episode;
+            let mut pool = at_least(&self.config.objects, count);
             let objects = (0..count).map(|_| pool.swap_remove(rng.below(pool.len()))).collect();
             self.command(index, Command::Reset { objects, seed });
         }

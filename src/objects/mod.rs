@@ -2,6 +2,7 @@
 //! export of OBJ, URDF and glTF. In: seeds or files. Out: [`ObjectModel`]s that `sim` collides and `render` draws.
 
 pub mod catalogue;
+pub mod digest;
 pub mod error;
 pub mod export;
 pub mod generate;
@@ -14,6 +15,7 @@ pub mod set;
 pub mod statistics;
 
 pub use catalogue::Catalogue;
+pub use digest::digest;
 pub use error::ObjectError;
 pub use export::{ExportFormat, export_objects};
 pub use generate::{GenerateConfig, generate};
@@ -21,5 +23,5 @@ pub use grasp::{Jaws, StablePose, TopDownGrasp};
 pub use import::{ImportOptions, ImportReport, Imported, import_dir, import_file};
 pub use mass::Inertia;
 pub use model::{Aabb, ConvexPart, MAX_HULL_POINTS, Mass, ObjectModel, Physics};
-pub use set::{ObjectSet, Split};
+pub use set::{ObjectSet, Split, at_least};
 pub use statistics::Statistics;

@@ -99,6 +99,12 @@ impl ObjectSet {
     }
 }
 
+/// These objects and, where there are fewer than `count`, the same again in turn: a bin of five with one kind of cup holds
+/// five cups. None stay none.
+pub fn at_least(objects: &[Arc<ObjectModel>], count: usize) -> Vec<Arc<ObjectModel>> {
+    objects.iter().cycle().take(if objects.is_empty() { 0 } else { objects.len().max(count) }).map(Arc::clone).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +116,15 @@ mod tests {
         let part = ConvexPart::Box { half_extents: Vec3::splat(0.02), body_from_part: Pose::IDENTITY };
         let object = |name: &&str| ObjectModel::new(name, vec![part.clone()], None, Physics::default());
         ObjectSet::new(names.iter().map(|name| Arc::new(object(name).expect("solid"))).collect())
+    }
+
+    #[test]
+    fn few_objects_come_more_than_once() {
+        let names = |objects: &[Arc<ObjectModel>]| objects.iter().map(|object| object.name.clone()).collect::<Vec<_>>();
+        let few = named(&["mug", "cup"]);
+        assert_eq!(names(&at_least(few.objects(), 5)), ["mug", "cup", "mug", "cup", "mug"]);
+        assert_eq!(names(&at_least(few.objects(), 1)), ["mug", "cup"]);
+        assert!(at_least(&[], 5).is_empty());
     }
 
     #[test]

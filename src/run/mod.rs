@@ -3,6 +3,7 @@
 
 pub mod atomic;
 pub mod checkpoint;
+pub mod console;
 pub mod directory;
 pub mod events;
 pub mod interrupt;
@@ -10,6 +11,7 @@ pub mod limits;
 pub mod lock;
 pub mod memory;
 pub mod metrics;
+pub mod names;
 pub mod paths;
 pub mod report;
 pub mod tensors;

@@ -6,7 +6,7 @@
 use super::policy::PolicyKind;
 use super::{GraspWorld, SimConfig};
 use crate::contract::{Seed, Step};
-use crate::objects::ObjectModel;
+use crate::objects::{ObjectModel, at_least};
 use crate::scene::CellDescription;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -63,8 +63,9 @@ pub struct GraspEvaluation {
     pub wilson_high: f64,
     pub failures: Failures,
     pub mean_steps: f64,
-    /// Mean over the successes; 0 without any.
-    pub steps_to_success: f64,
+    /// Mean over the successes; none without any.
+    #[serde(default)]
+    pub steps_to_success: Option<f64>,
 }
 
 /// Wilson's score interval for a proportion, at 95%.
@@ -107,8 +108,9 @@ pub fn evaluate_policy(config: &EvaluationConfig, objects: &[Arc<ObjectModel>], 
     summarize(&attempts)
 }
 
-/// Distinct objects, at random.
+/// Distinct objects, at random; of fewer than `count`, some more than once.
 pub fn draw(objects: &[Arc<ObjectModel>], count: usize, seed: Seed) -> Vec<Arc<ObjectModel>> {
+    let objects = at_least(objects, count);
     let mut order: Vec<usize> = (0..objects.len()).collect();
     seed.derive("objects", 0).rng().shuffle(&mut order);
     order.into_iter().take(count).map(|i| Arc::clone(&objects[i])).collect()
@@ -175,14 +177,15 @@ pub fn summarize(attempts: &[AttemptOutcome]) -> GraspEvaluation {
         wilson_low,
         wilson_high,
         failures,
-        steps_to_success: attempts
-            .iter()
-            .filter(|attempt| attempt.step.success())
-            .map(|attempt| attempt.step.tick as f64)
-            .sum::<f64>()
-            / successes.max(1) as f64,
-        mean_steps: attempts.iter().map(|attempt| attempt.step.tick as f64).sum::<f64>() / count,
+        steps_to_success: mean_steps(attempts.iter().filter(|attempt| attempt.step.success())),
+        mean_steps: mean_steps(attempts).unwrap_or(0.0),
     }
+}
+
+/// None over nothing: the sum of no floats is -0.0.
+fn mean_steps<'a>(attempts: impl IntoIterator<Item = &'a AttemptOutcome>) -> Option<f64> {
+    let (count, steps) = attempts.into_iter().fold((0_u64, 0_u64), |(n, sum), a| (n + 1, sum + a.step.tick));
+    (count > 0).then(|| steps as f64 / count as f64)
 }
 
 /// Faults found while worlds were stepped; all zero when the physics is sound.

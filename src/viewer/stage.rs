@@ -5,7 +5,7 @@
 
 use super::setup::{Actor, Setup};
 use crate::contract::{Action, GripperCommand, Rng, Seed, Step};
-use crate::objects::ObjectModel;
+use crate::objects::{ObjectModel, at_least};
 use crate::scene::{CellDescription, instance};
 use crate::sim::policy::Policy;
 use crate::sim::{GraspWorld, SimConfig};
@@ -385,7 +385,7 @@ impl Stage {
 /// The objects of an episode, drawn by its seed as [`crate::env::GraspEnv`] draws them.
 fn chosen(pool: &[Arc<ObjectModel>], count: usize, seed: Seed) -> Vec<Arc<ObjectModel>> {
     let mut rng = seed.derive("objects", 0).rng();
-    let mut pool = pool.to_vec();
+    let mut pool = at_least(pool, count);
     (0..count.min(pool.len())).map(|_| pool.swap_remove(rng.below(pool.len()))).collect()
 }
 

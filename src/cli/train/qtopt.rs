@@ -10,7 +10,8 @@ use crate::rl::arena::{Arena, ArenaError};
 use crate::rl::train::{LEARNER, Outcome, Progress, Settings, Trainer, Watcher};
 use crate::rl::{Preset, QtOptConfig};
 use crate::run::atomic::human_bytes;
-use crate::run::{Ended, Limits, ReportText, RunDir, interrupt, write_report};
+use crate::run::console::with_causes;
+use crate::run::{Ended, Limits, ReportText, RunDir, console, interrupt, write_report};
 use crate::scene::CellDescription;
 use crate::sim::policy::PolicyKind;
 use anyhow::Context;
@@ -55,6 +56,8 @@ pub struct Args {
     /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files [default: train]
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
+    #[command(flatten)]
+    object_options: common::ImportArgs,
     #[command(flatten)]
     textures: common::TextureArgs,
     /// Seed: the same seed and steps give the same bytes [default: 0]
@@ -137,7 +140,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if complete {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("interrupted after step {}; {}", outcome.steps, go_on(&args.out));
+    console::remark(format_args!("interrupted after step {}; {}", outcome.steps, go_on(&args.out)));
     Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
 }
 
@@ -163,8 +166,11 @@ pub(in crate::cli) fn execute(out: &Path, settings: &Settings, resume: bool) -> 
     agent::warn(&warnings);
     agent::keep_generator(out, settings)?;
     let memory = human_bytes(settings.qtopt.replay_bytes());
-    eprintln!("transitions take up to {memory} of memory, and as much of the disk in {}", out.display());
-    interrupt::install(|| eprintln!("saving a checkpoint after this round; Ctrl-C again stops at once"))?;
+    console::remark(format_args!(
+        "transitions take up to {memory} of memory, and as much of the disk in {}",
+        out.display()
+    ));
+    interrupt::install(|| console::remark("saving a checkpoint after this round; Ctrl-C again stops at once"))?;
     let mut view = View { bar: progress_bar(), last: String::new() };
     let result = with_large_stack(|| -> anyhow::Result<_> {
         offline::preload(out, &mut trainer)?;
@@ -310,6 +316,7 @@ fn apply(args: &Args, settings: &mut Settings) -> anyhow::Result<()> {
         data("rcan", absolute(rcan));
         settings.qtopt.channels = 6;
     }
+    args.object_options.put(&mut settings.data);
     for words in &args.set {
         *settings = super::set(settings, words)?;
     }
@@ -337,7 +344,7 @@ fn opener(out: &Path, settings: &Settings) -> anyhow::Result<Opener> {
         crop,
         textures: textures.load()?,
         ..EnvConfig::new(
-            common::load_objects(agent::data(settings, "objects"))?,
+            common::load_objects(agent::data(settings, "objects"), common::ImportArgs::of_run(&settings.data)?)?,
             domain,
             environments,
             settings.qtopt.size as u32,
@@ -349,7 +356,8 @@ fn opener(out: &Path, settings: &Settings) -> anyhow::Result<Opener> {
     let (out, settings) = (out.to_owned(), settings.clone());
     Ok(Box::new(move || {
         // By now the run has its own generator.
-        let sight = agent::sight(&out, &settings, domain).map_err(|error| ArenaError::new(format!("{error:#}")))?;
+        let sight =
+            agent::sight(&out, &settings, domain).map_err(|error| ArenaError::new(with_causes(error.chain())))?;
         let arena = GraspArena::new(config, sight, script).map_err(ArenaError::new)?;
         Ok(Box::new(arena) as Box<dyn Arena>)
     }))
@@ -392,7 +400,7 @@ impl Watcher for View {
         ));
         // A log without a terminal gets a line a round.
         if progress.attempts_per_s > 0.0 && !std::io::stderr().is_terminal() {
-            eprintln!(
+            console::remark(format_args!(
                 "{:5.1}%  {} attempts, step {}, loss {:.4}, success {policy} (script {:.0}%){}",
                 100.0 * progress.done,
                 progress.attempts,
@@ -400,7 +408,7 @@ impl Watcher for View {
                 progress.loss,
                 100.0 * progress.scripted,
                 self.last
-            );
+            ));
         }
     }
 }

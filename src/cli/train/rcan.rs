@@ -10,7 +10,7 @@ use crate::gan::rcan::train::{LEARNER, Settings};
 use crate::gan::rcan::{Generator, ImageLoss, Outcome, Preset, Progress, RcanConfig, Trainer, Watcher};
 use crate::gan::{BoxedSource, FrameError};
 use crate::nn::with_large_stack;
-use crate::run::{Ended, Limits, ReportText, RunDir, interrupt, write_report};
+use crate::run::{Ended, Limits, ReportText, RunDir, console, interrupt, write_report};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -59,6 +59,8 @@ pub struct Args {
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
     #[command(flatten)]
+    object_options: common::ImportArgs,
+    #[command(flatten)]
     textures: common::TextureArgs,
     /// Seed: the same seed and steps give the same bytes [default: 0]
     #[arg(long)]
@@ -102,10 +104,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (mut trainer, warnings) =
         if args.resume { Trainer::resume(&args.out)? } else { (Trainer::create(&args.out, &settings)?, Vec::new()) };
     trainer.set_limits(settings.limits)?;
-    for warning in &warnings {
-        eprintln!("warning: {warning}");
-    }
-    interrupt::install(|| eprintln!("saving a checkpoint; Ctrl-C again stops at once"))?;
+    console::warn_all(&warnings);
+    interrupt::install(|| console::remark("saving a checkpoint; Ctrl-C again stops at once"))?;
     let mut view = View { bar: progress_bar(), best: String::new() };
     let result = with_large_stack(|| {
         let outcome = trainer.run(open, &mut view);
@@ -150,7 +150,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if complete {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("interrupted after step {}; {again}", outcome.steps);
+    console::remark(format_args!("interrupted after step {}; {again}", outcome.steps));
     Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
 }
 
@@ -249,6 +249,7 @@ fn apply(args: &Args, settings: &mut Settings) -> anyhow::Result<()> {
     if let Some(textures) = &args.textures.textures {
         data("textures", absolute(textures));
     }
+    args.object_options.put(&mut settings.data);
     for words in &args.set {
         *settings = super::set(settings, words)?;
     }
@@ -294,7 +295,7 @@ fn opener(settings: &Settings) -> anyhow::Result<Opener> {
         crop: Crop::Random,
         textures: textures.load()?,
         ..EnvConfig::new(
-            common::load_objects(text_of(settings, "objects"))?,
+            common::load_objects(text_of(settings, "objects"), common::ImportArgs::of_run(&settings.data)?)?,
             domain,
             super::environments(&settings.data)?,
             size,

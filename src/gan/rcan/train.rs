@@ -22,6 +22,7 @@ use std::time::Instant;
 pub struct Settings {
     /// `rcan`
     pub learner: String,
+    #[serde(with = "crate::contract::seed::seed_number")]
     pub seed: u64,
     /// Steps between lines of figures, pictures with a validation, and checkpoints.
     pub log_every: u64,

@@ -16,6 +16,7 @@ pub const LEARNER: &str = "qtopt";
 pub struct Settings {
     /// `qtopt`
     pub learner: String,
+    #[serde(with = "crate::contract::seed::seed_number")]
     pub seed: u64,
     /// Rounds between checkpoints, and between pictures with diagnostics.
     pub checkpoint_every: u64,
