@@ -20,6 +20,7 @@ mod eval;
 mod eval_translation;
 #[cfg(feature = "viewer")]
 mod generator;
+mod limits;
 mod numbers;
 mod object_sheet;
 mod objects;
@@ -95,6 +96,7 @@ pub fn main() -> ExitCode {
     let started = Instant::now();
     crate::run::memory::keep_freed_memory();
     let cli = Cli::parse();
+    limits::prepare();
     let result = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Dataset(args) => dataset::run(&args),

@@ -1,6 +1,5 @@
 //! `bingrasp view`: the interactive viewer, and its pictures without a person.
 
-use super::Usage;
 use super::common::{ImportArgs, Inputs, TextureArgs, load_objects};
 use super::numbers;
 use crate::contract::Domain;
