@@ -37,6 +37,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// After gradients that are not finite: from its last checkpoint the run would end the same way.
+const START_ANEW: &str = "the run cannot go on as it is: start another one with other settings";
+
 /// Settings under `data` that are there only where they are not usual.
 const OPTIONAL: [&str; 3] = ["scale", "density", "friction"];
 
@@ -62,6 +65,9 @@ fn set<S: Serialize + DeserializeOwned>(settings: &S, words: &str) -> anyhow::Re
         .ok()
         .and_then(|mut table| table.remove("value"))
         .unwrap_or_else(|| toml::Value::String(value.to_owned()));
+    if key == "learner" {
+        return Err(bad("the learner is the one that the command names".into()).into());
+    }
     let mut table = toml::Table::try_from(settings)?;
     let mut keys: Vec<&str> = key.split('.').collect();
     let last = keys.pop().unwrap_or_default();

@@ -3,6 +3,7 @@
 use super::cem::CemConfig;
 use super::network::CpuQConfig;
 use crate::nn::AdamConfig;
+use crate::run::limits::MAX_STEPS;
 use serde::{Deserialize, Serialize};
 
 /// Sizes by name.
@@ -338,9 +339,17 @@ impl QtOptConfig {
         let rounds = (1..=100_000).contains(&self.attempts_per_round) && self.steps_per_round >= 1;
         if !rounds
             || e.first_attempts > 10_000_000
-            || !(e.deviation >= 0.0 && e.deviation.is_finite() && e.give_up.is_finite())
+            || !(0.0..=100.0).contains(&e.deviation)
+            || !(-1e6..=1e6).contains(&e.give_up)
         {
-            return bad("a round takes 1 to 100000 attempts and at least one step, and the noise must be finite");
+            return bad(
+                "a round takes 1 to 100000 attempts and at least one step, the noise is from 0 to 100, and give_up from \
+                 -1000000 to 1000000",
+            );
+        }
+        self.adam.validate().map_err(|problem| format!("adam.{problem}"))?;
+        if self.warmup_steps > MAX_STEPS || self.steps_per_round > MAX_STEPS || self.older_steps > MAX_STEPS {
+            return Err(format!("warmup_steps, steps_per_round and older_steps must be at most {MAX_STEPS}"));
         }
         self.cem.validate()?;
         if self.preset == Preset::Cpu { self.network.validate(self.size) } else { Ok(()) }
@@ -413,6 +422,11 @@ mod tests {
         check(|c| c.network.map_features = 4, "lesson_every");
         check(|c| c.exploration.go_on = 1.1, "shares");
         check(|c| c.size = 8, "16 to 1024");
+        check(|c| c.adam.beta1 = 1.0, "adam.beta1 must be at least 0 and below 1, not 1");
+        check(|c| c.adam.epsilon = f64::NAN, "adam.epsilon");
+        check(|c| c.exploration.deviation = f32::INFINITY, "noise");
+        check(|c| c.exploration.give_up = f32::NAN, "give_up");
+        check(|c| c.warmup_steps = u64::MAX, "warmup_steps");
         check(|c| c.training_buffer = 3, "training_buffer");
         check(|c| (c.preset, c.size) = (Preset::Paper, 64), "218");
         assert!("huge".parse::<Preset>().is_err());

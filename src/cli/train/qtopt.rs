@@ -5,8 +5,9 @@ use crate::cli::{Usage, agent, common, output};
 use crate::collect::arena::{GraspArena, action_space, projection};
 use crate::contract::{Domain, Seed};
 use crate::env::{Crop, EnvConfig};
-use crate::nn::with_large_stack;
+use crate::nn::{NnError, with_large_stack};
 use crate::rl::arena::{Arena, ArenaError};
+use crate::rl::error::RlError;
 use crate::rl::train::{LEARNER, Outcome, Progress, Settings, Trainer, Watcher};
 use crate::rl::{Preset, QtOptConfig};
 use crate::run::atomic::human_bytes;
@@ -14,7 +15,6 @@ use crate::run::console::with_causes;
 use crate::run::{Ended, Limits, ReportText, RunDir, console, interrupt, write_report};
 use crate::scene::CellDescription;
 use crate::sim::policy::PolicyKind;
-use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::io::IsTerminal;
@@ -178,7 +178,10 @@ pub(in crate::cli) fn execute(out: &Path, settings: &Settings, resume: bool) -> 
         Ok((outcome, trainer))
     })?;
     view.bar.finish_and_clear();
-    result.with_context(|| go_on(out))
+    result.map_err(|error| {
+        let diverged = matches!(error.downcast_ref(), Some(RlError::Nn(NnError::Diverged { .. })));
+        error.context(if diverged { super::START_ANEW.to_owned() } else { go_on(out) })
+    })
 }
 
 /// The settings of a run that has only these of its own.

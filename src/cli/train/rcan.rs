@@ -6,10 +6,11 @@ use crate::contract::{Domain, FrameBatch, Seed};
 use crate::data::paired::PairReader;
 use crate::env::{Crop, EnvConfig};
 use crate::eval::translation::TranslationMeter;
+use crate::gan::rcan::learner::RcanError;
 use crate::gan::rcan::train::{LEARNER, Settings};
 use crate::gan::rcan::{Generator, ImageLoss, Outcome, Preset, Progress, RcanConfig, Trainer, Watcher};
 use crate::gan::{BoxedSource, FrameError};
-use crate::nn::with_large_stack;
+use crate::nn::{NnError, with_large_stack};
 use crate::run::{Ended, Limits, ReportText, RunDir, console, interrupt, write_report};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -62,6 +63,9 @@ pub struct Args {
     object_options: common::ImportArgs,
     #[command(flatten)]
     textures: common::TextureArgs,
+    /// Train on what measurements are made with: the domain reality, or test objects
+    #[arg(long)]
+    allow_evaluation_data: bool,
     /// Seed: the same seed and steps give the same bytes [default: 0]
     #[arg(long)]
     seed: Option<u64>,
@@ -99,6 +103,9 @@ struct Report {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = settings(args)?;
+    if !args.resume && !args.allow_evaluation_data {
+        refuse_evaluation_data(&settings)?;
+    }
     common::Inputs::of_run(&settings.data).check_folder(&args.out)?;
     let open = opener(&settings)?;
     let (mut trainer, warnings) =
@@ -113,7 +120,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })?;
     view.bar.finish_and_clear();
     let again = format!("go on with: bingrasp train rcan --out {} --resume", args.out.display());
-    let (outcome, trainer) = result.with_context(|| again.clone())?;
+    let (outcome, trainer) = result.map_err(|error| {
+        let diverged = matches!(error, RcanError::Nn(NnError::Diverged { .. }));
+        anyhow::Error::from(error).context(if diverged { super::START_ANEW.to_owned() } else { again.clone() })
+    })?;
     let text = report_text(&trainer, &outcome);
     let report_path = write_report(&args.out, &text)?;
     let complete = outcome.ended == Ended::Complete;
@@ -304,6 +314,31 @@ fn opener(settings: &Settings) -> anyhow::Result<Opener> {
     };
     config.validate().map_err(|error| Usage(error.to_string()))?;
     Ok(Box::new(move || source::live(config, seed)))
+}
+
+/// What a run is measured with is no training data, unless that is meant: nothing that is trained on `reality` or on test
+/// objects can show that it generalizes to them.
+fn refuse_evaluation_data(settings: &Settings) -> anyhow::Result<()> {
+    let from = text_of(settings, "from");
+    let (domain, objects) = if from == "live" {
+        (text_of(settings, "source").to_owned(), text_of(settings, "objects").to_owned())
+    } else {
+        let reader = PairReader::open(Path::new(from)).with_context(|| format!("opening the data set in {from}"))?;
+        let config = reader.config();
+        let builtin = config.objects.catalogue == "built-in";
+        let objects = if builtin { config.objects.split.clone() } else { String::new() };
+        (config.domain.name().to_owned(), objects)
+    };
+    let what = if domain == Domain::Reality.name() {
+        "the domain reality, which stands for the real world".to_owned()
+    } else if ["test", "all"].contains(&objects.as_str()) {
+        format!("test objects (the objects '{objects}'), which are there to measure with")
+    } else {
+        return Ok(());
+    };
+    let message =
+        format!("this would train on {what}; choose other data, or pass --allow-evaluation-data if it is meant");
+    Err(Usage(message).into())
 }
 
 /// In thousandths of the run.
