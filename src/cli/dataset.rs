@@ -5,6 +5,7 @@ use crate::collect::{Ended, block_size, collect_pairs};
 use crate::contract::Domain;
 use crate::data::paired::{DatasetConfig, Format, PairReader, PairWriter, Shard, Split, check, sheet};
 use crate::env::{Crop, EnvConfig, GraspEnv};
+use crate::pictures::LeftOut;
 use crate::run::console;
 use crate::run::interrupt;
 use crate::sim::policy::PolicyKind;
@@ -114,6 +115,9 @@ struct Report {
     size: u32,
     source: Domain,
     format: &'static str,
+    /// What lies in the folder of textures and is not used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    textures_left_out: Vec<LeftOut>,
     adapter: String,
     threads: usize,
     seed: u64,
@@ -171,6 +175,7 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     let (env_config, config) = plan(args)?;
     stop_on_interrupt()?;
     // Without an adapter nothing is begun.
+    let textures_left_out = env_config.textures.left_out.clone();
     let mut env = GraspEnv::new(env_config)?;
     let writer = if args.resume { PairWriter::resume(out, &config)? } else { PairWriter::create(out, &config)? };
     let todo = writer.remaining();
@@ -196,6 +201,7 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
         size: args.size,
         source: args.source,
         format: args.format.name(),
+        textures_left_out,
         adapter,
         threads: rayon::current_num_threads(),
         seed: args.seed.seed,

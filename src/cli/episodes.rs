@@ -8,6 +8,7 @@ use crate::contract::{Domain, Seed};
 use crate::data::episodes::{EpisodeReader, EpisodeWriter, EpisodesConfig};
 use crate::env::{Crop, EnvConfig};
 use crate::nn::with_large_stack;
+use crate::pictures::LeftOut;
 use crate::rl::collect::Conduct;
 use crate::rl::config::ExplorationConfig;
 use crate::rl::film::film_strip;
@@ -99,6 +100,9 @@ struct Report {
     complete: bool,
     episodes: u64,
     episodes_per_s: f64,
+    /// What lies in the folder of textures and is not used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    textures_left_out: Vec<LeftOut>,
     seconds: f64,
     threads: usize,
     seed: u64,
@@ -191,6 +195,7 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         ]),
     };
     config.validate().map_err(|error| Usage(error.to_string()))?;
+    let textures_left_out = env.textures.left_out.clone();
     interrupt::install(|| console::remark("stopping after this file; Ctrl-C again stops at once"))?;
     let sight = Sight::plain(args.domain);
     let bar = output::progress(args.count, "episodes");
@@ -221,6 +226,7 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         complete,
         episodes: written,
         episodes_per_s: (written - first) as f64 / seconds.max(1e-9),
+        textures_left_out,
         seconds,
         threads: rayon::current_num_threads(),
         seed: args.seed.seed,

@@ -10,6 +10,7 @@ use crate::gan::frames::Frame;
 use crate::gan::rcan::picture::{Row, sheet};
 use crate::gan::rcan::{Generator, Translation, load_generator};
 use crate::nn::with_large_stack;
+use crate::pictures::LeftOut;
 use crate::run::console;
 use crate::sim::policy::PolicyKind;
 use indicatif::ProgressBar;
@@ -63,6 +64,9 @@ struct Report {
     ms_per_image: f64,
     seconds: f64,
     sheet: PathBuf,
+    /// What lies in the folder of textures and is not used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    textures_left_out: Vec<LeftOut>,
     adapter: String,
     threads: usize,
     seed: u64,
@@ -97,6 +101,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ..EnvConfig::new(common::load_objects(&args.objects, args.object_options)?, args.source, envs, size, seed)
     };
     config.validate().map_err(|error| Usage(error.to_string()))?;
+    let textures_left_out = config.textures.left_out.clone();
     let mut env = GraspEnv::new(config)?;
     let adapter = env.adapter().map(|a| a.name.clone()).unwrap_or_default();
     let bar = output::progress(args.count as u64, "frames");
@@ -114,6 +119,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         translation,
         seconds: started.elapsed().as_secs_f64(),
         sheet,
+        textures_left_out,
         adapter,
         threads: rayon::current_num_threads(),
         seed: args.seed.seed,

@@ -20,6 +20,7 @@ mod eval;
 mod eval_translation;
 #[cfg(feature = "viewer")]
 mod generator;
+mod identity;
 mod limits;
 mod numbers;
 mod object_sheet;

@@ -5,7 +5,7 @@ pub(super) mod qtopt;
 pub mod rcan;
 mod source;
 
-use crate::cli::Usage;
+use crate::cli::{Usage, identity};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::process::ExitCode;
@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 const START_ANEW: &str = "the run cannot go on as it is: start another one with other settings";
 
 /// Settings under `data` that are there only where they are not usual.
-const OPTIONAL: [&str; 3] = ["scale", "density", "friction"];
+const OPTIONAL: [&str; 4] = ["scale", "density", "friction", identity::DIGESTS];
 
 /// Refuses settings under `data` that are not among the usual ones.
 fn known(data: &toml::Table, usual: &toml::Table) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! `bingrasp train qtopt`.
 
 use super::offline;
-use crate::cli::{Usage, agent, common, output};
+use crate::cli::{Usage, agent, common, identity, output};
 use crate::collect::arena::{GraspArena, action_space, projection};
 use crate::contract::{Domain, Seed};
 use crate::env::{Crop, EnvConfig};
@@ -208,6 +208,7 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         settings.qtopt.validate().map_err(Usage)?;
         settings.limits.validate().map_err(Usage)?;
         super::known(&settings.data, &defaults(settings.qtopt.preset).data)?;
+        identity::remember(&mut settings.data)?;
         return Ok(settings);
     }
     let saved = Settings::parse(&RunDir::read_config(&args.out)?, &args.out)?;
@@ -218,7 +219,9 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         wanted.limits = Limits { steps: args.steps, minutes: args.minutes };
     }
     // A run may go on for longer than it was meant to.
+    let data = identity::check(&saved.data, &wanted.data)?;
     let goes_on = Settings { limits: wanted.limits, ..saved };
+    let moved = std::mem::replace(&mut wanted.data, data);
     if wanted != goes_on {
         let message = format!(
             "the run in {} was started with other settings; leave them out with --resume, or start another run",
@@ -227,7 +230,7 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         return Err(Usage(message).into());
     }
     goes_on.limits.validate().map_err(Usage)?;
-    Ok(goes_on)
+    Ok(Settings { data: moved, ..goes_on })
 }
 
 /// The small network has to know what the camera makes of places, unless it was told: of images of this size (how much the

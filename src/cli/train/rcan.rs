@@ -1,7 +1,7 @@
 //! `bingrasp train rcan`.
 
 use super::source;
-use crate::cli::{Usage, common, output};
+use crate::cli::{Usage, common, identity, output};
 use crate::contract::{Domain, FrameBatch, Seed};
 use crate::data::paired::PairReader;
 use crate::env::{Crop, EnvConfig};
@@ -176,6 +176,7 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         settings.rcan.validate().map_err(|error| Usage(error.to_string()))?;
         settings.limits.validate().map_err(Usage)?;
         super::known(&settings.data, &defaults(preset).data)?;
+        identity::remember(&mut settings.data)?;
         return Ok(settings);
     }
     let saved = Settings::parse(&RunDir::read_config(&args.out)?, &args.out)?;
@@ -186,7 +187,9 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         wanted.limits = Limits { steps: args.steps, minutes: args.minutes };
     }
     // A run may go on for longer than it was meant to.
+    let data = identity::check(&saved.data, &wanted.data)?;
     let goes_on = Settings { limits: wanted.limits, ..saved };
+    let moved = std::mem::replace(&mut wanted.data, data);
     if wanted != goes_on {
         let message = format!(
             "the run in {} was started with other settings; leave them out with --resume, or start another run",
@@ -195,7 +198,7 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         return Err(Usage(message).into());
     }
     goes_on.limits.validate().map_err(Usage)?;
-    Ok(goes_on)
+    Ok(Settings { data: moved, ..goes_on })
 }
 
 fn defaults(preset: Preset) -> Settings {
