@@ -45,6 +45,9 @@ impl Trainer {
         if self.round == 0 {
             // Data to learn from is there already when episodes were loaded.
             let first = if self.off_policy.is_empty() { e.first_attempts } else { 0 };
+            // A run of few steps, to try things out, needs no more attempts than steps.
+            let steps = self.settings.limits.steps.and_then(|steps| usize::try_from(steps).ok());
+            let first = first.min(steps.unwrap_or(usize::MAX));
             return vec![Conduct::Scripted; first.max(config.attempts_per_round)];
         }
         let mut rng = seed.derive("plan", 0).rng();

@@ -187,6 +187,18 @@ fn it_learns_to_reach_from_pixels() -> anyhow::Result<()> {
 }
 
 #[test]
+fn a_run_of_few_steps_begins_with_few_attempts() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    // 200 first attempts, rounds of 40 attempts and 20 steps.
+    for (steps, attempts) in [(3, 40), (20, 40)] {
+        let root = folder.path().join(steps.to_string());
+        let outcome = with_large_stack(|| go(Trainer::create(&root, &settings(steps))?, u64::MAX, 2))??;
+        assert_eq!((outcome.ended, outcome.steps, outcome.attempts), (Ended::Complete, steps, attempts));
+    }
+    Ok(())
+}
+
+#[test]
 fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let whole = folder.path().join("whole");
