@@ -38,7 +38,7 @@ def decisions(recording):
                     "observation.state": shard["gripper"][o],
                     "action": shard["action"][i],
                     "next.reward": shard["reward"][i],
-                    "next.done": bool(shard["terminated"][i] or shard["truncated"][i]),
+                    "next.done": bool(shard["terminated"][i] or shard["truncated"][i] or shard["invalid"][i]),
                     "next.truncated": bool(shard["truncated"][i]),
                     "next.success": bool(last and shard["success"][e]),
                     "frame_index": i - offset[e],

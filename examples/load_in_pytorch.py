@@ -26,19 +26,19 @@ class Block(nn.Module):
 class Generator(nn.Module):
     """Image [n, 3, h, w] in [-1, 1] to the canonical image in [-1, 1], depth in [-1, 1] and class probabilities."""
 
-    def __init__(self, filters, strided, bottleneck, stem_kernel, head_kernel, refine, raw_input=False):
+    def __init__(self, filters, num_strided, num_bottleneck, stem_kernel, head_kernel, num_refine, raw_input=False):
         super().__init__()
         deepest, raw = len(filters) - 1, 3 * raw_input
-        self.strided, self.raw_input = strided, raw_input
-        self.levels, self.bottleneck, self.refine = deepest, bottleneck, refine
+        self.num_strided, self.raw_input = num_strided, raw_input
+        self.levels, self.num_bottleneck, self.num_refine = deepest, num_bottleneck, num_refine
         self.stem = Block(3, filters[0], stem_kernel)
         for i in range(deepest):
-            self.add_module(f"down{i + 1}", Block(filters[i], filters[i + 1], stride=2 if i < strided else 1))
+            self.add_module(f"down{i + 1}", Block(filters[i], filters[i + 1], stride=2 if i < num_strided else 1))
             self.add_module(f"up{i}", Block(filters[i + 1], filters[i]))
             self.add_module(f"mix{i}", Block(2 * filters[i], filters[i], 1))
-        for i in range(bottleneck):
+        for i in range(num_bottleneck):
             self.add_module(f"bottleneck{i}", Block(filters[-1], filters[-1]))
-        for i in range(refine):
+        for i in range(num_refine):
             self.add_module(f"refine{i}", Block(filters[0] + (raw if i == 0 else 0), filters[0]))
         self.heads = nn.Conv2d(filters[0] + raw, 9, head_kernel, padding=head_kernel // 2)
 
@@ -46,13 +46,13 @@ class Generator(nn.Module):
         raw, x, skips = ([image] if self.raw_input else []), self.stem(image), []
         for i in range(self.levels):
             skips.append(x)
-            x = self.get_submodule(f"down{i + 1}")(x if i < self.strided else F.avg_pool2d(x, 2))
-        for i in range(self.bottleneck):
+            x = self.get_submodule(f"down{i + 1}")(x if i < self.num_strided else F.avg_pool2d(x, 2))
+        for i in range(self.num_bottleneck):
             x = self.get_submodule(f"bottleneck{i}")(x)
         for i in reversed(range(self.levels)):
             x = F.interpolate(x, size=skips[i].shape[2:], mode="bilinear", align_corners=False)
             x = self.get_submodule(f"mix{i}")(self.get_submodule(f"up{i}")(x), skips[i])
-        for i in range(self.refine):
+        for i in range(self.num_refine):
             x = self.get_submodule(f"refine{i}")(x, *(raw if i == 0 else []))
         maps = self.heads(torch.cat([x, *raw], 1))
         return maps[:, :3].tanh(), maps[:, 3:4].tanh(), maps[:, 4:].softmax(1)

@@ -12,14 +12,16 @@ pub mod data;
 pub mod draw;
 pub mod env;
 pub mod eval;
+pub mod files;
 pub mod gan;
 pub mod nn;
 pub mod objects;
 pub mod pictures;
+pub mod policies;
 pub mod render;
 pub mod rl;
-pub mod run;
 pub mod scene;
 pub mod sim;
+pub mod train;
 #[cfg(feature = "viewer")]
 pub mod viewer;

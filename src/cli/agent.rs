@@ -1,16 +1,16 @@
 //! Trained agents: runs of `train qtopt`, and the generator through which some of them look.
 
-use super::Usage;
-use crate::collect::sight::Sight;
+use super::UsageError;
+use crate::collect::observation_adapter::ObservationAdapter;
 use crate::contract::Domain;
+use crate::files::atomic::sha256_file;
+use crate::files::console;
 use crate::gan::rcan::{self, load_generator};
-use crate::rl::load::Loaded;
-use crate::rl::load_policy;
-use crate::rl::train::Settings;
-use crate::run::Checkpoints;
-use crate::run::atomic::sha256_file;
-use crate::run::checkpoint::{CHECKPOINTS_NAME, CHECKSUMS_NAME};
-use crate::run::console;
+use crate::rl::qtopt::load::Loaded;
+use crate::rl::qtopt::load_policy;
+use crate::rl::qtopt::train::Settings;
+use crate::train::Checkpoints;
+use crate::train::checkpoint::{CHECKPOINTS_NAME, CHECKSUMS_NAME};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 
@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 pub fn load(policy: &str) -> anyhow::Result<Loaded> {
     let path = Path::new(policy);
     if !path.is_dir() {
-        let message = format!("'{policy}' is neither scripted, aimed, oracle, random nor the folder of a run");
-        return Err(Usage(message).into());
+        let message = format!("'{policy}' is neither scripted, noisy-planner, oracle, random nor the folder of a run");
+        return Err(UsageError(message).into());
     }
     let loaded = load_policy(path)?;
     warn(&loaded.warnings);
@@ -52,22 +52,22 @@ pub fn data<'a>(settings: &'a Settings, key: &str) -> &'a str {
 ///
 /// # Errors
 /// A generator that is missing, damaged, or for another size.
-pub fn sight(run: &Path, settings: &Settings, domain: Domain) -> anyhow::Result<Sight> {
-    let Some(loaded) = generator(run, settings)? else { return Ok(Sight::plain(domain)) };
+pub fn adapter(run: &Path, settings: &Settings, domain: Domain) -> anyhow::Result<ObservationAdapter> {
+    let Some(loaded) = generator(run, settings)? else { return Ok(ObservationAdapter::plain(domain)) };
     let (made_for, size) = (loaded.generator.size(), settings.qtopt.size);
     if made_for != size {
-        return Err(Usage(format!(
+        return Err(UsageError(format!(
             "the generator in {} is for {made_for}x{made_for} pixels and the agent sees {size}x{size}",
-            data(settings, "rcan")
+            data(settings, "generator")
         ))
         .into());
     }
-    Ok(Sight::translated(domain, loaded.generator))
+    Ok(ObservationAdapter::translated(domain, loaded.generator))
 }
 
 /// The generator of a run's agent: its own copy or, before there is one, that of the run it is taken from.
 fn generator(run: &Path, settings: &Settings) -> anyhow::Result<Option<rcan::Loaded>> {
-    let from = data(settings, "rcan");
+    let from = data(settings, "generator");
     if from.is_empty() {
         return Ok(None);
     }

@@ -3,10 +3,11 @@
 use super::{bench_qtopt, bench_train, common, numbers, output};
 use crate::contract::{Domain, Seed};
 use crate::env::{EnvConfig, GraspEnv, Rollout};
+use crate::eval::protocol::soak;
 use crate::objects::{ObjectSet, Split};
+use crate::policies::PolicyKind;
 use crate::scene::CellDescription;
-use crate::sim::policy::PolicyKind;
-use crate::sim::{SimConfig, soak};
+use crate::sim::SimConfig;
 use serde::Serialize;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub struct Args {
 #[derive(clap::Subcommand)]
 enum What {
     /// Paired frames a second: source, canonical, ids and depth, with shadows in both
-    #[command(after_help = "Example: bingrasp bench capture --size 64 --envs 64 --json")]
+    #[command(after_help = "Example: bingrasp bench capture --size 64 --num-envs 64 --json")]
     Capture(CaptureArgs),
     /// Whole scripted grasp attempts a second, with a paired capture at every step
     #[command(after_help = "Example: bingrasp bench episodes --size 64 --json")]
@@ -48,10 +49,10 @@ struct CaptureArgs {
     size: u32,
     /// Environments in one batch; the default fits the size
     #[arg(long, value_parser = numbers::count(numbers::ENVIRONMENTS))]
-    envs: Option<usize>,
+    num_envs: Option<usize>,
     /// Source domain
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
-    source: Domain,
+    domain: Domain,
     /// Leave edges jagged
     #[arg(long)]
     no_smooth: bool,
@@ -72,7 +73,7 @@ struct EpisodeArgs {
     size: u32,
     /// Environments in one batch; the default fits the size
     #[arg(long, value_parser = numbers::count(numbers::ENVIRONMENTS))]
-    envs: Option<usize>,
+    num_envs: Option<usize>,
     /// How long to measure
     #[arg(long, default_value_t = 8.0, value_parser = numbers::real(numbers::SECONDS))]
     seconds: f64,
@@ -100,7 +101,7 @@ struct CaptureReport {
     pairs_per_s: f64,
     size: u32,
     envs: usize,
-    source: Domain,
+    domain: Domain,
     batch_ms: f64,
     first_frame_s: f64,
     peak_memory_gib: f64,
@@ -138,9 +139,9 @@ pub fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn environment(source: Domain, envs: usize, size: u32, seed: Seed, smooth: bool) -> anyhow::Result<GraspEnv> {
+fn environment(domain: Domain, envs: usize, size: u32, seed: Seed, smooth: bool) -> anyhow::Result<GraspEnv> {
     let objects = ObjectSet::builtin().split(Split::Train);
-    let config = EnvConfig { smooth_edges: smooth, ..EnvConfig::new(objects, source, envs, size, seed) };
+    let config = EnvConfig { smooth_edges: smooth, ..EnvConfig::new(objects, domain, envs, size, seed) };
     Ok(GraspEnv::new(config)?)
 }
 
@@ -149,8 +150,8 @@ fn adapter(env: &GraspEnv) -> String {
 }
 
 fn capture(args: &CaptureArgs, started: Instant) -> anyhow::Result<()> {
-    let envs = args.envs.unwrap_or_else(|| common::environments_for(args.size));
-    let mut env = environment(args.source, envs, args.size, args.seed.get(), !args.no_smooth)?;
+    let envs = args.num_envs.unwrap_or_else(|| common::num_envs_for(args.size));
+    let mut env = environment(args.domain, envs, args.size, args.seed.get(), !args.no_smooth)?;
     env.observe()?;
     let first_frame_s = started.elapsed().as_secs_f64();
     // Scenes as they are in the middle of attempts.
@@ -172,7 +173,7 @@ fn capture(args: &CaptureArgs, started: Instant) -> anyhow::Result<()> {
         pairs_per_s: envs as f64 / batch,
         size: args.size,
         envs,
-        source: args.source,
+        domain: args.domain,
         batch_ms: batch * 1e3,
         first_frame_s,
         peak_memory_gib: output::peak_memory_gib(),
@@ -191,7 +192,7 @@ fn capture(args: &CaptureArgs, started: Instant) -> anyhow::Result<()> {
 }
 
 fn episodes(args: &EpisodeArgs) -> anyhow::Result<()> {
-    let envs = args.envs.unwrap_or_else(|| common::environments_for(args.size));
+    let envs = args.num_envs.unwrap_or_else(|| common::num_envs_for(args.size));
     let mut env = environment(Domain::RandomizedHeavy, envs, args.size, args.seed.get(), true)?;
     let mut rollout = Rollout::begin(&mut env, PolicyKind::Scripted, args.seed.get())?;
     env.observe()?;
@@ -245,13 +246,13 @@ fn soak_bench(args: &SoakArgs) -> anyhow::Result<ExitCode> {
     let cell = Arc::new(CellDescription::iiwa_bin());
     let objects = ObjectSet::builtin().split(Split::Train);
     let report = soak(&cell, &SimConfig::default(), &objects, args.steps, args.seed.get());
-    let sound = report.nan == 0 && report.escaped == 0 && report.sunk == 0;
+    let sound = report.nan == 0 && report.out_of_bounds == 0 && report.penetrating == 0;
     if args.json {
         output::json(&report)?;
     } else {
         output::line(&format!(
-            "{} steps: {} not finite, {} escaped, {} sunk more than 3 mm",
-            report.steps, report.nan, report.escaped, report.sunk
+            "{} steps: {} not finite, {} out of bounds, {} penetrating by more than 3 mm",
+            report.steps, report.nan, report.out_of_bounds, report.penetrating
         ))?;
     }
     Ok(ExitCode::from(u8::from(!sound)))

@@ -1,21 +1,21 @@
 //! `bingrasp bench qtopt`: what QT-Opt spends its time on.
 
 use super::{common, numbers, output};
-use crate::collect::arena::GraspArena;
-use crate::collect::sight::Sight;
+use crate::collect::observation_adapter::ObservationAdapter;
+use crate::collect::vec_env::GraspVecEnv;
 use crate::contract::{Domain, GripperState, Rng, Seed};
 use crate::env::EnvConfig;
 use crate::nn::with_large_stack;
 use crate::objects::{ObjectSet, Split};
+use crate::policies::PolicyKind;
 use crate::rl::action::ActionSpace;
-use crate::rl::arena::{Arena, ArenaError};
-use crate::rl::collect::{Conduct, play};
-use crate::rl::learner::Sample;
-use crate::rl::network::state_features;
-use crate::rl::privileged::{CELLS, Privileged};
-use crate::rl::replay::{ENDED, GOES_ON, Record, Trace};
+use crate::rl::qtopt::collect::{BehaviorPolicy, play};
+use crate::rl::qtopt::learner::Sample;
+use crate::rl::qtopt::network::state_features;
+use crate::rl::qtopt::privileged::{CELLS, Privileged};
+use crate::rl::replay::{NStepTransition, Record, Termination};
+use crate::rl::vec_env::{VecEnv, VecEnvError};
 use crate::rl::{Preset, QLearner, QtOptConfig};
-use crate::sim::policy::PolicyKind;
 use anyhow::Context;
 use serde::Serialize;
 use std::time::Instant;
@@ -30,7 +30,7 @@ pub struct Args {
     batch: usize,
     /// Attempts to play, half by the script and half by a policy that has learned nothing
     #[arg(long, default_value_t = 512, value_parser = numbers::count(2..=1_000_000))]
-    attempts: usize,
+    episodes: usize,
     /// What the agent sees; the canonical picture is rendered beside it
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
     domain: Domain,
@@ -48,9 +48,9 @@ struct Report {
     /// One decision of the cross-entropy method for each of 64 environments, pictures encoded.
     decision_ms: f64,
     /// Attempts played, rendered and decided.
-    attempts_per_s: f64,
+    episodes_per_s: f64,
     batch: usize,
-    environments: usize,
+    num_envs: usize,
     threads: usize,
     peak_memory_gib: f64,
     seed: u64,
@@ -59,7 +59,7 @@ struct Report {
 const ENVIRONMENTS: usize = 64;
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let config = QtOptConfig { batch: args.batch, ..QtOptConfig::preset(Preset::Cpu) };
+    let config = QtOptConfig { batch: args.batch, ..QtOptConfig::preset(Preset::Small) };
     let environment = EnvConfig::new(
         ObjectSet::builtin().split(Split::Train),
         args.domain,
@@ -67,17 +67,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         config.size as u32,
         args.seed.get(),
     );
-    let (domain, seed, steps, attempts) = (args.domain, args.seed.get(), args.steps, args.attempts);
+    let (domain, seed, steps, episodes) = (args.domain, args.seed.get(), args.steps, args.episodes);
     let report = with_large_stack(move || {
-        let mut arena = GraspArena::new(environment, Sight::plain(domain), PolicyKind::Scripted)?;
-        measure(&config, &mut arena, seed, steps, attempts)
+        let mut envs = GraspVecEnv::new(environment, ObservationAdapter::plain(domain), PolicyKind::Scripted)?;
+        measure(&config, &mut envs, seed, steps, episodes)
     })??;
     if args.json {
         return output::json(&report);
     }
     output::line(&format!(
-        "{:.1} updates/s at batch {} with their targets; a decision for {} environments in {:.1} ms; {:.1} attempts/s",
-        report.updates_per_s, report.batch, report.environments, report.decision_ms, report.attempts_per_s
+        "{:.1} updates/s at batch {} with their targets; a decision for {} environments in {:.1} ms; {:.1} episodes/s",
+        report.updates_per_s, report.batch, report.num_envs, report.decision_ms, report.episodes_per_s
     ))
 }
 
@@ -98,12 +98,12 @@ impl Noise {
                 state: state_features(&gripper),
                 action: space.features(&action),
                 reward: if ends { 1.0 } else { -0.05 },
-                ending: if ends { ENDED } else { GOES_ON },
-                strayed: 0.0,
+                termination: if ends { Termination::Terminated } else { Termination::None },
+                exploratory: 0.0,
                 privileged: Privileged::new(&[0.02; CELLS], None, glam::Vec2::ZERO, rng.range(-1.0, 1.0)),
             }
         };
-        let count = config.label_block;
+        let count = config.bellman_batch;
         Self { images: (0..count).map(|_| image(rng)).collect(), records: (0..count).map(|_| record(rng)).collect() }
     }
 
@@ -111,31 +111,31 @@ impl Noise {
         (0..self.images.len()).map(|at| Sample { image: &self.images[at], record: &self.records[at] }).collect()
     }
 
-    fn traces(&self, discount: f32) -> Vec<Trace<'_>> {
+    fn transitions(&self, discount: f32) -> Vec<NStepTransition<'_>> {
         let next = |at: usize| (&self.images[(at + 1) % self.images.len()][..], self.records[at].state);
-        let trace = |(at, record): (usize, &Record)| Trace {
-            gained: record.reward,
+        let transition = |(at, record): (usize, &Record)| NStepTransition {
+            n_step_return: record.reward,
             discount,
-            next: (record.ending == GOES_ON).then(|| next(at)),
+            next: (record.termination == Termination::None).then(|| next(at)),
         };
-        self.records.iter().enumerate().map(trace).collect()
+        self.records.iter().enumerate().map(transition).collect()
     }
 }
 
 fn measure(
     config: &QtOptConfig,
-    arena: &mut GraspArena,
+    envs: &mut GraspVecEnv,
     seed: Seed,
     steps: u64,
-    attempts: usize,
+    episodes: usize,
 ) -> anyhow::Result<Report> {
-    let space = arena.action_space();
+    let space = envs.action_space();
     let mut learner = QLearner::new(config, space, seed)?;
     let mut rng = seed.derive("noise", 0).rng();
     let noise = Noise::new(config, &space, &mut rng);
-    let (samples, traces) = (noise.samples(), noise.traces(config.discount));
-    let block = config.steps_per_label();
-    let mut targets = learner.label(&traces, seed)?.targets;
+    let (samples, transitions) = (noise.samples(), noise.transitions(config.discount));
+    let block = config.label_interval();
+    let mut targets = learner.bellman_targets(&transitions, seed)?.targets;
     learner.step(
         &samples[..config.batch.min(samples.len())],
         &targets[..config.batch.min(samples.len())],
@@ -145,7 +145,7 @@ fn measure(
     let begun = Instant::now();
     for step in 0..steps {
         if step % block == 0 {
-            targets = learner.label(&traces, seed.derive("label", step))?.targets;
+            targets = learner.bellman_targets(&transitions, seed.derive("label", step))?.targets;
         }
         let at = (step as usize * config.batch) % (samples.len() - config.batch + 1).max(1);
         let range = at..(at + config.batch).min(samples.len());
@@ -159,21 +159,21 @@ fn measure(
     let mut times = Vec::new();
     for _ in 0..12 {
         let start = Instant::now();
-        learner.decider().decide(&images, &vec![open; images.len()], &seeds)?;
+        learner.cem_policy().act(&images, &vec![open; images.len()], &seeds)?;
         times.push(start.elapsed().as_secs_f64());
     }
 
-    let plan: Vec<Conduct> =
-        (0..attempts).map(|i| if i % 2 == 0 { Conduct::Scripted } else { Conduct::Noisy }).collect();
+    let plan: Vec<BehaviorPolicy> =
+        (0..episodes).map(|i| if i % 2 == 0 { BehaviorPolicy::Scripted } else { BehaviorPolicy::Noisy }).collect();
     let begun = Instant::now();
-    let played: Result<_, _> = play(arena, Some(learner.decider()), &config.exploration, &plan, seed);
-    let played = played.map_err(ArenaError::new).context("playing attempts")?;
+    let played: Result<_, _> = play(envs, Some(learner.cem_policy()), &config.exploration, &plan, seed);
+    let played = played.map_err(VecEnvError::new).context("playing episodes")?;
     Ok(Report {
         updates_per_s,
         decision_ms: output::median(&times) * 1e3,
-        attempts_per_s: played.len() as f64 / begun.elapsed().as_secs_f64(),
+        episodes_per_s: played.len() as f64 / begun.elapsed().as_secs_f64(),
         batch: config.batch,
-        environments: ENVIRONMENTS,
+        num_envs: ENVIRONMENTS,
         threads: rayon::current_num_threads(),
         peak_memory_gib: output::peak_memory_gib(),
         seed: seed.0,

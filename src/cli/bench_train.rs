@@ -4,10 +4,10 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use crate::files::console;
 use crate::gan::rcan::{BENCH_NETWORKS as RCAN_NETWORKS, StepTimes, bench_step};
 use crate::nn::bench::{Report, bench_train_step};
 use crate::nn::networks::BENCH_NETWORKS;
-use crate::run::console;
 
 /// Time one training step of a benchmark network on this processor.
 ///

@@ -25,7 +25,7 @@ pub struct Args {
     size: String,
     /// A run of `train rcan` whose generator translates every frame
     #[arg(long, value_name = "RUN")]
-    rcan: Option<PathBuf>,
+    generator: Option<PathBuf>,
     /// Press random keys, buttons and the mouse for so many minutes instead, and watch memory; fails when anything
     /// panics or memory grows
     #[arg(long, value_name = "MINUTES", value_parser = numbers::real(0.0..=1440.0))]
@@ -77,12 +77,12 @@ struct View {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let started = process_start();
-    let mut words =
+    let mut argv =
         ["view", "--fresh", "--size", &args.size, "--seed", &args.seed.to_string()].map(str::to_owned).to_vec();
-    if let Some(run) = &args.rcan {
-        words.extend(["--rcan".to_owned(), run.display().to_string()]);
+    if let Some(run) = &args.generator {
+        argv.extend(["--generator".to_owned(), run.display().to_string()]);
     }
-    let view = View::try_parse_from(words).map_err(|error| super::Usage(error.kind().to_string()))?.args;
+    let view = View::try_parse_from(argv).map_err(|error| super::UsageError(error.kind().to_string()))?.args;
     let seconds = args.random_minutes.map_or(args.seconds, |minutes| minutes * 60.0).clamp(0.5, 86_400.0);
     let options = window::Options {
         size: view.window_size(),
@@ -126,7 +126,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         frames: measured.frames,
         seconds: measured.seconds,
         translated_per_frame: args
-            .rcan
+            .generator
             .as_ref()
             .map(|_| measured.translated as f64 / measured.panels_drawn.max(1) as f64),
         random,

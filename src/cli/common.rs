@@ -1,15 +1,15 @@
 //! Arguments that several commands share, and what they resolve to.
 
-use super::{Usage, numbers, output};
+use super::{UsageError, numbers, output};
 use crate::appearance::ImageSet;
 use crate::contract::Seed;
 use crate::data::paired::ObjectSource;
 use crate::draw::PictureFormat;
+use crate::files::console;
+use crate::files::paths::{self, Input, OverlapError};
 use crate::objects::import::ImportOptions;
 use crate::objects::{ObjectModel, ObjectSet, Split, digest};
-use crate::run::checkpoint::CHECKPOINTS_NAME;
-use crate::run::console;
-use crate::run::paths::{self, Input, OverlapError};
+use crate::train::checkpoint::CHECKPOINTS_NAME;
 use anyhow::Context;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ impl ImportArgs {
     /// What the settings of a run say under `data`.
     ///
     /// # Errors
-    /// [`Usage`] with what is possible.
+    /// [`UsageError`] with what is possible.
     pub fn of_run(data: &toml::Table) -> anyhow::Result<Self> {
         let usual = Self::default();
         let number = |name: &str, usual: f32, range: RangeInclusive<f64>| -> anyhow::Result<f32> {
@@ -78,7 +78,7 @@ impl ImportArgs {
             let number = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
             let text = number.map_or_else(|| value.to_string(), |number| number.to_string());
             Ok(numbers::real32(range)(&text)
-                .map_err(|possible| Usage(format!("data.{name}: {possible}, not {text}")))?)
+                .map_err(|possible| UsageError(format!("data.{name}: {possible}, not {text}")))?)
         };
         Ok(Self {
             scale: number("scale", usual.scale, numbers::SCALE)?,
@@ -108,7 +108,7 @@ pub fn load_objects(name: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<O
         folder => {
             let path = Path::new(folder);
             if !path.is_dir() {
-                return Err(Usage(format!(
+                return Err(UsageError(format!(
                     "'{folder}' is neither train, test, all nor a folder of objects; pass --objects train or --objects DIR"
                 ))
                 .into());
@@ -199,28 +199,28 @@ impl<'a> Inputs<'a> {
         Self::default()
             .ours("--data", path("from").filter(|from| *from != Path::new("live")))
             .ours("--offline", path("offline"))
-            .run("--rcan", path("rcan"))
+            .run("--generator", path("generator"))
             .objects(text("objects"))
             .users("--textures", path("textures"))
     }
 
     /// # Errors
-    /// [`Usage`] when the folder `out` is one of these or holds one.
+    /// [`UsageError`] when the folder `out` is one of these or holds one.
     pub fn check_folder(&self, out: &Path) -> anyhow::Result<()> {
         refuse(paths::check_folder("--out", out, &self.0))
     }
 
     /// # Errors
-    /// [`Usage`] when the picture that `flag` names is one of these or belongs to one, or when it is named after a format
+    /// [`UsageError`] when the picture that `flag` names is one of these or belongs to one, or when it is named after a format
     /// that is not written.
     pub fn check_picture(&self, flag: &str, out: &Path) -> anyhow::Result<()> {
         refuse(paths::check_file(flag, out, &self.0))?;
-        PictureFormat::of(out).map_err(|error| Usage(format!("{flag} {error}")))?;
+        PictureFormat::of(out).map_err(|error| UsageError(format!("{flag} {error}")))?;
         Ok(())
     }
 
     /// # Errors
-    /// [`Usage`] when the place that `what` names is one of these.
+    /// [`UsageError`] when the place that `what` names is one of these.
     pub fn check_distinct(&self, what: &str, out: &Path) -> anyhow::Result<()> {
         refuse(paths::check_distinct(what, out, &self.0))
     }
@@ -235,7 +235,7 @@ pub fn run_of(path: &Path) -> &Path {
 }
 
 fn refuse(checked: Result<(), OverlapError>) -> anyhow::Result<()> {
-    Ok(checked.map_err(|error| Usage(error.to_string()))?)
+    Ok(checked.map_err(|error| UsageError(error.to_string()))?)
 }
 
 /// The seed that names everything.
@@ -253,7 +253,7 @@ impl SeedArg {
 }
 
 /// Environments that share one batch: many small tiles, few large ones.
-pub fn environments_for(size: u32) -> usize {
+pub fn num_envs_for(size: u32) -> usize {
     match size {
         0..=96 => 64,
         97..=160 => 24,

@@ -1,14 +1,14 @@
 //! `bingrasp dataset`: writes, checks and draws paired datasets.
 
-use super::{Usage, common, numbers, output};
+use super::{UsageError, common, numbers, output};
 use crate::collect::{Ended, block_size, collect_pairs};
 use crate::contract::Domain;
 use crate::data::paired::{DatasetConfig, Format, PairReader, PairWriter, Shard, Split, check, sheet};
 use crate::env::{Crop, EnvConfig, GraspEnv};
+use crate::files::console;
+use crate::files::interrupt;
 use crate::pictures::LeftOut;
-use crate::run::console;
-use crate::run::interrupt;
-use crate::sim::policy::PolicyKind;
+use crate::policies::PolicyKind;
 use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -18,16 +18,18 @@ use std::time::Instant;
 /// Plays a policy in many bins at once and writes every moment as a pair: a source domain and the canonical domain,
 /// with segmentation, instance ids and depth, aligned pixel for pixel.
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
     #[command(subcommand)]
-    verb: Option<Verb>,
-    #[command(flatten)]
-    generate: GenerateArgs,
+    verb: Verb,
 }
 
 #[derive(clap::Subcommand)]
 enum Verb {
+    /// Play a policy in many bins at once and write every moment as a pair: a source domain and the canonical domain
+    #[command(
+        after_help = "Example: bingrasp dataset generate --out pairs --count 4000 --size 64 --domain randomized-heavy"
+    )]
+    Generate(Box<GenerateArgs>),
     /// Verify counts, checksums, sizes and alignment, and print how many pixels each class has
     #[command(after_help = "Example: bingrasp dataset check pairs --json")]
     Check {
@@ -52,8 +54,8 @@ enum Verb {
 #[derive(clap::Args)]
 pub struct GenerateArgs {
     /// Folder of the dataset; it must be missing or empty, or continue with --resume
-    #[arg(long, value_name = "DIR", required = true)]
-    out: Option<PathBuf>,
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
     /// Pairs of the whole dataset
     #[arg(long, default_value_t = 1000)]
     count: u64,
@@ -62,11 +64,11 @@ pub struct GenerateArgs {
     size: u32,
     /// Source domain: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
-    source: Domain,
+    domain: Domain,
     /// Part of the data: train and validation use the training objects, test the test objects
     #[arg(long, default_value = "train", value_parser = parse_split)]
     split: Split,
-    /// Who moves the arm: scripted, aimed, oracle, random
+    /// Who moves the arm: scripted, noisy-planner, oracle, random
     #[arg(long, default_value = "scripted")]
     policy: PolicyKind,
     /// folder (PNG files and metadata.jsonl), webdataset (tar shards) or pix2pix ({A,B} pictures)
@@ -90,7 +92,7 @@ pub struct GenerateArgs {
     camera: String,
     /// Environments in one batch; the default fits the size
     #[arg(long, value_parser = numbers::count(numbers::ENVIRONMENTS))]
-    envs: Option<usize>,
+    num_envs: Option<usize>,
     #[command(flatten)]
     seed: common::SeedArg,
     /// One JSON object on standard output
@@ -113,7 +115,7 @@ struct Report {
     seconds: f64,
     complete: bool,
     size: u32,
-    source: Domain,
+    domain: Domain,
     format: &'static str,
     /// What lies in the folder of textures and is not used.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -125,15 +127,15 @@ struct Report {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.verb {
-        Some(Verb::Check { dir, json }) => check_dataset(dir, *json),
-        Some(Verb::Sheet { dir, out, rows }) => {
+        Verb::Generate(args) => generate(args),
+        Verb::Check { dir, json } => check_dataset(dir, *json),
+        Verb::Sheet { dir, out, rows } => {
             let out = out.clone().unwrap_or_else(|| dir.join("sheet.png"));
             common::Inputs::default().ours("the data set in", Some(dir)).check_picture("--out", &out)?;
             draw_sheet(dir, &out, *rows)?;
             output::line(&out.display().to_string())?;
             Ok(ExitCode::SUCCESS)
         }
-        None => generate(&args.generate),
     }
 }
 
@@ -141,17 +143,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     let set = args.objects.as_deref().unwrap_or(if args.split == Split::Test { "test" } else { "train" });
     let objects = common::load_objects(set, args.object_options)?;
-    let envs = args.envs.unwrap_or_else(|| common::environments_for(args.size));
+    let envs = args.num_envs.unwrap_or_else(|| common::num_envs_for(args.size));
     let env = EnvConfig {
         cameras: vec![args.camera.clone()],
         crop: Crop::Random,
         textures: args.textures.load()?,
-        ..EnvConfig::new(objects, args.source, envs, args.size, args.seed.get())
+        ..EnvConfig::new(objects, args.domain, envs, args.size, args.seed.get())
     };
-    env.validate().map_err(|error| Usage(error.to_string()))?;
+    env.validate().map_err(|error| UsageError(error.to_string()))?;
     // Splits of one seed share nothing.
     let seed = args.seed.get().derive(args.split.name(), 0);
-    let mut config = DatasetConfig::new(seed, args.source, args.count, (args.size, args.size));
+    let mut config = DatasetConfig::new(seed, args.domain, args.count, (args.size, args.size));
     config.format = args.format;
     config.split = args.split;
     config.shard = args.shard;
@@ -160,17 +162,17 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     config.generator = toml::Table::from_iter([
         ("policy".to_owned(), args.policy.name().into()),
         ("camera".to_owned(), args.camera.clone().into()),
-        ("environments".to_owned(), (envs as i64).into()),
+        ("num_envs".to_owned(), (envs as i64).into()),
         ("textures".to_owned(), common::texture_source(&env.textures).into()),
         // As it was given; the splits of one seed have seeds of their own.
         ("seed".to_owned(), args.seed.seed.to_string().into()),
     ]);
-    config.validate().map_err(|error| Usage(error.to_string()))?;
+    config.validate().map_err(|error| UsageError(error.to_string()))?;
     Ok((env, config))
 }
 
 fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
-    let out = args.out.as_ref().ok_or_else(|| Usage("pass --out DIR".to_owned()))?;
+    let out = &args.out;
     common::Inputs::default().objects(args.objects.as_deref()).textures(&args.textures).check_folder(out)?;
     let (env_config, config) = plan(args)?;
     stop_on_interrupt()?;
@@ -199,7 +201,7 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
         seconds,
         complete,
         size: args.size,
-        source: args.source,
+        domain: args.domain,
         format: args.format.name(),
         textures_left_out,
         adapter,

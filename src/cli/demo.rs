@@ -5,8 +5,8 @@ use super::{common, dataset, domains, eval_translation, output, train};
 use crate::collect::collect_pairs;
 use crate::data::paired::{PairWriter, check};
 use crate::env::GraspEnv;
-use crate::run::console;
-use crate::run::interrupt;
+use crate::files::console;
+use crate::files::interrupt;
 use clap::Parser;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,23 +28,23 @@ pub struct Args {
 
 /// `demo` writes what `dataset` would with these words.
 #[derive(Parser)]
-struct DatasetWords {
+struct DatasetCommand {
     #[command(flatten)]
     generate: dataset::GenerateArgs,
 }
 
 /// `demo` trains as `train rcan` would with these words.
 #[derive(Parser)]
-struct TrainWords {
+struct TrainCommand {
     #[command(flatten)]
     train: train::rcan::Args,
 }
 
 /// And judges as `eval translation` would.
 #[derive(Parser)]
-struct JudgeWords {
+struct EvalCommand {
     #[command(flatten)]
-    judge: eval_translation::Args,
+    eval: eval_translation::Args,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -68,17 +68,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn simulate(args: &Args, place: &DemoFolder, pairs: &Path, sheet: &Path) -> anyhow::Result<ExitCode> {
     let count = if args.small { 256 } else { 2000 };
     let (seed, out) = (args.seed.seed.to_string(), pairs.display().to_string());
-    let words =
+    let argv =
         ["demo", "--out", &out, "--count", &count.to_string(), "--size", "128", "--seed", &seed].map(ToOwned::to_owned);
-    let words = DatasetWords::try_parse_from(words)?;
-    let (env_config, config) = dataset::plan(&words.generate)?;
-    output::line(&format!("1. simulating {} bins and writing {count} pairs", env_config.environments))?;
+    let argv = DatasetCommand::try_parse_from(argv)?;
+    let (env_config, config) = dataset::plan(&argv.generate)?;
+    output::line(&format!("1. simulating {} bins and writing {count} pairs", env_config.num_envs))?;
     let start = Instant::now();
     let mut env = GraspEnv::new(env_config)?;
     let writer = PairWriter::create(pairs, &config)?;
     place.note()?;
     let bar = output::progress(count, "pairs");
-    let ended = collect_pairs(&mut env, crate::sim::policy::PolicyKind::Scripted, writer, &mut |written| {
+    let ended = collect_pairs(&mut env, crate::policies::PolicyKind::Scripted, writer, &mut |written| {
         bar.set_position(written);
         !interrupt::requested()
     })?;
@@ -107,13 +107,13 @@ fn simulate(args: &Args, place: &DemoFolder, pairs: &Path, sheet: &Path) -> anyh
 fn learn(args: &Args, pairs: &Path, run: &Path) -> anyhow::Result<ExitCode> {
     let (minutes, frames) = if args.small { ("0.25", "64") } else { ("1.5", "300") };
     let (seed, pairs, out) = (args.seed.seed.to_string(), pairs.display().to_string(), run.display().to_string());
-    let words = ["demo", "--out", &out, "--data", &pairs, "--minutes", minutes, "--seed", &seed];
-    output::line(&format!("5. training RCAN on those pairs: bingrasp train rcan {}", words[1..].join(" ")))?;
-    let done = train::rcan::run(&TrainWords::try_parse_from(words)?.train)?;
+    let argv = ["demo", "--out", &out, "--data", &pairs, "--minutes", minutes, "--seed", &seed];
+    output::line(&format!("5. training RCAN on those pairs: bingrasp train rcan {}", argv[1..].join(" ")))?;
+    let done = train::rcan::run(&TrainCommand::try_parse_from(argv)?.train)?;
     if done != ExitCode::SUCCESS {
         return Ok(done);
     }
-    let words = ["demo", "--checkpoint", &out, "--count", frames, "--seed", &seed];
-    output::line(&format!("6. on unseen scenes of test objects: bingrasp eval translation {}", words[1..].join(" ")))?;
-    eval_translation::run(&JudgeWords::try_parse_from(words)?.judge)
+    let argv = ["demo", "--generator", &out, "--count", frames, "--seed", &seed];
+    output::line(&format!("6. on unseen scenes of test objects: bingrasp eval translation {}", argv[1..].join(" ")))?;
+    eval_translation::run(&EvalCommand::try_parse_from(argv)?.eval)
 }

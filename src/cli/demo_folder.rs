@@ -4,11 +4,11 @@
 //! demos write it. A file that is not on it, or has another content, is somebody's work (notes, a run that was trained on),
 //! and then nothing is removed.
 
-use super::Usage;
-use crate::run::atomic::{
+use super::UsageError;
+use crate::files::atomic::{
     FileError, create_folder, read_capped, remove_leftovers, sha256_file, sha256_hex, write_atomic,
 };
-use crate::run::lock::{FolderLock, LOCK_NAME, is_vacant};
+use crate::files::lock::{FolderLock, LOCK_NAME, is_vacant};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ impl DemoFolder {
     /// Takes a folder that is missing, empty, or holds what an earlier demo wrote and nothing else; that is removed.
     ///
     /// # Errors
-    /// [`Usage`] names what no demo wrote; then nothing was touched.
+    /// [`UsageError`] names what no demo wrote; then nothing was touched.
     pub fn begin(root: &Path) -> anyhow::Result<Self> {
         if !is_vacant(root)? {
             check(root)?;
@@ -78,7 +78,7 @@ impl DemoFolder {
 fn check(root: &Path) -> anyhow::Result<()> {
     let refuse = |what: String| {
         let root = root.display();
-        Usage(format!("{what}, so nothing in {root} is replaced; pass another --out, or remove {root} yourself"))
+        UsageError(format!("{what}, so nothing in {root} is replaced; pass another --out, or remove {root} yourself"))
     };
     let path = root.join(MARK_NAME);
     let bytes = match read_capped(&path, MAX_MARK_BYTES) {
@@ -168,7 +168,7 @@ mod tests {
             change();
             let before = files_below(&root)?;
             let error = DemoFolder::begin(&root).expect_err("refused");
-            assert!(error.is::<Usage>() && error.to_string().contains(says), "{file}: {error}");
+            assert!(error.is::<UsageError>() && error.to_string().contains(says), "{file}: {error}");
             assert_eq!(files_below(&root)?, before, "{file}");
             std::fs::remove_dir_all(&root)?;
             demo(&root)

@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let objects = ObjectSet::builtin().split(Split::Train);
     let config = EnvConfig::new(objects, Domain::RandomizedHeavy, 1, 128, Seed(7));
     let mut env = GraspEnv::with_gpu(config, Some(gpu.clone()))?;
-    let frames = env.reset()?.frames.swap_remove(0);
+    let frames = env.reset_all()?.frames.swap_remove(0);
     let probe_ms = start.elapsed().as_secs_f64() * 1e3;
     let mut colours: Vec<&[u8]> = frames.source_rgb.chunks_exact(3).collect();
     colours.sort_unstable();
@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let (memory_gib, memory_free_gib) = memory();
     if memory_free_gib < 2.0 && memory_gib > 0.0 {
-        advice.push("less than 2 GiB of memory is free: use fewer environments (--envs 16)".to_owned());
+        advice.push("less than 2 GiB of memory is free: use fewer environments (--num-envs 16)".to_owned());
     }
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),

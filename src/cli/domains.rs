@@ -4,7 +4,7 @@ use super::common;
 use crate::contract::{Action, Domain, Seed};
 use crate::draw::{ContactSheet, Picture};
 use crate::env::{EnvConfig, GraspEnv, Rollout};
-use crate::sim::policy::PolicyKind;
+use crate::policies::PolicyKind;
 use std::path::Path;
 
 /// Draws `moments` moments of different bins, a row each, in all five domains.
@@ -18,7 +18,7 @@ pub fn sheet(out: &Path, moments: usize, size: u32, seed: Seed) -> anyhow::Resul
     for _ in 0..2 {
         rollout.step(&mut env, false)?;
     }
-    let observation = env.step_some(&vec![None::<Action>; moments], true)?.observation;
+    let observation = env.step(&vec![None::<Action>; moments], true)?.observation;
     let mut sheet = ContactSheet::new(
         "One moment, five domains",
         "reality is a simulated stand-in for the real world; no network is trained on it",
@@ -32,7 +32,7 @@ pub fn sheet(out: &Path, moments: usize, size: u32, seed: Seed) -> anyhow::Resul
             .iter()
             .map(|frames| Picture::photo(size, size, frames.source_image(moment).to_vec()))
             .collect();
-        sheet.row(format!("bin {moment}, step {}", observation.ticks[moment]), pictures);
+        sheet.row(format!("bin {moment}, step {}", observation.step_indices[moment]), pictures);
     }
     sheet.save(out)?;
     Ok(())

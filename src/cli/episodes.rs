@@ -1,21 +1,21 @@
 //! `bingrasp episodes`: records attempts of a policy, checks recordings, draws them. Exports are in `episodes_export`.
 
-use super::{Usage, agent, common, episodes_export, numbers, output};
-use crate::collect::arena::{GraspArena, action_space};
-use crate::collect::episodes::{record_episodes, recorded_attempts};
-use crate::collect::sight::Sight;
+use super::{UsageError, agent, common, episodes_export, numbers, output};
+use crate::collect::episodes::{record_episodes, recorded_episodes};
+use crate::collect::observation_adapter::ObservationAdapter;
+use crate::collect::vec_env::{GraspVecEnv, action_space};
 use crate::contract::{Domain, Seed};
 use crate::data::episodes::{EpisodeReader, EpisodeWriter, EpisodesConfig};
 use crate::env::{Crop, EnvConfig};
+use crate::files::{console, interrupt};
 use crate::nn::with_large_stack;
 use crate::pictures::LeftOut;
-use crate::rl::collect::Conduct;
-use crate::rl::config::ExplorationConfig;
-use crate::rl::film::film_strip;
-use crate::rl::load::Loaded;
-use crate::run::{console, interrupt};
+use crate::policies::PolicyKind;
+use crate::rl::qtopt::collect::BehaviorPolicy;
+use crate::rl::qtopt::config::ExplorationConfig;
+use crate::rl::qtopt::episode_sheet::episode_sheet;
+use crate::rl::qtopt::load::Loaded;
 use crate::scene::CellDescription;
-use crate::sim::policy::PolicyKind;
 use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ struct RecordArgs {
     /// What the camera sees: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
     #[arg(long, default_value_t = Domain::Reality)]
     domain: Domain,
-    /// scripted, aimed, oracle, random, or the folder of a QT-Opt run that sees plain pictures of this size
+    /// scripted, noisy-planner, oracle, random, or the folder of a QT-Opt run that sees plain pictures of this size
     #[arg(long, value_name = "NAME|RUN", default_value = "scripted")]
     policy: String,
     /// Play the policy without noise
@@ -137,7 +137,7 @@ fn learned(args: &RecordArgs) -> anyhow::Result<Loaded> {
             policy.channels,
             size = policy.size
         );
-        return Err(Usage(message).into());
+        return Err(UsageError(message).into());
     }
     Ok(loaded)
 }
@@ -158,21 +158,21 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         ..EnvConfig::new(
             common::load_objects(&args.objects, args.object_options)?,
             args.domain,
-            common::environments_for(args.size),
+            common::num_envs_for(args.size),
             args.size,
             args.seed.get(),
         )
     };
-    env.validate().map_err(|error| Usage(error.to_string()))?;
-    let conduct = match (&loaded, args.greedy) {
-        (None, _) => Conduct::Scripted,
-        (Some(_), true) => Conduct::Greedy,
-        (Some(_), false) => Conduct::Noisy,
+    env.validate().map_err(|error| UsageError(error.to_string()))?;
+    let behavior = match (&loaded, args.greedy) {
+        (None, _) => BehaviorPolicy::Scripted,
+        (Some(_), true) => BehaviorPolicy::Greedy,
+        (Some(_), false) => BehaviorPolicy::Noisy,
     };
     // An episode's seed names its bin, so each has its own. The built-in policies are recorded as they are.
     let exploration = match builtin {
         Some(_) => ExplorationConfig::none(),
-        None => ExplorationConfig { go_on: 0.0, ..ExplorationConfig::default() },
+        None => ExplorationConfig { p_keep_objects: 0.0, ..ExplorationConfig::default() },
     };
     let objects = common::object_source(&args.objects, &env.objects, env.cell.objects.per_episode);
     let name = objects.digest.unwrap_or(objects.split);
@@ -194,29 +194,29 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
             ("policy_step".to_owned(), loaded.as_ref().map_or(0, |loaded| loaded.step as i64 + 1).into()),
         ]),
     };
-    config.validate().map_err(|error| Usage(error.to_string()))?;
+    config.validate().map_err(|error| UsageError(error.to_string()))?;
     let textures_left_out = env.textures.left_out.clone();
     interrupt::install(|| console::remark("stopping after this file; Ctrl-C again stops at once"))?;
-    let sight = Sight::plain(args.domain);
+    let adapter = ObservationAdapter::plain(args.domain);
     let bar = output::progress(args.count, "episodes");
     let start = Instant::now();
     let (mut written, mut first) = (0, 0);
     let complete = with_large_stack(|| -> anyhow::Result<bool> {
         // Without an adapter nothing is begun.
-        let mut arena = GraspArena::new(env, sight, builtin.unwrap_or_default())?;
+        let mut envs = GraspVecEnv::new(env, adapter, builtin.unwrap_or_default())?;
         let writer = if args.resume {
             EpisodeWriter::resume(&args.out, &config)?
         } else {
             EpisodeWriter::create(&args.out, &config)?
         };
         (first, written) = (writer.next_episode(), writer.next_episode());
-        let decider = loaded.as_ref().map(|loaded| loaded.policy.decider());
-        let mut keep_on = |done: u64| {
+        let cem_policy = loaded.as_ref().map(|loaded| loaded.policy.cem_policy());
+        let mut should_continue = |done: u64| {
             written = done;
             bar.set_position(done);
             !interrupt::requested()
         };
-        Ok(record_episodes(&mut arena, (decider, conduct), &exploration, writer, &mut keep_on)?)
+        Ok(record_episodes(&mut envs, (cem_policy, behavior), &exploration, writer, &mut should_continue)?)
     })?
     .with_context(|| format!("writing {}; go on with the same command and --resume", args.out.display()))?;
     bar.finish_and_clear();
@@ -342,15 +342,15 @@ fn sheet(dir: &Path, out: &Path, rows: u64) -> anyhow::Result<()> {
     let reader = EpisodeReader::open(dir).with_context(|| format!("opening the episodes in {}", dir.display()))?;
     let config = reader.config();
     if config.width != config.height || reader.is_empty() {
-        return Err(Usage(format!("{} has no episodes of square pictures", dir.display())).into());
+        return Err(UsageError(format!("{} has no episodes of square pictures", dir.display())).into());
     }
-    let (space, sight) = (action_space(&CellDescription::default()), Sight::plain(config.domain));
+    let (space, adapter) = (action_space(&CellDescription::default()), ObservationAdapter::plain(config.domain));
     let rows = rows.clamp(1, reader.len());
     let wanted: Vec<u64> = (0..rows).map(|i| i * reader.len() / rows).collect();
     let seeds: Vec<Seed> =
         wanted.iter().map(|&number| Ok(Seed(reader.read(number)?.seed))).collect::<anyhow::Result<_>>()?;
     let mut shown = Vec::new();
-    for attempt in recorded_attempts(&reader, &space, &sight) {
+    for attempt in recorded_episodes(&reader, &space, &adapter) {
         let attempt = attempt?;
         if seeds.contains(&attempt.seed) {
             shown.push(attempt);
@@ -359,6 +359,6 @@ fn sheet(dir: &Path, out: &Path, rows: u64) -> anyhow::Result<()> {
     let title = format!("{} of {} episodes in {}", shown.len(), reader.len(), config.domain);
     let subtitle = format!("played by {}; one row an episode, the judged state last", config.policy);
     let strips: Vec<_> = shown.iter().collect();
-    film_strip(&title, &subtitle, &strips, config.width as usize, 3).save(out)?;
+    episode_sheet(&title, &subtitle, &strips, config.width as usize, 3).save(out)?;
     Ok(())
 }

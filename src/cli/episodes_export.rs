@@ -3,8 +3,8 @@
 use super::{common, output};
 use crate::data::episodes::EpisodeReader;
 use crate::data::lerobot;
-use crate::run::console;
-use crate::run::interrupt;
+use crate::files::console;
+use crate::files::interrupt;
 use anyhow::Context;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -61,12 +61,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     interrupt::install(|| console::remark("stopping; Ctrl-C again stops at once"))?;
     let bar = output::progress(reader.len(), "episodes");
     let start = Instant::now();
-    let mut keep_on = |done: u64| {
+    let mut should_continue = |done: u64| {
         bar.set_position(done);
         !interrupt::requested()
     };
     let exported = match format {
-        Format::Lerobot => lerobot::export(&reader, out, &mut keep_on),
+        Format::Lerobot => lerobot::export(&reader, out, &mut should_continue),
     };
     bar.finish_and_clear();
     let Some(exported) = exported.with_context(|| format!("exporting {}", recording.display()))? else {

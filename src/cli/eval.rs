@@ -1,16 +1,16 @@
 //! `bingrasp eval`: policies and learners by fixed protocols.
 
-use super::{Usage, agent, common, eval_translation, numbers, output};
-use crate::collect::sight::Sight;
+use super::{UsageError, agent, common, eval_translation, numbers, output};
+use crate::collect::observation_adapter::ObservationAdapter;
 use crate::contract::Domain;
 use crate::env::EnvConfig;
-use crate::eval::grasp::{PicturedEvaluation, Player, evaluate_with_pictures};
+use crate::eval::grasp::{EvaluationWithEpisodes, PolicyRef, evaluate_with_episodes};
+use crate::eval::protocol::{EvaluationConfig, GraspEvaluation, evaluate_policy};
 use crate::nn::with_large_stack;
 use crate::objects::ObjectModel;
-use crate::rl::film::film_strip;
-use crate::rl::load::Loaded;
-use crate::sim::policy::PolicyKind;
-use crate::sim::{EvaluationConfig, GraspEvaluation, evaluate_policy};
+use crate::policies::PolicyKind;
+use crate::rl::qtopt::episode_sheet::episode_sheet;
+use crate::rl::qtopt::load::Loaded;
 use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -30,13 +30,13 @@ enum What {
     #[command(after_help = "Example: bingrasp eval grasp --policy oracle --objects test --attempts 500 --json")]
     Grasp(GraspArgs),
     /// A generator on unseen scenes of test objects: image, mask, depth, objects lost and invented
-    #[command(after_help = "Example: bingrasp eval translation --checkpoint runs/rcan --count 1000 --json")]
+    #[command(after_help = "Example: bingrasp eval translation --generator runs/rcan --count 1000 --json")]
     Translation(eval_translation::Args),
 }
 
 #[derive(clap::Args)]
 struct GraspArgs {
-    /// scripted, aimed, oracle, random, or the folder of a QT-Opt run (or of one of its checkpoints)
+    /// scripted, noisy-planner, oracle, random, or the folder of a QT-Opt run (or of one of its checkpoints)
     #[arg(long, value_name = "NAME|RUN", default_value = "scripted")]
     policy: String,
     /// What the policy sees [default: the domain it was trained in]
@@ -44,9 +44,9 @@ struct GraspArgs {
     domain: Option<Domain>,
     #[command(flatten)]
     textures: common::TextureArgs,
-    /// A film strip of successes and failures as a PNG file
+    /// A contact sheet of successes and failures as a PNG file
     #[arg(long, value_name = "FILE")]
-    film: Option<PathBuf>,
+    episode_sheet: Option<PathBuf>,
     /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files
     #[arg(long, value_name = "SET|DIR", default_value = "test")]
     objects: String,
@@ -92,12 +92,12 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
         Some(_) => None,
         None => Some(agent::load(&args.policy)?),
     };
-    if let Some(film) = &args.film {
+    if let Some(sheet) = &args.episode_sheet {
         common::Inputs::default()
             .run("--policy", loaded.as_ref().map(|_| Path::new(&args.policy)))
             .objects(Some(&args.objects))
             .textures(&args.textures)
-            .check_picture("--film", film)?;
+            .check_picture("--episode-sheet", sheet)?;
     }
     let objects = common::load_objects(&args.objects, args.object_options)?;
     let config = EvaluationConfig {
@@ -108,15 +108,15 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let mut attempt_success = Vec::new();
     let mut domain = None;
-    let evaluation = if builtin.is_some() && args.film.is_none() {
+    let evaluation = if builtin.is_some() && args.episode_sheet.is_none() {
         evaluate_policy(&config, &objects, args.seed.get())
     } else {
         let seen = args.domain.map_or_else(|| trained_domain(loaded.as_ref()), Ok)?;
         domain = Some(seen);
         let played = play(args, &config, builtin, loaded.as_ref(), (objects, seen))?;
         attempt_success = played.successes.iter().map(|&success| u8::from(success)).collect();
-        if let Some(path) = &args.film {
-            draw_film(path, args, loaded.as_ref(), &played)?;
+        if let Some(path) = &args.episode_sheet {
+            write_episode_sheet(path, args, loaded.as_ref(), &played)?;
         }
         played.evaluation
     };
@@ -152,8 +152,8 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
     ))?;
     let f = &e.failures;
     output::line(&format!(
-        "failures: {} missed, {} slipped, {} nothing tried, {} time out",
-        f.missed, f.slipped, f.nothing_tried, f.time_out
+        "failures: {} empty grasp, {} slipped, {} jaws open, {} timed out",
+        f.empty_grasp, f.slipped, f.jaws_open, f.timed_out
     ))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -171,21 +171,21 @@ fn play(
     builtin: Option<PolicyKind>,
     loaded: Option<&Loaded>,
     (objects, domain): (Vec<Arc<ObjectModel>>, Domain),
-) -> anyhow::Result<PicturedEvaluation> {
-    let films = if args.film.is_some() { FILMS } else { 0 };
+) -> anyhow::Result<EvaluationWithEpisodes> {
+    let num_episodes = if args.episode_sheet.is_some() { SHEET_EPISODES } else { 0 };
     let env = EnvConfig {
         textures: args.textures.load()?,
         ..EnvConfig::new(objects, domain, 1, size_of(loaded), args.seed.get())
     };
     match (builtin, loaded) {
         (Some(kind), _) => {
-            let sight = Sight::plain(domain);
-            let env = EnvConfig { environments: common::environments_for(env.size), ..env };
-            let seeds = (args.seed.get(), films);
-            Ok(with_large_stack(|| evaluate_with_pictures(Player::Builtin(kind), config, env, &sight, seeds))??)
+            let adapter = ObservationAdapter::plain(domain);
+            let env = EnvConfig { num_envs: common::num_envs_for(env.size), ..env };
+            let seeds = (args.seed.get(), num_episodes);
+            Ok(with_large_stack(|| evaluate_with_episodes(PolicyRef::Builtin(kind), config, env, &adapter, seeds))??)
         }
-        (None, Some(loaded)) => play_learned(loaded, config, env, films),
-        (None, None) => Err(Usage("no policy".into()).into()),
+        (None, Some(loaded)) => play_learned(loaded, config, env, num_episodes),
+        (None, None) => Err(UsageError("no policy".into()).into()),
     }
 }
 
@@ -198,41 +198,41 @@ pub(super) fn play_learned(
     loaded: &Loaded,
     config: &EvaluationConfig,
     env: EnvConfig,
-    films: usize,
-) -> anyhow::Result<PicturedEvaluation> {
+    num_episodes: usize,
+) -> anyhow::Result<EvaluationWithEpisodes> {
     let size = size_of(Some(loaded));
     let (seed, domain) = (env.seed, env.sources.first().copied().unwrap_or(Domain::Canonical));
     let mut env = EnvConfig {
         cell: Arc::new(config.cell.clone()),
         sim: config.sim.clone(),
         size,
-        environments: common::environments_for(size),
+        num_envs: common::num_envs_for(size),
         ..env
     };
-    let sight = agent::sight(&loaded.run, &loaded.settings, domain)?;
+    let adapter = agent::adapter(&loaded.run, &loaded.settings, domain)?;
     let camera = agent::data(&loaded.settings, "camera");
     if !camera.is_empty() {
         env.cameras = vec![camera.to_owned()];
     }
-    let player = Player::Learned(loaded.policy.decider());
-    Ok(with_large_stack(|| evaluate_with_pictures(player, config, env, &sight, (seed, films)))??)
+    let policy_ref = PolicyRef::Learned(loaded.policy.cem_policy());
+    Ok(with_large_stack(|| evaluate_with_episodes(policy_ref, config, env, &adapter, (seed, num_episodes)))??)
 }
 
-/// Successes and failures on a film strip, at most.
-const FILMS: usize = 8;
+/// Successes and failures on a contact sheet, at most.
+const SHEET_EPISODES: usize = 8;
 
-fn draw_film(
+fn write_episode_sheet(
     path: &Path,
     args: &GraspArgs,
     loaded: Option<&Loaded>,
-    played: &PicturedEvaluation,
+    played: &EvaluationWithEpisodes,
 ) -> anyhow::Result<()> {
     let (size, channels) = loaded.map_or((96, 3), |loaded| (loaded.policy.size, loaded.policy.channels));
     let e = &played.evaluation;
     let title = format!("{}: {:.1}% of {} attempts", args.policy, 100.0 * e.success, e.attempts);
     let subtitle =
         format!("{} objects, seed {}; one row an attempt, the judged state last", args.objects, args.seed.seed);
-    let films: Vec<_> = played.films.iter().collect();
-    film_strip(&title, &subtitle, &films, size, channels).save(path)?;
+    let episodes: Vec<_> = played.episodes.iter().collect();
+    episode_sheet(&title, &subtitle, &episodes, size, channels).save(path)?;
     Ok(())
 }

@@ -1,18 +1,18 @@
 //! `bingrasp eval translation`: a generator on scenes of test objects that it has never seen.
 
 use super::output::{self, decimal};
-use super::{Usage, common, numbers};
+use super::{UsageError, common, numbers};
 use crate::collect::CAPTURES_PER_BLOCK;
 use crate::contract::{Domain, FrameBatch, Seed};
 use crate::env::{EnvConfig, GraspEnv, Rollout};
 use crate::eval::translation::{FrameScore, TranslationMeter, TranslationReport};
+use crate::files::console;
 use crate::gan::frames::Frame;
 use crate::gan::rcan::picture::{Row, sheet};
 use crate::gan::rcan::{Generator, Translation, load_generator};
 use crate::nn::with_large_stack;
 use crate::pictures::LeftOut;
-use crate::run::console;
-use crate::sim::policy::PolicyKind;
+use crate::policies::PolicyKind;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -28,10 +28,10 @@ const SHOWN: usize = 3;
 pub struct Args {
     /// Folder of a training run, or of one of its checkpoints
     #[arg(long, value_name = "RUN")]
-    checkpoint: PathBuf,
+    generator: PathBuf,
     /// Source domain: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
-    source: Domain,
+    domain: Domain,
     /// Frames to translate
     #[arg(long, default_value_t = 1000, value_parser = numbers::count(numbers::ATTEMPTS))]
     count: usize,
@@ -54,9 +54,9 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Report {
-    checkpoint: PathBuf,
+    generator: PathBuf,
     step: u64,
-    source: Domain,
+    domain: Domain,
     objects: String,
     #[serde(flatten)]
     translation: TranslationReport,
@@ -83,37 +83,37 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let sheet = args
         .sheet
         .clone()
-        .unwrap_or_else(|| common::run_of(&args.checkpoint).join(format!("translation-{}.png", args.source)));
+        .unwrap_or_else(|| common::run_of(&args.generator).join(format!("translation-{}.png", args.domain)));
     common::Inputs::default()
-        .run("--checkpoint", Some(&args.checkpoint))
+        .run("--generator", Some(&args.generator))
         .objects(Some(&args.objects))
         .textures(&args.textures)
         .check_picture("--sheet", &sheet)?;
     let started = Instant::now();
-    let loaded = load_generator(&args.checkpoint)?;
+    let loaded = load_generator(&args.generator)?;
     console::warn_all(&loaded.warnings);
     let size = loaded.generator.size() as u32;
     // Seeds that no training run derives.
     let seed = args.seed.get().derive("evaluate translation", 0);
-    let envs = common::environments_for(size).min(args.count);
+    let envs = common::num_envs_for(size).min(args.count);
     let config = EnvConfig {
         textures: args.textures.load()?,
-        ..EnvConfig::new(common::load_objects(&args.objects, args.object_options)?, args.source, envs, size, seed)
+        ..EnvConfig::new(common::load_objects(&args.objects, args.object_options)?, args.domain, envs, size, seed)
     };
-    config.validate().map_err(|error| Usage(error.to_string()))?;
+    config.validate().map_err(|error| UsageError(error.to_string()))?;
     let textures_left_out = config.textures.left_out.clone();
     let mut env = GraspEnv::new(config)?;
     let adapter = env.adapter().map(|a| a.name.clone()).unwrap_or_default();
     let bar = output::progress(args.count as u64, "frames");
-    let (meter, mut kept, network_s) = judge(&loaded.generator, &mut env, seed, args.count, &bar)?;
+    let (meter, mut kept, network_s) = evaluate(&loaded.generator, &mut env, seed, args.count, &bar)?;
     bar.finish_and_clear();
     let translation = meter.report();
     kept.sort_by(|a, b| b.score.ssim.total_cmp(&a.score.ssim));
-    draw(&kept, &translation, args.source).save(&sheet)?;
+    draw(&kept, &translation, args.domain).save(&sheet)?;
     let report = Report {
-        checkpoint: args.checkpoint.clone(),
+        generator: args.generator.clone(),
         step: loaded.step,
-        source: args.source,
+        domain: args.domain,
         objects: args.objects.clone(),
         ms_per_image: network_s * 1e3 / translation.frames as f64,
         translation,
@@ -129,7 +129,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let t = &report.translation;
-    output::line(&format!("{} frames of {} ({} objects), step {}", t.frames, args.source, args.objects, report.step))?;
+    output::line(&format!("{} frames of {} ({} objects), step {}", t.frames, args.domain, args.objects, report.step))?;
     output::line(&format!(
         "image   SSIM {} (95% {} to {}), PSNR {} dB, colour bias {} {} {}",
         decimal(t.ssim, 3),
@@ -156,7 +156,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Plays attempts in fresh blocks and translates every third step until there are `count` frames.
-fn judge(
+fn evaluate(
     generator: &Generator,
     env: &mut GraspEnv,
     seed: Seed,
@@ -201,7 +201,7 @@ fn first_frames(mut batch: FrameBatch, count: usize) -> FrameBatch {
         }
         batch.depth_m.truncate(count * pixels);
         batch.cameras.truncate(count);
-        batch.ticks.truncate(count);
+        batch.step_indices.truncate(count);
         batch.look_seeds.truncate(count);
     }
     batch
@@ -220,7 +220,7 @@ fn one(batch: &FrameBatch, i: usize) -> FrameBatch {
         instances: batch.instance_image(i).to_vec(),
         depth_m: batch.depth_image(i).to_vec(),
         cameras: vec![batch.cameras[i]],
-        ticks: vec![batch.ticks[i]],
+        step_indices: vec![batch.step_indices[i]],
         look_seeds: vec![batch.look_seeds[i]],
     }
 }

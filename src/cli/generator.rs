@@ -1,8 +1,8 @@
-//! A trained generator for the viewer: `--rcan RUN`.
+//! A trained generator for the viewer: `--generator RUN`.
 
+use crate::files::console;
 use crate::gan::rcan::batch::images_tensor;
 use crate::gan::rcan::{Generator, load_generator};
-use crate::run::console;
 use crate::viewer::translator::{Translate, Translated, Translator};
 use std::path::Path;
 

@@ -1,11 +1,11 @@
 //! What a training run was begun with, by its contents: objects, textures and data sets are remembered by checksums beside
 //! their paths. A run that is resumed refuses others under the same path, and takes the same under another one.
 
-use super::{Usage, common};
+use super::{UsageError, common};
 use crate::appearance::ImageSet;
 use crate::data::paired::checksums_path;
+use crate::files::atomic::sha256_file;
 use crate::objects::digest;
-use crate::run::atomic::sha256_file;
 use anyhow::Context;
 use std::path::Path;
 
@@ -37,7 +37,7 @@ pub fn remember(data: &mut toml::Table) -> anyhow::Result<()> {
 /// the contents are the same, so that the rest of the settings can be compared.
 ///
 /// # Errors
-/// [`Usage`] names what is not the same, and the flag.
+/// [`UsageError`] names what is not the same, and the flag.
 pub fn check(saved: &toml::Table, wanted: &toml::Table) -> anyhow::Result<toml::Table> {
     let mut same = wanted.clone();
     let Some(digests) = saved.get(DIGESTS).and_then(toml::Value::as_table) else { return Ok(same) };
@@ -52,7 +52,7 @@ pub fn check(saved: &toml::Table, wanted: &toml::Table) -> anyhow::Result<toml::
                 "what is in {path} is not what the run was begun with: its contents differ; pass {flag} with the place of \
                  the same ones, or start another run"
             );
-            return Err(Usage(message).into());
+            return Err(UsageError(message).into());
         }
         if let Some(path) = saved.get(key) {
             same.insert(key.to_owned(), path.clone());
@@ -108,7 +108,7 @@ mod tests {
         // The rest of the settings is then compared with the path that was saved.
         assert_eq!(check(&saved, &with("copy"))?, saved);
         let error = check(&saved, &with("other")).expect_err("other contents");
-        assert!(error.is::<Usage>() && error.to_string().contains("--textures"), "{error}");
+        assert!(error.is::<UsageError>() && error.to_string().contains("--textures"), "{error}");
         let error = check(&saved, &with("nowhere")).expect_err("nothing there");
         assert!(error.to_string().contains("--textures"), "{error:#}");
         // The same path, and other contents since.

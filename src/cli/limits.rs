@@ -1,8 +1,8 @@
 //! Limits that the system puts on a process (`ulimit`, control groups): named, where they would otherwise end in a signal
 //! or a panic of a library.
 
-use crate::run::atomic::human_bytes;
-use crate::run::console;
+use crate::files::atomic::human_bytes;
+use crate::files::console;
 use std::any::Any;
 use std::panic::PanicHookInfo;
 

@@ -34,7 +34,7 @@ mod translate;
 #[cfg(feature = "viewer")]
 mod view;
 
-use crate::run::console;
+use crate::files::console;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -53,15 +53,17 @@ enum Command {
     /// Run the main job from start to finish in a few minutes: simulate, write a paired dataset, check it, draw it
     #[command(after_help = "Example: bingrasp demo --out out/demo")]
     Demo(demo::Args),
-    /// Write, check or draw a paired randomized/canonical dataset
-    #[command(after_help = "Example: bingrasp dataset --out pairs --count 4000 --size 64 --source randomized-heavy")]
+    /// Generate, check or draw a paired randomized/canonical dataset
+    #[command(
+        after_help = "Example: bingrasp dataset generate --out pairs --count 4000 --size 64 --domain randomized-heavy"
+    )]
     Dataset(dataset::Args),
     /// Record, check, draw or export episodes of a policy: a learner's off-policy data
     #[command(after_help = "Example: bingrasp episodes record --out real --domain reality --count 5000")]
     Episodes(episodes::Args),
     /// Open a window to watch, drive and take apart the grasping cell
     #[cfg(feature = "viewer")]
-    #[command(after_help = "Examples: bingrasp view --domain reality --actor oracle\n          \
+    #[command(after_help = "Examples: bingrasp view --domain reality --policy oracle\n          \
         bingrasp view --screenshot cell.png --ticks 600   (needs no display)")]
     View(Box<view::Args>),
     /// Generate, list, draw, export and import objects
@@ -71,16 +73,18 @@ enum Command {
     #[command(after_help = "Example: bingrasp train rcan --out runs/rcan --minutes 20")]
     Train(train::Args),
     /// Apply a trained generator to a folder of images
-    #[command(after_help = "Example: bingrasp translate --checkpoint runs/rcan photos translated")]
+    #[command(after_help = "Example: bingrasp translate --generator runs/rcan photos translated")]
     Translate(translate::Args),
     /// Measure policies and generators by fixed protocols
     #[command(after_help = "Example: bingrasp eval grasp --policy oracle --objects test --attempts 500 --json")]
     Eval(eval::Args),
     /// Repeat a paper's experiment with `reality` in the place of the robot
-    #[command(after_help = "Example: bingrasp reproduce rcan-table1 --out runs/table1 --rcan runs/rcan --minutes 90")]
+    #[command(
+        after_help = "Example: bingrasp reproduce rcan-table1 --out runs/table1 --generator runs/rcan --minutes 90"
+    )]
     Reproduce(reproduce::Args),
     /// Measure the speed and soundness of this machine's simulator and renderer
-    #[command(after_help = "Example: bingrasp bench capture --size 64 --envs 64 --json")]
+    #[command(after_help = "Example: bingrasp bench capture --size 64 --num-envs 64 --json")]
     Bench(bench::Args),
     /// Say what this machine offers, and what is missing
     #[command(after_help = "Example: bingrasp doctor --probe probe.png")]
@@ -90,12 +94,12 @@ enum Command {
 /// Wrong usage that only shows after parsing: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Usage(pub String);
+pub(crate) struct UsageError(pub String);
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
     let started = Instant::now();
-    crate::run::memory::keep_freed_memory();
+    crate::files::memory::keep_freed_memory();
     let cli = Cli::parse();
     limits::prepare();
     let result = match cli.command {
@@ -122,7 +126,7 @@ pub fn main() -> ExitCode {
                 return ExitCode::SUCCESS;
             }
             console::remark(format_args!("error: {}", console::with_causes(error.chain())));
-            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+            ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::appearance::{ImageSet, Look};
 use crate::contract::{Camera, Class, Domain, Intrinsics, Pose, Seed, Shape, Surface, VisualPart};
 use crate::draw::{ContactSheet, Picture};
 use crate::objects::ObjectModel;
-use crate::render::{Anchors, Gpu, RenderConfig, SceneView, TiledRenderer};
+use crate::render::{Gpu, RenderConfig, SceneBounds, SceneView, TiledRenderer};
 use glam::Vec3;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -83,7 +83,7 @@ fn draw(
     let distance = largest * 1.1 / (0.5 * fov).tan();
     let eye = target + Vec3::new(-0.55, -0.75, 0.6).normalize() * distance;
     let camera = Camera::look_at(eye, target, Intrinsics::from_vertical_fov(SIZE, SIZE, fov));
-    let anchors = Anchors { bin_centre: Vec3::ZERO, shadow_radius_m: largest * 2.0 };
+    let scene_bounds = SceneBounds { bin_centre: Vec3::ZERO, shadow_radius_m: largest * 2.0 };
     let views: Vec<SceneView<'_>> = scenes
         .iter()
         .map(|(parts, poses, look)| SceneView {
@@ -91,8 +91,8 @@ fn draw(
             world_from_body: poses,
             camera,
             look,
-            anchors,
-            tick: 0,
+            scene_bounds,
+            step_index: 0,
             look_seed: 0,
             arm_motion_m: Vec3::ZERO,
         })

@@ -1,15 +1,15 @@
 //! `bingrasp objects <verb>`: makes, lists, exports, imports and measures objects. In: words. Out: files in a new folder,
 //! tables or one JSON object on standard output, remarks on standard error.
 
-use super::{Usage, common, numbers, output};
+use super::{UsageError, common, numbers, output};
 use crate::contract::Seed;
+use crate::files::console;
 use crate::objects::catalogue::Catalogue;
 use crate::objects::export::{ExportFormat, check_output, export_objects, write_folder};
 use crate::objects::generate::GenerateConfig;
 use crate::objects::import::{Imported, import_dir};
 use crate::objects::statistics::{Statistics, page};
 use crate::objects::{ObjectModel, ObjectSet, Split};
-use crate::run::console;
 use anyhow::{Result, bail};
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -191,7 +191,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 fn generate(args: &GenerateArgs) -> Result<()> {
     check_output(&args.out)?;
     let &[fewest, most] = args.prisms.as_slice() else {
-        return Err(Usage("--prisms takes two numbers, the fewest and the most".to_owned()).into());
+        return Err(UsageError("--prisms takes two numbers, the fewest and the most".to_owned()).into());
     };
     let config = GenerateConfig {
         prisms: [fewest, most],

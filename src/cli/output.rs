@@ -1,7 +1,7 @@
 //! Words and figures for people and for programs.
 
+use crate::files::console;
 use crate::pictures::LeftOut;
-use crate::run::console;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
@@ -114,7 +114,7 @@ pub fn progress(total: u64, unit: &'static str) -> ProgressBar {
 
 /// Largest resident memory of this process so far, GiB; 0 where the system does not tell.
 pub fn peak_memory_gib() -> f64 {
-    crate::run::memory::peak_gib()
+    crate::files::memory::peak_gib()
 }
 
 /// The middle of the values; 0 for none.

@@ -1,17 +1,17 @@
 //! A trained grasping policy for the viewer: `--policy RUN`.
 
 use super::agent;
-use crate::collect::sight::Sight;
+use crate::collect::observation_adapter::ObservationAdapter;
 use crate::contract::{Action, Domain, Rng, Seed};
-use crate::rl::load::Loaded;
-use crate::rl::load_policy;
-use crate::viewer::pilot::{Pilot, Seen};
+use crate::rl::qtopt::load::Loaded;
+use crate::rl::qtopt::load_policy;
+use crate::viewer::pilot::{Pilot, PolicyInput};
 use std::path::Path;
 
 /// A Q-function behind the viewer's trait.
 struct Learned {
     loaded: Loaded,
-    sight: Sight,
+    adapter: ObservationAdapter,
     name: String,
 }
 
@@ -25,11 +25,11 @@ impl Pilot for Learned {
         self.loaded.policy.size as u32
     }
 
-    fn act(&mut self, seen: &Seen<'_>, rng: &mut Rng) -> Result<Action, String> {
+    fn act(&mut self, seen: &PolicyInput<'_>, rng: &mut Rng) -> Result<Action, String> {
         let size = [seen.frames.height, seen.frames.width];
-        let image = self.sight.see_bytes(seen.frames.source_image(0).to_vec(), size).map_err(|e| e.to_string())?;
-        let decider = self.loaded.policy.decider();
-        let choices = decider.decide(&[&image], &[seen.gripper], &[Seed(rng.next_u64())]);
+        let image = self.adapter.encode_rgb(seen.frames.source_image(0).to_vec(), size).map_err(|e| e.to_string())?;
+        let cem_policy = self.loaded.policy.cem_policy();
+        let choices = cem_policy.act(&[&image], &[seen.gripper], &[Seed(rng.next_u64())]);
         let choice = choices.map_err(|e| e.to_string())?.pop().ok_or("the policy decided nothing")?;
         Ok(choice.action)
     }
@@ -43,7 +43,7 @@ pub fn pilot(run: &Path) -> anyhow::Result<Box<dyn Pilot>> {
     let loaded = load_policy(run)?;
     agent::warn(&loaded.warnings);
     // The viewer says which domain is seen.
-    let sight = agent::sight(&loaded.run, &loaded.settings, Domain::Canonical)?;
+    let adapter = agent::adapter(&loaded.run, &loaded.settings, Domain::Canonical)?;
     let name = format!("{}, step {}", run.display(), loaded.step);
-    Ok(Box::new(Learned { loaded, sight, name }))
+    Ok(Box::new(Learned { loaded, adapter, name }))
 }

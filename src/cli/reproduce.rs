@@ -1,15 +1,18 @@
 //! `bingrasp reproduce`: a paper's table, row by row.
 
 use super::train::qtopt;
-use super::{Usage, agent, common, eval, numbers, output};
+use super::{UsageError, agent, common, eval, numbers, output};
 use crate::contract::{Domain, Seed};
 use crate::env::EnvConfig;
+use crate::eval::protocol::{EvaluationConfig, GraspEvaluation};
 use crate::eval::table1::{Row, RowResult, figure, markdown};
+use crate::files::atomic::{create_folder, read_capped, write_atomic};
+use crate::files::console;
+use crate::files::interrupt;
 use crate::gan::rcan::load_generator;
-use crate::rl::load_policy;
-use crate::run::atomic::{create_folder, read_capped, write_atomic};
-use crate::run::{Ended, Limits, RunDir, console, interrupt};
-use crate::sim::{EvaluationConfig, GraspEvaluation};
+use crate::rl::qtopt::load_policy;
+use crate::train::directory::check_run_format;
+use crate::train::{Ended, Limits, RunDir};
 use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -25,8 +28,10 @@ pub struct Args {
 enum What {
     /// RCAN, table 1: agents trained on canonical, randomized and translated pictures, each measured in its own
     /// simulation and in `reality`, a simulated stand-in for the paper's robots
-    #[command(after_help = "Example: bingrasp reproduce rcan-table1 --out runs/table1 --rcan runs/rcan --minutes 90\n\
-                            The same command goes on where it was interrupted; rows that are finished are kept.")]
+    #[command(
+        after_help = "Example: bingrasp reproduce rcan-table1 --out runs/table1 --generator runs/rcan --minutes 90\n\
+                            The same command goes on where it was interrupted; rows that are finished are kept."
+    )]
     RcanTable1(Table1Args),
 }
 
@@ -40,7 +45,7 @@ struct Table1Args {
     rows: Vec<Row>,
     /// An RCAN run (`bingrasp train rcan`), for the row of that name
     #[arg(long, value_name = "RUN")]
-    rcan: Option<PathBuf>,
+    generator: Option<PathBuf>,
     /// Minutes of training for each row [default: 90 without --steps]
     #[arg(long)]
     minutes: Option<f64>,
@@ -76,9 +81,9 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
     let mut rows = if args.rows.is_empty() { Row::ALL.to_vec() } else { args.rows.clone() };
     rows.sort();
     rows.dedup();
-    limits(args).validate().map_err(Usage)?;
-    let rcan = args.rcan.as_deref().map(std::path::absolute).transpose().context("--rcan")?;
-    let inputs = common::Inputs::default().run("--rcan", rcan.as_deref());
+    limits(args).validate().map_err(UsageError)?;
+    let generator = args.generator.as_deref().map(std::path::absolute).transpose().context("--generator")?;
+    let inputs = common::Inputs::default().run("--generator", generator.as_deref());
     inputs.check_distinct("--out", &args.out)?;
     // Each row has a run there, of which one is called rcan.
     for row in Row::ALL {
@@ -87,15 +92,15 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
     let unfinished = |row: Row| !result_path(&args.out, row).is_file();
     if rows.contains(&Row::Rcan) && unfinished(Row::Rcan) {
         let message = "the row rcan needs a generator: train one (`bingrasp train rcan --out runs/rcan --minutes 40`) and \
-                       pass --rcan runs/rcan, or leave the row out with --rows";
-        let Some(rcan) = &rcan else { return Err(Usage(message.into()).into()) };
+                       pass --generator runs/rcan, or leave the row out with --rows";
+        let Some(generator) = &generator else { return Err(UsageError(message.into()).into()) };
         // Before other rows train for hours. A run that was begun has a copy.
         if !agent::own_generator(&args.out.join(Row::Rcan.name())).is_dir() {
-            load_generator(rcan).with_context(|| format!("loading the generator in {}", rcan.display()))?;
+            load_generator(generator).with_context(|| format!("loading the generator in {}", generator.display()))?;
         }
     }
     for row in rows.iter().copied().filter(|row| !unfinished(*row)) {
-        check_finished(args, row, rcan.as_deref().filter(|_| row == Row::Rcan))?;
+        check_finished(args, row, generator.as_deref().filter(|_| row == Row::Rcan))?;
     }
     create_folder(&args.out)?;
     let mut complete = true;
@@ -106,7 +111,7 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
                 break;
             }
             console::remark(format_args!("{}: training in {}", row.title(), row.domain()));
-            if !bring_to_end(args, row, rcan.as_deref().filter(|_| row == Row::Rcan))? {
+            if !bring_to_end(args, row, generator.as_deref().filter(|_| row == Row::Rcan))? {
                 complete = false;
                 break;
             }
@@ -138,12 +143,12 @@ fn result_path(out: &Path, row: Row) -> PathBuf {
 }
 
 /// Trains and measures one row; false when it was interrupted.
-fn bring_to_end(args: &Table1Args, row: Row, rcan: Option<&Path>) -> anyhow::Result<bool> {
+fn bring_to_end(args: &Table1Args, row: Row, generator: Option<&Path>) -> anyhow::Result<bool> {
     let run = args.out.join(row.name());
-    let settings = qtopt::settings_for(row.domain(), rcan, limits(args), args.seed.get());
+    let settings = qtopt::settings_for(row.domain(), generator, limits(args), args.seed.get());
     let resume = run.join("config.toml").is_file();
     if resume && RunDir::read_config(&run)? != toml::to_string(&settings)? {
-        return Err(Usage(format!(
+        return Err(UsageError(format!(
             "the run in {} was started with other settings; use the same ones, or another folder",
             run.display()
         ))
@@ -161,17 +166,17 @@ fn bring_to_end(args: &Table1Args, row: Row, rcan: Option<&Path>) -> anyhow::Res
     }
     let reality = measure(args, &run, Domain::Reality)?;
     let result =
-        RowResult { row, training_steps: outcome.steps, training_attempts: outcome.attempts, simulation, reality };
+        RowResult { row, training_steps: outcome.steps, training_episodes: outcome.episodes, simulation, reality };
     let text = serde_json::to_string_pretty(&result)?;
     write_atomic(&result_path(&args.out, row), text.as_bytes())?;
     Ok(true)
 }
 
 /// Refuses to pass a finished row for what these arguments would make of it.
-fn check_finished(args: &Table1Args, row: Row, rcan: Option<&Path>) -> anyhow::Result<()> {
+fn check_finished(args: &Table1Args, row: Row, generator: Option<&Path>) -> anyhow::Result<()> {
     let differs = |option: &str, there: Option<String>| {
         let there = there.map_or(format!("without {option}"), |there| format!("with {option} {there}"));
-        Usage(format!(
+        UsageError(format!(
             "the row {} in {} was made {there}; do the same, leave the row out with --rows, or choose another --out",
             row.name(),
             args.out.display()
@@ -187,7 +192,8 @@ fn check_finished(args: &Table1Args, row: Row, rcan: Option<&Path>) -> anyhow::R
     }
     let there: toml::Table =
         RunDir::read_config(&run)?.parse().with_context(|| format!("reading {}", run.display()))?;
-    let here = toml::Table::try_from(qtopt::settings_for(row.domain(), rcan, limits(args), args.seed.get()))?;
+    check_run_format(&there).map_err(|message| anyhow::anyhow!("{}: {message}", run.join("config.toml").display()))?;
+    let here = toml::Table::try_from(qtopt::settings_for(row.domain(), generator, limits(args), args.seed.get()))?;
     // The other settings may be those of another version.
     let place = |table: &toml::Table, path: &[&str]| {
         let value = path[1..].iter().try_fold(table.get(path[0])?, |value, key| value.get(key))?;
@@ -197,11 +203,11 @@ fn check_finished(args: &Table1Args, row: Row, rcan: Option<&Path>) -> anyhow::R
         ("--seed", &["seed"][..]),
         ("--steps", &["limits", "steps"]),
         ("--minutes", &["limits", "minutes"]),
-        ("--rcan", &["data", "rcan"]),
+        ("--generator", &["data", "generator"]),
     ] {
         let there = place(&there, path);
         // A finished row needs no generator again.
-        if there != place(&here, path) && !(option == "--rcan" && rcan.is_none()) {
+        if there != place(&here, path) && !(option == "--generator" && generator.is_none()) {
             return Err(differs(option, there).into());
         }
     }

@@ -5,7 +5,7 @@ pub(super) mod qtopt;
 pub mod rcan;
 mod source;
 
-use crate::cli::{Usage, identity};
+use crate::cli::{UsageError, identity};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::process::ExitCode;
@@ -47,20 +47,20 @@ const OPTIONAL: [&str; 4] = ["scale", "density", "friction", identity::DIGESTS];
 fn known(data: &toml::Table, usual: &toml::Table) -> anyhow::Result<()> {
     let names: Vec<&str> = usual.keys().map(String::as_str).chain(OPTIONAL).collect();
     let Some(unknown) = data.keys().find(|key| !names.contains(&key.as_str())) else { return Ok(()) };
-    Err(Usage(format!("data.{unknown}: there is no such setting; there are {}", names.join(", "))).into())
+    Err(UsageError(format!("data.{unknown}: there is no such setting; there are {}", names.join(", "))).into())
 }
 
-/// `data.environments` of a run.
-fn environments(data: &toml::Table) -> anyhow::Result<usize> {
-    let count = data.get("environments").and_then(toml::Value::as_integer);
+/// `data.num_envs` of a run.
+fn num_envs(data: &toml::Table) -> anyhow::Result<usize> {
+    let count = data.get("num_envs").and_then(toml::Value::as_integer);
     let count = count.and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0);
-    Ok(count.ok_or_else(|| Usage("data.environments must be a whole number, at least 1".into()))?)
+    Ok(count.ok_or_else(|| UsageError("data.num_envs must be a whole number, at least 1".into()))?)
 }
 
 /// One `a.b=value` put into the settings.
-fn set<S: Serialize + DeserializeOwned>(settings: &S, words: &str) -> anyhow::Result<S> {
-    let bad = |reason: String| Usage(format!("--set {words}: {reason}"));
-    let (key, value) = words.split_once('=').ok_or_else(|| bad("write KEY=VALUE".into()))?;
+fn set<S: Serialize + DeserializeOwned>(settings: &S, assignment: &str) -> anyhow::Result<S> {
+    let bad = |reason: String| UsageError(format!("--set {assignment}: {reason}"));
+    let (key, value) = assignment.split_once('=').ok_or_else(|| bad("write KEY=VALUE".into()))?;
     let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
         .ok()
         .and_then(|mut table| table.remove("value"))

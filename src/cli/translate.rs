@@ -1,16 +1,16 @@
 //! `bingrasp translate`: a trained generator on a folder of anyone's images.
 
-use super::{Usage, common, output};
+use super::{UsageError, common, output};
 use crate::draw::palette::class_palette;
 use crate::draw::png;
+use crate::files::atomic::write_atomic;
+use crate::files::console;
+use crate::files::names::UniqueNames;
+use crate::files::paths::resolve;
 use crate::gan::rcan::batch::images_tensor;
 use crate::gan::rcan::{Generator, Translation, load_generator};
 use crate::nn::with_large_stack;
 use crate::pictures::{self, LeftOut, PictureError};
-use crate::run::atomic::write_atomic;
-use crate::run::console;
-use crate::run::names::UniqueNames;
-use crate::run::paths::resolve;
 use anyhow::Context;
 use image::imageops::{FilterType, crop_imm, resize};
 use serde::Serialize;
@@ -26,7 +26,7 @@ const BATCH: usize = 16;
 pub struct Args {
     /// Folder of a training run, or of one of its checkpoints
     #[arg(long, value_name = "RUN")]
-    checkpoint: PathBuf,
+    generator: PathBuf,
     /// A picture (PNG, JPEG, GIF, WebP, BMP or TIFF) or a folder of them; folders in it are not entered
     #[arg(value_name = "IN")]
     input: PathBuf,
@@ -41,7 +41,7 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Report {
-    checkpoint: PathBuf,
+    generator: PathBuf,
     step: u64,
     translated: usize,
     /// Pictures that could not be read; each is in `left_out`.
@@ -56,12 +56,12 @@ struct Report {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let listing = pictures::list(&args.input).map_err(|error| match error {
         // As a wrong path is.
-        PictureError::Nothing { .. } => anyhow::Error::from(Usage(error.to_string())),
+        PictureError::Nothing { .. } => anyhow::Error::from(UsageError(error.to_string())),
         error => error.into(),
     })?;
     let (files, mut left_out) = (listing.pictures, listing.left_out);
     check_results(args, &files)?;
-    let loaded = load_generator(&args.checkpoint)?;
+    let loaded = load_generator(&args.generator)?;
     console::warn_all(&loaded.warnings);
     let names = names_of(&files);
     for folder in ["mask", "depth"] {
@@ -100,7 +100,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     output::left_out(&left_out);
     let failed = left_out.iter().filter(|left| left.looks_like_a_picture).count();
     let report = Report {
-        checkpoint: args.checkpoint.clone(),
+        generator: args.generator.clone(),
         step: loaded.step,
         translated,
         failed,
@@ -128,7 +128,7 @@ fn check_results(args: &Args, files: &[PathBuf]) -> anyhow::Result<()> {
             .extend(file.parent().map(|parent| if parent.as_os_str().is_empty() { ".".into() } else { parent.into() }));
         folders.extend(resolve(file)?.parent().map(Path::to_owned));
     }
-    let mut inputs = common::Inputs::default().run("--checkpoint", Some(&args.checkpoint));
+    let mut inputs = common::Inputs::default().run("--generator", Some(&args.generator));
     for folder in &folders {
         inputs = inputs.users("the folder of images", Some(folder));
     }

@@ -6,17 +6,17 @@ use crate::contract::Domain;
 use crate::render::Gpu;
 use crate::scene::CellDescription;
 use crate::viewer::camera::{Orbit, Preset};
-use crate::viewer::keep::Scene;
+use crate::viewer::export::Scene;
 use crate::viewer::offscreen::Offscreen;
 use crate::viewer::pictures::Channel;
 use crate::viewer::script::Script;
 use crate::viewer::session::{Eye, Materials, Pool};
 use crate::viewer::settings::Settings;
-use crate::viewer::setup::{Actor, AxisKind, Setup, quoted};
+use crate::viewer::setup::{AxisKind, PolicyChoice, Setup, quoted};
 use crate::viewer::{Session, Viewer, window};
 use anyhow::Context;
 use glam::Vec3;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -40,9 +40,9 @@ pub struct Args {
     /// Offset of the divider from the middle of the bin, metres; drawn by the seed when left out
     #[arg(long, value_name = "M", allow_negative_numbers = true, value_parser = parse_divider)]
     divider: Option<f32>,
-    /// Who acts: keyboard, scripted, aimed, oracle or random
-    #[arg(long)]
-    actor: Option<Actor>,
+    /// Policy that acts: keyboard, scripted, noisy-planner, oracle, random, or the folder of a run of `train qtopt`
+    #[arg(long, value_name = "NAME|RUN")]
+    policy: Option<PolicyArg>,
     /// Where to look from: overview, shoulder, top, side, wrist, robot, or X,Y,Z,DISTANCE,AZIMUTH,ELEVATION
     #[arg(long, value_name = "VIEW", allow_hyphen_values = true)]
     view: Option<View>,
@@ -67,10 +67,7 @@ pub struct Args {
     overlay: Vec<Overlay>,
     /// A run of `train rcan`: its generator translates what the robot's camera sees, as one more panel
     #[arg(long, value_name = "RUN")]
-    rcan: Option<PathBuf>,
-    /// A run of `train qtopt`: its policy acts
-    #[arg(long, value_name = "RUN")]
-    policy: Option<PathBuf>,
+    generator: Option<PathBuf>,
     #[command(flatten)]
     textures: TextureArgs,
     /// A scene that was saved with the viewer
@@ -111,6 +108,26 @@ enum Overlay {
     Colliders,
     Contacts,
     Forces,
+}
+
+/// `--policy`.
+#[derive(Clone, Debug, PartialEq)]
+enum PolicyArg {
+    Builtin(PolicyChoice),
+    /// The folder of a run.
+    Run(PathBuf),
+}
+
+impl FromStr for PolicyArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(choice) => Ok(Self::Builtin(choice)),
+            Err(_) if Path::new(text).is_dir() => Ok(Self::Run(text.into())),
+            Err(error) => Err(format!("{error}, or pass the folder of a run of `train qtopt`")),
+        }
+    }
 }
 
 /// `--view`.
@@ -191,12 +208,16 @@ impl Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let policy_run = match &args.policy {
+        Some(PolicyArg::Run(run)) => Some(run.as_path()),
+        Some(PolicyArg::Builtin(_)) | None => None,
+    };
     if let Some(path) = &args.screenshot {
         Inputs::default()
             .users("--open", args.open.as_deref())
             .users("--script", args.script.as_deref())
-            .run("--rcan", args.rcan.as_deref())
-            .run("--policy", args.policy.as_deref())
+            .run("--generator", args.generator.as_deref())
+            .run("--policy", policy_run)
             .objects(args.objects.as_deref())
             .textures(&args.textures)
             .check_picture("--screenshot", path)?;
@@ -272,11 +293,11 @@ pub(super) fn build(args: &Args, settings: &Settings) -> anyhow::Result<Viewer> 
         session.show.forces = on(Overlay::Forces);
     }
     let mut given: Vec<String> = Vec::new();
-    if let Some(run) = &args.rcan {
+    if let Some(run) = &args.generator {
         session.set_translator(super::generator::translator(run)?);
-        given.push(format!("--rcan {}", quoted(&run.to_string_lossy())));
+        given.push(format!("--generator {}", quoted(&run.to_string_lossy())));
     }
-    if let Some(run) = &args.policy {
+    if let Some(PolicyArg::Run(run)) = &args.policy {
         session.set_pilot(super::pilot::pilot(run)?);
         given.push(format!("--policy {}", quoted(&run.to_string_lossy())));
     }
@@ -307,9 +328,13 @@ fn setup(args: &Args, remembered: &Setup) -> Setup {
     setup.objects = args.objects.clone().unwrap_or(setup.objects);
     setup.count = args.count.map_or(setup.count, usize::from);
     setup.divider_m = args.divider.or(setup.divider_m);
-    // A run's policy acts unless somebody else is asked to; a remembered one may be gone.
-    let remembered = if setup.actor == Actor::Policy { Actor::Scripted } else { setup.actor };
-    setup.actor = args.actor.unwrap_or(if args.policy.is_some() { Actor::Policy } else { remembered });
+    // The run of a remembered learned policy may be gone.
+    let remembered = if setup.policy == PolicyChoice::Learned { PolicyChoice::Scripted } else { setup.policy };
+    setup.policy = match &args.policy {
+        Some(PolicyArg::Builtin(choice)) => *choice,
+        Some(PolicyArg::Run(_)) => PolicyChoice::Learned,
+        None => remembered,
+    };
     setup.every_step &= !args.keep_look;
     for &AxisValue(kind, rolls) in &args.roll {
         setup.axis_mut(kind).rolls = rolls;

@@ -3,16 +3,16 @@
 //! In: a [`DatasetConfig`], an environment, a policy. Out: a dataset in a folder. Pairs are made in blocks, each from its
 //! own seed, so that an interrupted run or another process makes exactly the same ones.
 
-pub mod arena;
 pub mod episodes;
-pub mod sight;
+pub mod observation_adapter;
+pub mod vec_env;
 
 use crate::data::DataError;
 use crate::data::paired::{ObjectState, PairRecord, PairWriter, Phase};
 use crate::env::{EnvError, GraspEnv, Observation, Rollout, Transition};
+use crate::policies::PolicyKind;
 use crate::scene::instance;
 use crate::sim::GraspWorld;
-use crate::sim::policy::PolicyKind;
 
 /// Captures of every environment in one block: about one scripted attempt.
 pub const CAPTURES_PER_BLOCK: usize = 12;
@@ -29,7 +29,7 @@ pub enum CollectError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     Complete,
-    /// `keep_on` said no; what was written is committed and can be continued.
+    /// `should_continue` said no; what was written is committed and can be continued.
     Interrupted,
 }
 
@@ -38,7 +38,7 @@ pub fn block_size(environments: usize) -> u64 {
     (environments * CAPTURES_PER_BLOCK) as u64
 }
 
-/// Fills `writer` to its end. `keep_on` is told the number of pairs written so far after every batch and says whether to
+/// Fills `writer` to its end. `should_continue` is told the number of pairs written so far after every batch and says whether to
 /// continue. The environment must render exactly one source domain from one camera.
 ///
 /// # Errors
@@ -47,7 +47,7 @@ pub fn collect_pairs(
     env: &mut GraspEnv,
     policy: PolicyKind,
     mut writer: PairWriter,
-    keep_on: &mut dyn FnMut(u64) -> bool,
+    should_continue: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Ended, CollectError> {
     let seed = writer.config().seed;
     let block = block_size(env.len());
@@ -68,7 +68,7 @@ pub fn collect_pairs(
                 writer.write(first, frames, &records(env, observation, transitions))?;
             }
             first += frames.count as u64;
-            if !keep_on(begun - writer.remaining()) {
+            if !should_continue(begun - writer.remaining()) {
                 writer.commit()?;
                 return Ok(Ended::Interrupted);
             }

@@ -62,19 +62,22 @@ pub struct GripperState {
 pub struct Step {
     /// 1 for a successful grasp, 0 for a failed one, -0.05 for every other step.
     pub reward: f32,
-    /// The episode ended by the policy's `terminate` or at the last allowed step (both are judged).
+    /// The policy ended the episode with this step (`Action::terminate`); the grasp is judged.
     pub terminated: bool,
-    /// The episode was cut off without a judgement (a fault in the simulation).
+    /// The episode reached its time limit with this step (Gymnasium's `truncated`); the grasp is judged.
     pub truncated: bool,
+    /// The simulation failed in this step: nothing is judged, and nothing can be learned from the episode.
+    pub invalid: bool,
     /// Indices (within the episode) of the objects held clear of the bin when judged.
     pub grasped: Vec<usize>,
     /// Physics time since the episode's start, in environment steps.
-    pub tick: u64,
+    pub step_index: u64,
 }
 
 impl Step {
+    /// The episode ended with this step.
     pub fn done(&self) -> bool {
-        self.terminated || self.truncated
+        self.terminated || self.truncated || self.invalid
     }
 
     pub fn success(&self) -> bool {

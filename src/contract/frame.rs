@@ -22,13 +22,13 @@ pub struct FrameBatch {
     pub depth_m: Vec<f32>,
     pub cameras: Vec<Camera>,
     /// The environment step whose state each frame shows.
-    pub ticks: Vec<u64>,
+    pub step_indices: Vec<u64>,
     /// The seed of the look of each frame: with the state and the domain it renders the frame again.
     pub look_seeds: Vec<u64>,
 }
 
 impl FrameBatch {
-    /// Zeroed pixels for `count` frames; cameras, ticks and seeds are empty until they are filled in.
+    /// Zeroed pixels for `count` frames; cameras, step_indices and seeds are empty until they are filled in.
     pub fn blank(source: Domain, count: usize, height: usize, width: usize) -> Self {
         let pixels = count * height * width;
         Self {
@@ -42,7 +42,7 @@ impl FrameBatch {
             instances: vec![0; pixels],
             depth_m: vec![0.0; pixels],
             cameras: Vec::new(),
-            ticks: Vec::new(),
+            step_indices: Vec::new(),
             look_seeds: Vec::new(),
         }
     }
@@ -81,7 +81,7 @@ impl FrameBatch {
         let resized =
             |camera: &Camera| Camera { intrinsics: camera.intrinsics.resized(width as u32, height as u32), ..*camera };
         small.cameras = self.cameras.iter().map(resized).collect();
-        (small.ticks, small.look_seeds) = (self.ticks.clone(), self.look_seeds.clone());
+        (small.step_indices, small.look_seeds) = (self.step_indices.clone(), self.look_seeds.clone());
         small
     }
 

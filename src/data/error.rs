@@ -1,7 +1,7 @@
 //! What can go wrong with a dataset, always with the file, the place in it and the cure.
 
 use crate::draw::png::PngError;
-use crate::run::atomic::FileError;
+use crate::files::atomic::FileError;
 use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
@@ -9,7 +9,7 @@ pub enum DataError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error(transparent)]
-    Lock(#[from] crate::run::lock::LockError),
+    Lock(#[from] crate::files::lock::LockError),
     #[error(
         "'{}' already holds files; choose another folder, remove it, or add --resume to go on with what is there",
         .0.display()

@@ -3,6 +3,7 @@
 pub mod difference;
 pub mod episodes;
 pub mod error;
+pub(crate) mod format;
 pub mod lerobot;
 pub mod paired;
 #[cfg(test)]

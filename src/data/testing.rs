@@ -117,7 +117,7 @@ pub fn frames(seed: Seed, first: u64, count: usize, (width, height): (usize, usi
         instances: Vec::with_capacity(pixels),
         depth_m: Vec::with_capacity(pixels),
         cameras: vec![camera; count],
-        ticks: (0..count as u64).map(|i| (first + i) % 20).collect(),
+        step_indices: (0..count as u64).map(|i| (first + i) % 20).collect(),
         look_seeds: (0..count as u64).map(|i| seed.derive("look", first + i).0).collect(),
     };
     for i in 0..count as u64 {

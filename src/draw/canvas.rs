@@ -3,7 +3,7 @@
 use super::file::save_picture;
 use super::font::TextStyle;
 use crate::draw::png::{PngError, encode_rgb};
-use crate::run::atomic::FileError;
+use crate::files::atomic::FileError;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@
 use super::canvas::{Canvas, DrawError};
 use super::font::Typeface;
 use super::palette::CURVES;
-use crate::run::atomic::write_atomic;
+use crate::files::atomic::write_atomic;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};

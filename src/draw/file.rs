@@ -2,7 +2,7 @@
 
 use super::canvas::DrawError;
 use super::png::encode_rgb;
-use crate::run::atomic::write_atomic;
+use crate::files::atomic::write_atomic;
 use image::codecs::jpeg::JpegEncoder;
 use std::path::Path;
 

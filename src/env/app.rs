@@ -4,7 +4,7 @@ use super::config::{Crop, EnvConfig, EnvError};
 use crate::appearance::Look;
 use crate::contract::{Action, Camera, Domain, FrameBatch, Seed, Step};
 use crate::objects::ObjectModel;
-use crate::render::{Anchors, Gpu, RenderConfig, SceneView, TiledRenderer};
+use crate::render::{Gpu, RenderConfig, SceneBounds, SceneView, TiledRenderer};
 use crate::scene::CameraDescription;
 use crate::sim::GraspWorld;
 use bevy::prelude::*;
@@ -60,7 +60,7 @@ pub struct Environments(pub Vec<Entity>);
 
 /// Renders after the physics of an update, when there is something to render.
 #[derive(Resource)]
-pub struct Camerawork {
+pub struct CaptureState {
     pub renderer: TiledRenderer,
     pub sources: Vec<Domain>,
     pub cameras: Vec<CameraDescription>,
@@ -86,7 +86,7 @@ pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
     app.add_plugins(TaskPoolPlugin::default());
     app.configure_sets(Update, (EnvSystems::Advance, EnvSystems::Capture).chain());
     app.add_systems(Update, advance.in_set(EnvSystems::Advance));
-    let entities = (0..config.environments)
+    let entities = (0..config.num_envs)
         .map(|environment| {
             let world = GraspWorld::new(config.cell.clone(), &config.sim);
             app.world_mut().spawn((world, Command::Idle, Episode::new(environment))).id()
@@ -100,7 +100,7 @@ pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
             .iter()
             .filter_map(|name| config.cell.cameras.iter().find(|camera| camera.name == *name).cloned())
             .collect();
-        app.insert_resource(Camerawork {
+        app.insert_resource(CaptureState {
             renderer: TiledRenderer::new(gpu, render, &config.textures)?,
             sources: config.sources.clone(),
             cameras,
@@ -149,29 +149,29 @@ impl Episode {
     }
 }
 
-/// The seed of the look of `episode` at `tick`: heavy randomization draws a new one every step, the others every episode.
-pub fn look_seed(source: Domain, episode: Seed, tick: u64) -> Seed {
+/// The seed of the look of `episode` at `step_index`: heavy randomization draws a new one every step, the others every episode.
+pub fn look_seed(source: Domain, episode: Seed, step_index: u64) -> Seed {
     let every_step = source == Domain::RandomizedHeavy;
-    episode.derive("look", if every_step { tick } else { 0 })
+    episode.derive("look", if every_step { step_index } else { 0 })
 }
 
 /// What the renderer needs to know of a cell besides its parts.
-pub fn anchors_of(world: &GraspWorld) -> Anchors {
+pub fn scene_bounds_of(world: &GraspWorld) -> SceneBounds {
     let bins = &world.cell().bins;
     let bin_centre = bins.iter().map(|bin| bin.position).sum::<Vec3>() / bins.len().max(1) as f32;
     let reach = bins
         .iter()
         .map(|bin| (bin.position - bin_centre).length() + bin.half_size().length() + bin.wall_thickness)
         .fold(0.1, f32::max);
-    Anchors { bin_centre, shadow_radius_m: reach * 1.2 + 0.06 }
+    SceneBounds { bin_centre, shadow_radius_m: reach * 1.2 + 0.06 }
 }
 
-fn capture(mut work: ResMut<Camerawork>, order: Res<Environments>, environments: Query<(&GraspWorld, &Episode)>) {
+fn capture(mut work: ResMut<CaptureState>, order: Res<Environments>, environments: Query<(&GraspWorld, &Episode)>) {
     if !std::mem::take(&mut work.wanted) {
         return;
     }
     let scenes: Vec<(&GraspWorld, &Episode)> = order.0.iter().filter_map(|&e| environments.get(e).ok()).collect();
-    let Camerawork { renderer, sources, cameras, crop, size, captured, .. } = &mut *work;
+    let CaptureState { renderer, sources, cameras, crop, size, captured, .. } = &mut *work;
     let mut batches = Vec::with_capacity(cameras.len() * sources.len());
     for description in cameras.iter() {
         for &source in sources.iter() {
@@ -200,9 +200,11 @@ fn capture_one(
         .map(|(world, episode)| {
             let window = match crop {
                 Crop::Centre => description.centre_crop(size),
-                Crop::Random => description.random_crop(size, &mut episode.seed.derive("crop", world.tick()).rng()),
+                Crop::Random => {
+                    description.random_crop(size, &mut episode.seed.derive("crop", world.step_index()).rng())
+                }
             };
-            let seed = look_seed(source, episode.seed, world.tick());
+            let seed = look_seed(source, episode.seed, world.step_index());
             let camera = description.camera(window, world.gripper_pose());
             (camera, Look::sample(source, seed, images), seed)
         })
@@ -215,8 +217,8 @@ fn capture_one(
             world_from_body: world.body_poses(),
             camera: *camera,
             look,
-            anchors: anchors_of(world),
-            tick: world.tick(),
+            scene_bounds: scene_bounds_of(world),
+            step_index: world.step_index(),
             look_seed: seed.0,
             arm_motion_m: episode.gripper_now - episode.gripper_before,
         })

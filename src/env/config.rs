@@ -23,7 +23,7 @@ pub enum Crop {
 pub struct EnvConfig {
     pub cell: Arc<CellDescription>,
     pub sim: SimConfig,
-    pub environments: usize,
+    pub num_envs: usize,
     /// Edge of the square pictures, pixels.
     pub size: u32,
     /// Source domains to render; each delivers its own pair with the canonical domain. May be empty: no pictures.
@@ -42,11 +42,11 @@ pub struct EnvConfig {
 
 impl EnvConfig {
     /// Robot 1's cell with the over-the-shoulder camera in one source domain.
-    pub fn new(objects: Vec<Arc<ObjectModel>>, source: Domain, environments: usize, size: u32, seed: Seed) -> Self {
+    pub fn new(objects: Vec<Arc<ObjectModel>>, source: Domain, num_envs: usize, size: u32, seed: Seed) -> Self {
         Self {
             cell: Arc::new(CellDescription::iiwa_bin()),
             sim: SimConfig::default(),
-            environments,
+            num_envs,
             size,
             sources: vec![source],
             cameras: vec!["over-the-shoulder".to_owned()],
@@ -65,7 +65,7 @@ impl EnvConfig {
         let limit = |what, value: usize, low: usize, high: usize| {
             if (low..=high).contains(&value) { Ok(()) } else { Err(EnvError::OutOfRange { what, value, low, high }) }
         };
-        limit("environments", self.environments, 1, 4096)?;
+        limit("environments", self.num_envs, 1, 4096)?;
         limit("the picture size", self.size as usize, 16, 2048)?;
         if self.objects.is_empty() {
             return Err(EnvError::NoObjects);

@@ -1,6 +1,6 @@
 //! `GraspEnv`: the vectorized grasping environment for people who do not want to know Bevy.
 
-use super::app::{self, Camerawork, Command, Environments, Episode};
+use super::app::{self, CaptureState, Command, Environments, Episode};
 use super::config::{EnvConfig, EnvError};
 use super::observation::{Observation, StepBatch};
 use crate::contract::{Action, Seed};
@@ -9,6 +9,19 @@ use crate::render::{AdapterDescription, Gpu};
 use crate::sim::GraspWorld;
 use bevy::prelude::{App, Entity};
 use std::sync::Arc;
+
+/// How an episode starts in environment `index`. Panics when there is no such environment.
+#[derive(Clone, Debug)]
+pub enum Reset {
+    /// The environment's next episode, decided by the seed of the configuration and the number of episodes before it.
+    Next { index: usize },
+    /// Objects drawn by this seed, which decides everything else of the episode as well.
+    Seeded { index: usize, seed: Seed },
+    /// Given objects.
+    Objects { index: usize, objects: Vec<Arc<ObjectModel>>, seed: Seed },
+    /// The objects as they lie; those in `returned` are dropped at random places first.
+    KeepObjects { index: usize, returned: Vec<usize>, seed: Seed },
+}
 
 /// Many bin cells stepped side by side, each with its own physics and its own episodes.
 ///
@@ -19,10 +32,10 @@ use std::sync::Arc;
 ///
 /// let objects = ObjectSet::builtin().split(Split::Train);
 /// let mut env = GraspEnv::new(EnvConfig::new(objects, Domain::RandomizedHeavy, 16, 64, Seed(0)))?;
-/// let first = env.reset()?;
+/// let first = env.reset_all()?;
 /// assert_eq!(first.frames[0].source_rgb.len(), 16 * 64 * 64 * 3);
 /// let down = Action { translation_m: [0.0, 0.0, -0.05], ..Action::default() };
-/// let outcome = env.step(&[down; 16])?;
+/// let outcome = env.step(&[Some(down); 16], true)?;
 /// println!("rewards: {:?}", outcome.steps.iter().map(|step| step.reward).collect::<Vec<_>>());
 /// # Ok::<(), bingrasp::env::EnvError>(())
 /// ```
@@ -34,7 +47,7 @@ pub struct GraspEnv {
 }
 
 impl GraspEnv {
-    /// Builds the environments; [`Self::reset`] starts the first episodes. Opens a graphics adapter when the
+    /// Builds the environments; [`Self::reset_all`] starts the first episodes. Opens a graphics adapter when the
     /// configuration names source domains.
     ///
     /// # Errors
@@ -85,70 +98,21 @@ impl GraspEnv {
     ///
     /// # Errors
     /// The graphics device fails.
-    pub fn reset(&mut self) -> Result<Observation, EnvError> {
-        let all: Vec<usize> = (0..self.len()).collect();
-        self.begin_episodes(&all);
+    pub fn reset_all(&mut self) -> Result<Observation, EnvError> {
+        for index in 0..self.len() {
+            self.begin(Reset::Next { index });
+        }
         self.update(true)
     }
 
-    /// Starts new episodes in the given environments alone; the others stay untouched. Nothing is rendered: the next
-    /// [`Self::step`] or [`Self::observe`] shows them.
+    /// Starts episodes in some environments; the others stay untouched. Nothing is rendered: the next [`Self::step`] or
+    /// [`Self::observe`] shows them.
     ///
     /// # Errors
     /// The graphics device fails.
-    pub fn reset_some(&mut self, indices: &[usize]) -> Result<(), EnvError> {
-        self.begin_episodes(indices);
+    pub fn reset(&mut self, resets: impl IntoIterator<Item = Reset>) -> Result<(), EnvError> {
+        resets.into_iter().for_each(|reset| self.begin(reset));
         self.update(false).map(|_| ())
-    }
-
-    /// Starts an episode in environment `index` with given objects and seed.
-    ///
-    /// # Errors
-    /// The graphics device fails.
-    pub fn reset_with(&mut self, index: usize, objects: Vec<Arc<ObjectModel>>, seed: Seed) -> Result<(), EnvError> {
-        self.command(index, Command::Reset { objects, seed });
-        self.update(false).map(|_| ())
-    }
-
-    /// Another attempt on the objects as they lie; those in `returned` are dropped at random places first.
-    ///
-    /// # Errors
-    /// The graphics device fails.
-    pub fn next_attempt(&mut self, attempts: Vec<(usize, Vec<usize>, Seed)>) -> Result<(), EnvError> {
-        self.begin_or_go_on(&[], attempts)
-    }
-
-    /// [`Self::reset_seeded`] in some environments and [`Self::next_attempt`] in others, all at once.
-    ///
-    /// # Errors
-    /// The graphics device fails.
-    pub fn begin_or_go_on(
-        &mut self,
-        resets: &[(usize, Seed)],
-        attempts: Vec<(usize, Vec<usize>, Seed)>,
-    ) -> Result<(), EnvError> {
-        self.begin_seeded(resets);
-        for (index, returned, seed) in attempts {
-            self.command(index, Command::NextAttempt { returned, seed });
-        }
-        self.update(false).map(|_| ())
-    }
-
-    /// One action for each environment, then a capture. An environment whose episode is over repeats its outcome until
-    /// it is reset.
-    ///
-    /// # Errors
-    /// A wrong number of actions; the graphics device fails.
-    pub fn step(&mut self, actions: &[Action]) -> Result<StepBatch, EnvError> {
-        self.step_as_wanted(actions, true)
-    }
-
-    /// As [`Self::step`] without pictures.
-    ///
-    /// # Errors
-    /// A wrong number of actions.
-    pub fn step_blind(&mut self, actions: &[Action]) -> Result<StepBatch, EnvError> {
-        self.step_as_wanted(actions, false)
     }
 
     /// The current state without a step.
@@ -159,16 +123,12 @@ impl GraspEnv {
         self.update(true)
     }
 
-    fn step_as_wanted(&mut self, actions: &[Action], capture: bool) -> Result<StepBatch, EnvError> {
-        let actions: Vec<_> = actions.iter().copied().map(Some).collect();
-        self.step_some(&actions, capture)
-    }
-
-    /// As [`Self::step`], but environments with no action stand still; with or without pictures.
+    /// One action for each environment; those without one stand still. With `capture`, everything is observed afterwards,
+    /// else the observation has no pictures. An environment whose episode is over repeats its outcome until it is reset.
     ///
     /// # Errors
     /// A wrong number of actions; the graphics device fails.
-    pub fn step_some(&mut self, actions: &[Option<Action>], capture: bool) -> Result<StepBatch, EnvError> {
+    pub fn step(&mut self, actions: &[Option<Action>], capture: bool) -> Result<StepBatch, EnvError> {
         if actions.len() != self.len() {
             return Err(EnvError::Actions { got: actions.len(), expected: self.len() });
         }
@@ -182,31 +142,26 @@ impl GraspEnv {
         Ok(StepBatch { observation, steps })
     }
 
-    /// Starts episodes in the given environments, each from its own seed, with objects drawn by that seed.
-    ///
-    /// # Errors
-    /// The graphics device fails.
-    pub fn reset_seeded(&mut self, resets: &[(usize, Seed)]) -> Result<(), EnvError> {
-        self.begin_or_go_on(resets, Vec::new())
-    }
-
-    fn begin_episodes(&mut self, indices: &[usize]) {
-        let seed = |index: usize| {
-            let number = self.episode(index).number;
-            self.config.seed.derive("environment", index as u64).derive("episode", number)
+    fn begin(&mut self, reset: Reset) {
+        let (index, command) = match reset {
+            Reset::Next { index } => {
+                let number = self.episode(index).number;
+                let seed = self.config.seed.derive("environment", index as u64).derive("episode", number);
+                (index, Command::Reset { objects: self.sample_objects(seed), seed })
+            }
+            Reset::Seeded { index, seed } => (index, Command::Reset { objects: self.sample_objects(seed), seed }),
+            Reset::Objects { index, objects, seed } => (index, Command::Reset { objects, seed }),
+            Reset::KeepObjects { index, returned, seed } => (index, Command::NextAttempt { returned, seed }),
         };
-        let resets: Vec<(usize, Seed)> = indices.iter().map(|&index| (index, seed(index))).collect();
-        self.begin_seeded(&resets);
+        self.command(index, command);
     }
 
-    fn begin_seeded(&mut self, resets: &[(usize, Seed)]) {
-        for &(index, seed) in resets {
-            let mut rng = seed.derive("objects", 0).rng();
-            let count = self.config.cell.objects.per_episode;
-            let mut pool = at_least(&self.config.objects, count);
-            let objects = (0..count).map(|_| pool.swap_remove(rng.below(pool.len()))).collect();
-            self.command(index, Command::Reset { objects, seed });
-        }
+    /// The objects of the episode that `seed` decides.
+    fn sample_objects(&self, seed: Seed) -> Vec<Arc<ObjectModel>> {
+        let mut rng = seed.derive("objects", 0).rng();
+        let count = self.config.cell.objects.per_episode;
+        let mut pool = at_least(&self.config.objects, count);
+        (0..count).map(|_| pool.swap_remove(rng.below(pool.len()))).collect()
     }
 
     fn command(&mut self, index: usize, command: Command) {
@@ -216,16 +171,16 @@ impl GraspEnv {
     }
 
     fn update(&mut self, capture: bool) -> Result<Observation, EnvError> {
-        if let Some(mut work) = self.app.world_mut().get_resource_mut::<Camerawork>() {
+        if let Some(mut work) = self.app.world_mut().get_resource_mut::<CaptureState>() {
             work.wanted = capture;
         }
         self.app.update();
-        let frames = match self.app.world_mut().get_resource_mut::<Camerawork>() {
+        let frames = match self.app.world_mut().get_resource_mut::<CaptureState>() {
             Some(mut work) if capture => std::mem::replace(&mut work.captured, Ok(Vec::new()))?,
             _ => Vec::new(),
         };
         let gripper = (0..self.len()).map(|index| self.world(index).gripper_state()).collect();
-        let ticks = (0..self.len()).map(|index| self.world(index).tick()).collect();
-        Ok(Observation { frames, gripper, ticks })
+        let step_indices = (0..self.len()).map(|index| self.world(index).step_index()).collect();
+        Ok(Observation { frames, gripper, step_indices })
     }
 }

@@ -9,8 +9,8 @@ mod grasp_env;
 mod observation;
 mod rollout;
 
-pub use app::{Episode, anchors_of, look_seed};
+pub use app::{Episode, look_seed, scene_bounds_of};
 pub use config::{Crop, EnvConfig, EnvError};
-pub use grasp_env::GraspEnv;
+pub use grasp_env::{GraspEnv, Reset};
 pub use observation::{Observation, StepBatch};
 pub use rollout::{Rollout, Transition};

@@ -9,7 +9,7 @@ pub struct Observation {
     pub frames: Vec<FrameBatch>,
     pub gripper: Vec<GripperState>,
     /// Steps since each environment's episode began.
-    pub ticks: Vec<u64>,
+    pub step_indices: Vec<u64>,
 }
 
 impl Observation {

@@ -4,10 +4,10 @@
 //! can be produced again alone, in any process.
 
 use super::config::EnvError;
-use super::grasp_env::GraspEnv;
+use super::grasp_env::{GraspEnv, Reset};
 use super::observation::Observation;
 use crate::contract::{Action, Rng, Seed, Step};
-use crate::sim::policy::{Policy, PolicyKind};
+use crate::policies::{Policy, PolicyKind};
 
 /// What happened in one environment between two observations.
 #[derive(Clone, Debug)]
@@ -58,11 +58,11 @@ impl Rollout {
             if self.over[index] {
                 let seed = self.block.derive("environment", index as u64).derive("episode", self.episodes[index]);
                 self.seeds[index] = seed;
-                resets.push((index, seed));
+                resets.push(Reset::Seeded { index, seed });
                 self.policies[index].begin();
             }
         }
-        env.reset_seeded(&resets)
+        env.reset(resets)
     }
 
     /// The state after [`Self::begin`].
@@ -100,7 +100,7 @@ impl Rollout {
                 (!starting[index]).then(|| self.policies[index].act(env.world(index), &mut self.generators[index]))
             })
             .collect();
-        let outcome = env.step_some(&actions, capture)?;
+        let outcome = env.step(&actions, capture)?;
         let transitions = outcome
             .steps
             .into_iter()

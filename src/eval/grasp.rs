@@ -1,28 +1,28 @@
 //! The grasping protocol with pictures: for policies that need them, and for film strips of those that do not.
 //!
 //! In: a policy, sets of unseen objects, a seed. Out: [`GraspEvaluation`] and some attempts to look at. Objects, places
-//! and starts come from the same streams as in [`crate::sim::evaluate_policy`]: every policy meets the same sets, so that
+//! and starts come from the same streams as in [`super::protocol::evaluate_policy`]: every policy meets the same sets, so that
 //! differences between policies are paired, and a policy that needs no pictures gets the same figures from both.
 
-use crate::collect::sight::Sight;
+use super::protocol::{AttemptOutcome, EvaluationConfig, GraspEvaluation, draw, summarize};
+use crate::collect::observation_adapter::ObservationAdapter;
 use crate::contract::{Action, GripperState, Rng, Seed, Step};
-use crate::env::{EnvConfig, EnvError, GraspEnv};
+use crate::env::{EnvConfig, EnvError, GraspEnv, Reset};
+use crate::policies::{Policy, PolicyKind};
 use crate::rl::action::ActionSpace;
-use crate::rl::arena::ArenaError;
-use crate::rl::collect::{Attempt, Conduct};
-use crate::rl::network::state_features;
-use crate::rl::policy::Decider;
-use crate::rl::privileged::Privileged;
-use crate::rl::replay::{GOES_ON, Record, Transition};
+use crate::rl::qtopt::collect::{BehaviorPolicy, Episode};
+use crate::rl::qtopt::network::state_features;
+use crate::rl::qtopt::policy::CemPolicy;
+use crate::rl::qtopt::privileged::Privileged;
+use crate::rl::replay::{Record, Termination, Transition};
+use crate::rl::vec_env::VecEnvError;
 use crate::rl::{Choice, RlError};
-use crate::sim::policy::{Policy, PolicyKind};
-use crate::sim::{AttemptOutcome, EvaluationConfig, GraspEvaluation, draw, summarize};
 
 /// Who decides.
 #[derive(Clone, Copy)]
-pub enum Player<'a> {
+pub enum PolicyRef<'a> {
     Builtin(PolicyKind),
-    Learned(Decider<'a>),
+    Learned(CemPolicy<'a>),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -30,15 +30,15 @@ pub enum GraspEvalError {
     #[error(transparent)]
     Env(#[from] EnvError),
     #[error(transparent)]
-    Sight(#[from] ArenaError),
+    ObservationAdapter(#[from] VecEnvError),
     #[error(transparent)]
     Policy(#[from] RlError),
 }
 
 /// Figures, and attempts to look at: successes first, then failures.
-pub struct PicturedEvaluation {
+pub struct EvaluationWithEpisodes {
     pub evaluation: GraspEvaluation,
-    pub films: Vec<Attempt>,
+    pub episodes: Vec<Episode>,
     /// Success of each attempt in the order of sets and attempts: paired with other policies' by position.
     pub successes: Vec<bool>,
 }
@@ -52,7 +52,7 @@ struct Slot {
     playing: bool,
     policy: Option<Box<dyn Policy>>,
     rng: Rng,
-    film: Attempt,
+    episode: Episode,
     space: ActionSpace,
 }
 
@@ -60,41 +60,43 @@ struct Slot {
 ///
 /// # Errors
 /// The simulator, the graphics device or the network fails.
-pub fn evaluate_with_pictures(
-    player: Player<'_>,
+pub fn evaluate_with_episodes(
+    policy_ref: PolicyRef<'_>,
     config: &EvaluationConfig,
     env: EnvConfig,
-    sight: &Sight,
-    (seed, films): (Seed, usize),
-) -> Result<PicturedEvaluation, GraspEvalError> {
+    adapter: &ObservationAdapter,
+    (seed, num_episodes): (Seed, usize),
+) -> Result<EvaluationWithEpisodes, GraspEvalError> {
     let per_set = config.attempts_per_set.max(1);
     let sets = config.attempts.div_ceil(per_set);
     let attempts_of = |set: usize| per_set.min(config.attempts - set * per_set);
     let objects = env.objects.clone();
-    let space = crate::collect::arena::action_space(&env.cell);
-    let environments = env.environments.min(sets).max(1);
-    let mut env = GraspEnv::new(EnvConfig { environments, ..env })?;
-    let mut slots: Vec<Option<Slot>> = (0..environments).map(|_| None).collect();
+    let space = crate::collect::vec_env::action_space(&env.cell);
+    let num_envs = env.num_envs.min(sets).max(1);
+    let mut env = GraspEnv::new(EnvConfig { num_envs, ..env })?;
+    let mut slots: Vec<Option<Slot>> = (0..num_envs).map(|_| None).collect();
     let mut outcomes: Vec<Option<AttemptOutcome>> = vec![None; config.attempts];
     let (mut kept, mut next_set) = ([Vec::new(), Vec::new()], 0);
     let (mut images, mut gripper) = (Vec::new(), Vec::<GripperState>::new());
     loop {
-        let mut actions: Vec<Option<Action>> = vec![None; environments];
-        let choices = decide(player, &slots, &images, &gripper)?;
+        let mut actions: Vec<Option<Action>> = vec![None; num_envs];
+        let choices = decide(policy_ref, &slots, &images, &gripper)?;
         let mut again = Vec::new();
-        for index in 0..environments {
+        for index in 0..num_envs {
             let Some(slot) = &mut slots[index] else {
                 if next_set < sets {
                     let seed = seed.derive("set", next_set as u64);
-                    env.reset_with(index, draw(&objects, env.config().cell.objects.per_episode, seed), seed)?;
-                    slots[index] = Some(Slot::new(next_set, seed, player, space));
+                    let objects = draw(&objects, env.config().cell.objects.per_episode, seed);
+                    env.reset([Reset::Objects { index, objects, seed }])?;
+                    slots[index] = Some(Slot::new(next_set, seed, policy_ref, space));
                     next_set += 1;
                 }
                 continue;
             };
             if !slot.playing {
                 let returned = env.world(index).last_step().grasped.clone();
-                again.push((index, returned, slot.seed.derive("attempt", slot.attempt as u64)));
+                let seed = slot.seed.derive("attempt", slot.attempt as u64);
+                again.push(Reset::KeepObjects { index, returned, seed });
                 continue;
             }
             let action = match (&mut slot.policy, choices[index]) {
@@ -102,19 +104,19 @@ pub fn evaluate_with_pictures(
                 (None, Some(choice)) => choice.action,
                 (None, None) => Action::default(),
             };
-            slot.see(image_of(&images, index, gripper.len()), gripper[index], &action, choices[index]);
+            slot.record(image_of(&images, index, gripper.len()), gripper[index], &action, choices[index]);
             actions[index] = Some(action);
         }
         if slots.iter().all(Option::is_none) {
             break;
         }
         if !again.is_empty() {
-            env.next_attempt(again)?;
+            env.reset(again)?;
         }
-        let outcome = env.step_some(&actions, true)?;
-        images = sight.see(outcome.observation.frames)?;
+        let outcome = env.step(&actions, true)?;
+        images = adapter.encode(outcome.observation.frames)?;
         gripper = outcome.observation.gripper;
-        for index in 0..environments {
+        for index in 0..num_envs {
             let Some(slot) = &mut slots[index] else { continue };
             let Some(action) = actions[index] else {
                 slot.begin();
@@ -130,10 +132,10 @@ pub fn evaluate_with_pictures(
                 closed: gripper[index].closed,
                 aperture_at_lift: env.world(index).aperture_at_lift(),
             });
-            let film = slot.end(step, image_of(&images, index, gripper.len()));
-            let shelf = &mut kept[usize::from(!film.success)];
-            if shelf.len() < films {
-                shelf.push(film);
+            let episode = slot.end(step, image_of(&images, index, gripper.len()));
+            let shelf = &mut kept[usize::from(!episode.success)];
+            if shelf.len() < num_episodes {
+                shelf.push(episode);
             }
             if slot.attempt >= attempts_of(slot.set) {
                 slots[index] = None;
@@ -142,9 +144,9 @@ pub fn evaluate_with_pictures(
     }
     let outcomes: Vec<AttemptOutcome> = outcomes.into_iter().flatten().collect();
     let [successes, failures] = kept;
-    Ok(PicturedEvaluation {
+    Ok(EvaluationWithEpisodes {
         evaluation: summarize(&outcomes),
-        films: successes.into_iter().chain(failures).collect(),
+        episodes: successes.into_iter().chain(failures).collect(),
         successes: outcomes.iter().map(|outcome| outcome.step.success()).collect(),
     })
 }
@@ -155,13 +157,13 @@ fn image_of(images: &[u8], index: usize, count: usize) -> &[u8] {
 }
 
 fn decide(
-    player: Player<'_>,
+    policy_ref: PolicyRef<'_>,
     slots: &[Option<Slot>],
     images: &[u8],
     gripper: &[GripperState],
 ) -> Result<Vec<Option<Choice>>, RlError> {
     let mut choices = vec![None; slots.len()];
-    let Player::Learned(decider) = player else { return Ok(choices) };
+    let PolicyRef::Learned(cem_policy) = policy_ref else { return Ok(choices) };
     let playing: Vec<(usize, &Slot)> = slots
         .iter()
         .enumerate()
@@ -171,25 +173,34 @@ fn decide(
     let pictures: Vec<&[u8]> = playing.iter().map(|(index, _)| image_of(images, *index, gripper.len())).collect();
     let states: Vec<GripperState> = playing.iter().map(|(index, _)| gripper[*index]).collect();
     let seeds: Vec<Seed> = playing.iter().map(|(_, slot)| slot.search_seed()).collect();
-    for ((index, _), choice) in playing.iter().zip(decider.decide(&pictures, &states, &seeds)?) {
+    for ((index, _), choice) in playing.iter().zip(cem_policy.act(&pictures, &states, &seeds)?) {
         choices[*index] = Some(choice);
     }
     Ok(choices)
 }
 
 impl Slot {
-    fn new(set: usize, seed: Seed, player: Player<'_>, space: ActionSpace) -> Self {
-        let policy = match player {
-            Player::Builtin(kind) => Some(kind.create()),
-            Player::Learned(_) => None,
+    fn new(set: usize, seed: Seed, policy_ref: PolicyRef<'_>, space: ActionSpace) -> Self {
+        let policy = match policy_ref {
+            PolicyRef::Builtin(kind) => Some(kind.create()),
+            PolicyRef::Learned(_) => None,
         };
         // The stream that the evaluation without pictures gives its policies.
         let rng = seed.derive("policy", 0).rng();
-        Self { set, attempt: 0, seed, playing: false, policy, rng, film: Attempt::new(Conduct::Greedy, seed), space }
+        Self {
+            set,
+            attempt: 0,
+            seed,
+            playing: false,
+            policy,
+            rng,
+            episode: Episode::new(BehaviorPolicy::Greedy, seed),
+            space,
+        }
     }
 
     fn search_seed(&self) -> Seed {
-        self.seed.derive("search", self.attempt as u64).derive("step", self.film.transitions.len() as u64)
+        self.seed.derive("search", self.attempt as u64).derive("step", self.episode.transitions.len() as u64)
     }
 
     /// The start of an attempt is observed.
@@ -200,26 +211,26 @@ impl Slot {
         }
     }
 
-    fn see(&mut self, image: &[u8], gripper: GripperState, action: &Action, choice: Option<Choice>) {
+    fn record(&mut self, image: &[u8], gripper: GripperState, action: &Action, choice: Option<Choice>) {
         let record = Record {
             state: state_features(&gripper),
             action: self.space.features(&self.space.effective(action, gripper.closed)),
             reward: 0.0,
-            ending: GOES_ON,
-            strayed: 0.0,
+            termination: Termination::None,
+            exploratory: 0.0,
             privileged: Privileged::UNKNOWN,
         };
-        self.film.transitions.push(Transition { image: image.to_vec(), record });
-        self.film.choices.extend(choice);
+        self.episode.transitions.push(Transition { image: image.to_vec(), record });
+        self.episode.choices.extend(choice);
     }
 
-    fn end(&mut self, step: &Step, image: &[u8]) -> Attempt {
+    fn end(&mut self, step: &Step, image: &[u8]) -> Episode {
         self.playing = false;
         self.attempt += 1;
-        let mut film = std::mem::replace(&mut self.film, Attempt::new(Conduct::Greedy, self.seed));
-        film.success = step.success();
-        film.truncated = step.truncated;
-        film.last_image = image.to_vec();
-        film
+        let mut episode = std::mem::replace(&mut self.episode, Episode::new(BehaviorPolicy::Greedy, self.seed));
+        episode.success = step.success();
+        episode.invalid = step.invalid;
+        episode.last_image = image.to_vec();
+        episode
     }
 }

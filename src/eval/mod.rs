@@ -2,5 +2,6 @@
 
 pub mod grasp;
 pub mod metrics;
+pub mod protocol;
 pub mod table1;
 pub mod translation;

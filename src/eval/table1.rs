@@ -3,9 +3,9 @@
 //! In: successes of each row. Out: a Markdown table and a figure that set them beside the paper's. `reality` is a
 //! simulated stand-in for the paper's robots, and both say so.
 
+use super::protocol::GraspEvaluation;
 use crate::contract::Domain;
 use crate::draw::{Align, Canvas, Rect, TextStyle, Typeface};
-use crate::sim::GraspEvaluation;
 use serde::{Deserialize, Serialize};
 
 /// A row of the table: what the agent was trained on.
@@ -80,7 +80,7 @@ impl std::str::FromStr for Row {
 pub struct RowResult {
     pub row: Row,
     pub training_steps: u64,
-    pub training_attempts: u64,
+    pub training_episodes: u64,
     /// In the domain that it was trained in, and in `reality`; unseen objects both times.
     pub simulation: GraspEvaluation,
     pub reality: GraspEvaluation,
@@ -109,18 +109,17 @@ pub fn markdown(results: &[RowResult]) -> String {
         text += &format!("| {} | {own} | {reality} | {attempts} | {simulation}% | {robots}% |\n", row.title());
     }
     text += "\nSuccess on unseen test objects with Wilson's 95% interval; the same sets of objects for every row.\n";
-    text +=
-        "\nFailures in `reality`:\n\n| trained on | missed | slipped | nothing tried | time out | steps to success |\n";
+    text += "\nFailures in `reality`:\n\n| trained on | empty grasp | slipped | jaws open | timed out | steps to success |\n";
     text += "|---|---|---|---|---|---|\n";
     for result in Row::ALL.iter().filter_map(|row| results.iter().find(|result| result.row == *row)) {
         let f = &result.reality.failures;
         text += &format!(
             "| {} | {} | {} | {} | {} | {} |\n",
             result.row.title(),
-            f.missed,
+            f.empty_grasp,
             f.slipped,
-            f.nothing_tried,
-            f.time_out,
+            f.jaws_open,
+            f.timed_out,
             // Older results have a zero for no success.
             result
                 .reality
@@ -196,8 +195,8 @@ pub fn figure(results: &[RowResult]) -> Canvas {
 
 #[cfg(test)]
 mod tests {
+    use super::super::protocol::summarize;
     use super::*;
-    use crate::sim::summarize;
 
     #[test]
     fn the_table_has_every_row_and_says_what_reality_is() {
@@ -207,7 +206,7 @@ mod tests {
         let result = RowResult {
             row: Row::Heavy,
             training_steps: 10,
-            training_attempts: 20,
+            training_episodes: 20,
             simulation: GraspEvaluation { success: 0.9, ..reality.clone() },
             reality,
         };

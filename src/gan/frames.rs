@@ -232,7 +232,7 @@ pub(crate) mod testing {
             instances: Vec::new(),
             depth_m: Vec::new(),
             cameras: vec![camera; count],
-            ticks: vec![0; count],
+            step_indices: vec![0; count],
             look_seeds: vec![0; count],
         };
         for _ in 0..count {

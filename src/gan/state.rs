@@ -1,6 +1,6 @@
 //! Learners' tensors to and from the plain bytes of checkpoints.
 
-use crate::run::{NamedTensors, TensorBytes, TensorFile, TensorKind};
+use crate::train::{NamedTensors, TensorBytes, TensorFile, TensorKind};
 use candle_core::{DType, Device, Tensor};
 
 /// What can go wrong between a learner and its checkpoint.
@@ -9,7 +9,7 @@ pub enum StateError {
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
     #[error(transparent)]
-    Checkpoint(#[from] crate::run::CheckpointError),
+    Checkpoint(#[from] crate::train::CheckpointError),
     #[error("tensor '{name}' has numbers of kind {kind:?}, which no learner uses; load a checkpoint of this program")]
     Kind { name: String, kind: TensorKind },
 }
@@ -52,7 +52,7 @@ pub fn from_file(file: &TensorFile) -> Result<Vec<(String, Tensor)>, StateError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::save_tensors;
+    use crate::train::save_tensors;
 
     #[test]
     fn floats_and_counters_come_back_bit_for_bit() -> anyhow::Result<()> {

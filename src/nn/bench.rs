@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::error::NnError;
 use super::networks::{Network, bench_network};
-use super::ops::{Value, backward, loss, memory};
+use super::ops::{Activations, backward, loss, memory};
 use super::optim::{Adam, AdamConfig};
 use super::threads::with_large_stack;
 use crate::contract::Seed;
@@ -56,7 +56,7 @@ fn measure(name: &str, network: &dyn Network, batch: usize, repeats: usize) -> R
     let mut times = Vec::new();
     for step in 0..WARM_UP + repeats {
         let start = Instant::now();
-        let values = inputs.iter().map(Value::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
+        let values = inputs.iter().map(Activations::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
         let output = network.forward(&values)?;
         let loss = loss::squared_error(&output[0].to_tensor()?, 0.0)?;
         let grads = backward(&loss)?;

@@ -16,7 +16,7 @@ pub enum NnError {
     )]
     Shape { name: String, expected: Vec<usize>, found: Vec<usize> },
     #[error("`{name}` in the state does not fit: {reason}")]
-    Value { name: String, reason: String },
+    InvalidValue { name: String, reason: String },
     #[error("a parameter named `{name}` exists already; give each layer its own prefix")]
     NameTaken { name: String },
     #[error(

@@ -13,11 +13,11 @@ pub enum Init {
         bound: f32,
     },
     Normal {
-        deviation: f32,
+        std: f32,
     },
     /// Normal cut off at two deviations (redrawn beyond), as TensorFlow's truncated normal.
     TruncatedNormal {
-        deviation: f32,
+        std: f32,
     },
     /// He et al., 2015: uniform with variance `gain^2 / fan_in`. A gain of sqrt(1/3) is PyTorch's default for
     /// convolutions and linear layers; sqrt(2) suits ReLU.
@@ -54,7 +54,7 @@ pub fn fans(shape: &[usize]) -> (usize, usize) {
 }
 
 /// The values of a parameter of this shape.
-pub fn draw(init: Init, shape: &[usize], rng: &mut Rng) -> Vec<f32> {
+pub fn sample(init: Init, shape: &[usize], rng: &mut Rng) -> Vec<f32> {
     let count: usize = shape.iter().product();
     let (fan_in, fan_out) = fans(shape);
     let (fan_in, fan_both) = (fan_in.max(1) as f32, (fan_in + fan_out).max(1) as f32);
@@ -66,15 +66,15 @@ pub fn draw(init: Init, shape: &[usize], rng: &mut Rng) -> Vec<f32> {
         Init::Uniform { bound } => uniform(bound),
         Init::KaimingUniform { gain } => uniform(gain * (3.0 / fan_in).sqrt()),
         Init::XavierUniform { gain } => uniform(gain * (6.0 / fan_both).sqrt()),
-        Init::Normal { deviation } => (0..count).map(|_| deviation * rng.normal()).collect(),
+        Init::Normal { std } => (0..count).map(|_| std * rng.normal()).collect(),
         Init::KaimingNormal { gain } => (0..count).map(|_| gain / fan_in.sqrt() * rng.normal()).collect(),
         Init::XavierNormal { gain } => (0..count).map(|_| gain * (2.0 / fan_both).sqrt() * rng.normal()).collect(),
-        Init::TruncatedNormal { deviation } => (0..count)
+        Init::TruncatedNormal { std } => (0..count)
             .map(|_| {
                 loop {
                     let x = rng.normal();
                     if x.abs() <= 2.0 {
-                        return deviation * x;
+                        return std * x;
                     }
                 }
             })
@@ -88,7 +88,7 @@ mod tests {
     use crate::contract::Seed;
 
     fn moments(init: Init, shape: &[usize]) -> (f64, f64, f64) {
-        let values = draw(init, shape, &mut Seed(3).rng());
+        let values = sample(init, shape, &mut Seed(3).rng());
         let n = values.len() as f64;
         let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
         let variance = values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
@@ -111,10 +111,10 @@ mod tests {
         close(Init::KaimingNormal { gain: 2.0_f32.sqrt() }, 2.0 / 288.0);
         close(Init::XavierUniform { gain: 1.0 }, 2.0 / 864.0);
         close(Init::XavierNormal { gain: 1.0 }, 2.0 / 864.0);
-        close(Init::Normal { deviation: 0.02 }, 0.0004);
+        close(Init::Normal { std: 0.02 }, 0.0004);
         // A normal cut at two deviations keeps 0.7737 of its variance.
-        close(Init::TruncatedNormal { deviation: 0.02 }, 0.0004 * 0.773_74);
-        assert!(moments(Init::TruncatedNormal { deviation: 0.02 }, &shape).2 <= 0.04);
+        close(Init::TruncatedNormal { std: 0.02 }, 0.0004 * 0.773_74);
+        assert!(moments(Init::TruncatedNormal { std: 0.02 }, &shape).2 <= 0.04);
         assert!(moments(Init::PYTORCH, &shape).2 <= 1.0 / 288.0_f64.sqrt() + 1e-6);
     }
 }

@@ -1,12 +1,12 @@
 //! Neural networks on Candle: native ops with their own backward, layers, initialisers, optimizers, networks.
 //!
-//! A network's activations are [`Value`]s; its parameters live in a [`ParamStore`]; losses are candle tensors:
+//! A network's activations are [`Activations`]s; its parameters live in a [`ParamStore`]; losses are candle tensors:
 //!
 //! ```
 //! use bingrasp::contract::Seed;
 //! use bingrasp::nn::layers::{Conv2d, Conv2dConfig};
 //! use bingrasp::nn::ops::{Activation, loss};
-//! use bingrasp::nn::{Adam, AdamConfig, ParamStore, Value, backward};
+//! use bingrasp::nn::{Adam, AdamConfig, ParamStore, Activations, backward};
 //! use candle_core::{DType, Device, Tensor};
 //!
 //! # fn main() -> anyhow::Result<()> {
@@ -15,7 +15,7 @@
 //! let mut adam = Adam::new(&[&store], AdamConfig::default())?;
 //!
 //! let images = Tensor::ones((2, 3, 16, 16), DType::F32, &Device::Cpu)?;
-//! let features = conv.forward(&Value::from_tensor(&images)?)?;
+//! let features = conv.forward(&Activations::from_tensor(&images)?)?;
 //! let loss = loss::squared_error(&features.to_tensor()?, 0.5)?;
 //! adam.step(&backward(&loss)?, 1e-3)?;
 //! # Ok(())
@@ -38,7 +38,7 @@ mod threads;
 
 pub use error::NnError;
 pub use init::Init;
-pub use ops::{GradientSource, Gradients, Value, backward};
+pub use ops::{Activations, GradientSource, Gradients, backward};
 pub use optim::{Adam, AdamConfig, Sgd, SgdConfig, StepReport};
 pub use params::{Param, ParamStore, Scope, StateBuffer};
 pub use schedule::Schedule;

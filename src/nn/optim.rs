@@ -355,7 +355,7 @@ impl<'a> StateReader<'a> {
 
     fn counters<const N: usize>(&mut self, name: &str) -> Result<[u64; N]> {
         let tensor = self.tensor(name, &[N])?;
-        let bad = |reason: String| NnError::Value { name: name.into(), reason };
+        let bad = |reason: String| NnError::InvalidValue { name: name.into(), reason };
         if tensor.dtype() != DType::I64 {
             return Err(bad(format!("expected 64-bit integers, found {:?}", tensor.dtype())));
         }

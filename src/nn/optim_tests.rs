@@ -168,6 +168,6 @@ fn a_restored_run_continues_bit_for_bit() -> Result<()> {
     assert!(matches!(b.load_state(&short), Err(NnError::Missing { name }) if name == "w.exp_avg"));
     let mut negative = moments;
     negative[2].1 = Tensor::new(&[-1_i64], &Device::Cpu)?;
-    assert!(matches!(b.load_state(&negative), Err(NnError::Value { .. })));
+    assert!(matches!(b.load_state(&negative), Err(NnError::InvalidValue { .. })));
     Ok(())
 }

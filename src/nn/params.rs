@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::error::NnError;
-use super::init::{Init, draw};
+use super::init::{Init, sample};
 use super::ops::update;
 use crate::contract::Seed;
 
@@ -214,7 +214,7 @@ impl ParamStore {
 
     /// `self = rate * source + (1 - rate) * self`, parameter by parameter: a lagged (Polyak, EMA) copy. Buffers are
     /// copied. Both stores must have the same entries.
-    pub fn follow(&self, source: &Self, rate: f64) -> Result<()> {
+    pub fn polyak_update(&self, source: &Self, rate: f64) -> Result<()> {
         if self.entries.len() != source.entries.len() {
             let (longer, shorter) =
                 if self.entries.len() > source.entries.len() { (self, source) } else { (source, self) };
@@ -285,7 +285,7 @@ impl Scope<'_> {
     pub fn param(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Param> {
         let name = self.full_name(name);
         let mut rng = self.store.seed.derive(&name, 0).rng();
-        let values = Tensor::from_vec(draw(init, shape, &mut rng), shape, &Device::Cpu)?;
+        let values = Tensor::from_vec(sample(init, shape, &mut rng), shape, &Device::Cpu)?;
         let values = values.to_dtype(self.store.dtype)?.to_device(&self.store.device)?;
         let param = Param { name: name.into(), var: Var::from_tensor(&values)?, frozen: self.store.frozen.clone() };
         self.store.insert(Entry::Param(param.clone()))?;
@@ -295,7 +295,7 @@ impl Scope<'_> {
     /// Creates a buffer.
     pub fn buffer(&mut self, name: &str, shape: &[usize], init: Init) -> Result<StateBuffer> {
         let name = self.full_name(name);
-        let values = draw(init, shape, &mut self.store.seed.derive(&name, 0).rng());
+        let values = sample(init, shape, &mut self.store.seed.derive(&name, 0).rng());
         let buffer = StateBuffer { name: name.into(), shape: shape.to_vec(), values: Arc::new(Mutex::new(values)) };
         self.store.insert(Entry::Buffer(buffer.clone()))?;
         Ok(buffer)
@@ -383,7 +383,7 @@ mod tests {
         let (slow, weight, _) = store(1)?;
         let (fast, fast_weight, _) = store(2)?;
         let before = weight.tensor().flatten_all()?.to_vec1::<f32>()?;
-        slow.follow(&fast, 0.25)?;
+        slow.polyak_update(&fast, 0.25)?;
         let target = fast_weight.tensor().flatten_all()?.to_vec1::<f32>()?;
         for ((after, before), target) in weight.tensor().flatten_all()?.to_vec1::<f32>()?.iter().zip(before).zip(target)
         {

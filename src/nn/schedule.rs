@@ -23,8 +23,8 @@ pub enum Schedule {
         steps: u64,
         end: f64,
     },
-    /// `rate * factor^(step / every)`, in stairs.
-    Stairs {
+    /// `rate * factor^(step / every)`, in step_decay.
+    StepDecay {
         rate: f64,
         every: u64,
         factor: f64,
@@ -51,7 +51,7 @@ impl Schedule {
                 let turn = (std::f64::consts::PI * progress(warmup, steps)).cos();
                 end + (rate - end) * 0.5 * (1.0 + turn)
             }
-            Self::Stairs { rate, every, factor } => {
+            Self::StepDecay { rate, every, factor } => {
                 let stair = step / every.max(1);
                 rate * factor.powf(stair as f64)
             }
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(cosine.at(3), 1.0);
         assert!((cosine.at(54) - 0.6).abs() < 1e-12);
         assert!((cosine.at(104) - 0.2).abs() < 1e-12);
-        let stairs = Schedule::Stairs { rate: 1.0, every: 10, factor: 0.5 };
-        assert_eq!((stairs.at(9), stairs.at(10), stairs.at(35)), (1.0, 0.5, 0.125));
+        let step_decay = Schedule::StepDecay { rate: 1.0, every: 10, factor: 0.5 };
+        assert_eq!((step_decay.at(9), step_decay.at(10), step_decay.at(35)), (1.0, 0.5, 0.125));
     }
 }

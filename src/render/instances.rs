@@ -190,8 +190,8 @@ fn filter_radius(light: &Light, grid: Grid, taps: u32, shadow_radius_m: f32) -> 
 /// Everything that the tile at `index` contributes.
 pub fn tile_records(view: &SceneView<'_>, index: usize, grid: Grid, taps: u32) -> TileRecords {
     let look = view.look;
-    let centre = view.anchors.bin_centre;
-    let shadow_radius = view.anchors.shadow_radius_m;
+    let centre = view.scene_bounds.bin_centre;
+    let shadow_radius = view.scene_bounds.shadow_radius_m;
     let camera = jittered(&view.camera, &look.jitter);
     let bin_from_camera =
         Pose { translation: camera.world_from_camera.translation - centre, ..camera.world_from_camera };
@@ -310,7 +310,7 @@ fn placed(part: &VisualPart, view: &SceneView<'_>) -> (Pose, Vec3) {
         Class::Arm => {
             (Pose { translation: pose.translation + jitter.arm_offset, ..pose }, part.scale * jitter.arm_scale)
         }
-        Class::Tray | Class::Divider => moved(view.anchors.bin_centre, jitter.tray_scale, jitter.tray_offset),
+        Class::Tray | Class::Divider => moved(view.scene_bounds.bin_centre, jitter.tray_scale, jitter.tray_offset),
         Class::Object | Class::Background => (pose, part.scale),
     }
 }

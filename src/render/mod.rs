@@ -16,4 +16,4 @@ mod targets;
 
 pub use gpu::{AdapterDescription, Gpu, RenderError};
 pub use renderer::{RenderConfig, TiledRenderer};
-pub use scene_view::{Anchors, SceneView};
+pub use scene_view::{SceneBounds, SceneView};

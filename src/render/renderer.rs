@@ -127,7 +127,7 @@ impl TiledRenderer {
             self.slots.push(Slot::new(&self.gpu));
         }
         // The canonical light is one for all: cells that are captured together share their size.
-        let shadow_radius = views.iter().map(|view| view.anchors.shadow_radius_m).fold(0.0, f32::max);
+        let shadow_radius = views.iter().map(|view| view.scene_bounds.shadow_radius_m).fold(0.0, f32::max);
         let mut pending = Vec::with_capacity(parts.len());
         for (slot, part) in self.slots.iter_mut().zip(&parts) {
             let grid = Grid::for_tiles(per_part, self.config.resolved_shadow_size());
@@ -154,7 +154,7 @@ impl TiledRenderer {
             frames.source_rgb.copy_from_slice(&frames.canonical_rgb);
         }
         frames.cameras = views.iter().map(|view| jittered(&view.camera, &view.look.jitter)).collect();
-        frames.ticks = views.iter().map(|view| view.tick).collect();
+        frames.step_indices = views.iter().map(|view| view.step_index).collect();
         frames.look_seeds = views.iter().map(|view| view.look_seed).collect();
         apply_effects(&mut frames, views);
         Ok(frames)
@@ -191,7 +191,7 @@ fn apply_effects(frames: &mut FrameBatch, views: &[SceneView<'_>]) {
         .enumerate()
         .for_each(|(i, ((((source_rgb, canonical_rgb), segmentation), instances), depth_m))| {
             let (view, camera) = (&views[i], &cameras[i]);
-            let hand = view.anchors.bin_centre;
+            let hand = view.scene_bounds.bin_centre;
             let (now, depth) = camera.project(hand + view.arm_motion_m);
             let (before, _) = camera.project(hand);
             let moved = if depth > 0.0 { now - before } else { glam::Vec2::ZERO };
@@ -207,7 +207,7 @@ fn apply_effects(frames: &mut FrameBatch, views: &[SceneView<'_>]) {
                 arm_motion_px: moved.to_array(),
                 arm_class: Class::Arm as u8,
             };
-            effects::apply(&view.look.effects, &mut images, Seed(view.look_seed).derive("sensor", view.tick));
+            effects::apply(&view.look.effects, &mut images, Seed(view.look_seed).derive("sensor", view.step_index));
         });
 }
 

@@ -13,8 +13,8 @@ pub struct SceneView<'a> {
     /// Its intrinsics' width and height must be those of the tile.
     pub camera: Camera,
     pub look: &'a Look,
-    pub anchors: Anchors,
-    pub tick: u64,
+    pub scene_bounds: SceneBounds,
+    pub step_index: u64,
     pub look_seed: u64,
     /// How far the gripper moved over the last step, metres in the world (motion blur).
     pub arm_motion_m: Vec3,
@@ -22,7 +22,7 @@ pub struct SceneView<'a> {
 
 /// Fixed points of a cell that looks refer to.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Anchors {
+pub struct SceneBounds {
     /// Centre of the bin floor: lights are placed from here, the tray's jitter scales about it.
     pub bin_centre: Vec3,
     /// Radius around the bin's centre inside which shadows fall, metres.

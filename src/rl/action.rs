@@ -51,8 +51,8 @@ impl ActionSpace {
     }
 
     /// The action of `units` in `[-1, 1]`: shares of the largest displacement and rotation.
-    pub fn from_units(&self, units: [f32; 4], close: bool) -> Action {
-        let [x, y, z, turn] = units.map(|unit| unit.clamp(-1.0, 1.0));
+    pub fn denormalize(&self, normalized: [f32; 4], close: bool) -> Action {
+        let [x, y, z, turn] = normalized.map(|normalized| normalized.clamp(-1.0, 1.0));
         Action {
             translation_m: [x * self.step_m[0], y * self.step_m[1], z * self.step_m[2]],
             rotation_rad: turn * self.step_rad,
@@ -62,7 +62,7 @@ impl ActionSpace {
     }
 
     /// The inverse of [`Self::from_units`].
-    pub fn to_units(&self, action: &Action) -> [f32; 4] {
+    pub fn normalize(&self, action: &Action) -> [f32; 4] {
         let [x, y, z] = action.translation_m;
         let share = |value: f32, limit: f32| (value / limit.max(1e-6)).clamp(-1.0, 1.0);
         [
@@ -75,8 +75,8 @@ impl ActionSpace {
 
     /// Uniform over displacements; closes in a fifth and terminates in a tenth of the draws.
     pub fn random(&self, rng: &mut Rng) -> Action {
-        let units = std::array::from_fn(|_| rng.range(-1.0, 1.0));
-        let action = self.from_units(units, rng.chance(0.2));
+        let normalized = std::array::from_fn(|_| rng.range(-1.0, 1.0));
+        let action = self.denormalize(normalized, rng.chance(0.2));
         Action { terminate: rng.chance(0.1), ..action }
     }
 }
@@ -101,7 +101,7 @@ pub(crate) mod tests {
 
     #[test]
     fn features_as_by_hand_and_units_go_round() {
-        let action = SPACE.from_units([0.5, -1.0, 0.25, 0.5], true);
+        let action = SPACE.denormalize([0.5, -1.0, 0.25, 0.5], true);
         assert_eq!(action.translation_m, [0.04, -0.04, 0.025]);
         let features = SPACE.features(&action);
         let expected = [0.5, -1.0, 0.25, 0.4_f32.sin(), 0.4_f32.cos(), 1.0, 0.0, 0.0];
@@ -109,7 +109,7 @@ pub(crate) mod tests {
         let mut rng = Seed(1).rng();
         for _ in 0..100 {
             let action = SPACE.random(&mut rng);
-            let back = SPACE.from_units(SPACE.to_units(&action), action.gripper == GripperCommand::Close);
+            let back = SPACE.denormalize(SPACE.normalize(&action), action.gripper == GripperCommand::Close);
             assert!((back.rotation_rad - action.rotation_rad).abs() < 1e-6);
             assert!(back.translation_m.iter().zip(action.translation_m).all(|(a, b)| (a - b).abs() < 1e-6));
         }

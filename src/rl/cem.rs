@@ -9,8 +9,8 @@
 //! In: a function that scores actions. Out: the best action that was tried.
 
 use super::action::ActionSpace;
-use super::bellman::value_of;
-use super::draws::{Even, normal_quantile};
+use super::qtopt::bellman::value_of;
+use super::quasi_random::{QuasiRandom, normal_quantile};
 use crate::contract::{Action, Rng};
 use serde::{Deserialize, Serialize};
 
@@ -18,20 +18,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CemConfig {
-    pub iterations: usize,
-    pub samples: usize,
-    pub elites: usize,
+    pub num_iterations: usize,
+    pub num_samples: usize,
+    pub num_elites: usize,
     /// Deviation of the first samples, as a share of the largest step; draws beyond the step are clamped to it.
-    pub deviation: f32,
+    pub initial_std: f32,
     /// Later deviations stay at least this large.
-    pub least_deviation: f32,
+    pub min_std: f32,
     /// Share of the first draws along the horizontal axes, and of rotations, that are small; and how small: a factor of
-    /// `deviation`.
-    pub fine_share: f32,
-    pub fine_factor: f32,
+    /// `initial_std`.
+    pub p_fine: f32,
+    pub fine_std_scale: f32,
     /// Share of the first samples that close the fingers.
-    pub close: f32,
-    /// The attempt is not ended with finger tips lower than this above the bin's floor, metres. What has been lifted can be
+    pub p_close: f32,
+    /// The episode is not ended with finger tips lower than this above the bin's floor, metres. What has been lifted can be
     /// seen to hang from the hand, and what was lost on the way can be tried again.
     pub end_above_m: f32,
 }
@@ -39,36 +39,36 @@ pub struct CemConfig {
 impl Default for CemConfig {
     fn default() -> Self {
         Self {
-            iterations: 2,
-            samples: 64,
-            elites: 6,
-            deviation: 0.6,
-            fine_share: 0.3,
-            fine_factor: 0.2,
-            least_deviation: 0.03,
-            close: 0.25,
+            num_iterations: 2,
+            num_samples: 64,
+            num_elites: 6,
+            initial_std: 0.6,
+            p_fine: 0.3,
+            fine_std_scale: 0.2,
+            min_std: 0.03,
+            p_close: 0.25,
             end_above_m: 0.0,
         }
     }
 }
 
 impl CemConfig {
-    /// Whether a hand may end an attempt.
+    /// Whether a hand may end an episode.
     pub fn may_end(&self, closed: bool, height_m: f32) -> bool {
         closed && height_m >= self.end_above_m
     }
 
     pub(super) fn validate(&self) -> Result<(), String> {
-        let whole = (1..=16).contains(&self.iterations) && (4..=65_536).contains(&self.samples);
-        let elites = self.elites >= 1 && self.elites < self.samples;
-        let spread = self.deviation > 0.0 && self.least_deviation >= 0.0 && (0.0..=1.0).contains(&self.close);
-        if ![self.fine_share, self.fine_factor].iter().all(|share| (0.0..=1.0).contains(share)) {
-            return Err("cem: fine_share and fine_factor must be from 0 to 1".into());
+        let whole = (1..=16).contains(&self.num_iterations) && (4..=65_536).contains(&self.num_samples);
+        let elites = self.num_elites >= 1 && self.num_elites < self.num_samples;
+        let spread = self.initial_std > 0.0 && self.min_std >= 0.0 && (0.0..=1.0).contains(&self.p_close);
+        if ![self.p_fine, self.fine_std_scale].iter().all(|share| (0.0..=1.0).contains(share)) {
+            return Err("cem: p_fine and fine_std_scale must be from 0 to 1".into());
         }
         if !(0.0..=10.0).contains(&self.end_above_m) {
             return Err("cem: end_above_m must be from 0 to 10 metres".into());
         }
-        if whole && elites && spread && self.deviation.is_finite() && self.least_deviation.is_finite() {
+        if whole && elites && spread && self.initial_std.is_finite() && self.min_std.is_finite() {
             return Ok(());
         }
         Err("cem: give 1 to 16 iterations of 4 to 65536 samples, fewer elites than samples, and positive deviations"
@@ -106,67 +106,67 @@ pub struct Search<'a> {
     rng: Rng,
     may_end: bool,
     mean: [f32; 4],
-    deviation: [f32; 4],
-    close: f32,
-    units: Vec<([f32; 4], bool)>,
+    std: [f32; 4],
+    p_close: f32,
+    normalized: Vec<([f32; 4], bool)>,
     best: Choice,
 }
 
 impl<'a> Search<'a> {
-    /// A search in a state in which the attempt may be ended or not.
+    /// A search in a state in which the episode may be ended or not.
     pub fn new(space: &'a ActionSpace, config: &'a CemConfig, may_end: bool, rng: Rng) -> Self {
-        let best = Choice { action: Action::default(), logit: f32::NEG_INFINITY, spread: config.deviation };
-        let (mean, deviation) = ([0.0; 4], [config.deviation; 4]);
-        Self { space, config, rng, may_end, mean, deviation, close: config.close, units: Vec::new(), best }
+        let best = Choice { action: Action::default(), logit: f32::NEG_INFINITY, spread: config.initial_std };
+        let (mean, std) = ([0.0; 4], [config.initial_std; 4]);
+        Self { space, config, rng, may_end, mean, std, p_close: config.p_close, normalized: Vec::new(), best }
     }
 
     /// The next `samples` actions to score.
-    pub fn propose(&mut self) -> Vec<Action> {
-        let mut actions = Vec::with_capacity(self.config.samples);
-        if self.units.is_empty() && self.may_end {
+    pub fn sample(&mut self) -> Vec<Action> {
+        let mut actions = Vec::with_capacity(self.config.num_samples);
+        if self.normalized.is_empty() && self.may_end {
             actions.push(Action { terminate: true, ..Action::default() });
         }
         // Later draws are as small as the elites say.
-        let fine_share = if self.units.is_empty() { self.config.fine_share } else { 0.0 };
-        self.units.clear();
-        let mut even = Even::new(&mut self.rng);
-        while actions.len() < self.config.samples {
-            let point = even.point();
-            let units: [f32; 4] = std::array::from_fn(|axis| {
-                let fine = axis != VERTICAL && self.rng.chance(fine_share);
-                let deviation = self.deviation[axis] * if fine { self.config.fine_factor } else { 1.0 };
-                (self.mean[axis] + deviation * normal_quantile(point[axis])).clamp(-1.0, 1.0)
+        let p_fine = if self.normalized.is_empty() { self.config.p_fine } else { 0.0 };
+        self.normalized.clear();
+        let mut sequence = QuasiRandom::new(&mut self.rng);
+        while actions.len() < self.config.num_samples {
+            let point = sequence.point();
+            let normalized: [f32; 4] = std::array::from_fn(|axis| {
+                let fine = axis != VERTICAL && self.rng.chance(p_fine);
+                let std = self.std[axis] * if fine { self.config.fine_std_scale } else { 1.0 };
+                (self.mean[axis] + std * normal_quantile(point[axis])).clamp(-1.0, 1.0)
             });
-            let close = point[4] < self.close;
-            self.units.push((units, close));
-            actions.push(self.space.from_units(units, close));
+            let close = point[4] < self.p_close;
+            self.normalized.push((normalized, close));
+            actions.push(self.space.denormalize(normalized, close));
         }
         actions
     }
 
     /// Takes the scores of the last proposal.
-    pub fn learn(&mut self, actions: &[Action], logits: &[f32]) {
+    pub fn update(&mut self, actions: &[Action], logits: &[f32]) {
         for (action, &logit) in actions.iter().zip(logits) {
             if logit > self.best.logit {
                 (self.best.action, self.best.logit) = (*action, logit);
             }
         }
-        let moves = actions.len() - self.units.len();
-        let mut order: Vec<usize> = (0..self.units.len()).collect();
-        order.sort_by(|&a, &b| logits[moves + b].total_cmp(&logits[moves + a]).then(a.cmp(&b)));
-        order.truncate(self.config.elites.max(1));
+        let num_fixed = actions.len() - self.normalized.len();
+        let mut order: Vec<usize> = (0..self.normalized.len()).collect();
+        order.sort_by(|&a, &b| logits[num_fixed + b].total_cmp(&logits[num_fixed + a]).then(a.cmp(&b)));
+        order.truncate(self.config.num_elites.max(1));
         let count = order.len().max(1) as f32;
-        let elites = || order.iter().map(|&i| &self.units[i]);
+        let elites = || order.iter().map(|&i| &self.normalized[i]);
         let mut spread = 0.0;
         for axis in 0..4 {
-            let mean = elites().map(|(units, _)| units[axis]).sum::<f32>() / count;
-            let variance = elites().map(|(units, _)| (units[axis] - mean).powi(2)).sum::<f32>() / count;
+            let mean = elites().map(|(normalized, _)| normalized[axis]).sum::<f32>() / count;
+            let variance = elites().map(|(normalized, _)| (normalized[axis] - mean).powi(2)).sum::<f32>() / count;
             self.mean[axis] = mean;
-            self.deviation[axis] = variance.sqrt().max(self.config.least_deviation);
+            self.std[axis] = variance.sqrt().max(self.config.min_std);
             spread += 0.25 * variance.sqrt();
         }
         let closing = elites().filter(|(_, close)| *close).count() as f32 / count;
-        self.close = closing.clamp(LEAST_CHANCE, 1.0 - LEAST_CHANCE);
+        self.p_close = closing.clamp(LEAST_CHANCE, 1.0 - LEAST_CHANCE);
         self.best.spread = spread;
     }
 
@@ -184,12 +184,12 @@ pub fn maximise(
     mut score: impl FnMut(&[Action], &mut Vec<f32>),
 ) -> Choice {
     let mut search = Search::new(space, config, may_end, rng);
-    let mut logits = Vec::with_capacity(config.samples);
-    for _ in 0..config.iterations {
-        let actions = search.propose();
+    let mut logits = Vec::with_capacity(config.num_samples);
+    for _ in 0..config.num_iterations {
+        let actions = search.sample();
         logits.clear();
         score(&actions, &mut logits);
-        search.learn(&actions, &logits);
+        search.update(&actions, &logits);
     }
     search.best()
 }
@@ -205,8 +205,9 @@ mod tests {
         if action.terminate {
             return -0.5;
         }
-        let units = SPACE.to_units(action);
-        let distance: f32 = units.iter().zip([0.4, -0.5, -1.0, 0.2]).map(|(a, b): (&f32, f32)| (a - b).powi(2)).sum();
+        let normalized = SPACE.normalize(action);
+        let distance: f32 =
+            normalized.iter().zip([0.4, -0.5, -1.0, 0.2]).map(|(a, b): (&f32, f32)| (a - b).powi(2)).sum();
         let height = if action.gripper == GripperCommand::Close { 1.5 } else { 1.0 };
         height * (-distance).exp()
     }
@@ -220,7 +221,7 @@ mod tests {
                 for z in steps() {
                     for turn in steps() {
                         for close in [false, true] {
-                            best = best.max(hill(&SPACE.from_units([x, y, z, turn], close)));
+                            best = best.max(hill(&SPACE.denormalize([x, y, z, turn], close)));
                         }
                     }
                 }
@@ -239,7 +240,7 @@ mod tests {
         let two = search(&CemConfig::default());
         assert!(mean(&two) > 0.85 && two.iter().all(|&share| share > 0.5), "{} {two:?}", mean(&two));
         // More iterations come closer: the method converges.
-        let six = search(&CemConfig { iterations: 6, ..CemConfig::default() });
+        let six = search(&CemConfig { num_iterations: 6, ..CemConfig::default() });
         assert!(mean(&six) > 0.99, "{}", mean(&six));
     }
 
@@ -264,11 +265,11 @@ mod tests {
 
     #[test]
     fn some_first_draws_are_small_but_for_the_vertical() {
-        let config = CemConfig { samples: 4096, fine_share: 0.4, fine_factor: 0.05, ..CemConfig::default() };
+        let config = CemConfig { num_samples: 4096, p_fine: 0.4, fine_std_scale: 0.05, ..CemConfig::default() };
         let mut search = Search::new(&SPACE, &config, false, Seed(8).rng());
-        let actions = search.propose();
+        let actions = search.sample();
         let small = |axis: usize| {
-            let within = actions.iter().filter(|action| SPACE.to_units(action)[axis].abs() < 0.06).count();
+            let within = actions.iter().filter(|action| SPACE.normalize(action)[axis].abs() < 0.06).count();
             within as f32 / actions.len() as f32
         };
         // Of a normal distribution 8% lie within a tenth of its deviation and 95.4% within twice.
@@ -276,8 +277,8 @@ mod tests {
         for (axis, share) in [mixed, mixed, 0.08, mixed].into_iter().enumerate() {
             assert!((small(axis) - share).abs() < 0.03, "{axis}: {} {share}", small(axis));
         }
-        let bad = CemConfig { fine_share: 1.5, ..CemConfig::default() };
-        assert!(bad.validate().is_err_and(|message| message.contains("fine_share")));
+        let bad = CemConfig { p_fine: 1.5, ..CemConfig::default() };
+        assert!(bad.validate().is_err_and(|message| message.contains("p_fine")));
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! What can go wrong in learning to grasp.
 
-use super::arena::ArenaError;
+use super::vec_env::VecEnvError;
+use crate::files::atomic::FileError;
 use crate::gan::state::StateError;
 use crate::nn::NnError;
-use crate::run::atomic::FileError;
-use crate::run::{CheckpointError, RunError};
+use crate::train::{CheckpointError, RunError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RlError {
     #[error("{0}")]
     Config(String),
     #[error(transparent)]
-    Arena(#[from] ArenaError),
+    VecEnv(#[from] VecEnvError),
     #[error(transparent)]
     Nn(#[from] NnError),
     #[error(transparent)]
@@ -33,5 +33,5 @@ pub enum RlError {
     )]
     BadState { step: u64, message: String },
     #[error("{0}")]
-    Watcher(String),
+    TrainCallback(String),
 }

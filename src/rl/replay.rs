@@ -8,26 +8,26 @@
 
 use super::action::{ActionFeatures, CLOSE};
 use super::error::RlError;
-use super::network::{STATE_LEN, is_closed};
-use super::privileged::Privileged;
+use super::qtopt::network::{STATE_LEN, is_closed};
+use super::qtopt::privileged::Privileged;
 use crate::contract::Rng;
-use crate::run::atomic::{AtomicFile, FileError, create_folder, read_capped, sha256_hex};
+use crate::files::atomic::{AtomicFile, FileError, create_folder, read_capped, sha256_hex};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What is kept of one step besides the image.
-#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::NoUninit, bytemuck::CheckedBitPattern)]
 #[repr(C)]
 pub struct Record {
     pub state: [f32; STATE_LEN],
     pub action: ActionFeatures,
     pub reward: f32,
-    /// [`GOES_ON`], [`ENDED`] or [`RAN_OUT`].
-    pub ending: f32,
+    /// Whether and why the episode ended with this step.
+    pub termination: Termination,
     /// 1 when chance moved the step away from what its policy or script would have done, else 0.
-    pub strayed: f32,
+    pub exploratory: f32,
     /// What the simulator knows of the state.
     pub privileged: Privileged,
 }
@@ -36,24 +36,30 @@ impl Record {
     /// The step closed open fingers, and the episode went on.
     fn closes(&self) -> bool {
         let close = self.action[CLOSE] > 0.0 && !is_closed(&self.state);
-        close && self.ending == GOES_ON
+        close && self.termination == Termination::None
     }
 }
 
-/// Another step follows.
-pub const GOES_ON: f32 = 0.0;
-/// The policy ended the episode with this step.
-pub const ENDED: f32 = 1.0;
-/// The episode ended because its steps had run out. What came of it says nothing about the action, whose worth is that of
-/// a next state nobody saw (Pardo et al., 2018): such a step is kept as the state that follows the one before it, and
-/// never learned from.
-pub const RAN_OUT: f32 = -1.0;
+/// How an episode stands after a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, bytemuck::NoUninit, bytemuck::CheckedBitPattern)]
+#[repr(u32)]
+pub enum Termination {
+    /// Another step follows.
+    #[default]
+    None,
+    /// The policy ended the episode with this step.
+    Terminated,
+    /// The episode reached its time limit. The outcome says nothing about the action, whose value is that of a next state
+    /// that was never observed (Pardo et al., 2018). Such a step is kept as the state that follows the one before it, and
+    /// is never learned from.
+    TimeLimit,
+}
 
 /// What came of a step: rewards that were got, and the state that the rest is to be told from.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Trace<'a> {
+pub struct NStepTransition<'a> {
     /// Discounted sum of the rewards.
-    pub gained: f32,
+    pub n_step_return: f32,
     /// Discount of that state's value.
     pub discount: f32,
     /// Image and state; none when the episode was ended on the way.
@@ -105,7 +111,7 @@ pub struct Replay {
     episodes: u64,
 }
 
-const MAGIC: &[u8; 8] = b"bgrepla4";
+const MAGIC: &[u8; 8] = b"bgrepla5";
 
 impl Replay {
     /// Holds at most `capacity` transitions (rounded down to whole segments, at least two of them).
@@ -172,7 +178,7 @@ impl Replay {
                 let records = Vec::with_capacity(self.segment);
                 self.segments.push_back(Arc::new(Segment { images, records, saved: None }));
             }
-            if transition.record.ending == ENDED {
+            if transition.record.termination == Termination::Terminated {
                 self.terminals.push_back(self.end());
             }
             if transition.record.closes() {
@@ -201,44 +207,45 @@ impl Replay {
         Some((images, &segment.records[within]))
     }
 
-    /// What came of step `number` over at most `steps` steps, cut off before a step that strayed, and where the episode ran
+    /// What came of step `number` over at most `steps` steps, cut off before a step that exploratory, and where the episode ran
     /// out of steps. None when it is gone or cannot be learned from.
-    pub fn trace(&self, number: u64, steps: usize, discount: f32) -> Option<Trace<'_>> {
-        let mut trace = Trace { gained: 0.0, discount: 1.0, next: None };
+    pub fn n_step(&self, number: u64, steps: usize, discount: f32) -> Option<NStepTransition<'_>> {
+        let mut transition = NStepTransition { n_step_return: 0.0, discount: 1.0, next: None };
         for offset in 0..steps.max(1) as u64 {
             let (image, record) = self.get(number + offset)?;
-            let cut = record.ending == RAN_OUT || (offset > 0 && record.strayed > 0.0);
+            let cut = record.termination == Termination::TimeLimit || (offset > 0 && record.exploratory > 0.0);
             if cut {
-                return (offset > 0).then_some(Trace { next: Some((image, record.state)), ..trace });
+                return (offset > 0).then_some(NStepTransition { next: Some((image, record.state)), ..transition });
             }
-            trace.gained += trace.discount * record.reward;
-            trace.discount *= discount;
-            if record.ending == ENDED {
-                return Some(trace);
+            transition.n_step_return += transition.discount * record.reward;
+            transition.discount *= discount;
+            if record.termination == Termination::Terminated {
+                return Some(transition);
             }
         }
         let (image, record) = self.get(number + steps.max(1) as u64)?;
-        Some(Trace { next: Some((image, record.state)), ..trace })
+        Some(NStepTransition { next: Some((image, record.state)), ..transition })
     }
 
     /// The number of a transition to learn from: one by which the policy ended an episode with probability
-    /// `terminal_share`, one that closed open fingers with probability `closing_share`, else any. The choice does not look
+    /// `p_terminal`, one that closed open fingers with probability `p_closing`, else any. The choice does not look
     /// at what came of it, so that frequencies of success stay true. None when there is none.
-    pub fn draw(&self, (terminal_share, closing_share): (f32, f32), rng: &mut Rng) -> Option<u64> {
+    pub fn draw(&self, (p_terminal, p_closing): (f32, f32), rng: &mut Rng) -> Option<u64> {
         if self.is_empty() {
             return None;
         }
         let of = |numbers: &VecDeque<u64>, rng: &mut Rng| numbers.get(rng.below(numbers.len())).copied();
         let kind = rng.f32();
-        if kind < terminal_share && !self.terminals.is_empty() {
+        if kind < p_terminal && !self.terminals.is_empty() {
             return of(&self.terminals, rng);
         }
-        if kind >= 1.0 - closing_share && !self.closings.is_empty() {
+        if kind >= 1.0 - p_closing && !self.closings.is_empty() {
             return of(&self.closings, rng);
         }
         // Of an episode's steps at most one is unusable.
         let any = |rng: &mut Rng| self.first() + rng.below(self.len()) as u64;
-        let usable = |number: &u64| self.get(*number).is_some_and(|(_, record)| record.ending != RAN_OUT);
+        let usable =
+            |number: &u64| self.get(*number).is_some_and(|(_, record)| record.termination != Termination::TimeLimit);
         (0..64).map(|_| any(rng)).find(usable)
     }
 
@@ -278,7 +285,7 @@ impl Replay {
         let mut file = AtomicFile::create(path)?;
         file.write_bytes(MAGIC)?;
         file.write_bytes(bytemuck::cast_slice(&header))?;
-        file.write_bytes(bytemuck::cast_slice(&segment.records))?;
+        file.write_bytes(bytemuck::cast_slice::<Record, u8>(&segment.records))?;
         file.write_bytes(&segment.images)?;
         Ok(file.commit()?.sha256)
     }
@@ -339,9 +346,10 @@ impl Replay {
         let images_at = header + length * size_of::<Record>();
         let (mut images, mut records) =
             (Vec::with_capacity(self.segment * self.image_bytes), Vec::with_capacity(self.segment));
-        records.extend(
-            bytes[header..images_at].chunks_exact(size_of::<Record>()).map(bytemuck::pod_read_unaligned::<Record>),
-        );
+        for record in bytes[header..images_at].chunks_exact(size_of::<Record>()) {
+            let Ok(record) = bytemuck::checked::try_pod_read_unaligned::<Record>(record) else { return Ok(None) };
+            records.push(record);
+        }
         images.extend_from_slice(&bytes[images_at..]);
         Ok(Some(Segment { images, records, saved: (length == self.segment).then(|| sum.to_owned()) }))
     }
@@ -354,8 +362,8 @@ impl Replay {
             Arc::make_mut(segment).saved = None;
         }
         let last = self.segments.back_mut().and_then(|segment| Arc::make_mut(segment).records.last_mut());
-        if let Some(record) = last.filter(|record| record.ending == GOES_ON) {
-            record.ending = RAN_OUT;
+        if let Some(record) = last.filter(|record| record.termination == Termination::None) {
+            record.termination = Termination::TimeLimit;
         }
     }
 
@@ -364,7 +372,7 @@ impl Replay {
         (self.terminals, self.closings) = (VecDeque::new(), VecDeque::new());
         let records = self.segments.iter().flat_map(|segment| &segment.records);
         for (number, record) in (self.first()..).zip(records) {
-            if record.ending == ENDED {
+            if record.termination == Termination::Terminated {
                 self.terminals.push_back(number);
             }
             if record.closes() {
@@ -386,7 +394,7 @@ impl Replay {
                 })
             })
             .collect();
-        let fail = |e| crate::run::atomic::FileError::io("list", folder, e);
+        let fail = |e| crate::files::atomic::FileError::io("list", folder, e);
         for entry in std::fs::read_dir(folder).map_err(fail)? {
             let path = entry.map_err(fail)?.path();
             let ours = path
@@ -394,7 +402,7 @@ impl Replay {
                 .and_then(|n| n.to_str())
                 .is_some_and(|n| n.starts_with(&format!("{}-", self.name)) && n.ends_with(".bin"));
             if ours && !named.contains(&path) {
-                std::fs::remove_file(&path).map_err(|e| crate::run::atomic::FileError::io("remove", &path, e))?;
+                std::fs::remove_file(&path).map_err(|e| crate::files::atomic::FileError::io("remove", &path, e))?;
             }
         }
         Ok(())

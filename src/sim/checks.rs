@@ -9,7 +9,7 @@ use glam::Vec3;
 pub struct WorldCheck {
     pub finite: bool,
     /// Objects below a bin's floor or with their centre outside every bin's walls.
-    pub escaped: usize,
+    pub out_of_bounds: usize,
     /// How deep the deepest corner of any object is in a bin's floor, wall or divider.
     pub deepest_m: f32,
 }
@@ -30,7 +30,7 @@ impl GraspWorld {
                 .zip(self.divider_offsets())
                 .find(|(bin, _)| bin.contains_xy(pose.translation, 0.0) && pose.translation.z > bin.position.z);
             let Some((bin, &offset)) = home else {
-                check.escaped += 1;
+                check.out_of_bounds += 1;
                 continue;
             };
             for &corner in &self.physics.objects[index].corners {

@@ -13,7 +13,7 @@
 //! sideways with what it holds.
 
 use super::config::SimConfig;
-use super::motion::{Profile, Station};
+use super::motion::{Profile, Speed, ToolPose};
 use super::physics::{Physics, from_rapier, gripper_groups, to_rapier};
 use crate::contract::Pose;
 use crate::scene::arm::wrap;
@@ -48,8 +48,8 @@ pub(super) struct Gripper {
     inertia: f32,
     /// Followed over several turns; the body's quaternion only knows it to one.
     yaw: f32,
-    start: Station,
-    goal: Station,
+    start: ToolPose,
+    goal: ToolPose,
     linear: Profile,
     angular: Profile,
     time: f32,
@@ -58,7 +58,7 @@ pub(super) struct Gripper {
     still: u32,
     still_at: f32,
     /// Distances of the pads from the middle during a glide.
-    carried: [f32; 2],
+    pad_offsets: [f32; 2],
 }
 
 fn side_sign(side: usize) -> f32 {
@@ -67,10 +67,10 @@ fn side_sign(side: usize) -> f32 {
 
 impl Gripper {
     /// Open, at rest.
-    pub fn new(physics: &mut Physics, cell: &CellDescription, config: &SimConfig, station: Station) -> Self {
+    pub fn new(physics: &mut Physics, cell: &CellDescription, config: &SimConfig, tool_pose: ToolPose) -> Self {
         let extra = config.grip_iterations.saturating_sub(config.solver_iterations);
         let g = cell.gripper;
-        let world_from_gripper = station.pose();
+        let world_from_gripper = tool_pose.pose();
         let locked = LockedAxes::ROTATION_LOCKED_X | LockedAxes::ROTATION_LOCKED_Y;
         let palm_centre = Vec3::new(0.0, 0.0, g.finger_length + 0.5 * g.palm_size.z);
         let box_inertia = |mass: f32, size: Vec3| {
@@ -156,16 +156,16 @@ impl Gripper {
             palm_collider,
             joints: parts.map(|part| part.2),
             inertia,
-            yaw: station.yaw,
-            start: station,
-            goal: station,
+            yaw: tool_pose.yaw,
+            start: tool_pose,
+            goal: tool_pose,
             linear: Profile::default(),
             angular: Profile::default(),
             time: 0.0,
             closed: false,
             still: 8,
             still_at: half_open,
-            carried: [half_open; 2],
+            pad_offsets: [half_open; 2],
         }
     }
 
@@ -178,8 +178,8 @@ impl Gripper {
     }
 
     /// Where the gripper is.
-    pub fn station(&self, physics: &Physics) -> Station {
-        Station { position: physics.world.bodies[self.palm].translation(), yaw: self.yaw }
+    pub fn tool_pose(&self, physics: &Physics) -> ToolPose {
+        ToolPose { position: physics.world.bodies[self.palm].translation(), yaw: self.yaw }
     }
 
     pub fn palm_pose(&self, physics: &Physics) -> Pose {
@@ -217,17 +217,12 @@ impl Gripper {
     }
 
     /// Starts a smooth motion.
-    pub fn go(&mut self, from: Station, to: Station) {
-        self.go_with(from, to, self.limits.acceleration);
-    }
-
-    /// The same at half the acceleration.
-    pub fn go_gently(&mut self, from: Station, to: Station) {
-        self.go_with(from, to, 0.5 * self.limits.acceleration);
-    }
-
-    fn go_with(&mut self, from: Station, to: Station, acceleration: f32) {
+    pub fn move_to(&mut self, from: ToolPose, to: ToolPose, speed: Speed) {
         let limits = &self.limits;
+        let acceleration = match speed {
+            Speed::Full => limits.acceleration,
+            Speed::Gentle => 0.5 * limits.acceleration,
+        };
         self.start = from;
         self.goal = to;
         self.linear = Profile::new(from.position.distance(to.position), limits.speed, acceleration);
@@ -242,19 +237,19 @@ impl Gripper {
         }
     }
 
-    fn reference(&self, time: f32) -> Station {
+    fn reference(&self, time: f32) -> ToolPose {
         let share = |profile: &Profile| {
             if profile.distance > 0.0 { profile.at(time) / profile.distance } else { 1.0 }
         };
-        Station {
+        ToolPose {
             position: self.start.position.lerp(self.goal.position, share(&self.linear)),
             yaw: self.start.yaw + (self.goal.yaw - self.start.yaw) * share(&self.angular),
         }
     }
 
-    /// Takes the path's place for one tick of `dt`: from one station to another.
+    /// Takes the path's place for one tick of `dt`: from one tool_pose to another.
     #[cfg(test)]
-    pub fn force_path(&mut self, from: Station, to: Station, dt: f32) {
+    pub fn force_path(&mut self, from: ToolPose, to: ToolPose, dt: f32) {
         let distance = from.position.distance(to.position);
         (self.start, self.goal, self.time) = (from, to, 0.0);
         // Constant speed: an acceleration without limit.
@@ -286,16 +281,16 @@ impl Gripper {
     }
 
     /// Follows the path for `dt` seconds without physics; for a way on which there is nothing to meet.
-    pub fn glide(&mut self, physics: &mut Physics, dt: f32) {
+    pub fn move_kinematic(&mut self, physics: &mut Physics, dt: f32) {
         if self.time == 0.0 {
             // Once a way, so that its rounding does not depend on how many pieces it is cut into.
-            self.carried = [self.finger_state(physics, 0).0, self.finger_state(physics, 1).0];
+            self.pad_offsets = [self.finger_state(physics, 0).0, self.finger_state(physics, 1).0];
         }
         self.time += dt;
         let arrived = self.time >= self.linear.duration.max(self.angular.duration);
-        let station = if arrived { self.goal } else { self.reference(self.time) };
-        self.yaw = station.yaw;
-        let world_from_palm = station.pose();
+        let tool_pose = if arrived { self.goal } else { self.reference(self.time) };
+        self.yaw = tool_pose.yaw;
+        let world_from_palm = tool_pose.pose();
         let bodies = &mut physics.world.bodies;
         let mut place = |handle: RigidBodyHandle, pose: Pose| {
             if let Some(body) = bodies.get_mut(handle) {
@@ -305,7 +300,7 @@ impl Gripper {
         };
         place(self.palm, world_from_palm);
         for side in [0, 1] {
-            let offset = Pose::from_translation(Vec3::X * (side_sign(side) * self.carried[side]));
+            let offset = Pose::from_translation(Vec3::X * (side_sign(side) * self.pad_offsets[side]));
             place(self.fingers[side], world_from_palm * offset);
         }
     }
@@ -321,8 +316,8 @@ impl Gripper {
         self.time += dt;
         // Held up by something: a robot that feels this stops. Going on would hammer what is in the way into the bin.
         if now.position.distance(physics.world.bodies[self.palm].translation()) > STOP_LAG {
-            let here = self.station(physics);
-            self.go(here, here);
+            let here = self.tool_pose(physics);
+            self.move_to(here, here, Speed::Full);
             return self.drive_palm(physics, dt);
         }
         let bodies = &mut physics.world.bodies;

@@ -1,4 +1,4 @@
-//! Physics of the cell [Bevy, Rapier]: objects, gripper, steps, grasp outcomes, and policies that act on them.
+//! Physics of the cell [Bevy, Rapier]: objects, gripper, steps, grasp outcomes.
 //!
 //! In: a [`crate::scene::CellDescription`], object models, seeds, actions. Out: [`GraspWorld`]s whose poses the
 //! renderer draws and whose [`crate::contract::Step`]s learners learn from. An environment is an entity with a
@@ -6,22 +6,19 @@
 
 pub mod checks;
 mod config;
-pub mod evaluate;
 mod gripper;
 mod motion;
 mod physics;
 pub mod plugin;
-pub mod policy;
+mod policy;
 mod world;
 
 pub use config::SimConfig;
-pub use evaluate::{
-    AttemptOutcome, EvaluationConfig, GraspEvaluation, SoakReport, draw, evaluate_policy, soak, summarize,
-};
 pub use plugin::{Driver, LastStep, Pace, PendingAction, SimPlugin, SimSystems, step_worlds};
+pub use policy::Policy;
 pub use world::GraspWorld;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

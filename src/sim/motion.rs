@@ -38,14 +38,23 @@ impl Profile {
     }
 }
 
+/// How fast a motion gains speed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speed {
+    /// At the cell's acceleration.
+    Full,
+    /// At half of it: what is held is not shaken off.
+    Gentle,
+}
+
 /// Where the gripper is and where it is asked to be: position of the point between the tips, and yaw.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Station {
+pub(super) struct ToolPose {
     pub position: Vec3,
     pub yaw: f32,
 }
 
-impl Station {
+impl ToolPose {
     pub fn pose(self) -> Pose {
         Pose::new(self.position, Quat::from_rotation_z(self.yaw))
     }

@@ -55,3 +55,9 @@ pub fn go_to(world: &mut GraspWorld, place: Vec3, yaw: f32) {
         world.step(&action(place - here, turn, GripperCommand::Keep));
     }
 }
+
+/// Everything that a renderer or a learner could see of a world, as bits.
+pub fn fingerprint(world: &GraspWorld) -> Vec<u32> {
+    let poses = world.body_poses().iter().flat_map(|p| [p.translation.extend(0.0), glam::Vec4::from(p.rotation)]);
+    poses.flat_map(|v| v.to_array()).map(f32::to_bits).collect()
+}

@@ -5,7 +5,7 @@
 
 use super::config::SimConfig;
 use super::gripper::Gripper;
-use super::motion::Station;
+use super::motion::ToolPose;
 use super::physics::Physics;
 use crate::contract::{Pose, Rng, Seed, Step, Surface, VisualPart};
 use crate::objects::ObjectModel;
@@ -35,7 +35,9 @@ pub struct GraspWorld {
     poses: Vec<Pose>,
     arm: ArmPose,
     phase: Phase,
-    tick: u64,
+    /// The step under way ends the episode at the policy's wish.
+    terminating: bool,
+    step_index: u64,
     /// Offsets of the objects from the gripper when the hold began.
     held_offsets: Vec<Vec3>,
     last_step: Step,
@@ -59,7 +61,8 @@ impl GraspWorld {
             models: Vec::new(),
             divider_offsets,
             phase: Phase::Done,
-            tick: 0,
+            terminating: false,
+            step_index: 0,
             held_offsets: Vec::new(),
             last_step: Step::default(),
             lift_aperture: 0.0,
@@ -127,7 +130,7 @@ impl GraspWorld {
         let home = self.home(Vec3::new(rng.range(-jitter, jitter), rng.range(-jitter, jitter), 0.0));
         self.gripper = Some(Gripper::new(&mut self.physics, &self.cell, &self.config, home));
         self.phase = Phase::Ready;
-        self.tick = 0;
+        self.step_index = 0;
         self.last_step = Step::default();
         self.publish();
     }
@@ -143,10 +146,10 @@ impl GraspWorld {
     }
 
     /// The middle of the first bin, or between several.
-    fn home(&self, offset: Vec3) -> Station {
+    fn home(&self, offset: Vec3) -> ToolPose {
         let bins = &self.cell.bins;
         let centre = bins.iter().map(|bin| bin.position).sum::<Vec3>() / bins.len().max(1) as f32;
-        Station { position: centre + offset + Vec3::Z * self.cell.motion.home_height, yaw: 0.0 }
+        ToolPose { position: centre + offset + Vec3::Z * self.cell.motion.home_height, yaw: 0.0 }
     }
 
     /// A random pose over a bin, as low as the objects before `index` and the divider allow.
@@ -223,10 +226,10 @@ impl GraspWorld {
         }
     }
 
-    fn station(&self) -> Station {
+    fn tool_pose(&self) -> ToolPose {
         self.gripper
             .as_ref()
-            .map_or(Station { position: Vec3::ZERO, yaw: 0.0 }, |gripper| gripper.station(&self.physics))
+            .map_or(ToolPose { position: Vec3::ZERO, yaw: 0.0 }, |gripper| gripper.tool_pose(&self.physics))
     }
 
     pub fn cell(&self) -> &Arc<CellDescription> {
@@ -263,8 +266,8 @@ impl GraspWorld {
     }
 
     /// Steps since the episode began.
-    pub fn tick(&self) -> u64 {
-        self.tick
+    pub fn step_index(&self) -> u64 {
+        self.step_index
     }
 
     pub fn is_done(&self) -> bool {

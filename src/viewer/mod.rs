@@ -6,14 +6,14 @@
 //! | `session` | the whole viewer without a window: state and commands |
 //! | `setup`, `stage`, `camera`, `pictures`, `scores` | its parts |
 //! | `translator`, `pilot` | what a run's generator draws, what a run's policy does; `cli` brings both |
-//! | `keep`, `recorder`, `settings` | what is taken home and remembered |
+//! | `export`, `recorder`, `settings` | what is taken home and remembered |
 //! | `ui/` | the egui layout over a session |
 //! | `window` | a Bevy app with winit and bevy_egui |
 //! | `painter`, `offscreen` | the same layout painted without a display |
 //! | `script` | events from a file, for tests and demonstrations |
 
 pub mod camera;
-pub mod keep;
+pub mod export;
 pub mod offscreen;
 pub mod painter;
 pub mod pictures;

@@ -5,9 +5,9 @@ use super::pictures::PANELS;
 use super::script::{Button, Input, Order, Script, State};
 use super::ui::{Textures, Viewer, install_theme};
 use crate::draw::save_picture;
+use crate::files::atomic::write_atomic;
+use crate::files::console;
 use crate::render::RenderError;
-use crate::run::atomic::write_atomic;
-use crate::run::console;
 use bevy_egui::egui::{self, Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, RawInput, Rect, vec2};
 use std::path::Path;
 
@@ -161,11 +161,11 @@ impl Offscreen {
                 Some(Order::Close) => break,
                 Some(Order::Send(_)) | None => {}
             }
-            if let Some(path) = self.viewer.wishes.screenshot.take() {
+            if let Some(path) = self.viewer.requests.screenshot.take() {
                 self.screenshot(&path)?;
                 self.viewer.session.say(format!("Screenshot: {}", path.display()));
             }
-            if let Some(text) = self.viewer.wishes.copy.take() {
+            if let Some(text) = self.viewer.requests.copy.take() {
                 // A terminal that is gone takes nothing; the text is shown in the window, too.
                 let _ = console::print_line(&text);
             }

@@ -7,7 +7,7 @@ use crate::appearance::{CameraEffects, ImageSet, Look};
 use crate::contract::{Camera, FrameBatch, Pose};
 use crate::draw::depth_range;
 use crate::draw::palette::{colour_classes, colour_depth, colour_instances};
-use crate::env::anchors_of;
+use crate::env::scene_bounds_of;
 use crate::render::{Gpu, RenderConfig, RenderError, SceneView, TiledRenderer};
 use crate::sim::GraspWorld;
 use glam::Vec3;
@@ -146,7 +146,7 @@ impl Picture {
 
 /// What is to be drawn.
 #[derive(Clone, Copy)]
-pub struct Shot<'a> {
+pub struct RenderRequest<'a> {
     pub world: &'a GraspWorld,
     pub look: &'a Look,
     pub look_seed: u64,
@@ -154,7 +154,7 @@ pub struct Shot<'a> {
     pub gripper_before: Vec3,
 }
 
-impl Shot<'_> {
+impl RenderRequest<'_> {
     fn view(&self, camera: Camera) -> SceneView<'_> {
         let world = self.world;
         SceneView {
@@ -162,8 +162,8 @@ impl Shot<'_> {
             world_from_body: world.body_poses(),
             camera,
             look: self.look,
-            anchors: anchors_of(world),
-            tick: world.tick(),
+            scene_bounds: scene_bounds_of(world),
+            step_index: world.step_index(),
             look_seed: self.look_seed,
             arm_motion_m: world.gripper_pose().translation - self.gripper_before,
         }
@@ -171,7 +171,7 @@ impl Shot<'_> {
 }
 
 /// One renderer for each kind of picture; it is rebuilt when its pixels change in number.
-pub struct Artist {
+pub struct PanelRenderer {
     gpu: Gpu,
     images: Arc<ImageSet>,
     main: Option<TiledRenderer>,
@@ -200,7 +200,7 @@ pub struct Drawn {
     pub panels: Option<FrameBatch>,
 }
 
-impl Artist {
+impl PanelRenderer {
     pub fn new(gpu: Gpu, images: Arc<ImageSet>) -> Self {
         Self { gpu, images, main: None, main_before: None, robot: None, enlarged: None, network: None, pilot: None }
     }
@@ -231,19 +231,19 @@ impl Artist {
     ///
     /// # Errors
     /// The graphics device fails.
-    pub fn draw(&mut self, shot: &Shot<'_>, wanted: Wanted<'_>) -> Result<Drawn, RenderError> {
+    pub fn draw(&mut self, request: &RenderRequest<'_>, wanted: Wanted<'_>) -> Result<Drawn, RenderError> {
         let Self { gpu, images, main, main_before, robot, enlarged, network, .. } = self;
         let (gpu, images): (&Gpu, &ImageSet) = (gpu, images);
         let size = |camera: &Camera| (camera.intrinsics.width, camera.intrinsics.height);
-        let domain = shot.look.domain;
+        let domain = request.look.domain;
         let draw_main = || -> Result<_, RenderError> {
             let Some(camera) = wanted.main else { return Ok(None) };
             if wanted.enlarged {
                 let renderer = Self::renderer(enlarged, gpu, images, size(&camera))?;
-                return renderer.capture(domain, &[shot.view(camera)]).map(Some);
+                return renderer.capture(domain, &[request.view(camera)]).map(Some);
             }
             // As the domain paints it, without the robot camera's faults.
-            let mut look = shot.look.clone();
+            let mut look = request.look.clone();
             look.effects = CameraEffects::NONE;
             look.jitter.camera = Pose::IDENTITY;
             let other = |renderer: &TiledRenderer| (renderer.config().width, renderer.config().height) != size(&camera);
@@ -251,17 +251,17 @@ impl Artist {
                 std::mem::swap(main, main_before);
             }
             let renderer = Self::renderer(main, gpu, images, size(&camera))?;
-            renderer.capture(domain, &[Shot { look: &look, ..*shot }.view(camera)]).map(Some)
+            renderer.capture(domain, &[RenderRequest { look: &look, ..*request }.view(camera)]).map(Some)
         };
         let draw_small = || -> Result<_, RenderError> {
             // First, because a generator then works while the rest is drawn.
             if let Some((camera, hand_over)) = wanted.network {
                 let renderer = Self::renderer(network, gpu, images, size(&camera))?;
-                hand_over(renderer.capture(domain, &[shot.view(camera)])?);
+                hand_over(renderer.capture(domain, &[request.view(camera)])?);
             }
             let Some(camera) = wanted.panels else { return Ok(None) };
             let renderer = Self::renderer(robot, gpu, images, size(&camera))?;
-            renderer.capture(domain, &[shot.view(camera)]).map(Some)
+            renderer.capture(domain, &[request.view(camera)]).map(Some)
         };
         // The small ones come first on the device, and their camera effects are done while it draws the main picture.
         let (panels, main) = rayon::join(draw_small, draw_main);
@@ -272,25 +272,25 @@ impl Artist {
     ///
     /// # Errors
     /// The graphics device fails.
-    pub fn pilot(&mut self, shot: &Shot<'_>, camera: Camera) -> Result<FrameBatch, RenderError> {
+    pub fn pilot(&mut self, request: &RenderRequest<'_>, camera: Camera) -> Result<FrameBatch, RenderError> {
         let size = (camera.intrinsics.width, camera.intrinsics.height);
         let renderer = Self::renderer(&mut self.pilot, &self.gpu, &self.images, size)?;
-        renderer.capture(shot.look.domain, &[shot.view(camera)])
+        renderer.capture(request.look.domain, &[request.view(camera)])
     }
 
     /// The pair at any size, without touching the live panels.
     ///
     /// # Errors
     /// The graphics device fails.
-    pub fn once(&self, shot: &Shot<'_>, camera: Camera) -> Result<FrameBatch, RenderError> {
+    pub fn once(&self, request: &RenderRequest<'_>, camera: Camera) -> Result<FrameBatch, RenderError> {
         let config = RenderConfig::new(camera.intrinsics.width, camera.intrinsics.height);
-        TiledRenderer::new(&self.gpu, config, &self.images)?.capture(shot.look.domain, &[shot.view(camera)])
+        TiledRenderer::new(&self.gpu, config, &self.images)?.capture(request.look.domain, &[request.view(camera)])
     }
 }
 
 /// The latest frames and what is shown of them.
 #[derive(Default)]
-pub struct Gallery {
+pub struct Panels {
     pub main: Picture,
     /// In the order of [`Channel::PANELS`].
     pub panels: [Picture; PANELS],
@@ -298,7 +298,7 @@ pub struct Gallery {
     pub robot_frames: Option<FrameBatch>,
 }
 
-impl Gallery {
+impl Panels {
     pub fn set_main(&mut self, frames: FrameBatch, channel: Channel) {
         match channel {
             Channel::Source => self.main.set(frames.width, frames.height, &frames.source_rgb),

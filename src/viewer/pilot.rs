@@ -6,12 +6,12 @@
 use crate::contract::{Action, FrameBatch, GripperState, Rng};
 
 /// What a policy may know.
-pub struct Seen<'a> {
+pub struct PolicyInput<'a> {
     /// One frame at the policy's size; policies without a generator look at its source picture alone.
     pub frames: &'a FrameBatch,
     pub gripper: GripperState,
     /// Steps since the episode began.
-    pub tick: u64,
+    pub step_index: u64,
 }
 
 /// Decides between two steps of the environment.
@@ -27,5 +27,5 @@ pub trait Pilot: Send {
 
     /// # Errors
     /// A sentence why it cannot decide.
-    fn act(&mut self, seen: &Seen<'_>, rng: &mut Rng) -> Result<Action, String>;
+    fn act(&mut self, seen: &PolicyInput<'_>, rng: &mut Rng) -> Result<Action, String>;
 }

@@ -3,9 +3,9 @@
 //! In: the pictures of the session, at most [`RATE`] a second of the person's time. Out: files, encoded on another thread
 //! so that the view stays smooth; a frame is left out rather than waited for.
 
-use super::pictures::{Gallery, PANELS, Picture};
+use super::pictures::{PANELS, Panels, Picture};
 use crate::draw::png::encode_rgb;
-use crate::run::atomic::{AtomicFile, create_folder, write_atomic};
+use crate::files::atomic::{AtomicFile, create_folder, write_atomic};
 use anyhow::Context;
 use image::codecs::gif::{GifEncoder, Repeat};
 use image::imageops::{FilterType, resize};
@@ -57,15 +57,15 @@ impl Recorder {
     }
 
     /// Takes the pictures if it is time for a frame. False when the recording should be stopped.
-    pub fn offer(&mut self, clock: f64, gallery: &Gallery) -> bool {
-        if clock < self.next || gallery.main.is_empty() {
+    pub fn offer(&mut self, clock: f64, panels: &Panels) -> bool {
+        if clock < self.next || panels.main.is_empty() {
             return true;
         }
         // On the beat, or from now on when the beat was lost.
         let beat = self.next + 1.0 / RATE;
         self.next = if beat > clock { beat } else { clock + 1.0 / RATE };
-        let [a, b, c, d, e] = gallery.panels.clone();
-        let pictures = [gallery.main.clone(), a, b, c, d, e];
+        let [a, b, c, d, e] = panels.panels.clone();
+        let pictures = [panels.main.clone(), a, b, c, d, e];
         let taken = self.sender.as_ref().is_some_and(|sender| sender.try_send((clock, pictures)).is_ok());
         self.frames += usize::from(taken);
         let broken = self.worker.as_ref().is_none_or(JoinHandle::is_finished);
@@ -145,12 +145,12 @@ mod tests {
     use super::*;
     use image::AnimationDecoder;
 
-    fn gallery(shade: u8) -> Gallery {
+    fn panels(shade: u8) -> Panels {
         let picture = |w: usize, h: usize, v: u8| Picture { width: w, height: h, rgba: vec![v; w * h * 4], version: 1 };
-        Gallery {
+        Panels {
             main: picture(320, 160, shade),
             panels: std::array::from_fn(|i| if i < 4 { picture(32, 32, 40 * i as u8) } else { Picture::default() }),
-            ..Gallery::default()
+            ..Panels::default()
         }
     }
 
@@ -161,10 +161,10 @@ mod tests {
         let mut recorder = Recorder::start(&path, true).unwrap();
         for i in 0..4_u8 {
             while recorder.frames() < usize::from(i) + 1 {
-                assert!(recorder.offer(1.0 + f64::from(i), &gallery(60 * i)));
+                assert!(recorder.offer(1.0 + f64::from(i), &panels(60 * i)));
             }
             // Too soon for another.
-            assert!(recorder.offer(1.01 + f64::from(i), &gallery(0)));
+            assert!(recorder.offer(1.01 + f64::from(i), &panels(0)));
         }
         assert_eq!(recorder.frames(), 4);
         assert_eq!(recorder.stop().unwrap(), path);
@@ -182,7 +182,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clip");
         let mut recorder = Recorder::start(&path, false).unwrap();
-        recorder.offer(1.0, &gallery(9));
+        recorder.offer(1.0, &panels(9));
         recorder.stop().unwrap();
         let png = crate::draw::png::decode_rgb(&std::fs::read(path.join("000000.png")).unwrap()).unwrap();
         assert_eq!((png.width, png.height), (720, 320));

@@ -16,7 +16,7 @@ pub struct Scores {
 
 impl Scores {
     pub fn add(&mut self, step: &Step) {
-        if !step.terminated {
+        if step.invalid || !step.done() {
             return;
         }
         self.attempts += 1;

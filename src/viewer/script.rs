@@ -292,7 +292,7 @@ pub struct State {
     pub speed: f32,
     pub seed: u64,
     pub domain: String,
-    pub actor: String,
+    pub policy: String,
     pub objects: usize,
     pub divider_m: f32,
     pub step: u64,
@@ -330,10 +330,10 @@ impl State {
             speed: session.speed,
             seed: setup.seed,
             domain: setup.domain.name().to_owned(),
-            actor: setup.actor.name().to_owned(),
+            policy: setup.policy.name().to_owned(),
             objects: world.objects().len(),
             divider_m: world.divider_offsets().first().copied().unwrap_or(0.0),
-            step: world.tick(),
+            step: world.step_index(),
             ticks: stage.ticks,
             attempts: session.scores.attempts,
             successes: session.scores.successes,
@@ -348,7 +348,7 @@ impl State {
             gripper_m: world.gripper_pose().translation.to_array(),
             objects_m: world.object_poses().iter().map(|pose| pose.translation.to_array()).collect(),
             notice: session.notice.as_ref().map(|notice| notice.text.clone()),
-            main_pixels: [session.gallery.main.width, session.gallery.main.height],
+            main_pixels: [session.panels.main.width, session.panels.main.height],
             variety: viewer.pictures().map(|picture| {
                 let mut pixels = picture.rgba.chunks_exact(4);
                 let first = pixels.next();

@@ -9,10 +9,10 @@ mod scene;
 pub use looking::Grip;
 
 use super::camera::FreeCamera;
-use super::pictures::{Artist, Channel, Gallery, PANELS, Shot};
-use super::pilot::{Pilot, Seen};
+use super::pictures::{Channel, PANELS, PanelRenderer, Panels, RenderRequest};
+use super::pilot::{Pilot, PolicyInput};
 use super::scores::Scores;
-use super::setup::{Actor, Setup};
+use super::setup::{PolicyChoice, Setup};
 use super::stage::{LINGER_TICKS, Stage};
 use super::translator::{Done, Output, Translator};
 use crate::appearance::ImageSet;
@@ -104,9 +104,9 @@ pub struct Session {
     /// The setup at the last reset: with the stage's log it gives the state again.
     pub(super) origin: Setup,
     pub(super) stage: Stage,
-    pub(super) artist: Artist,
+    pub(super) panel_renderer: PanelRenderer,
     materials: Materials,
-    pub gallery: Gallery,
+    pub panels: Panels,
     pub free: FreeCamera,
     pub show: Show,
     pub playing: bool,
@@ -140,12 +140,12 @@ impl Session {
     pub fn new(setup: Setup, materials: Materials, gpu: Gpu) -> Self {
         let stage = Stage::new(&setup, materials.cell.clone(), materials.pool.models.clone());
         Self {
-            artist: Artist::new(gpu, materials.images.clone()),
+            panel_renderer: PanelRenderer::new(gpu, materials.images.clone()),
             origin: setup.clone(),
             setup,
             stage,
             materials,
-            gallery: Gallery::default(),
+            panels: Panels::default(),
             free: FreeCamera::default(),
             show: Show::default(),
             playing: false,
@@ -189,7 +189,7 @@ impl Session {
     }
 
     pub fn gpu(&self) -> &Gpu {
-        self.artist.gpu()
+        self.panel_renderer.gpu()
     }
 
     /// From now on a panel shows what a generator makes of the source picture.
@@ -202,7 +202,7 @@ impl Session {
         self.translator.as_ref()
     }
 
-    /// A learned policy that may be chosen as the actor.
+    /// A learned policy that may be chosen.
     pub fn set_pilot(&mut self, pilot: Box<dyn Pilot>) {
         self.pilot = Some(pilot);
     }
@@ -274,25 +274,27 @@ impl Session {
 
     /// Asks the learned policy for the next action. False when there is none.
     fn consult(&mut self) -> bool {
-        let tick = self.stage.world().tick();
-        let look = self.setup.look(tick, self.artist.image_count());
+        let step_index = self.stage.world().step_index();
+        let look = self.setup.look(step_index, self.panel_renderer.image_count());
         let camera = self.pilot.as_ref().map(|pilot| self.robot_camera(pilot.size()));
-        let Self { artist, stage, pilot, setup, .. } = self;
+        let Self { panel_renderer, stage, pilot, setup, .. } = self;
         let ask = || {
             let (Some(pilot), Some(camera)) = (pilot, camera) else {
                 return Err("there is no trained policy here: open the viewer with --policy RUN".to_owned());
             };
-            let shot = Shot {
+            let request = RenderRequest {
                 world: stage.world(),
                 look: &look,
-                look_seed: setup.look_seed(tick).0,
+                look_seed: setup.look_seed(step_index).0,
                 gripper_before: stage.gripper_before,
             };
-            let frames = artist.pilot(&shot, camera).map_err(|error| error.to_string())?;
-            if tick == 0 {
+            let frames = panel_renderer.pilot(&request, camera).map_err(|error| error.to_string())?;
+            if step_index == 0 {
                 pilot.begin();
             }
-            stage.pilot(|world, rng| pilot.act(&Seen { frames: &frames, gripper: world.gripper_state(), tick }, rng))
+            stage.pilot(|world, rng| {
+                pilot.act(&PolicyInput { frames: &frames, gripper: world.gripper_state(), step_index }, rng)
+            })
         };
         let outcome = ask();
         if let Err(error) = &outcome {
@@ -303,7 +305,7 @@ impl Session {
     }
 
     fn next_episode(&mut self) {
-        if self.setup.actor != Actor::Keyboard {
+        if self.setup.policy != PolicyChoice::Keyboard {
             self.visit(self.setup.seed.wrapping_add(1));
         } else {
             self.stage.next_attempt();

@@ -3,7 +3,7 @@
 use super::camera::Orbit;
 use super::session::{Session, Show};
 use super::setup::Setup;
-use crate::run::atomic::{create_folder, read_capped, write_atomic};
+use crate::files::atomic::{create_folder, read_capped, write_atomic};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 

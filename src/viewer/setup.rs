@@ -6,35 +6,35 @@
 use crate::appearance::{Look, LookSeeds};
 use crate::contract::{Domain, Seed};
 use crate::env::look_seed;
-use crate::sim::policy::PolicyKind;
+use crate::policies::PolicyKind;
 use serde::{Deserialize, Serialize};
 
 /// Who moves the gripper.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Actor {
+pub enum PolicyChoice {
     Keyboard,
     Scripted,
-    Aimed,
+    NoisyPlanner,
     #[default]
     Oracle,
     Random,
     /// A policy from a run, where one was given.
-    Policy,
+    Learned,
 }
 
-impl Actor {
+impl PolicyChoice {
     /// Those that are always there.
-    pub const ALL: [Self; 5] = [Self::Keyboard, Self::Scripted, Self::Aimed, Self::Oracle, Self::Random];
+    pub const ALL: [Self; 5] = [Self::Keyboard, Self::Scripted, Self::NoisyPlanner, Self::Oracle, Self::Random];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Keyboard => "keyboard",
             Self::Scripted => "scripted",
-            Self::Aimed => "aimed",
+            Self::NoisyPlanner => "noisy-planner",
             Self::Oracle => "oracle",
             Self::Random => "random",
-            Self::Policy => "policy",
+            Self::Learned => "learned",
         }
     }
 
@@ -42,38 +42,40 @@ impl Actor {
         match self {
             Self::Keyboard => "You drive the gripper with the keyboard",
             Self::Scripted => "The papers' exploration policy: goes to random places, closes and lifts",
-            Self::Aimed => "Agents learn from it: goes to grasps that the planner knows, and misses them by an error",
+            Self::NoisyPlanner => {
+                "Agents learn from it: goes to grasps that the planner knows, and misses them by an error"
+            }
             Self::Oracle => "Reads the true state and plans the best grasp",
             Self::Random => "Random actions",
-            Self::Policy => "The trained policy decides from the robot camera's picture",
+            Self::Learned => "The trained policy decides from the robot camera's picture",
         }
     }
 
     pub const fn policy(self) -> Option<PolicyKind> {
         match self {
-            Self::Keyboard | Self::Policy => None,
+            Self::Keyboard | Self::Learned => None,
             Self::Scripted => Some(PolicyKind::Scripted),
-            Self::Aimed => Some(PolicyKind::Aimed),
+            Self::NoisyPlanner => Some(PolicyKind::NoisyPlanner),
             Self::Oracle => Some(PolicyKind::Oracle),
             Self::Random => Some(PolicyKind::Random),
         }
     }
 }
 
-impl std::fmt::Display for Actor {
+impl std::fmt::Display for PolicyChoice {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.pad(self.name())
     }
 }
 
-impl std::str::FromStr for Actor {
+impl std::str::FromStr for PolicyChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL
             .into_iter()
-            .find(|actor| actor.name() == text)
-            .ok_or_else(|| format!("'{text}' cannot act; choose keyboard, scripted, aimed, oracle or random"))
+            .find(|choice| choice.name() == text)
+            .ok_or_else(|| format!("'{text}' cannot act; choose keyboard, scripted, noisy-planner, oracle or random"))
     }
 }
 
@@ -195,7 +197,7 @@ pub struct Setup {
     pub axes: [Axis; 5],
     /// `randomized-heavy` draws a new look at every step (as learners see it) or keeps one for the episode.
     pub every_step: bool,
-    pub actor: Actor,
+    pub policy: PolicyChoice,
 }
 
 impl Default for Setup {
@@ -208,7 +210,7 @@ impl Default for Setup {
             divider_m: None,
             axes: [Axis::default(); 5],
             every_step: true,
-            actor: Actor::default(),
+            policy: PolicyChoice::default(),
         }
     }
 }
@@ -229,19 +231,19 @@ impl Setup {
         axis.pinned = axis.pinned.map(|seed| seed.derive("roll", axis.rolls));
     }
 
-    /// Keeps an axis as it looks at `tick`, or lets it follow the seed again.
-    pub fn set_pinned(&mut self, kind: AxisKind, pinned: bool, tick: u64) {
-        let now = kind.of(&self.look_seeds(tick));
+    /// Keeps an axis as it looks at `step_index`, or lets it follow the seed again.
+    pub fn set_pinned(&mut self, kind: AxisKind, pinned: bool, step_index: u64) {
+        let now = kind.of(&self.look_seeds(step_index));
         self.axis_mut(kind).pinned = pinned.then_some(now);
     }
 
-    /// The seed that names the look at `tick`, before the axes are touched.
-    pub fn look_seed(&self, tick: u64) -> Seed {
-        look_seed(self.domain, Seed(self.seed), if self.every_step { tick } else { 0 })
+    /// The seed that names the look at `step_index`, before the axes are touched.
+    pub fn look_seed(&self, step_index: u64) -> Seed {
+        look_seed(self.domain, Seed(self.seed), if self.every_step { step_index } else { 0 })
     }
 
-    pub fn look_seeds(&self, tick: u64) -> LookSeeds {
-        let mut seeds = LookSeeds::from(self.look_seed(tick));
+    pub fn look_seeds(&self, step_index: u64) -> LookSeeds {
+        let mut seeds = LookSeeds::from(self.look_seed(step_index));
         for kind in AxisKind::ALL {
             let (axis, seed) = (self.axis(kind), kind.of_mut(&mut seeds));
             *seed = match (axis.pinned, axis.rolls) {
@@ -253,9 +255,9 @@ impl Setup {
         seeds
     }
 
-    /// The look of the robot camera's picture at `tick`. `images` is the number of the user's texture images.
-    pub fn look(&self, tick: u64, images: usize) -> Look {
-        let seeds = self.look_seeds(tick);
+    /// The look of the robot camera's picture at `step_index`. `images` is the number of the user's texture images.
+    pub fn look(&self, step_index: u64, images: usize) -> Look {
+        let seeds = self.look_seeds(step_index);
         let mut look = Look::from_axes(self.domain, &seeds, images);
         let plain = Look::from_axes(Domain::Canonical, &seeds, images);
         let off = |kind: AxisKind| !self.axis(kind).on;
@@ -282,29 +284,32 @@ impl Setup {
 
     /// The options of `bingrasp view` that give this setup.
     pub fn arguments(&self) -> Vec<String> {
-        let mut words = vec![
+        let mut args = vec![
             format!("--seed {}", self.seed),
             format!("--domain {}", self.domain),
             format!("--objects {}", quoted(&self.objects)),
             format!("--count {}", self.count),
-            format!("--actor {}", self.actor),
         ];
-        words.extend(self.divider_m.map(|metres| format!("--divider {metres}")));
+        // A learned policy is named by its run, which the session knows.
+        if self.policy != PolicyChoice::Learned {
+            args.push(format!("--policy {}", self.policy));
+        }
+        args.extend(self.divider_m.map(|metres| format!("--divider {metres}")));
         if !self.every_step {
-            words.push("--keep-look".to_owned());
+            args.push("--keep-look".to_owned());
         }
         for kind in AxisKind::ALL {
             let axis = self.axis(kind);
             if !axis.on {
-                words.push(format!("--without {}", kind.name()));
+                args.push(format!("--without {}", kind.name()));
             }
             match (axis.pinned, axis.rolls) {
-                (Some(seed), _) => words.push(format!("--pin {}={seed}", kind.name())),
+                (Some(seed), _) => args.push(format!("--pin {}={seed}", kind.name())),
                 (None, 0) => {}
-                (None, rolls) => words.push(format!("--roll {}={rolls}", kind.name())),
+                (None, rolls) => args.push(format!("--roll {}={rolls}", kind.name())),
             }
         }
-        words
+        args
     }
 }
 

@@ -3,11 +3,11 @@
 //! In: a [`Setup`], object models, what the person does. Out: a [`GraspWorld`] to draw, the last action, reward and
 //! outcome, and a list of [`Event`]s.
 
-use super::setup::{Actor, Setup};
+use super::setup::{PolicyChoice, Setup};
 use crate::contract::{Action, GripperCommand, Rng, Seed, Step};
 use crate::objects::{ObjectModel, at_least};
+use crate::policies::Policy;
 use crate::scene::{CellDescription, instance};
-use crate::sim::policy::Policy;
 use crate::sim::{GraspWorld, SimConfig};
 use glam::Vec3;
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,7 @@ pub struct Stage {
     cell: Arc<CellDescription>,
     pool: Arc<Vec<Arc<ObjectModel>>>,
     world: GraspWorld,
-    actor: Actor,
+    policy_choice: PolicyChoice,
     policy: Option<Box<dyn Policy>>,
     rng: Rng,
     log: Vec<Event>,
@@ -119,13 +119,13 @@ impl Stage {
             }
         }
         let mut sim = SimConfig::default();
-        if setup.actor == Actor::Keyboard {
+        if setup.policy == PolicyChoice::Keyboard {
             sim.max_steps = KEYBOARD_STEPS;
         }
         let seed = Seed(setup.seed);
         let mut world = GraspWorld::new(Arc::new(description), &sim);
         world.reset(&chosen(&pool, setup.count, seed), seed);
-        let mut policy = setup.actor.policy().map(|kind| kind.create());
+        let mut policy = setup.policy.policy().map(|kind| kind.create());
         if let Some(policy) = &mut policy {
             policy.begin();
         }
@@ -134,7 +134,7 @@ impl Stage {
             world,
             cell,
             pool,
-            actor: setup.actor,
+            policy_choice: setup.policy,
             policy,
             rng: seed.derive("policy", 0).rng(),
             log: Vec::new(),
@@ -224,14 +224,15 @@ impl Stage {
 
     /// Begins a step that stands still when nobody decides: the next [`Self::tick`]s carry it out.
     pub fn force_decision(&mut self) {
-        if !self.busy && self.world.is_ready() && self.queued.is_none() && self.actor == Actor::Keyboard {
+        if !self.busy && self.world.is_ready() && self.queued.is_none() && self.policy_choice == PolicyChoice::Keyboard
+        {
             self.queued = Some(self.keyed());
         }
     }
 
     /// Whether a learned policy is to decide before the next tick.
     pub fn awaits_pilot(&self) -> bool {
-        self.actor == Actor::Policy && !self.busy && self.world.is_ready() && self.queued.is_none()
+        self.policy_choice == PolicyChoice::Learned && !self.busy && self.world.is_ready() && self.queued.is_none()
     }
 
     /// What the learned policy decided, by this episode's random numbers.
@@ -249,7 +250,7 @@ impl Stage {
         }
         match &mut self.policy {
             Some(policy) => Some(policy.act(&self.world, &mut self.rng)),
-            None if self.actor == Actor::Policy => None,
+            None if self.policy_choice == PolicyChoice::Learned => None,
             None => (!self.teleop.is_still()).then(|| self.keyed()),
         }
     }
@@ -276,7 +277,7 @@ impl Stage {
     }
 
     fn queue(&mut self, action: Action) {
-        if self.actor == Actor::Keyboard && !self.world.is_done() {
+        if self.policy_choice == PolicyChoice::Keyboard && !self.world.is_done() {
             self.queued = Some(action);
         }
     }
@@ -391,12 +392,12 @@ fn chosen(pool: &[Arc<ObjectModel>], count: usize, seed: Seed) -> Vec<Arc<Object
 
 #[cfg(test)]
 mod tests {
-    use super::super::setup::Actor;
+    use super::super::setup::PolicyChoice;
     use super::*;
     use crate::objects::{ObjectSet, Split};
 
-    fn stage(actor: Actor, seed: u64) -> Stage {
-        let setup = Setup { actor, seed, ..Setup::default() };
+    fn stage(policy: PolicyChoice, seed: u64) -> Stage {
+        let setup = Setup { policy, seed, ..Setup::default() };
         stage_of(&setup)
     }
 
@@ -407,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_log_replays_to_the_same_bits() {
-        let mut first = stage(Actor::Scripted, 4);
+        let mut first = stage(PolicyChoice::Scripted, 4);
         for tick in 0..700 {
             match tick {
                 100 => assert!(first.drop_another()),
@@ -419,7 +420,7 @@ mod tests {
         }
         let text = serde_json::to_string(first.log()).unwrap();
         let log: Vec<Event> = serde_json::from_str(&text).unwrap();
-        let mut second = stage(Actor::Scripted, 4);
+        let mut second = stage(PolicyChoice::Scripted, 4);
         second.replay(&log).unwrap();
         assert_eq!(first.world().body_poses(), second.world().body_poses());
         assert_eq!(first.is_busy(), second.is_busy());
@@ -428,7 +429,7 @@ mod tests {
 
     #[test]
     fn time_stands_still_when_nothing_moves() {
-        let mut stage = stage(Actor::Keyboard, 1);
+        let mut stage = stage(PolicyChoice::Keyboard, 1);
         for _ in 0..400 {
             stage.tick();
         }
@@ -436,14 +437,14 @@ mod tests {
         let before = stage.world().gripper_pose().translation;
         stage.teleop = Teleop { direction: Vec3::X, turn: 0.0 };
         let ended = (0..200).find_map(|_| stage.tick().step).expect("the step ends");
-        assert_eq!(ended.tick, 1);
+        assert_eq!(ended.step_index, 1);
         let moved = stage.world().gripper_pose().translation - before;
         assert!((moved.x - KEY_STEP_M).abs() < 0.004 && moved.z.abs() < 0.004, "{moved}");
     }
 
     #[test]
     fn the_keyboard_closes_and_terminates() {
-        let mut stage = stage(Actor::Keyboard, 1);
+        let mut stage = stage(PolicyChoice::Keyboard, 1);
         stage.toggle_gripper();
         while stage.tick().step.is_none() {}
         assert!(stage.world().gripper_state().closed);

@@ -86,7 +86,7 @@ pub struct Done {
 
 /// What lies between the session and the thread.
 #[derive(Default)]
-struct Desk {
+struct WorkerState {
     job: Option<Job>,
     busy: bool,
     done: Option<Done>,
@@ -100,13 +100,13 @@ struct Desk {
 
 #[derive(Default)]
 struct Shared {
-    desk: Mutex<Desk>,
+    state: Mutex<WorkerState>,
     changed: Condvar,
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, WorkerState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -145,26 +145,26 @@ impl Translator {
     /// # Errors
     /// The generator's sentence, once; it translates no more.
     pub fn take(&self) -> Result<Option<Done>, String> {
-        let mut desk = self.shared.lock();
-        match desk.error.take() {
+        let mut state = self.shared.lock();
+        match state.error.take() {
             Some(error) => Err(error),
-            None => Ok(desk.done.take()),
+            None => Ok(state.done.take()),
         }
     }
 
     /// Whether a picture is waiting or being translated.
     pub fn is_busy(&self) -> bool {
-        let desk = self.shared.lock();
-        !desk.closed && (desk.busy || desk.job.is_some())
+        let state = self.shared.lock();
+        !state.closed && (state.busy || state.job.is_some())
     }
 
     /// Waits until nothing is left to do, for so long at most.
     pub fn wait(&self, limit: Duration) {
-        let desk = self.shared.lock();
+        let state = self.shared.lock();
         let _rest = self
             .shared
             .changed
-            .wait_timeout_while(desk, limit, |desk| !desk.closed && (desk.busy || desk.job.is_some()));
+            .wait_timeout_while(state, limit, |state| !state.closed && (state.busy || state.job.is_some()));
     }
 
     /// Pictures translated so far.
@@ -188,32 +188,32 @@ impl Drop for Translator {
 
 fn work(shared: &Shared, generator: &mut dyn Translate) {
     loop {
-        let desk = shared.lock();
-        let waiting = shared.changed.wait_while(desk, |desk| !desk.closed && desk.job.is_none());
-        let mut desk = waiting.unwrap_or_else(PoisonError::into_inner);
-        if desk.closed {
+        let state = shared.lock();
+        let waiting = shared.changed.wait_while(state, |state| !state.closed && state.job.is_none());
+        let mut state = waiting.unwrap_or_else(PoisonError::into_inner);
+        if state.closed {
             return;
         }
-        let Some(job) = desk.job.take() else { continue };
-        desk.busy = true;
-        drop(desk);
+        let Some(job) = state.job.take() else { continue };
+        state.busy = true;
+        drop(state);
         let begun = Instant::now();
         let outcome = generator.translate(&job.rgb);
         let seconds = begun.elapsed().as_secs_f64();
-        let mut desk = shared.lock();
-        desk.busy = false;
+        let mut state = shared.lock();
+        state.busy = false;
         match outcome {
             Ok(translated) => {
-                desk.done = Some(Done { translated, range_m: job.range_m });
-                desk.translated += 1;
-                desk.seconds += (seconds - desk.seconds) / desk.translated.min(30) as f64;
+                state.done = Some(Done { translated, range_m: job.range_m });
+                state.translated += 1;
+                state.seconds += (seconds - state.seconds) / state.translated.min(30) as f64;
             }
             Err(error) => {
-                desk.error = Some(error);
-                desk.closed = true;
+                state.error = Some(error);
+                state.closed = true;
             }
         }
-        drop(desk);
+        drop(state);
         shared.changed.notify_all();
     }
 }

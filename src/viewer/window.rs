@@ -17,8 +17,8 @@ use super::settings::Settings;
 use super::translator::Translator;
 use super::ui::{Textures, Viewer, install_theme};
 use crate::draw::save_picture;
-use crate::run::atomic::write_atomic;
-use crate::run::console::{self, with_causes};
+use crate::files::atomic::write_atomic;
+use crate::files::console::{self, with_causes};
 use anyhow::Context;
 use bevy::app::{AppExit, TaskPoolOptions, TaskPoolPlugin, TerminalCtrlCHandlerPlugin};
 use bevy::asset::RenderAssetUsages;
@@ -125,7 +125,7 @@ pub fn run(
 ) -> anyhow::Result<Report> {
     check_display()?;
     // Another part of the program may have installed it already.
-    let _ = crate::run::interrupt::install(|| {});
+    let _ = crate::files::interrupt::install(|| {});
     let [width, height] = options.size;
     let window = Window {
         title: "bingrasp".into(),
@@ -180,7 +180,7 @@ pub fn run(
     app.add_systems(First, (play_script, stop_on_signal));
     app.add_systems(Update, advance);
     app.add_systems(EguiPrimaryContextPass, lay_out);
-    app.add_systems(PostUpdate, (grant, remember));
+    app.add_systems(PostUpdate, (handle_requests, remember));
     let before_upload = EguiPostUpdateSet::PostProcessOutput;
     app.add_systems(PostUpdate, paint.after(EguiPostUpdateSet::ProcessOutput).before(before_upload));
     app.run();
@@ -243,7 +243,7 @@ fn advance(
     if seconds > 0.0 {
         viewer.frames_per_s += (1.0 / seconds - viewer.frames_per_s) * 0.05;
     }
-    viewer.detail = viewer.govern(seconds);
+    viewer.detail = viewer.adapt_resolution(seconds);
     viewer.session.update(seconds.min(0.5));
     if let Err(error) = viewer.session.draw() {
         shared.error = Some(error.into());
@@ -354,13 +354,13 @@ fn lay_out(shared: Res<Handles>, mut contexts: EguiContexts, mut themed: Local<b
 }
 
 /// Does what the layout asks of its host.
-fn grant(shared: Res<Handles>, mut commands: Commands) {
+fn handle_requests(shared: Res<Handles>, mut commands: Commands) {
     let mut shared = shared.lock();
     let Stage::Ready(viewer) = &mut shared.stage else { return };
-    if let Some(path) = viewer.wishes.screenshot.take() {
+    if let Some(path) = viewer.requests.screenshot.take() {
         commands.spawn(Screenshot::primary_window()).observe(save_screenshot(path, false));
     }
-    if let Some(text) = viewer.wishes.copy.take() {
+    if let Some(text) = viewer.requests.copy.take() {
         let copied = copy(&text);
         // A terminal that is gone takes nothing; the text is shown in the window, too.
         let _ = console::print_line(&text);
@@ -403,7 +403,7 @@ fn remember(shared: Res<Handles>, windows: Query<&Window, With<PrimaryWindow>>) 
 
 /// Ctrl-C in the terminal closes the window as its button does.
 fn stop_on_signal(mut exit: MessageWriter<AppExit>) {
-    if crate::run::interrupt::requested() {
+    if crate::files::interrupt::requested() {
         exit.write(AppExit::Success);
     }
 }

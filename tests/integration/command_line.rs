@@ -4,14 +4,14 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-fn bingrasp(words: &[&str]) -> Command {
+fn bingrasp(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bingrasp"));
-    command.args(words).stdin(Stdio::null());
+    command.args(args).stdin(Stdio::null());
     command
 }
 
-fn run(words: &[&str]) -> Output {
-    bingrasp(words).output().expect("the binary runs")
+fn run(args: &[&str]) -> Output {
+    bingrasp(args).output().expect("the binary runs")
 }
 
 fn code(output: &Output) -> i32 {
@@ -45,41 +45,47 @@ fn contents(root: &Path) -> Vec<(String, Vec<u8>)> {
 
 fn dataset(out: &Path, extra: &[&str]) -> Vec<String> {
     let out = out.display().to_string();
-    let words = ["dataset", "--out", &out, "--count", "200", "--size", "32", "--envs", "8", "--seed", "4"];
-    words.iter().chain(extra).map(ToString::to_string).collect()
+    let args =
+        ["dataset", "generate", "--out", &out, "--count", "200", "--size", "32", "--num-envs", "8", "--seed", "4"];
+    args.iter().chain(extra).map(ToString::to_string).collect()
 }
 
-fn run_words(words: &[String]) -> Output {
-    run(&words.iter().map(String::as_str).collect::<Vec<_>>())
+fn run_args(args: &[String]) -> Output {
+    run(&args.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 #[test]
 fn help_and_wrong_usage() {
-    for command in [&["--help"][..], &["dataset", "--help"], &["bench", "capture", "--help"], &["objects", "--help"]] {
+    for command in
+        [&["--help"][..], &["dataset", "generate", "--help"], &["bench", "capture", "--help"], &["objects", "--help"]]
+    {
         let output = run(command);
         assert_eq!(code(&output), 0, "{command:?}");
         assert!(output.stdout.len() > 200, "{command:?}");
     }
-    let output = run(&["dataset", "--help"]);
-    assert!(String::from_utf8_lossy(&output.stdout).contains("Example: bingrasp dataset"), "help shows an example");
-    let typo = run(&["dataset", "--out", "x", "--cuont", "5"]);
+    let output = run(&["dataset", "generate", "--help"]);
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("Example: bingrasp dataset generate"),
+        "help shows an example"
+    );
+    let typo = run(&["dataset", "generate", "--out", "x", "--cuont", "5"]);
     assert_eq!(code(&typo), 2);
     assert!(stderr(&typo).contains("--count"), "the right flag is suggested: {}", stderr(&typo));
     assert_eq!(code(&run(&["frobnicate"])), 2);
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("d").display().to_string();
-    for (words, says) in [
-        (vec!["dataset", "--out", &out, "--source", "purple"], "canonical"),
-        (vec!["dataset", "--out", &out, "--size", "7"], "16 to 2048"),
-        (vec!["dataset", "--out", &out, "--shard", "3/2"], "i/n"),
-        (vec!["dataset", "--out", &out, "--objects", "no-such-folder"], "no-such-folder"),
-        (vec!["dataset", "--out", &out, "--camera", "ceiling"], "over-the-shoulder"),
-        (vec!["dataset", "--out", &out, "--count", "0"], "count"),
+    for (args, says) in [
+        (vec!["dataset", "generate", "--out", &out, "--domain", "purple"], "canonical"),
+        (vec!["dataset", "generate", "--out", &out, "--size", "7"], "16 to 2048"),
+        (vec!["dataset", "generate", "--out", &out, "--shard", "3/2"], "i/n"),
+        (vec!["dataset", "generate", "--out", &out, "--objects", "no-such-folder"], "no-such-folder"),
+        (vec!["dataset", "generate", "--out", &out, "--camera", "ceiling"], "over-the-shoulder"),
+        (vec!["dataset", "generate", "--out", &out, "--count", "0"], "count"),
     ] {
-        let output = run(&words);
-        assert_eq!(code(&output), 2, "{words:?}: {}", stderr(&output));
-        assert!(stderr(&output).contains(says), "{words:?}: {}", stderr(&output));
-        assert!(!Path::new(&out).exists(), "{words:?} leaves nothing behind");
+        let output = run(&args);
+        assert_eq!(code(&output), 2, "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(says), "{args:?}: {}", stderr(&output));
+        assert!(!Path::new(&out).exists(), "{args:?} leaves nothing behind");
     }
 }
 
@@ -93,14 +99,14 @@ fn missing_things_are_named() {
     let out = folder.path().join("full");
     std::fs::create_dir(&out).expect("created");
     std::fs::write(out.join("thesis.txt"), "years of work").expect("written");
-    let output = run_words(&dataset(&out, &[]));
+    let output = run_args(&dataset(&out, &[]));
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("--resume"), "{}", stderr(&output));
     assert_eq!(std::fs::read_to_string(out.join("thesis.txt")).expect("still there"), "years of work");
     let textures = folder.path().join("textures");
     std::fs::create_dir(&textures).expect("created");
     std::fs::write(textures.join("broken.png"), b"not a picture").expect("written");
-    let output = run_words(&dataset(&folder.path().join("d"), &["--textures", &textures.display().to_string()]));
+    let output = run_args(&dataset(&folder.path().join("d"), &["--textures", &textures.display().to_string()]));
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("broken.png"), "{}", stderr(&output));
 }
@@ -110,7 +116,7 @@ fn a_missing_generator_is_named_before_any_row_is_trained() {
     let folder = tempfile::tempdir().expect("a folder");
     let [out, generator] = ["table", "no-generator"].map(|name| folder.path().join(name).display().to_string());
     let rows = ["reproduce", "rcan-table1", "--rows", "canonical,rcan"];
-    let output = run(&[&rows[..], &["--out", &out, "--rcan", &generator]].concat());
+    let output = run(&[&rows[..], &["--out", &out, "--generator", &generator]].concat());
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("no-generator") && !stderr(&output).contains("training"), "{}", stderr(&output));
     assert!(!Path::new(&out).exists());
@@ -124,7 +130,7 @@ fn no_adapter_is_one_sentence_with_the_cure() {
     // A loader that finds no driver at all.
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("never");
-    let output = bingrasp(&["dataset", "--out", &out.display().to_string(), "--count", "10"])
+    let output = bingrasp(&["dataset", "generate", "--out", &out.display().to_string(), "--count", "10"])
         .env("VK_DRIVER_FILES", "/nonexistent.json")
         .env("VK_ICD_FILENAMES", "/nonexistent.json")
         .output()
@@ -140,8 +146,8 @@ fn no_adapter_is_one_sentence_with_the_cure() {
 fn the_same_seed_gives_the_same_files_whatever_the_threads() {
     let folder = tempfile::tempdir().expect("a folder");
     let (one, two) = (folder.path().join("one"), folder.path().join("two"));
-    let words = dataset(&one, &["--json"]);
-    let output = bingrasp(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    let args = dataset(&one, &["--json"]);
+    let output = bingrasp(&args.iter().map(String::as_str).collect::<Vec<_>>())
         .env("RAYON_NUM_THREADS", "1")
         .output()
         .expect("runs");
@@ -173,11 +179,11 @@ fn the_same_seed_gives_the_same_files_whatever_the_threads() {
 fn killed_anywhere_it_goes_on_to_the_same_bytes() {
     let folder = tempfile::tempdir().expect("a folder");
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
-    assert_eq!(code(&run_words(&dataset(&whole, &[]))), 0);
+    assert_eq!(code(&run_args(&dataset(&whole, &[]))), 0);
     let mut begun = false;
     for (signal, wait_ms) in [("-INT", 900), ("-KILL", 700), ("-KILL", 1100)] {
-        let words = dataset(&broken, if begun { &["--resume"] } else { &[] });
-        let mut child = bingrasp(&words.iter().map(String::as_str).collect::<Vec<_>>())
+        let args = dataset(&broken, if begun { &["--resume"] } else { &[] });
+        let mut child = bingrasp(&args.iter().map(String::as_str).collect::<Vec<_>>())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -190,13 +196,13 @@ fn killed_anywhere_it_goes_on_to_the_same_bytes() {
         child.wait().expect("ends");
         begun = broken.join("dataset.toml").exists();
     }
-    let output = run_words(&dataset(&broken, &["--resume"]));
+    let output = run_args(&dataset(&broken, &["--resume"]));
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert_eq!(contents(&whole), contents(&broken));
     // Other settings are refused by name.
     let mut other = dataset(&broken, &["--resume"]);
-    other[10] = "5".to_owned();
-    let output = run_words(&other);
+    other[11] = "5".to_owned();
+    let output = run_args(&other);
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("seed"), "{}", stderr(&output));
 }
@@ -209,7 +215,18 @@ fn under_nohup_a_hangup_is_nothing_and_a_termination_saves() {
     // As `nohup` does it.
     let mut child = Command::new("sh")
         .args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_bingrasp")])
-        .args(["dataset", "--out", &out.display().to_string(), "--count", "1000000", "--size", "32", "--envs", "8"])
+        .args([
+            "dataset",
+            "generate",
+            "--out",
+            &out.display().to_string(),
+            "--count",
+            "1000000",
+            "--size",
+            "32",
+            "--num-envs",
+            "8",
+        ])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -241,14 +258,14 @@ fn objects_travel_out_and_in() {
     let output = run(&["objects", "import", &out, "--json"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let data = folder.path().join("data");
-    let output = run_words(&dataset(&data, &["--objects", &out]));
+    let output = run_args(&dataset(&data, &["--objects", &out]));
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert_eq!(code(&run(&["dataset", "check", &data.display().to_string()])), 0);
 }
 
 #[test]
 fn figures_have_their_names() {
-    let output = run(&["bench", "capture", "--size", "32", "--envs", "4", "--seconds", "0.2", "--json"]);
+    let output = run(&["bench", "capture", "--size", "32", "--num-envs", "4", "--seconds", "0.2", "--json"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
     for name in ["pairs_per_s", "first_frame_s", "peak_memory_gib", "threads", "seed"] {
@@ -261,5 +278,5 @@ fn figures_have_their_names() {
     let output = run(&["bench", "soak", "--steps", "300", "--json"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
-    assert_eq!((report["nan"].as_u64(), report["escaped"].as_u64()), (Some(0), Some(0)), "{report}");
+    assert_eq!((report["nan"].as_u64(), report["out_of_bounds"].as_u64()), (Some(0), Some(0)), "{report}");
 }

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-fn run(words: &[&str]) -> Output {
+fn run(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bingrasp"));
-    command.args(words).stdin(Stdio::null()).output().expect("the binary runs")
+    command.args(args).stdin(Stdio::null()).output().expect("the binary runs")
 }
 
 fn failed(output: &Output, code: i32, says: &str) {

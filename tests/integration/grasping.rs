@@ -8,25 +8,25 @@ const SMALL: [&str; 22] = [
     "--batch",
     "8",
     "--set",
-    "qtopt.exploration.first_attempts=8",
+    "qtopt.exploration.initial_episodes=8",
     "--set",
-    "qtopt.attempts_per_round=4",
+    "qtopt.episodes_per_iteration=4",
     "--set",
-    "qtopt.steps_per_round=4",
+    "qtopt.updates_per_iteration=4",
     "--set",
-    "qtopt.label_block=16",
+    "qtopt.bellman_batch=16",
     "--set",
     "qtopt.training_buffer=64",
     "--set",
-    "qtopt.segment=64",
+    "qtopt.segment_len=64",
     "--set",
     "qtopt.network.features=64",
     "--set",
-    "data.environments=4",
+    "data.num_envs=4",
     "--set",
-    "checkpoint_every=1",
+    "checkpoint_interval=1",
     "--set",
-    "picture_every=2",
+    "image_interval=2",
 ];
 
 fn train<'a>(out: &'a str, extra: &[&'a str]) -> Vec<&'a str> {
@@ -38,8 +38,8 @@ fn json(text: &str) -> serde_json::Value {
 }
 
 /// Wrong usage that is named, before anything is written.
-fn refused(out: &str, words: &[&str], says: &str) {
-    let output = run(words);
+fn refused(out: &str, args: &[&str], says: &str) {
+    let output = run(args);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains(says), "{text}");
@@ -51,7 +51,7 @@ fn a_run_is_killed_resumed_measured_recorded_and_learned_from() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = |name: &str| folder.path().join(name).display().to_string();
     let [whole, killed, episodes, small, from_disk] = ["whole", "killed", "episodes", "small", "from-disk"].map(&place);
-    // It stops in the middle of its last round.
+    // It stops in the middle of its last iteration.
     let report = json(&sound(&run(&train(&whole, &["--steps", "14", "--json"]))));
     assert_eq!((&report["steps"], &report["complete"]), (&14.into(), &true.into()));
 
@@ -75,8 +75,8 @@ fn a_run_is_killed_resumed_measured_recorded_and_learned_from() {
     let checked = json(&sound(&run(&["episodes", "check", &episodes, "--json"])));
     assert_eq!((&checked["episodes_readable"], &checked["problem_count"]), (&6.into(), &0.into()));
     let report = json(&sound(&run(&train(&from_disk, &["--steps", "2", "--offline", &episodes, "--json"]))));
-    // What was recorded, and a round's attempts.
-    assert_eq!(report["attempts"], 4);
+    // What was recorded, and an iteration's episodes.
+    assert_eq!(report["episodes"], 4);
     let kept = report["transitions"][0].as_u64().expect("a number");
     assert!(kept > checked["steps"].as_u64().expect("a number") / 2, "{kept} transitions");
 
@@ -84,7 +84,7 @@ fn a_run_is_killed_resumed_measured_recorded_and_learned_from() {
     let other = place("other");
     refused(&other, &train(&other, &["--offline", &small]), "record them with --size 64");
     refused(&other, &train(&other, &["--set", "data.domian=reality"]), "domian");
-    refused(&other, &train(&other, &["--set", "data.environments=2.5"]), "data.environments");
+    refused(&other, &train(&other, &["--set", "data.num_envs=2.5"]), "data.num_envs");
     refused(&other, &train(&other, &["--minutes=-1"]), "minutes must be above 0");
 }
 
@@ -93,9 +93,9 @@ fn an_agent_keeps_the_generator_that_it_learned_with() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = |name: &str| folder.path().join(name).display().to_string();
     let (generator, agent, other) = (place("generator"), place("agent"), place("other"));
-    let words = [&["train", "rcan", "--out", &generator, "--steps", "2"], &training::SMALL[..]].concat();
-    sound(&run(&[&words[..], &["--set", "rcan.size=64"]].concat()));
-    sound(&run(&train(&agent, &["--steps", "2", "--rcan", &generator])));
+    let args = [&["train", "rcan", "--out", &generator, "--steps", "2"], &training::SMALL[..]].concat();
+    sound(&run(&[&args[..], &["--set", "rcan.size=64"]].concat()));
+    sound(&run(&train(&agent, &["--steps", "2", "--generator", &generator])));
     let measure = ["eval", "grasp", "--policy", &agent, "--attempts", "4", "--json"];
     let figures = |text: String| {
         let report = json(&text);
@@ -105,7 +105,7 @@ fn an_agent_keeps_the_generator_that_it_learned_with() {
     // The run that it came from goes, and nothing changes.
     std::fs::remove_dir_all(&generator).expect("removed");
     assert_eq!(figures(sound(&run(&measure))), before);
-    let output = run(&train(&other, &["--steps", "2", "--rcan", &generator]));
+    let output = run(&train(&other, &["--steps", "2", "--generator", &generator]));
     assert_eq!(output.status.code(), Some(1));
     assert!(!Path::new(&other).exists());
 }
@@ -116,11 +116,11 @@ fn a_finished_row_is_not_passed_for_another() {
     let out = folder.path().display().to_string();
     let finished = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/rcan-table1/canonical.json");
     std::fs::copy(finished, folder.path().join("canonical.json")).expect("copied");
-    let words = ["reproduce", "rcan-table1", "--rows", "canonical", "--out", &out];
-    let table = sound(&run(&words));
+    let args = ["reproduce", "rcan-table1", "--rows", "canonical", "--out", &out];
+    let table = sound(&run(&args));
     assert!(table.contains("Canonical Sim") && table.contains("not run yet"), "{table}");
     let refused = |extra: &[&str], says: &str| {
-        let output = run(&[&words[..], extra].concat());
+        let output = run(&[&args[..], extra].concat());
         assert_eq!(output.status.code(), Some(2));
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(text.contains(says), "{text}");
@@ -128,10 +128,10 @@ fn a_finished_row_is_not_passed_for_another() {
     refused(&["--attempts", "100"], "made with --attempts 700;");
     // Its run says what else it was made with.
     std::fs::create_dir(folder.path().join("canonical")).expect("a folder");
-    let config = "seed = 4\n[limits]\nminutes = 50.0\n[data]\nrcan = \"\"\n";
+    let config = "format_version = 2\nseed = 4\n[limits]\nminutes = 50.0\n[data]\ngenerator = \"\"\n";
     std::fs::write(folder.path().join("canonical/config.toml"), config).expect("written");
     refused(&["--minutes", "50"], "made with --seed 4;");
     refused(&["--minutes", "50", "--seed", "4", "--steps", "9"], "made without --steps;");
     refused(&["--seed", "4"], "made with --minutes 50.0;");
-    sound(&run(&[&words[..], &["--minutes", "50", "--seed", "4"]].concat()));
+    sound(&run(&[&args[..], &["--minutes", "50", "--seed", "4"]].concat()));
 }

@@ -50,26 +50,26 @@ fn translations_never_replace_the_images_they_are_of() {
         image::RgbImage::from_pixel(8, 8, image::Rgb([9, 99, 199])).save(root.join(name)).expect("a picture");
     }
     for out in ["photos", "./photos/.", "photos/../photos", "elsewhere/../photos/"] {
-        refused(root, &format!("translate --checkpoint run photos {out}"));
-        refused(root, &format!("translate --checkpoint run photos/a.png {out}"));
+        refused(root, &format!("translate --generator run photos {out}"));
+        refused(root, &format!("translate --generator run photos/a.png {out}"));
     }
-    refused(root, &format!("translate --checkpoint run photos {}", root.join("photos").display()));
-    refused(root, "translate --checkpoint run photos run");
+    refused(root, &format!("translate --generator run photos {}", root.join("photos").display()));
+    refused(root, "translate --generator run photos run");
     // Where masks and depths would go.
-    refused(root, "translate --checkpoint run mask .");
+    refused(root, "translate --generator run mask .");
     #[cfg(unix)]
     {
         use std::os::unix::fs::symlink;
         symlink("photos", root.join("link")).expect("a link");
-        refused(root, "translate --checkpoint run photos link");
-        refused(root, "translate --checkpoint run link photos");
+        refused(root, "translate --generator run photos link");
+        refused(root, "translate --generator run link photos");
         std::fs::create_dir(root.join("out")).expect("a folder");
         symlink("../photos", root.join("out/depth")).expect("a link");
-        refused(root, "translate --checkpoint run photos out");
+        refused(root, "translate --generator run photos out");
         // An image that is a link counts where it leads to.
         std::fs::create_dir(root.join("picked")).expect("a folder");
         symlink("../elsewhere/c.png", root.join("picked/c.png")).expect("a link");
-        refused(root, "translate --checkpoint run picked elsewhere");
+        refused(root, "translate --generator run picked elsewhere");
     }
 }
 
@@ -82,9 +82,9 @@ fn no_command_writes_over_what_it_reads() {
     }
     put(root.join("table/rcan/config.toml"), "seed = 0");
     for words in [
-        "dataset --count 10 --out objects --objects ./objects",
-        "dataset --count 10 --out textures --textures textures/. --resume",
-        "dataset --count 10 --out work --textures work/data",
+        "dataset generate --count 10 --out objects --objects ./objects",
+        "dataset generate --count 10 --out textures --textures textures/. --resume",
+        "dataset generate --count 10 --out work --textures work/data",
         "dataset sheet work/data --out work/data/dataset.toml",
         "dataset sheet work/data --out ./work/../work/data/train/depth/000000.png",
         "dataset sheet work/data --out work/data/train/sheet.png",
@@ -95,17 +95,17 @@ fn no_command_writes_over_what_it_reads() {
         "episodes export work/data --out work",
         "objects export --objects objects --out objects/.",
         "objects sheet --objects objects --out objects/a.obj",
-        "eval grasp --attempts 5 --objects objects --film objects/a.obj",
-        "eval grasp --attempts 5 --textures textures --film textures/wood.png",
-        "eval translation --checkpoint work/data --sheet work/data/dataset.toml",
-        "eval translation --checkpoint work/data --textures textures --sheet textures/wood.png",
+        "eval grasp --attempts 5 --objects objects --episode-sheet objects/a.obj",
+        "eval grasp --attempts 5 --textures textures --episode-sheet textures/wood.png",
+        "eval translation --generator work/data --sheet work/data/dataset.toml",
+        "eval translation --generator work/data --textures textures --sheet textures/wood.png",
         "train rcan --steps 1 --data work/data --out work/data",
         "train rcan --steps 1 --data work/data --out work",
         "train rcan --steps 1 --objects objects --out objects",
         "train qtopt --steps 1 --offline work/data --out work/data",
-        "train qtopt --steps 1 --rcan work/data --out work/data",
-        "reproduce rcan-table1 --steps 1 --rcan table/rcan --out table",
-        "reproduce rcan-table1 --steps 1 --rcan table --out table/.",
+        "train qtopt --steps 1 --generator work/data --out work/data",
+        "reproduce rcan-table1 --steps 1 --generator table/rcan --out table",
+        "reproduce rcan-table1 --steps 1 --generator table --out table/.",
     ] {
         refused(root, words);
     }

@@ -2,7 +2,7 @@
 
 use bingrasp::appearance::{ImageSet, Look};
 use bingrasp::contract::{Action, Camera, Domain, Pose, Seed, Shape, VisualPart};
-use bingrasp::env::{EnvConfig, GraspEnv, anchors_of};
+use bingrasp::env::{EnvConfig, GraspEnv, scene_bounds_of};
 use bingrasp::objects::{ObjectSet, Split};
 use bingrasp::render::{Gpu, RenderConfig, SceneView, TiledRenderer};
 use bingrasp::scene::CellDescription;
@@ -27,8 +27,8 @@ fn view<'a>(world: &'a GraspWorld, look: &'a Look, size: u32) -> SceneView<'a> {
         world_from_body: world.body_poses(),
         camera: description.camera(description.centre_crop(size), world.gripper_pose()),
         look,
-        anchors: anchors_of(world),
-        tick: world.tick(),
+        scene_bounds: scene_bounds_of(world),
+        step_index: world.step_index(),
         look_seed: 0,
         arm_motion_m: Vec3::ZERO,
     }
@@ -148,20 +148,20 @@ fn a_tile_equals_the_same_scene_alone() {
 fn frames_show_the_state_after_the_step() {
     let objects = ObjectSet::builtin().split(Split::Train);
     let mut env = GraspEnv::new(EnvConfig::new(objects, Domain::Canonical, 3, 96, Seed(5))).expect("built");
-    env.reset().expect("reset");
+    env.reset_all().expect("reset");
     let down = Action { translation_m: [0.01, 0.01, -0.03], ..Action::default() };
-    for tick in 1..=3_u64 {
-        let outcome = env.step(&[down; 3]).expect("stepped");
+    for step_index in 1..=3_u64 {
+        let outcome = env.step(&[Some(down); 3], true).expect("stepped");
         let frames = &outcome.observation.frames[0];
         for i in 0..3 {
-            assert_eq!((frames.ticks[i], outcome.observation.ticks[i]), (tick, tick));
+            assert_eq!((frames.step_indices[i], outcome.observation.step_indices[i]), (step_index, step_index));
             // A finger's tip is where the physics says it is now: its pixel shows the gripper or what hides it.
             let tip = env.world(i).gripper_pose().translation;
             let (pixel, depth) = frames.cameras[i].project(tip + Vec3::Z * 0.1);
             let at = pixel.y as usize * frames.width + pixel.x as usize;
             let drawn = frames.depth_image(i)[at];
-            assert!(drawn <= depth + 0.01, "tick {tick}: the palm is at {depth} m, the picture shows {drawn} m");
-            assert!(depth - drawn < 0.12, "tick {tick}: the palm is at {depth} m, the picture shows {drawn} m");
+            assert!(drawn <= depth + 0.01, "step {step_index}: the palm is at {depth} m, the picture shows {drawn} m");
+            assert!(depth - drawn < 0.12, "step {step_index}: the palm is at {depth} m, the picture shows {drawn} m");
         }
     }
 }
@@ -174,10 +174,10 @@ fn the_thread_count_changes_nothing() {
             let objects = ObjectSet::builtin().split(Split::Train);
             let config = EnvConfig::new(objects, Domain::Reality, 4, 64, Seed(9));
             let mut env = GraspEnv::new(config).expect("built");
-            env.reset().expect("reset");
-            let actions: Vec<Action> =
-                (0..4).map(|i| Action { translation_m: [0.01 * i as f32, 0.0, -0.05], ..Action::default() }).collect();
-            let outcome = env.step(&actions).expect("stepped");
+            env.reset_all().expect("reset");
+            let action = |i: usize| Action { translation_m: [0.01 * i as f32, 0.0, -0.05], ..Action::default() };
+            let actions: Vec<Option<Action>> = (0..4).map(|i| Some(action(i))).collect();
+            let outcome = env.step(&actions, true).expect("stepped");
             outcome.observation.frames
         })
     };

@@ -31,7 +31,7 @@ fn picture(path: &Path, colour: [u8; 3]) {
 
 /// A small dataset and what was said of it.
 fn dataset(out: &str, extra: &[&str]) -> Output {
-    let words = ["dataset", "--out", out, "--count", "12", "--size", "32", "--envs", "2"];
+    let words = ["dataset", "generate", "--out", out, "--count", "12", "--size", "32", "--num-envs", "2"];
     run(&[&words[..], extra].concat())
 }
 
@@ -43,7 +43,20 @@ fn nobody_has_to_read_warnings() {
     picture(&textures.join("sound.png"), [9, 99, 199]);
     std::fs::write(textures.join("torn.png"), b"\x89PNG\r\n\x1a\nrest").expect("written");
     let (textures, out) = (textures.display().to_string(), folder.path().join("d").display().to_string());
-    let words = ["dataset", "--out", &out, "--count", "4", "--size", "16", "--envs", "1", "--textures", &textures];
+    let words = [
+        "dataset",
+        "generate",
+        "--out",
+        &out,
+        "--count",
+        "4",
+        "--size",
+        "16",
+        "--num-envs",
+        "1",
+        "--textures",
+        &textures,
+    ];
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("there on Linux");
     let status = bingrasp(&words).stderr(full).stdout(Stdio::null()).status().expect("runs");
     assert_eq!(status.code(), Some(0));
@@ -59,12 +72,12 @@ fn causes_are_said_once() {
     let missing = folder.path().join("nowhere").display().to_string();
     let below = folder.path().join("nowhere/x.png").display().to_string();
     for words in [
-        vec!["dataset", "--out", &missing, "--count", "2", "--textures", &missing],
+        vec!["dataset", "generate", "--out", &missing, "--count", "2", "--textures", &missing],
         vec!["dataset", "check", &missing],
         vec!["episodes", "check", &missing],
         vec!["episodes", "export", &missing, "--out", &below],
         vec!["objects", "sheet", "--count", "1", "--out", &below],
-        vec!["translate", "--checkpoint", &missing, &missing, &below],
+        vec!["translate", "--generator", &missing, &missing, &below],
         #[cfg(feature = "viewer")]
         vec!["view", "--screenshot", &below],
     ] {
@@ -84,9 +97,9 @@ fn numbers_that_make_no_sense_are_refused_with_what_does() {
     for (words, possible) in [
         (vec!["bench", "capture", "--seconds", "nan"], "from 0 to 86400"),
         (vec!["bench", "soak", "--steps", "0"], "from 1 to"),
-        (vec!["dataset", "--out", &out, "--envs", "0"], "from 1 to 4096"),
-        (vec!["dataset", "--out", &out, "--scale", "-1"], "from 0.000001 to 1000000"),
-        (vec!["dataset", "--out", &out, "--density", "inf"], "from 1 to 30000"),
+        (vec!["dataset", "generate", "--out", &out, "--num-envs", "0"], "from 1 to 4096"),
+        (vec!["dataset", "generate", "--out", &out, "--scale", "-1"], "from 0.000001 to 1000000"),
+        (vec!["dataset", "generate", "--out", &out, "--density", "inf"], "from 1 to 30000"),
         (vec!["dataset", "sheet", &out, "--rows", "0"], "from 1 to 500"),
         (vec!["eval", "grasp", "--attempts", "0"], "from 1 to"),
         (vec!["objects", "generate", "--out", &out, "--mass", "nan"], "from 0.0001 to 100"),
@@ -141,7 +154,7 @@ fn pictures_are_what_they_are_called() {
         vec!["dataset", "sheet", &out, "--out", &path],
         vec!["objects", "sheet", "--out", &path],
         vec!["doctor", "--probe", &path],
-        vec!["eval", "grasp", "--attempts", "1", "--film", &path],
+        vec!["eval", "grasp", "--attempts", "1", "--episode-sheet", &path],
         #[cfg(feature = "viewer")]
         vec!["view", "--screenshot", &path],
     ] {
@@ -226,7 +239,8 @@ fn small_limits_of_the_system_are_named() {
             .expect("a shell")
     };
     // Blocks of 512 bytes (or of 1024): no picture fits.
-    let output = limited("-f 4", &["dataset", "--out", &out, "--count", "20", "--size", "64", "--envs", "4"]);
+    let output =
+        limited("-f 4", &["dataset", "generate", "--out", &out, "--count", "20", "--size", "64", "--num-envs", "4"]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     assert!(stderr(&output).contains("ulimit -f"), "{}", stderr(&output));
     let output = limited("-v 1000000", &["objects", "list", "--split", "test"]);

@@ -19,33 +19,33 @@ pub(super) const SMALL: [&str; 30] = [
     "--set",
     "rcan.discriminator.strides=[2, 2]",
     "--set",
-    "rcan.discriminator.scales=2",
+    "rcan.discriminator.num_scales=2",
     "--set",
-    "rcan.generator.strided=1",
+    "rcan.generator.num_strided=1",
     "--set",
-    "data.environments=4",
+    "data.num_envs=4",
     "--set",
-    "rcan.pool_blocks=2",
+    "rcan.num_pool_blocks=2",
     "--set",
     "rcan.reuse=0.5",
     "--set",
-    "checkpoint_every=4",
+    "checkpoint_interval=4",
     "--set",
-    "log_every=2",
+    "log_interval=2",
     "--set",
-    "picture_every=10",
+    "image_interval=10",
     "--set",
-    "rcan.warmup_steps=5",
+    "rcan.num_warmup_steps=5",
 ];
 
-pub(super) fn bingrasp(words: &[&str]) -> Command {
+pub(super) fn bingrasp(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bingrasp"));
-    command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
-pub(super) fn run(words: &[&str]) -> Output {
-    bingrasp(words).output().expect("the binary runs")
+pub(super) fn run(args: &[&str]) -> Output {
+    bingrasp(args).output().expect("the binary runs")
 }
 
 pub(super) fn sound(output: &Output) -> String {
@@ -64,11 +64,11 @@ pub(super) fn checksums(run: &str, step: u64) -> String {
 }
 
 /// Starts a command and kills it without warning as soon as its run has a checkpoint, whole and under its name.
-pub(super) fn kill_at_first_checkpoint(words: &[&str], run: &str) {
+pub(super) fn kill_at_first_checkpoint(args: &[&str], run: &str) {
     let folder = Path::new(run).join("checkpoints");
     let whole = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with("step-");
     let has_one = || std::fs::read_dir(&folder).into_iter().flatten().flatten().any(whole);
-    let mut child = bingrasp(words).spawn().expect("the binary runs");
+    let mut child = bingrasp(args).spawn().expect("the binary runs");
     let begun = Instant::now();
     while !has_one() {
         assert!(begun.elapsed() < Duration::from_secs(300), "no checkpoint came");
@@ -101,7 +101,7 @@ fn training_killed_anywhere_resumes_to_the_same_checkpoint_and_translates() {
     // A second run must not write over the first.
     assert!(!run(&train(&whole, &steps)).status.success());
 
-    let json = sound(&run(&["eval", "translation", "--checkpoint", &whole, "--count", "10", "--json"]));
+    let json = sound(&run(&["eval", "translation", "--generator", &whole, "--count", "10", "--json"]));
     let report: serde_json::Value = serde_json::from_str(&json).expect("one JSON object");
     for figure in ["psnr", "ssim", "object_iou", "mean_iou", "depth_mae_m", "vanish_rate", "ghost_rate"] {
         assert!(report[figure].is_number(), "{figure} is missing in {json}");
@@ -115,7 +115,7 @@ fn training_killed_anywhere_resumes_to_the_same_checkpoint_and_translates() {
         .save(Path::new(&photos).join("a.png"))
         .expect("a picture");
     std::fs::write(Path::new(&photos).join("b.jpg"), b"no picture").expect("a file");
-    let output = run(&["translate", "--checkpoint", &whole, &photos, &out]);
+    let output = run(&["translate", "--generator", &whole, &photos, &out]);
     assert_eq!(output.status.code(), Some(1), "the broken picture counts as a failure");
     assert!(String::from_utf8_lossy(&output.stderr).contains("b.jpg"));
     for part in ["", "mask", "depth"] {
@@ -136,17 +136,17 @@ fn what_is_measured_with_is_trained_on_only_if_that_is_meant() {
         "20",
         "--size",
         "32",
-        "--envs",
+        "--num-envs",
         "2",
         "--split",
         "test",
     ]));
     let out = place("run");
     for extra in [
-        &["--source", "reality"][..],
+        &["--domain", "reality"][..],
         &["--objects", "test"],
         &["--objects", "all"],
-        &["--set", "data.source=reality"],
+        &["--set", "data.domain=reality"],
         &["--data", &place("test")],
     ] {
         let output = run(&train(&out, &[&SMALL[..], &["--steps", "1"], extra].concat()));
@@ -166,13 +166,13 @@ fn training_from_a_data_set_takes_its_pairs() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = |name: &str| folder.path().join(name).display().to_string();
     let (pairs, out) = (place("pairs"), place("run"));
-    sound(&run(&["dataset", "--out", &pairs, "--count", "48", "--size", "32", "--envs", "4"]));
-    let words = [&SMALL[..], &["--steps", "3", "--data", &pairs]].concat();
-    sound(&run(&train(&out, &words)));
+    sound(&run(&["dataset", "generate", "--out", &pairs, "--count", "48", "--size", "32", "--num-envs", "4"]));
+    let args = [&SMALL[..], &["--steps", "3", "--data", &pairs]].concat();
+    sound(&run(&train(&out, &args)));
     // Pairs of another size are refused before anything is written.
     let other = place("other");
-    let words = [&SMALL[..], &["--steps", "3", "--data", &pairs, "--set", "rcan.size=64"]].concat();
-    let refused = run(&train(&other, &words));
+    let args = [&SMALL[..], &["--steps", "3", "--data", &pairs, "--set", "rcan.size=64"]].concat();
+    let refused = run(&train(&other, &args));
     assert_eq!(refused.status.code(), Some(2));
     assert!(!Path::new(&other).exists());
 }

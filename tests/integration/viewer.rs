@@ -86,21 +86,21 @@ fn finish(host: Host, command: &mut Command) -> Output {
 }
 
 /// Runs `bingrasp view` with a script. Paths in it are relative to a fresh folder.
-fn visit(host: Host, words: &[&str], script: &str) -> Visit {
+fn visit(host: Host, args: &[&str], script: &str) -> Visit {
     let folder = tempfile::tempdir().expect("a folder");
-    visit_in(folder, host, words, script)
+    visit_in(folder, host, args, script)
 }
 
-fn visit_in(folder: TempDir, host: Host, words: &[&str], script: &str) -> Visit {
+fn visit_in(folder: TempDir, host: Host, args: &[&str], script: &str) -> Visit {
     std::fs::write(folder.path().join("script.txt"), script).expect("written");
     let mut command = bingrasp(host);
-    command.args(["view", "--fresh", "--script", "script.txt"]).args(words);
+    command.args(["view", "--fresh", "--script", "script.txt"]).args(args);
     if host == Host::Headless {
         command.arg("--headless");
     }
     let output = finish(host, command.current_dir(folder.path()));
     let visit = Visit { folder, output };
-    assert!(visit.output.status.success(), "{host:?} {words:?}: {}", visit.says());
+    assert!(visit.output.status.success(), "{host:?} {args:?}: {}", visit.says());
     visit
 }
 
@@ -201,7 +201,7 @@ fn a_person_drives_pulls_and_judges() {
 "close"
 "#;
     for host in hosts() {
-        let visit = visit(host, &["--actor", "keyboard", "--seed", "1", "--view", "side"], script);
+        let visit = visit(host, &["--policy", "keyboard", "--seed", "1", "--view", "side"], script);
         let state = |name: &str| visit.state(name);
         let (start, down, right) = (state("start"), state("down"), state("right"));
         assert!(down.gripper_m[2] < start.gripper_m[2] - 0.02, "{host:?}: {:?} {:?}", start.gripper_m, down.gripper_m);
@@ -249,9 +249,9 @@ fn blocks(path: &Path) -> (usize, usize, Vec<f32>) {
 
 #[test]
 fn the_window_shows_what_the_screenshot_without_a_display_shows() {
-    let words = ["--paused", "--seed", "2", "--ticks", "300", "--domain", "randomized-mild"];
+    let args = ["--paused", "--seed", "2", "--ticks", "300", "--domain", "randomized-mild"];
     let script = "{\"wait\": 0.6}\n{\"screenshot\": \"a.png\"}\n{\"state\": \"a.json\"}\n\"close\"\n";
-    let headless = visit(Host::Headless, &words, script);
+    let headless = visit(Host::Headless, &args, script);
     let state = headless.state("a");
     // The last panel is a generator's, and there is none.
     let shown = &state.variety[..5];
@@ -271,7 +271,7 @@ fn the_window_shows_what_the_screenshot_without_a_display_shows() {
         assert!(apart > 8.0, "panels {i} and {j} look alike: {apart}");
     }
     if hosts().contains(&Host::Window) {
-        let window = visit(Host::Window, &words, script);
+        let window = visit(Host::Window, &args, script);
         let (width, height, shown) = blocks(&window.path("a.png"));
         assert_eq!((width, height), (1280, 720));
         let apart = expected.iter().zip(&shown).map(|(a, b)| (a - b).abs()).sum::<f32>() / expected.len() as f32;
@@ -317,13 +317,13 @@ fn scenes_commands_and_pairs_bring_it_back() {
 {"state": "saved.json"}
 "close"
 "#;
-    let first = visit(Host::Headless, &["--actor", "oracle", "--seed", "9", "--domain", "randomized-heavy"], script);
+    let first = visit(Host::Headless, &["--policy", "oracle", "--seed", "9", "--domain", "randomized-heavy"], script);
     // The printed command shows the same again.
     let printed = String::from_utf8_lossy(&first.output.stdout).into_owned();
-    let words: Vec<&str> = printed.split_whitespace().skip(2).collect();
+    let args: Vec<&str> = printed.split_whitespace().skip(2).collect();
     assert!(printed.starts_with("bingrasp view --seed 9 "), "{printed}");
-    assert!(words.contains(&"--paused"), "it was paused: {printed}");
-    let again = visit(Host::Headless, &words, "{\"state\": \"s.json\"}\n\"close\"\n");
+    assert!(args.contains(&"--paused"), "it was paused: {printed}");
+    let again = visit(Host::Headless, &args, "{\"state\": \"s.json\"}\n\"close\"\n");
     let (was, is) = (first.state("was"), again.state("s"));
     assert_eq!((was.ticks, &was.objects_m, was.gripper_m), (is.ticks, &is.objects_m, is.gripper_m));
     assert_eq!((was.orbit, was.look_seeds), (is.orbit, is.look_seeds));
@@ -409,9 +409,9 @@ fn small_run(folder: &Path) -> PathBuf {
         "rcan.discriminator.filters=[8, 8]",
         "rcan.discriminator.strides=[2, 2]",
         "rcan.discriminator.scales=2",
-        "data.environments=4",
-        "checkpoint_every=2",
-        "picture_every=10",
+        "data.num_envs=4",
+        "checkpoint_interval=2",
+        "image_interval=10",
     ];
     let mut command = bingrasp(Host::Headless);
     command.args(["train", "rcan", "--batch", "4", "--steps", "2", "--seed", "3", "--out"]).arg(&out);
@@ -447,7 +447,7 @@ fn a_generator_has_a_panel_of_its_own() {
 "close"
 "#;
     for host in hosts() {
-        let visit = visit(host, &["--paused", "--seed", "3", "--rcan", &run], script);
+        let visit = visit(host, &["--paused", "--seed", "3", "--generator", &run], script);
         let (start, played, zoomed) = (visit.state("start"), visit.state("played"), visit.state("zoomed"));
         assert!(played.translated > start.translated, "{host:?}: it translates while the cell plays");
         assert!(played.variety.iter().all(|&share| share > 0.1), "a picture is blank: {:?}", played.variety);
@@ -455,13 +455,13 @@ fn a_generator_has_a_panel_of_its_own() {
         assert_eq!((zoomed.output.as_str(), zoomed.main_pixels), ("depth", [32, 32]));
     }
     let mut command = bingrasp(Host::Headless);
-    command.args(["view", "--screenshot", "x.png", "--rcan", "nowhere"]).current_dir(folder.path());
+    command.args(["view", "--screenshot", "x.png", "--generator", "nowhere"]).current_dir(folder.path());
     let broken = finish(Host::Headless, &mut command);
     let says = String::from_utf8_lossy(&broken.stderr).into_owned();
     assert!(broken.status.code() == Some(1) && says.contains("nowhere"), "{says}");
     if hosts().contains(&Host::Window) {
         let mut command = bingrasp(Host::Window);
-        command.args(["bench", "viewer", "--seconds", "2", "--json", "--rcan", &run]).current_dir(folder.path());
+        command.args(["bench", "viewer", "--seconds", "2", "--json", "--generator", &run]).current_dir(folder.path());
         let output = finish(Host::Window, &mut command);
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         assert_eq!(report["translated_per_frame"], 1.0, "no picture is left out: {report}");

@@ -1,20 +1,22 @@
 //! `bingrasp train qtopt`.
 
 use super::offline;
-use crate::cli::{Usage, agent, common, identity, output};
-use crate::collect::arena::{GraspArena, action_space, projection};
+use crate::cli::{UsageError, agent, common, identity, output};
+use crate::collect::vec_env::{GraspVecEnv, action_space, projection};
 use crate::contract::{Domain, Seed};
 use crate::env::{Crop, EnvConfig};
+use crate::files::atomic::human_bytes;
+use crate::files::console::{self, with_causes};
+use crate::files::interrupt;
 use crate::nn::{NnError, with_large_stack};
-use crate::rl::arena::{Arena, ArenaError};
+use crate::policies::PolicyKind;
 use crate::rl::error::RlError;
-use crate::rl::train::{LEARNER, Outcome, Progress, Settings, Trainer, Watcher};
+use crate::rl::qtopt::train::{LEARNER, Outcome, Progress, Settings, TrainCallback, Trainer};
+use crate::rl::vec_env::{VecEnv, VecEnvError};
 use crate::rl::{Preset, QtOptConfig};
-use crate::run::atomic::human_bytes;
-use crate::run::console::with_causes;
-use crate::run::{Ended, Limits, ReportText, RunDir, console, interrupt, write_report};
 use crate::scene::CellDescription;
-use crate::sim::policy::PolicyKind;
+use crate::train::directory::RUN_FORMAT;
+use crate::train::{Ended, Limits, ReportText, RunDir, write_report};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use std::io::IsTerminal;
@@ -29,7 +31,7 @@ pub struct Args {
     /// Folder of the run; it must be missing or empty, or continue with --resume
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// cpu (64x64, two processor cores) or paper (472x472, the published network)
+    /// small (64x64, two processor cores) or paper (472x472, the published network)
     #[arg(long, value_name = "PRESET")]
     size_preset: Option<Preset>,
     /// What the agent sees: canonical, randomized-mild, randomized-medium, randomized-heavy, reality [default: canonical]
@@ -37,7 +39,7 @@ pub struct Args {
     domain: Option<Domain>,
     /// An RCAN run: the agent sees its generated image and the source image, 6 channels; the generator is frozen
     #[arg(long, value_name = "RUN")]
-    rcan: Option<PathBuf>,
+    generator: Option<PathBuf>,
     /// Recorded episodes (`bingrasp episodes record`) to begin with, in place of the script's first attempts
     #[arg(long, value_name = "DIR")]
     offline: Option<PathBuf>,
@@ -50,7 +52,7 @@ pub struct Args {
     /// Transitions a step [default: 64, paper 32]
     #[arg(long)]
     batch: Option<usize>,
-    /// Any other setting of config.toml: --set qtopt.learning_rate=5e-4; may be repeated
+    /// Any other setting of config.toml: --set qtopt.q_lr=5e-4; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files [default: train]
@@ -77,9 +79,9 @@ struct Report {
     out: PathBuf,
     complete: bool,
     steps: u64,
-    attempts: u64,
+    episodes: u64,
     /// By this process; the shares are of its seconds.
-    attempts_per_s: f64,
+    episodes_per_s: f64,
     steps_per_s: f64,
     seconds: f64,
     playing_share: f64,
@@ -107,8 +109,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         out: args.out.clone(),
         complete,
         steps: outcome.steps,
-        attempts: outcome.attempts,
-        attempts_per_s: outcome.attempts_here as f64 / seconds,
+        episodes: outcome.episodes,
+        episodes_per_s: outcome.episodes_here as f64 / seconds,
         steps_per_s: outcome.steps_here as f64 / seconds,
         seconds: outcome.seconds,
         playing_share: outcome.playing_s / seconds,
@@ -127,11 +129,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         output::json(&report)?;
     } else {
         output::line(&format!(
-            "{} steps ({:.1}/s), {} attempts ({:.1}/s), success of the policy {}, of the script {}; report: {}",
+            "{} steps ({:.1}/s), {} episodes ({:.1}/s), success of the policy {}, of the script {}; report: {}",
             report.steps,
             report.steps_per_s,
-            report.attempts,
-            report.attempts_per_s,
+            report.episodes,
+            report.episodes_per_s,
             percent(outcome.greedy),
             percent(outcome.scripted),
             report.report.display()
@@ -140,7 +142,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if complete {
         return Ok(ExitCode::SUCCESS);
     }
-    console::remark(format_args!("interrupted after step {}; {}", outcome.steps, go_on(&args.out)));
+    console::remark(format_args!("interrupted after step {}; {}", outcome.steps, resume_hint(&args.out)));
     Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
 }
 
@@ -149,7 +151,7 @@ fn percent(share: f64) -> String {
     if share.is_finite() { format!("{:.1}%", 100.0 * share) } else { "not measured yet".to_owned() }
 }
 
-fn go_on(out: &Path) -> String {
+fn resume_hint(out: &Path) -> String {
     format!("go on with: bingrasp train qtopt --out {} --resume", out.display())
 }
 
@@ -171,26 +173,26 @@ pub(in crate::cli) fn execute(out: &Path, settings: &Settings, resume: bool) -> 
         out.display()
     ));
     interrupt::install(|| console::remark("saving a checkpoint after this round; Ctrl-C again stops at once"))?;
-    let mut view = View { bar: progress_bar(), last: String::new() };
+    let mut progress = ConsoleProgress { bar: progress_bar(), last: String::new() };
     let result = with_large_stack(|| -> anyhow::Result<_> {
         offline::preload(out, &mut trainer)?;
-        let outcome = trainer.run(open, &mut view)?;
+        let outcome = trainer.run(open, &mut progress)?;
         Ok((outcome, trainer))
     })?;
-    view.bar.finish_and_clear();
+    progress.bar.finish_and_clear();
     result.map_err(|error| {
         let diverged = matches!(error.downcast_ref(), Some(RlError::Nn(NnError::Diverged { .. })));
-        error.context(if diverged { super::START_ANEW.to_owned() } else { go_on(out) })
+        error.context(if diverged { super::START_ANEW.to_owned() } else { resume_hint(out) })
     })
 }
 
 /// The settings of a run that has only these of its own.
-pub(in crate::cli) fn settings_for(domain: Domain, rcan: Option<&Path>, limits: Limits, seed: Seed) -> Settings {
-    let mut settings = defaults(Preset::Cpu);
+pub(in crate::cli) fn settings_for(domain: Domain, generator: Option<&Path>, limits: Limits, seed: Seed) -> Settings {
+    let mut settings = defaults(Preset::Small);
     (settings.limits, settings.seed) = (limits, seed.0);
     settings.data.insert("domain".to_owned(), domain.name().into());
-    if let Some(rcan) = rcan {
-        settings.data.insert("rcan".to_owned(), rcan.display().to_string().into());
+    if let Some(generator) = generator {
+        settings.data.insert("generator".to_owned(), generator.display().to_string().into());
         settings.qtopt.channels = 6;
     }
     settings
@@ -205,8 +207,8 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         if settings.limits.steps.is_none() && settings.limits.minutes.is_none() {
             settings.limits.steps = Some(DEFAULT_STEPS);
         }
-        settings.qtopt.validate().map_err(Usage)?;
-        settings.limits.validate().map_err(Usage)?;
+        settings.qtopt.validate().map_err(UsageError)?;
+        settings.limits.validate().map_err(UsageError)?;
         super::known(&settings.data, &defaults(settings.qtopt.preset).data)?;
         identity::remember(&mut settings.data)?;
         return Ok(settings);
@@ -227,9 +229,9 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
             "the run in {} was started with other settings; leave them out with --resume, or start another run",
             args.out.display()
         );
-        return Err(Usage(message).into());
+        return Err(UsageError(message).into());
     }
-    goes_on.limits.validate().map_err(Usage)?;
+    goes_on.limits.validate().map_err(UsageError)?;
     Ok(Settings { data: moved, ..goes_on })
 }
 
@@ -237,20 +239,21 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
 /// centre crop cuts off depends on it) and of this camera.
 fn calibrate(settings: &mut Settings) -> anyhow::Result<()> {
     let (preset, size) = (settings.qtopt.preset, settings.qtopt.size as u32);
-    if preset != Preset::Cpu {
+    if preset != Preset::Small {
         return Ok(());
     }
     if agent::data(settings, "crop") == "random" {
-        return Err(
-            Usage("data.crop: the preset cpu knows where the centre crop lies; leave it at centre".into()).into()
-        );
+        return Err(UsageError(
+            "data.crop: the preset small knows where the centre crop lies; leave it at centre".into(),
+        )
+        .into());
     }
     let camera = agent::data(settings, "camera");
     let usual = defaults(preset).qtopt.network.projection;
     if settings.qtopt.network.projection == usual {
         let found = projection(&CellDescription::default(), camera, size);
         let missing = || {
-            Usage(format!(
+            UsageError(format!(
                 "data.camera: '{camera}' is not a camera that stands still; the usual one is {}",
                 common::CAMERA
             ))
@@ -266,23 +269,24 @@ fn defaults(preset: Preset) -> Settings {
     if let Some(projection) = projection(&cell, common::CAMERA, qtopt.size as u32) {
         qtopt.network.projection = projection;
     }
-    let environments = common::environments_for(qtopt.size as u32);
+    let num_envs = common::num_envs_for(qtopt.size as u32);
     let data = toml::Table::from_iter([
         ("domain".to_owned(), Domain::Canonical.name().into()),
         ("objects".to_owned(), "train".into()),
         ("textures".to_owned(), "".into()),
         ("camera".to_owned(), common::CAMERA.into()),
         ("crop".to_owned(), "centre".into()),
-        ("rcan".to_owned(), "".into()),
+        ("generator".to_owned(), "".into()),
         ("offline".to_owned(), "".into()),
-        ("script".to_owned(), PolicyKind::Aimed.name().into()),
-        ("environments".to_owned(), (environments as i64).into()),
+        ("script".to_owned(), PolicyKind::NoisyPlanner.name().into()),
+        ("num_envs".to_owned(), (num_envs as i64).into()),
     ]);
     Settings {
+        format_version: RUN_FORMAT,
         learner: LEARNER.into(),
         seed: 0,
-        checkpoint_every: 12,
-        picture_every: 10,
+        checkpoint_interval: 12,
+        image_interval: 10,
         limits: Limits { steps: None, minutes: None },
         space: action_space(&cell),
         data,
@@ -318,22 +322,22 @@ fn apply(args: &Args, settings: &mut Settings) -> anyhow::Result<()> {
     if let Some(offline) = &args.offline {
         data("offline", absolute(offline));
     }
-    if let Some(rcan) = &args.rcan {
-        data("rcan", absolute(rcan));
+    if let Some(generator) = &args.generator {
+        data("generator", absolute(generator));
         settings.qtopt.channels = 6;
     }
     args.object_options.put(&mut settings.data);
-    for words in &args.set {
-        *settings = super::set(settings, words)?;
+    for assignment in &args.set {
+        *settings = super::set(settings, assignment)?;
     }
     Ok(())
 }
 
-type Opener = Box<dyn FnOnce() -> Result<Box<dyn Arena>, ArenaError> + Send>;
+type Opener = Box<dyn FnOnce() -> Result<Box<dyn VecEnv>, VecEnvError> + Send>;
 
 /// Checks where attempts are played, and says how to open it.
 fn opener(out: &Path, settings: &Settings) -> anyhow::Result<Opener> {
-    let bad = |key: &str, error: String| Usage(format!("data.{key}: {error}"));
+    let bad = |key: &str, error: String| UsageError(format!("data.{key}: {error}"));
     let domain: Domain = agent::data(settings, "domain").parse().map_err(|e| bad("domain", format!("{e}")))?;
     let script: PolicyKind = agent::data(settings, "script").parse().map_err(|e| bad("script", format!("{e}")))?;
     let crop = match agent::data(settings, "crop") {
@@ -341,7 +345,7 @@ fn opener(out: &Path, settings: &Settings) -> anyhow::Result<Opener> {
         "random" => Crop::Random,
         other => return Err(bad("crop", format!("'{other}' is neither centre nor random")).into()),
     };
-    let environments = super::environments(&settings.data)?;
+    let num_envs = super::num_envs(&settings.data)?;
     let textures = agent::data(settings, "textures");
     let textures = common::TextureArgs { textures: (!textures.is_empty()).then(|| textures.into()) };
     let seed = Seed(settings.seed).derive("arena", 0);
@@ -352,20 +356,20 @@ fn opener(out: &Path, settings: &Settings) -> anyhow::Result<Opener> {
         ..EnvConfig::new(
             common::load_objects(agent::data(settings, "objects"), common::ImportArgs::of_run(&settings.data)?)?,
             domain,
-            environments,
+            num_envs,
             settings.qtopt.size as u32,
             seed,
         )
     };
-    config.validate().map_err(|error| Usage(error.to_string()))?;
-    agent::sight(out, settings, domain)?;
+    config.validate().map_err(|error| UsageError(error.to_string()))?;
+    agent::adapter(out, settings, domain)?;
     let (out, settings) = (out.to_owned(), settings.clone());
     Ok(Box::new(move || {
         // By now the run has its own generator.
-        let sight =
-            agent::sight(&out, &settings, domain).map_err(|error| ArenaError::new(with_causes(error.chain())))?;
-        let arena = GraspArena::new(config, sight, script).map_err(ArenaError::new)?;
-        Ok(Box::new(arena) as Box<dyn Arena>)
+        let adapter =
+            agent::adapter(&out, &settings, domain).map_err(|error| VecEnvError::new(with_causes(error.chain())))?;
+        let envs = GraspVecEnv::new(config, adapter, script).map_err(VecEnvError::new)?;
+        Ok(Box::new(envs) as Box<dyn VecEnv>)
     }))
 }
 
@@ -379,37 +383,37 @@ fn progress_bar() -> ProgressBar {
 }
 
 /// What a person sees of a run.
-struct View {
+struct ConsoleProgress {
     bar: ProgressBar,
     last: String,
 }
 
-impl Watcher for View {
-    fn keep_on(&mut self) -> bool {
+impl TrainCallback for ConsoleProgress {
+    fn should_continue(&mut self) -> bool {
         !interrupt::requested()
     }
 
     fn progress(&mut self, progress: &Progress) {
         self.bar.set_position((progress.done * 1000.0) as u64);
-        if progress.attempts_per_s > 0.0 {
-            self.last = format!(", {:.1} attempts/s, {:.1} steps/s", progress.attempts_per_s, progress.steps_per_s);
+        if progress.episodes_per_s > 0.0 {
+            self.last = format!(", {:.1} episodes/s, {:.1} steps/s", progress.episodes_per_s, progress.steps_per_s);
         }
         let policy = if progress.greedy.is_finite() { format!("{:.0}%", 100.0 * progress.greedy) } else { "-".into() };
         self.bar.set_message(format!(
-            "{}: {} attempts, step {}, loss {:.4}, success {policy} (script {:.0}%){}",
+            "{}: {} episodes, step {}, loss {:.4}, success {policy} (script {:.0}%){}",
             progress.phase,
-            progress.attempts,
+            progress.episodes,
             progress.steps,
             progress.loss,
             100.0 * progress.scripted,
             self.last
         ));
         // A log without a terminal gets a line a round.
-        if progress.attempts_per_s > 0.0 && !std::io::stderr().is_terminal() {
+        if progress.episodes_per_s > 0.0 && !std::io::stderr().is_terminal() {
             console::remark(format_args!(
-                "{:5.1}%  {} attempts, step {}, loss {:.4}, success {policy} (script {:.0}%){}",
+                "{:5.1}%  {} episodes, step {}, loss {:.4}, success {policy} (script {:.0}%){}",
                 100.0 * progress.done,
-                progress.attempts,
+                progress.episodes,
                 progress.steps,
                 progress.loss,
                 100.0 * progress.scripted,
@@ -426,15 +430,15 @@ fn report_text(trainer: &Trainer, outcome: &Outcome) -> ReportText {
     let [off_policy, on_policy] = trainer.transitions();
     ReportText {
         title: "QT-Opt: grasping from pixels".into(),
-        summary: "Success in the curves is that of attempts in training, on training objects, in the domain that the \
+        summary: "Success in the curves is that of episodes in training, on training objects, in the domain that the \
                   agent is trained in. Measure unseen objects with `bingrasp eval grasp --policy RUN`. \
-                  `separation/auc_*` tells how well Q separates grasps that succeed from those that fail, on attempts it \
+                  `separation/auc_*` tells how well Q separates grasps that succeed from those that fail, on episodes it \
                   was not trained on yet; `cem/share_of_dense` is Q of the chosen action over the best that a dense \
                   search found."
             .into(),
         facts: vec![
             fact("gradient steps", outcome.steps.to_string()),
-            fact("attempts", outcome.attempts.to_string()),
+            fact("episodes", outcome.episodes.to_string()),
             fact("image", format!("{0}x{0}, {1} channels", config.size, config.channels)),
             fact("domain", agent::data(settings, "domain").into()),
             fact("transitions kept", format!("{off_policy} off-policy, {on_policy} on-policy")),
@@ -451,7 +455,7 @@ mod tests {
     #[test]
     fn the_projection_is_that_of_the_size_unless_it_was_given() -> anyhow::Result<()> {
         let calibrated = |size: usize| {
-            let mut settings = defaults(Preset::Cpu);
+            let mut settings = defaults(Preset::Small);
             settings.qtopt.size = size;
             calibrate(&mut settings)?;
             anyhow::Ok(Some(settings.qtopt.network.projection))
@@ -464,8 +468,8 @@ mod tests {
             );
         }
         assert_ne!(calibrated(96)?, calibrated(64)?);
-        let mut settings = defaults(Preset::Cpu);
-        settings.qtopt.network.projection = crate::rl::network::Projection::from_above(0.5);
+        let mut settings = defaults(Preset::Small);
+        settings.qtopt.network.projection = crate::rl::qtopt::network::Projection::from_above(0.5);
         let given = settings.clone();
         calibrate(&mut settings)?;
         assert_eq!(settings, given);

@@ -1,17 +1,20 @@
 //! `bingrasp train rcan`.
 
 use super::source;
-use crate::cli::{Usage, common, identity, output};
+use crate::cli::{UsageError, common, identity, output};
 use crate::contract::{Domain, FrameBatch, Seed};
 use crate::data::paired::PairReader;
 use crate::env::{Crop, EnvConfig};
 use crate::eval::translation::TranslationMeter;
+use crate::files::console;
+use crate::files::interrupt;
 use crate::gan::rcan::learner::RcanError;
 use crate::gan::rcan::train::{LEARNER, Settings};
-use crate::gan::rcan::{Generator, ImageLoss, Outcome, Preset, Progress, RcanConfig, Trainer, Watcher};
+use crate::gan::rcan::{Generator, ImageLoss, Outcome, Preset, Progress, RcanConfig, TrainCallback, Trainer};
 use crate::gan::{BoxedSource, FrameError};
 use crate::nn::{NnError, with_large_stack};
-use crate::run::{Ended, Limits, ReportText, RunDir, console, interrupt, write_report};
+use crate::train::directory::RUN_FORMAT;
+use crate::train::{Ended, Limits, ReportText, RunDir, write_report};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -26,12 +29,12 @@ pub struct Args {
     /// Folder of the run; it must be missing or empty, or continue with --resume
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// cpu (64x64, two processor cores) or paper (472x472, the published filters)
+    /// small (64x64, two processor cores) or paper (472x472, the published filters)
     #[arg(long, value_name = "PRESET")]
     size_preset: Option<Preset>,
     /// Source domain: randomized-mild, randomized-medium, randomized-heavy, reality, canonical [default: randomized-heavy]
     #[arg(long)]
-    source: Option<Domain>,
+    domain: Option<Domain>,
     /// live (the simulator, in this process) or the folder of a paired data set [default: live]
     #[arg(long, value_name = "live|DIR")]
     data: Option<String>,
@@ -41,7 +44,7 @@ pub struct Args {
     /// Stop after this many minutes of training; the learning rate falls with the clock
     #[arg(long)]
     minutes: Option<f64>,
-    /// Images a step [default: 8 for cpu, 16 for paper]
+    /// Images a step [default: 8 for small, 16 for paper]
     #[arg(long)]
     batch: Option<usize>,
     /// Leave the adversary out
@@ -53,7 +56,7 @@ pub struct Args {
     /// mpse, l1 or l2 [default: mpse]
     #[arg(long, value_name = "LOSS")]
     image_loss: Option<ImageLoss>,
-    /// Any other setting of config.toml: --set rcan.learning_rate=5e-4; may be repeated
+    /// Any other setting of config.toml: --set rcan.generator_lr=5e-4; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Objects for --data live: train, test, all, or a folder of OBJ, URDF or glTF files [default: train]
@@ -113,12 +116,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     trainer.set_limits(settings.limits)?;
     console::warn_all(&warnings);
     interrupt::install(|| console::remark("saving a checkpoint; Ctrl-C again stops at once"))?;
-    let mut view = View { bar: progress_bar(), best: String::new() };
+    let mut progress = ConsoleProgress { bar: progress_bar(), best: String::new() };
     let result = with_large_stack(|| {
-        let outcome = trainer.run(open, &mut view);
+        let outcome = trainer.run(open, &mut progress);
         outcome.map(|outcome| (outcome, trainer))
     })?;
-    view.bar.finish_and_clear();
+    progress.bar.finish_and_clear();
     let again = format!("go on with: bingrasp train rcan --out {} --resume", args.out.display());
     let (outcome, trainer) = result.map_err(|error| {
         let diverged = matches!(error, RcanError::Nn(NnError::Diverged { .. }));
@@ -173,8 +176,8 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         if settings.limits.steps.is_none() && settings.limits.minutes.is_none() {
             settings.limits.steps = Some(DEFAULT_STEPS);
         }
-        settings.rcan.validate().map_err(|error| Usage(error.to_string()))?;
-        settings.limits.validate().map_err(Usage)?;
+        settings.rcan.validate().map_err(|error| UsageError(error.to_string()))?;
+        settings.limits.validate().map_err(UsageError)?;
         super::known(&settings.data, &defaults(preset).data)?;
         identity::remember(&mut settings.data)?;
         return Ok(settings);
@@ -195,30 +198,31 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
             "the run in {} was started with other settings; leave them out with --resume, or start another run",
             args.out.display()
         );
-        return Err(Usage(message).into());
+        return Err(UsageError(message).into());
     }
-    goes_on.limits.validate().map_err(Usage)?;
+    goes_on.limits.validate().map_err(UsageError)?;
     Ok(Settings { data: moved, ..goes_on })
 }
 
 fn defaults(preset: Preset) -> Settings {
     let rcan = RcanConfig::preset(preset);
-    let environments = common::environments_for(rcan.size as u32);
+    let num_envs = common::num_envs_for(rcan.size as u32);
     let data = toml::Table::from_iter([
         ("from".to_owned(), "live".into()),
-        ("source".to_owned(), Domain::RandomizedHeavy.name().into()),
+        ("domain".to_owned(), Domain::RandomizedHeavy.name().into()),
         ("objects".to_owned(), "train".into()),
         ("textures".to_owned(), "".into()),
         ("camera".to_owned(), common::CAMERA.into()),
-        ("environments".to_owned(), (environments as i64).into()),
+        ("num_envs".to_owned(), (num_envs as i64).into()),
     ]);
     Settings {
+        format_version: RUN_FORMAT,
         learner: LEARNER.into(),
         seed: 0,
-        log_every: 25,
-        picture_every: 500,
-        checkpoint_every: 500,
-        frames_per_block: source::frames_per_block(environments),
+        log_interval: 25,
+        image_interval: 500,
+        checkpoint_interval: 500,
+        frames_per_block: source::frames_per_block(num_envs),
         limits: Limits { steps: None, minutes: None },
         data,
         rcan,
@@ -253,8 +257,8 @@ fn apply(args: &Args, settings: &mut Settings) -> anyhow::Result<()> {
     if let Some(from) = &args.data {
         data("from", if from == "live" { from.clone() } else { absolute(Path::new(from)) });
     }
-    if let Some(source) = args.source {
-        data("source", source.name().into());
+    if let Some(domain) = args.domain {
+        data("domain", domain.name().into());
     }
     if let Some(objects) = &args.objects {
         data("objects", if Path::new(objects).is_dir() { absolute(Path::new(objects)) } else { objects.clone() });
@@ -263,11 +267,11 @@ fn apply(args: &Args, settings: &mut Settings) -> anyhow::Result<()> {
         data("textures", absolute(textures));
     }
     args.object_options.put(&mut settings.data);
-    for words in &args.set {
-        *settings = super::set(settings, words)?;
+    for assignment in &args.set {
+        *settings = super::set(settings, assignment)?;
     }
     settings.frames_per_block = if text_of(settings, "from") == "live" {
-        source::frames_per_block(super::environments(&settings.data)?)
+        source::frames_per_block(super::num_envs(&settings.data)?)
     } else {
         source::PAIRS_PER_BLOCK
     };
@@ -291,7 +295,7 @@ fn opener(settings: &Settings) -> anyhow::Result<Opener> {
             PairReader::open(&root).with_context(|| format!("opening the data set in {from}"))?.config().clone();
         let shrink = config.width / size;
         if shrink == 0 || (config.width, config.height) != (size * shrink, size * shrink) {
-            return Err(Usage(format!(
+            return Err(UsageError(format!(
                 "the pairs in {from} are {}x{} and the network takes {size}x{size}; make a data set with --size {size} \
                  or a multiple of it",
                 config.width, config.height
@@ -300,7 +304,7 @@ fn opener(settings: &Settings) -> anyhow::Result<Opener> {
         }
         return Ok(Box::new(move || source::folder(&root, shrink as usize, seed)));
     }
-    let domain: Domain = text_of(settings, "source").parse().map_err(|e| Usage(format!("data.source: {e}")))?;
+    let domain: Domain = text_of(settings, "domain").parse().map_err(|e| UsageError(format!("data.domain: {e}")))?;
     let textures = text_of(settings, "textures");
     let textures = common::TextureArgs { textures: (!textures.is_empty()).then(|| textures.into()) };
     let config = EnvConfig {
@@ -310,12 +314,12 @@ fn opener(settings: &Settings) -> anyhow::Result<Opener> {
         ..EnvConfig::new(
             common::load_objects(text_of(settings, "objects"), common::ImportArgs::of_run(&settings.data)?)?,
             domain,
-            super::environments(&settings.data)?,
+            super::num_envs(&settings.data)?,
             size,
             seed,
         )
     };
-    config.validate().map_err(|error| Usage(error.to_string()))?;
+    config.validate().map_err(|error| UsageError(error.to_string()))?;
     Ok(Box::new(move || source::live(config, seed)))
 }
 
@@ -324,7 +328,7 @@ fn opener(settings: &Settings) -> anyhow::Result<Opener> {
 fn refuse_evaluation_data(settings: &Settings) -> anyhow::Result<()> {
     let from = text_of(settings, "from");
     let (domain, objects) = if from == "live" {
-        (text_of(settings, "source").to_owned(), text_of(settings, "objects").to_owned())
+        (text_of(settings, "domain").to_owned(), text_of(settings, "objects").to_owned())
     } else {
         let reader = PairReader::open(Path::new(from)).with_context(|| format!("opening the data set in {from}"))?;
         let config = reader.config();
@@ -341,7 +345,7 @@ fn refuse_evaluation_data(settings: &Settings) -> anyhow::Result<()> {
     };
     let message =
         format!("this would train on {what}; choose other data, or pass --allow-evaluation-data if it is meant");
-    Err(Usage(message).into())
+    Err(UsageError(message).into())
 }
 
 /// In thousandths of the run.
@@ -354,13 +358,13 @@ fn progress_bar() -> ProgressBar {
 }
 
 /// What a person sees of a run.
-struct View {
+struct ConsoleProgress {
     bar: ProgressBar,
     best: String,
 }
 
-impl Watcher for View {
-    fn keep_on(&mut self) -> bool {
+impl TrainCallback for ConsoleProgress {
+    fn should_continue(&mut self) -> bool {
         !interrupt::requested()
     }
 
@@ -410,7 +414,7 @@ fn report_text(trainer: &Trainer, outcome: &Outcome) -> ReportText {
             fact("steps", outcome.steps.to_string()),
             fact("images seen", (outcome.steps * rcan.batch as u64).to_string()),
             fact("image size", format!("{0}x{0}", rcan.size)),
-            fact("source", text_of(settings, "source").into()),
+            fact("domain", text_of(settings, "domain").into()),
             fact("generator parameters", learner.generator.store().parameter_count().to_string()),
             fact("discriminator parameters", learner.discriminator.store().parameter_count().to_string()),
             fact("complete", if outcome.ended == Ended::Complete { "yes" } else { "no" }.into()),

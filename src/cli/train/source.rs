@@ -5,7 +5,7 @@ use crate::contract::{FrameBatch, Seed};
 use crate::data::paired::{PairReader, to_frames};
 use crate::env::{EnvConfig, GraspEnv, Rollout};
 use crate::gan::{BoxedSource, FrameError, FrameSource};
-use crate::sim::policy::PolicyKind;
+use crate::policies::PolicyKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,8 +15,8 @@ pub const PAIRS_PER_BLOCK: usize = 768;
 const HELD_OUT: usize = 128;
 
 /// Frames of one block of the simulator.
-pub fn frames_per_block(environments: usize) -> usize {
-    environments * CAPTURES_PER_BLOCK
+pub fn frames_per_block(num_envs: usize) -> usize {
+    num_envs * CAPTURES_PER_BLOCK
 }
 
 /// The simulator: each block plays one scripted attempt or so in every bin.

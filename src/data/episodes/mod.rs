@@ -17,8 +17,10 @@
 //! | `gripper` | f32 `[O, 3]` | closed (0 or 1), height of the finger tips in metres, aperture in metres |
 //! | `action` | f32 `[N, 6]` | x, y, z in metres, rotation in radians, gripper (0 keep, 1 close, 2 open), terminate (0 or 1) |
 //! | `reward` | f32 `[N]` | |
-//! | `terminated`, `truncated` | u8 `[N]` | |
-//! | `strayed` | u8 `[N]` | chance moved the action away from what the policy would have done; older recordings have none |
+//! | `terminated` | u8 `[N]` | the policy ended the episode with this action |
+//! | `truncated` | u8 `[N]` | the episode reached its time limit |
+//! | `invalid` | u8 `[N]` | the simulation failed; nothing can be learned from the episode |
+//! | `exploratory` | u8 `[N]` | chance moved the action away from what the policy would have done |
 
 mod reader;
 mod shard;
@@ -36,7 +38,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the robot knew before an action.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Observation {
+pub struct RecordedObservation {
     /// `[height, width, 3]` sRGB bytes.
     pub image: Vec<u8>,
     pub gripper: GripperState,
@@ -47,23 +49,27 @@ pub struct Observation {
 pub struct Decision {
     pub action: Action,
     pub reward: f32,
+    /// The policy ended the episode.
     pub terminated: bool,
+    /// The episode reached its time limit.
     pub truncated: bool,
-    /// Chance moved the action away from what the policy would have done, or nobody knows (older recordings).
-    pub strayed: bool,
+    /// The simulation failed: nothing can be learned from the episode.
+    pub invalid: bool,
+    /// Chance moved the action away from what the policy would have done.
+    pub exploratory: bool,
 }
 
 /// One episode: `observations.len() == decisions.len() + 1`.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Episode {
+pub struct RecordedEpisode {
     pub seed: u64,
-    pub observations: Vec<Observation>,
+    pub observations: Vec<RecordedObservation>,
     pub decisions: Vec<Decision>,
     /// Objects (numbers within the episode, below 63) that were held at the end.
     pub grasped: Vec<usize>,
 }
 
-impl Episode {
+impl RecordedEpisode {
     pub fn success(&self) -> bool {
         !self.grasped.is_empty()
     }
@@ -119,7 +125,8 @@ struct EpisodesManifest {
 }
 
 const MANIFEST_NAME: &str = "episodes.toml";
-const FORMAT_VERSION: u32 = 1;
+/// 2: `truncated` is a time limit and `invalid` a fault, `strayed` is `exploratory`.
+const FORMAT_VERSION: u32 = 2;
 
 fn shard_name(number: u64) -> String {
     format!("episodes-{number:06}.safetensors")

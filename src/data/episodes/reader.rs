@@ -2,9 +2,9 @@
 
 use super::shard::Shard;
 use super::writer::read_checksums;
-use super::{Episode, EpisodesConfig, EpisodesManifest, shard_name};
+use super::{EpisodesConfig, EpisodesManifest, RecordedEpisode, shard_name};
 use crate::data::DataError;
-use crate::run::atomic::sha256_file;
+use crate::files::atomic::sha256_file;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -49,8 +49,8 @@ impl EpisodeReader {
         self.len() == 0
     }
 
-    /// Episode `number`, decoded. Reading in order loads each shard once.
-    pub fn read(&self, number: u64) -> Result<Episode, DataError> {
+    /// RecordedEpisode `number`, decoded. Reading in order loads each shard once.
+    pub fn read(&self, number: u64) -> Result<RecordedEpisode, DataError> {
         let (shard, within) = self.locate(number)?;
         shard.episode(within, self.config())
     }
@@ -78,7 +78,7 @@ impl EpisodeReader {
     }
 
     /// All episodes in order.
-    pub fn iter(&self) -> impl Iterator<Item = Result<Episode, DataError>> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = Result<RecordedEpisode, DataError>> + '_ {
         (0..self.len()).map(|number| self.read(number))
     }
 

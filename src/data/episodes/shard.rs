@@ -1,10 +1,10 @@
 //! Some episodes as the tensors of one file, and back.
 
-use super::{Decision, Episode, EpisodesConfig, Observation};
+use super::{Decision, EpisodesConfig, RecordedEpisode, RecordedObservation};
 use crate::contract::{Action, GripperCommand, GripperState};
 use crate::data::DataError;
 use crate::draw::png;
-use crate::run::tensors::{NamedTensors, TensorBytes, TensorFile, TensorKind};
+use crate::train::tensors::{NamedTensors, TensorBytes, TensorFile, TensorKind};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
@@ -15,11 +15,11 @@ const ACTION_WIDTH: usize = 6;
 pub(super) struct EncodedEpisode {
     pngs: Vec<Vec<u8>>,
     /// Without images.
-    episode: Episode,
+    episode: RecordedEpisode,
 }
 
 /// Checks and encodes an episode.
-pub(super) fn encode(config: &EpisodesConfig, episode: &Episode) -> Result<EncodedEpisode, DataError> {
+pub(super) fn encode(config: &EpisodesConfig, episode: &RecordedEpisode) -> Result<EncodedEpisode, DataError> {
     let fail = |message: String| DataError::Input(format!("episode of seed {}: {message}", episode.seed));
     let (w, h) = (config.width as usize, config.height as usize);
     if episode.decisions.is_empty() || episode.observations.len() != episode.decisions.len() + 1 {
@@ -37,16 +37,16 @@ pub(super) fn encode(config: &EpisodesConfig, episode: &Episode) -> Result<Encod
     if !episode.decisions.iter().all(finite) {
         return Err(fail("an action or a reward is not a finite number".into()));
     }
-    let encode = |observation: &Observation| {
+    let encode = |observation: &RecordedObservation| {
         if observation.image.len() != w * h * 3 {
             return Err(fail(format!("an image has {} bytes instead of {w}x{h}x3", observation.image.len())));
         }
         png::encode_rgb(&observation.image, w, h).map_err(|e| fail(e.to_string()))
     };
     let pngs = episode.observations.par_iter().map(encode).collect::<Result<_, _>>()?;
-    let bare = |o: &Observation| Observation { image: Vec::new(), gripper: o.gripper };
+    let bare = |o: &RecordedObservation| RecordedObservation { image: Vec::new(), gripper: o.gripper };
     let observations = episode.observations.iter().map(bare).collect();
-    Ok(EncodedEpisode { pngs, episode: Episode { observations, ..episode.clone() } })
+    Ok(EncodedEpisode { pngs, episode: RecordedEpisode { observations, ..episode.clone() } })
 }
 
 fn flag(on: bool) -> f32 {
@@ -58,7 +58,8 @@ pub(super) fn to_tensors(episodes: &[EncodedEpisode]) -> NamedTensors<'static> {
     let (mut offsets, mut image_offsets) = (vec![0_i64], vec![0_i64]);
     let (mut seeds, mut success, mut grasped) = (Vec::new(), Vec::new(), Vec::new());
     let (mut images, mut gripper, mut action, mut reward) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut terminated, mut truncated, mut strayed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut terminated, mut truncated, mut invalid, mut exploratory) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for EncodedEpisode { pngs, episode } in episodes {
         seeds.push(i64::from_ne_bytes(episode.seed.to_ne_bytes()));
         success.push(u8::from(episode.success()));
@@ -80,7 +81,8 @@ pub(super) fn to_tensors(episodes: &[EncodedEpisode]) -> NamedTensors<'static> {
             reward.push(decision.reward);
             terminated.push(u8::from(decision.terminated));
             truncated.push(u8::from(decision.truncated));
-            strayed.push(u8::from(decision.strayed));
+            invalid.push(u8::from(decision.invalid));
+            exploratory.push(u8::from(decision.exploratory));
         }
         offsets.push(reward.len() as i64);
     }
@@ -104,7 +106,8 @@ pub(super) fn to_tensors(episodes: &[EncodedEpisode]) -> NamedTensors<'static> {
         ("reward", f32s(&reward, &[n])),
         ("terminated", u8s(terminated)),
         ("truncated", u8s(truncated)),
-        ("strayed", u8s(strayed)),
+        ("invalid", u8s(invalid)),
+        ("exploratory", u8s(exploratory)),
     ];
     tensors.into_iter().map(|(name, tensor)| (name.to_owned(), tensor)).collect()
 }
@@ -122,7 +125,8 @@ pub(super) struct Shard {
     reward: Vec<f32>,
     terminated: Vec<u8>,
     truncated: Vec<u8>,
-    strayed: Vec<u8>,
+    invalid: Vec<u8>,
+    exploratory: Vec<u8>,
 }
 
 impl Shard {
@@ -148,8 +152,6 @@ impl Shard {
             let checked: Result<Vec<usize>, _> = values.into_iter().map(usize::try_from).collect();
             checked.ok().filter(|_| sound).unwrap_or_default()
         };
-        let older = !tensors.iter().any(|(name, _)| name == "strayed");
-        let terminated = u8s("terminated")?;
         let shard = Self {
             path: path.into(),
             offsets: ascending(i64s("episode_offset")?),
@@ -160,9 +162,10 @@ impl Shard {
             gripper: f32s("gripper")?,
             action: f32s("action")?,
             reward: f32s("reward")?,
+            terminated: u8s("terminated")?,
             truncated: u8s("truncated")?,
-            strayed: if older { vec![1; terminated.len()] } else { u8s("strayed")? },
-            terminated,
+            invalid: u8s("invalid")?,
+            exploratory: u8s("exploratory")?,
         };
         let (n, episodes) = (shard.reward.len(), shard.seeds.len());
         let observations = n + episodes;
@@ -175,7 +178,8 @@ impl Shard {
             && shard.action.len() == n * ACTION_WIDTH
             && shard.terminated.len() == n
             && shard.truncated.len() == n
-            && shard.strayed.len() == n;
+            && shard.invalid.len() == n
+            && shard.exploratory.len() == n;
         fits.then_some(shard).ok_or_else(|| damaged("its tensors do not fit each other".into()))
     }
 
@@ -189,8 +193,8 @@ impl Shard {
         observations.map(|o| self.images[self.image_offsets[o]..self.image_offsets[o + 1]].to_vec()).collect()
     }
 
-    /// Episode `e` of the shard, images decoded in parallel.
-    pub(super) fn episode(&self, e: usize, config: &EpisodesConfig) -> Result<Episode, DataError> {
+    /// RecordedEpisode `e` of the shard, images decoded in parallel.
+    pub(super) fn episode(&self, e: usize, config: &EpisodesConfig) -> Result<RecordedEpisode, DataError> {
         let (from, to) = (self.offsets[e], self.offsets[e + 1]);
         let observation = |o: usize| {
             let file = &self.images[self.image_offsets[o]..self.image_offsets[o + 1]];
@@ -202,7 +206,7 @@ impl Shard {
             }
             let g = &self.gripper[o * GRIPPER_WIDTH..][..GRIPPER_WIDTH];
             let gripper = GripperState { closed: g[0] != 0.0, height_m: g[1], aperture_m: g[2] };
-            Ok(Observation { image: image.pixels, gripper })
+            Ok(RecordedObservation { image: image.pixels, gripper })
         };
         let decision = |i: usize| {
             let a = &self.action[i * ACTION_WIDTH..][..ACTION_WIDTH];
@@ -213,11 +217,11 @@ impl Shard {
             };
             let action =
                 Action { translation_m: [a[0], a[1], a[2]], rotation_rad: a[3], gripper, terminate: a[5] != 0.0 };
-            let [terminated, truncated, strayed] =
-                [&self.terminated, &self.truncated, &self.strayed].map(|flags| flags[i] != 0);
-            Decision { action, reward: self.reward[i], terminated, truncated, strayed }
+            let [terminated, truncated, invalid, exploratory] =
+                [&self.terminated, &self.truncated, &self.invalid, &self.exploratory].map(|flags| flags[i] != 0);
+            Decision { action, reward: self.reward[i], terminated, truncated, invalid, exploratory }
         };
-        Ok(Episode {
+        Ok(RecordedEpisode {
             seed: u64::from_ne_bytes(self.seeds[e].to_ne_bytes()),
             observations: (from + e..=to + e).into_par_iter().map(observation).collect::<Result<_, _>>()?,
             decisions: (from..to).map(decision).collect(),

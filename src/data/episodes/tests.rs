@@ -15,10 +15,10 @@ fn config(count: u64) -> EpisodesConfig {
     }
 }
 
-fn episode(number: u64) -> Episode {
+fn episode(number: u64) -> RecordedEpisode {
     let mut rng: Rng = Seed(8).derive("episode", number).rng();
     let steps = 1 + rng.below(5);
-    let observation = |rng: &mut Rng| Observation {
+    let observation = |rng: &mut Rng| RecordedObservation {
         image: (0..60).map(|_| rng.next_u64() as u8).collect(),
         gripper: GripperState { closed: rng.chance(0.5), height_m: rng.f32(), aperture_m: rng.f32() },
     };
@@ -30,11 +30,12 @@ fn episode(number: u64) -> Episode {
             terminate: last,
         },
         reward: if last { 1.0 } else { -0.05 },
-        terminated: last,
+        terminated: last && number != 7,
         truncated: false,
-        strayed: rng.chance(0.5),
+        invalid: last && number == 7,
+        exploratory: rng.chance(0.5),
     };
-    Episode {
+    RecordedEpisode {
         seed: rng.next_u64(),
         observations: (0..=steps).map(|_| observation(&mut rng)).collect(),
         decisions: (0..steps).map(|i| decision(&mut rng, i + 1 == steps)).collect(),
@@ -113,7 +114,7 @@ fn tensors_that_do_not_fit_are_refused_even_with_the_right_checksum() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path(), 3);
     let path = folder.path().join("episodes-000000.safetensors");
-    let file = crate::run::TensorFile::read(&path).unwrap();
+    let file = crate::train::TensorFile::read(&path).unwrap();
     for (name, message) in [
         ("reward", "do not fit"),
         ("episode_offset", "do not fit"),
@@ -136,32 +137,34 @@ fn tensors_that_do_not_fit_are_refused_even_with_the_right_checksum() {
             }
             tensor.data = data.into();
         }
-        crate::run::save_tensors(&path, &tensors).unwrap();
+        crate::train::save_tensors(&path, &tensors).unwrap();
         let error = super::shard::Shard::read(&path).err().unwrap().to_string();
         assert!(error.contains(message), "{name}: {error}");
     }
 }
 
 #[test]
-fn in_recordings_that_do_not_say_any_step_may_have_strayed() {
+fn a_recording_of_an_earlier_version_is_refused_with_the_cure() {
     let folder = tempfile::tempdir().unwrap();
     record(folder.path(), 3);
-    let path = folder.path().join("episodes-000000.safetensors");
-    let file = crate::run::TensorFile::read(&path).unwrap();
-    let mut tensors = file.tensors().unwrap();
-    tensors.retain(|(name, _)| name != "strayed");
-    crate::run::save_tensors(&path, &tensors).unwrap();
-    let shard = super::shard::Shard::read(&path).unwrap();
-    let decisions = shard.episode(1, &config(3)).unwrap().decisions;
-    assert!(decisions.iter().all(|decision| decision.strayed));
-    assert_eq!(decisions[0].reward, episode(1).decisions[0].reward);
+    let path = folder.path().join("episodes.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let said = |format: &str| {
+        std::fs::write(&path, text.replace("format_version = 2", format)).unwrap();
+        EpisodeReader::open(folder.path()).err().unwrap().to_string()
+    };
+    let error = said("format_version = 1\nan_old_key = 3");
+    for part in ["episodes.toml", "format 1", "reads format 2", "bingrasp 0.1", "record the episodes again"] {
+        assert!(error.contains(part), "'{part}' is not in: {error}");
+    }
+    assert!(said("format_version = 3").contains("newer release"));
 }
 
 #[test]
 fn what_does_not_fit_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = EpisodeWriter::create(folder.path(), &config(2)).unwrap();
-    let text = |writer: &mut EpisodeWriter, e: &Episode| writer.write(e).unwrap_err().to_string();
+    let text = |writer: &mut EpisodeWriter, e: &RecordedEpisode| writer.write(e).unwrap_err().to_string();
     let mut short = episode(1);
     short.observations.pop();
     assert!(text(&mut writer, &short).contains("n decisions need n + 1"));
@@ -171,7 +174,7 @@ fn what_does_not_fit_is_refused() {
     let mut odd = episode(1);
     odd.decisions[0].reward = f32::NAN;
     assert!(text(&mut writer, &odd).contains("not a finite number"));
-    let many = Episode { grasped: vec![63], ..episode(1) };
+    let many = RecordedEpisode { grasped: vec![63], ..episode(1) };
     assert!(text(&mut writer, &many).contains("object 63"));
     writer.write(&episode(0)).unwrap();
     assert!(writer.finish().unwrap_err().to_string().contains("1 of 2 episodes are missing"));

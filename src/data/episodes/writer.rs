@@ -1,13 +1,14 @@
 //! Recording episodes, shard by shard.
 
 use super::shard::{EncodedEpisode, encode, to_tensors};
-use super::{Episode, EpisodesConfig, EpisodesManifest, FORMAT_VERSION, MANIFEST_NAME, shard_name};
+use super::{EpisodesConfig, EpisodesManifest, FORMAT_VERSION, MANIFEST_NAME, RecordedEpisode, shard_name};
+use crate::data::format::FormatVersion;
 use crate::data::paired::checksums_path;
 use crate::data::{DataError, difference::difference};
-use crate::run::atomic::{create_folder, read_capped, remove_leftovers, sha256_file, write_atomic};
-use crate::run::checkpoint::CheckpointError;
-use crate::run::lock::{FolderLock, is_vacant};
-use crate::run::tensors::save_tensors;
+use crate::files::atomic::{create_folder, read_capped, remove_leftovers, sha256_file, write_atomic};
+use crate::files::lock::{FolderLock, is_vacant};
+use crate::train::checkpoint::CheckpointError;
+use crate::train::tensors::save_tensors;
 use std::path::{Path, PathBuf};
 
 const MAX_LIST_BYTES: u64 = 256 << 20;
@@ -97,7 +98,7 @@ impl EpisodeWriter {
     ///
     /// # Errors
     /// [`DataError::Input`] when it does not fit the recording or the recording is full.
-    pub fn write(&mut self, episode: &Episode) -> Result<(), DataError> {
+    pub fn write(&mut self, episode: &RecordedEpisode) -> Result<(), DataError> {
         if self.remaining() == 0 {
             return Err(DataError::Input(format!("the recording has all its {} episodes", self.config().count)));
         }
@@ -149,13 +150,11 @@ impl EpisodesManifest {
         let path = folder.join(MANIFEST_NAME);
         let bytes = read_capped(&path, 4 << 20)?;
         let fail = |message: String| DataError::Config { path: path.clone(), message };
-        let manifest: Self = toml::from_str(&String::from_utf8_lossy(&bytes)).map_err(|e| fail(e.to_string()))?;
-        if manifest.format_version > FORMAT_VERSION {
-            return Err(fail(format!(
-                "is of version {}; use a newer release of this program",
-                manifest.format_version
-            )));
-        }
+        let text = String::from_utf8_lossy(&bytes);
+        // The version first, so that a file of another version is not blamed for keys that are merely unknown here.
+        let version: FormatVersion = toml::from_str(&text).map_err(|e| fail(e.to_string()))?;
+        version.check(FORMAT_VERSION, "record the episodes again").map_err(&fail)?;
+        let manifest: Self = toml::from_str(&text).map_err(|e| fail(e.to_string()))?;
         manifest.episodes.validate().map_err(|e| fail(e.to_string()))?;
         Ok(manifest)
     }

@@ -21,8 +21,8 @@ mod tests;
 
 use crate::contract::{Action, GripperCommand, GripperState};
 use crate::data::DataError;
-use crate::data::episodes::{Episode, EpisodeReader, EpisodesConfig};
-use crate::run::atomic::{FileError, create_folder, sync_folder, write_atomic};
+use crate::data::episodes::{EpisodeReader, EpisodesConfig, RecordedEpisode};
+use crate::files::atomic::{FileError, create_folder, sync_folder, write_atomic};
 use serde_json::Value;
 use stats::{ImageTally, NumberTally, Summary};
 use std::path::{Path, PathBuf};
@@ -91,7 +91,7 @@ pub struct Exported {
 }
 
 /// Writes the recording into the folder `out`, which must be missing or empty. It appears when all is written; until then
-/// the files are in a hidden folder beside it. `keep_on` hears the episodes that are done and stops the export with
+/// the files are in a hidden folder beside it. `should_continue` hears the episodes that are done and stops the export with
 /// `false`: nothing is left of it and the result is `None`.
 ///
 /// Memory: the files of the recording that the reader holds (two, and while it reads one, that file and its tensors) and
@@ -103,16 +103,16 @@ pub struct Exported {
 pub fn export(
     reader: &EpisodeReader,
     out: &Path,
-    keep_on: &mut dyn FnMut(u64) -> bool,
+    should_continue: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Exported>, DataError> {
-    export_in_files(reader, out, FILE_BYTES, keep_on)
+    export_in_files(reader, out, FILE_BYTES, should_continue)
 }
 
 fn export_in_files(
     reader: &EpisodeReader,
     out: &Path,
     file_bytes: usize,
-    keep_on: &mut dyn FnMut(u64) -> bool,
+    should_continue: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Exported>, DataError> {
     check_vacant(out)?;
     if reader.is_empty() {
@@ -122,7 +122,7 @@ fn export_in_files(
     let mut writer = Writer::new(&partial.path, reader.config(), file_bytes);
     for number in 0..reader.len() {
         writer.episode(&reader.read(number)?, reader.pngs(number)?)?;
-        if !keep_on(number + 1) {
+        if !should_continue(number + 1) {
             return Ok(None);
         }
     }
@@ -229,7 +229,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the frames of an episode and its row. `pngs` are the files of its images.
-    fn episode(&mut self, episode: &Episode, pngs: Vec<Vec<u8>>) -> Result<(), DataError> {
+    fn episode(&mut self, episode: &RecordedEpisode, pngs: Vec<Vec<u8>>) -> Result<(), DataError> {
         let (number, first) = (self.written.episodes as i64, self.written.frames as i64);
         let invalid = |what| DataError::Input(format!("episode {number} cannot be exported: {what}"));
         let place = self.data.place()?;
@@ -246,7 +246,7 @@ impl<'a> Writer<'a> {
                 Cells::F32(vec![flag(closed), height_m, aperture_m]),
                 Cells::F32(action(&decision.action).to_vec()),
                 Cells::F32(vec![decision.reward]),
-                Cells::Bool(vec![decision.terminated || decision.truncated]),
+                Cells::Bool(vec![decision.terminated || decision.truncated || decision.invalid]),
                 Cells::Bool(vec![decision.truncated]),
                 Cells::Bool(vec![step == last && episode.success()]),
                 Cells::F32(vec![step as f32 / FPS as f32]),

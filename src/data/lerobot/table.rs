@@ -7,7 +7,7 @@
 //! nevertheless, as PyArrow does: `datasets` takes a description of its own for a column only when they agree in that.
 
 use crate::data::DataError;
-use crate::run::atomic::{AtomicFile, FileError, create_folder};
+use crate::files::atomic::{AtomicFile, FileError, create_folder};
 use parquet::basic::{ConvertedType, LogicalType, Repetition, Type as Physical};
 use parquet::column::writer::ColumnWriter;
 use parquet::data_type::ByteArray;

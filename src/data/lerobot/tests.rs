@@ -1,7 +1,7 @@
 use super::table::repetition_levels;
 use super::*;
 use crate::contract::{Domain, Seed};
-use crate::data::episodes::{Decision, EpisodeWriter, Observation};
+use crate::data::episodes::{Decision, EpisodeWriter, RecordedObservation};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field as Cell, Row};
 use std::collections::BTreeMap;
@@ -15,8 +15,8 @@ fn image(red: u8, green: u8, blue: u8) -> Vec<u8> {
 }
 
 /// A failure of two decisions and a success of one; what follows from them is worked out in the tests by hand.
-fn two_episodes() -> [Episode; 2] {
-    let observation = |image: Vec<u8>, closed, height_m| Observation {
+fn two_episodes() -> [RecordedEpisode; 2] {
+    let observation = |image: Vec<u8>, closed, height_m| RecordedObservation {
         image,
         gripper: GripperState { closed, height_m, aperture_m: 0.5 },
     };
@@ -26,7 +26,7 @@ fn two_episodes() -> [Episode; 2] {
         gripper,
         terminate,
     };
-    let failure = Episode {
+    let failure = RecordedEpisode {
         seed: u64::MAX,
         observations: vec![
             observation(image(0, 255, 0), false, 0.25),
@@ -44,7 +44,7 @@ fn two_episodes() -> [Episode; 2] {
         ],
         grasped: vec![],
     };
-    let success = Episode {
+    let success = RecordedEpisode {
         seed: 7,
         observations: vec![observation(image(255, 255, 102), true, 0.75), observation(image(1, 1, 1), true, 9.0)],
         decisions: vec![Decision {
@@ -58,7 +58,7 @@ fn two_episodes() -> [Episode; 2] {
     [failure, success]
 }
 
-fn record(root: &Path, episodes: &[Episode], complete: bool) -> EpisodeReader {
+fn record(root: &Path, episodes: &[RecordedEpisode], complete: bool) -> EpisodeReader {
     let count = episodes.len() as u64 + u64::from(!complete);
     let config = EpisodesConfig {
         seed: Seed(1),
@@ -258,7 +258,7 @@ fn levels_of_nested_lists() {
 fn large_datasets_go_to_several_files() {
     let folder = tempfile::tempdir().unwrap();
     let (recording, out) = (folder.path().join("recording"), folder.path().join("out"));
-    let episodes: Vec<Episode> = two_episodes().into_iter().cycle().take(5).collect();
+    let episodes: Vec<RecordedEpisode> = two_episodes().into_iter().cycle().take(5).collect();
     let reader = record(&recording, &episodes, true);
     // Every file is full after one episode.
     export_in_files(&reader, &out, 1, &mut |_| true).unwrap();

@@ -6,7 +6,7 @@ use super::layout::{CHECKSUMS_NAME, Layout, checksums_path};
 use super::reader::{Pair, PairReader};
 use crate::contract::{Class, Domain};
 use crate::data::DataError;
-use crate::run::atomic::{read_capped, sha256_file, sha256_hex};
+use crate::files::atomic::{read_capped, sha256_file, sha256_hex};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::collections::BTreeMap;

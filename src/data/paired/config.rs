@@ -1,16 +1,18 @@
 //! What a paired dataset is made from, and `dataset.toml`, which says so beside the data.
 
 use crate::contract::{Camera, Domain, Seed};
+use crate::data::format::FormatVersion;
 use crate::data::{DataError, difference::difference};
 use crate::draw::png::MAX_SIDE;
-use crate::run::atomic::{read_capped, write_atomic};
+use crate::files::atomic::{read_capped, write_atomic};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 pub const CONFIG_NAME: &str = "dataset.toml";
 /// Version of the layout on disk. A reader refuses newer ones.
-pub const FORMAT_VERSION: u32 = 1;
+/// 2: `tick` is `step_index`.
+pub const FORMAT_VERSION: u32 = 2;
 const MAX_CONFIG_BYTES: u64 = 4 << 20;
 /// More pairs than any disk holds: a guard against a mistyped number.
 const MAX_COUNT: u64 = 1_000_000_000_000;
@@ -259,19 +261,10 @@ impl Manifest {
         let fail = |message: String| DataError::Config { path: path.clone(), message };
         let text = String::from_utf8(bytes).map_err(|_| fail("is not UTF-8 text".into()))?;
 
-        // The version first, so that a newer file is not blamed for keys that are merely unknown here.
-        #[derive(Deserialize)]
-        struct Version {
-            format_version: u32,
-        }
+        // The version first, so that a file of another version is not blamed for keys that are merely unknown here.
         let plain = |e: toml::de::Error| fail(e.to_string().trim_end().replace('\n', "\n  "));
-        let version = toml::from_str::<Version>(&text).map_err(plain)?.format_version;
-        if version > FORMAT_VERSION {
-            let message = format!(
-                "is of version {version}, and this program reads up to {FORMAT_VERSION}; use a newer release of it"
-            );
-            return Err(fail(message));
-        }
+        let version: FormatVersion = toml::from_str(&text).map_err(plain)?;
+        version.check(FORMAT_VERSION, "generate the dataset again").map_err(&fail)?;
         let manifest: Self = toml::from_str(&text).map_err(plain)?;
         manifest.dataset.validate().map_err(|e| fail(e.to_string()))?;
         Ok(manifest)
@@ -338,7 +331,8 @@ mod tests {
         let path = Manifest::path(folder.path());
         let good = std::fs::read_to_string(&path).unwrap();
         for (from, to, expected) in [
-            ("format_version = 1", "format_version = 2", "newer release"),
+            ("format_version = 2", "format_version = 3", "newer release"),
+            ("format_version = 2", "format_version = 1", "generate the dataset again"),
             ("count = 9", "count = 9\ncuont = 8", "unknown field `cuont`"),
             ("count = 9", "count = 0", "count is 0"),
             ("width = 64", "width = 100000", "not within"),

@@ -37,7 +37,7 @@ pub fn check_batch(config: &DatasetConfig, frames: &FrameBatch, records: &[PairR
     let lengths = [
         ("records", records.len(), frames.count),
         ("cameras", frames.cameras.len(), frames.count),
-        ("ticks", frames.ticks.len(), frames.count),
+        ("step_indices", frames.step_indices.len(), frames.count),
         ("look seeds", frames.look_seeds.len(), frames.count),
         ("source bytes", frames.source_rgb.len(), pixels * 3),
         ("canonical bytes", frames.canonical_rgb.len(), pixels * 3),
@@ -69,8 +69,8 @@ pub fn encode_pair(
     let meta = PairMeta::new(index, frames, i, record);
     if !meta.is_finite() {
         return Err(DataError::Input(format!(
-            "the state of frame {i} (episode {}, tick {}) has a number that is not finite",
-            meta.episode, meta.tick
+            "the state of frame {i} (episode {}, step_index {}) has a number that is not finite",
+            meta.episode, meta.step_index
         )));
     }
     let image = |channel: &Channel| match channel {

@@ -8,7 +8,7 @@
 use super::encode::EncodedPair;
 use super::layout::{Layout, checksums_path};
 use crate::data::DataError;
-use crate::run::atomic::{FileError, create_folder, remove_leftovers, sha256_file, sha256_hex, sync_folder};
+use crate::files::atomic::{FileError, create_folder, remove_leftovers, sha256_file, sha256_hex, sync_folder};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};

@@ -11,7 +11,7 @@ use super::tars::TarIndex;
 use crate::contract::{Class, FrameBatch};
 use crate::data::DataError;
 use crate::draw::png::{self, Image};
-use crate::run::atomic::{FileError, read_capped};
+use crate::files::atomic::{FileError, read_capped};
 use rayon::prelude::*;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
@@ -295,7 +295,7 @@ pub fn to_frames(pairs: &[Pair]) -> Result<FrameBatch, DataError> {
         instances: pairs.iter().flat_map(|p| p.instances.clone().unwrap_or_else(|| vec![0; pixels])).collect(),
         depth_m: pairs.iter().flat_map(metres).collect(),
         cameras: pairs.iter().map(|p| p.meta.camera).collect(),
-        ticks: pairs.iter().map(|p| p.meta.tick).collect(),
+        step_indices: pairs.iter().map(|p| p.meta.step_index).collect(),
         look_seeds: pairs.iter().map(|p| p.meta.look_seed).collect(),
     })
 }

@@ -4,7 +4,7 @@
 use super::config::{DatasetConfig, Format};
 use super::layout::{CHECKSUMS_NAME, Layout};
 use crate::data::DataError;
-use crate::run::atomic::write_atomic;
+use crate::files::atomic::write_atomic;
 use std::path::Path;
 
 const NAME: &str = "README.md";

@@ -71,7 +71,7 @@ pub struct PairMeta {
     pub episode: u64,
     pub environment: u32,
     /// Environment steps since the episode's start.
-    pub tick: u64,
+    pub step_index: u64,
     #[serde(with = "seed_text")]
     pub look_seed: u64,
     pub domain: Domain,
@@ -95,7 +95,7 @@ impl PairMeta {
             episode_seed: record.episode_seed,
             episode: record.episode,
             environment: record.environment,
-            tick: frames.ticks[i],
+            step_index: frames.step_indices[i],
             look_seed: frames.look_seeds[i],
             domain: frames.source,
             phase: record.phase,

@@ -62,10 +62,10 @@ pub fn sheet_of(pairs: &[Pair], title: impl Into<String>, subtitle: impl Into<St
         }
         let meta = &pair.meta;
         let caption = format!(
-            "pair {} · episode {} · tick {} · {} · {} objects",
+            "pair {} · episode {} · step_index {} · {} · {} objects",
             meta.index,
             meta.episode,
-            meta.tick,
+            meta.step_index,
             meta.phase.name(),
             meta.objects.len()
         );

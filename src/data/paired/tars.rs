@@ -3,7 +3,7 @@
 use super::encode::EncodedPair;
 use super::layout::{Layout, checksums_path};
 use crate::data::DataError;
-use crate::run::atomic::{AtomicFile, FileError, read_capped, remove_leftovers, write_atomic};
+use crate::files::atomic::{AtomicFile, FileError, read_capped, remove_leftovers, write_atomic};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};

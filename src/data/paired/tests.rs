@@ -153,7 +153,7 @@ fn datasets_of_an_earlier_version_are_read_and_finished() {
     let text = std::fs::read_to_string(&list).unwrap().replace("  train-000000.tar", "  shard-000000.tar");
     std::fs::write(&list, &text).unwrap();
     let mut manifest = Manifest::read(folder.path()).unwrap();
-    manifest.checksums_sha256 = Some(crate::run::atomic::sha256_hex(text.as_bytes()));
+    manifest.checksums_sha256 = Some(crate::files::atomic::sha256_hex(text.as_bytes()));
     manifest.write(folder.path()).unwrap();
     let report = check(folder.path(), &|_, _| {}).unwrap();
     assert!(report.is_ok() && report.pairs_readable == 11, "{:?}", report.problems);
@@ -267,7 +267,7 @@ fn what_was_written_is_read_back() {
         }
         let two: Vec<Pair> = reader.read_many(&[6, 2]).into_iter().collect::<Result<_, _>>().unwrap();
         let batch = to_frames(&two).unwrap();
-        assert_eq!(batch.ticks, [6, 2]);
+        assert_eq!(batch.step_indices, [6, 2]);
         assert_eq!(batch.source_image(1), frames.source_image(2));
         assert!(reader.read(7).unwrap_err().to_string().contains("has 7"));
     }

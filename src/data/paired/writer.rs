@@ -9,8 +9,8 @@ use super::record::PairRecord;
 use super::tars::{self, TarSink};
 use crate::contract::FrameBatch;
 use crate::data::DataError;
-use crate::run::atomic::{FileError, create_folder, remove_leftovers, sha256_file};
-use crate::run::lock::{FolderLock, is_vacant};
+use crate::files::atomic::{FileError, create_folder, remove_leftovers, sha256_file};
+use crate::files::lock::{FolderLock, is_vacant};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 

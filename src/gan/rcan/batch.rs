@@ -3,7 +3,7 @@
 use super::config::ConfigError;
 use crate::contract::Class;
 use crate::gan::frames::Frame;
-use crate::nn::ops::Value;
+use crate::nn::ops::Activations;
 use candle_core::{Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,7 @@ pub fn images_tensor<'a>(images: impl Iterator<Item = &'a [u8]>, [h, w]: [usize;
 /// What one training step sees.
 pub struct TrainBatch {
     /// `[n, 3, height, width]` in `[-1, 1]`.
-    pub source: Value,
+    pub source: Activations,
     /// `[n, 3, height, width]` in `[-1, 1]`.
     pub canonical: Tensor,
     /// `[n, classes, height, width]`, 1 for the pixel's class and 0 for the others.
@@ -91,7 +91,7 @@ impl TrainBatch {
             depth.extend(frame.batch.depth_image(frame.index).iter().map(|&d| range.encode(d)));
         }
         Ok(Self {
-            source: Value::from_tensor(&source)?,
+            source: Activations::from_tensor(&source)?,
             canonical,
             mask: Tensor::from_vec(mask, (n, Class::COUNT, h, w), &Device::Cpu)?,
             depth: Tensor::from_vec(depth, (n, 1, h, w), &Device::Cpu)?,

@@ -4,14 +4,14 @@ use super::batch::TrainBatch;
 use super::config::{Preset, RcanConfig};
 use super::learner::{RcanError, RcanLearner};
 use crate::contract::{Class, Seed};
-use crate::nn::ops::{Value, memory};
+use crate::nn::ops::{Activations, memory};
 use crate::nn::with_large_stack;
 use candle_core::{Device, Tensor};
 use serde::Serialize;
 use std::time::Instant;
 
 /// Names for `bench train-step --network`.
-pub const BENCH_NETWORKS: [&str; 2] = ["rcan-cpu", "rcan-paper"];
+pub const BENCH_NETWORKS: [&str; 2] = ["rcan-small", "rcan-paper"];
 
 /// Steps before the first measured one.
 const WARM_UP: usize = 2;
@@ -41,12 +41,12 @@ pub struct StepTimes {
 /// The threads cannot be started.
 pub fn bench_step(network: &str, batch: Option<usize>, repeats: usize) -> Result<Option<StepTimes>, RcanError> {
     let preset = match network {
-        "rcan-cpu" => Preset::Cpu,
+        "rcan-small" => Preset::Small,
         "rcan-paper" => Preset::Paper,
         _ => return Ok(None),
     };
     let mut config = RcanConfig::preset(preset);
-    config.batch = batch.unwrap_or(if preset == Preset::Cpu { 16 } else { 1 }).max(1);
+    config.batch = batch.unwrap_or(if preset == Preset::Small { 16 } else { 1 }).max(1);
     let repeats = repeats.max(1);
     with_large_stack(move || measure(network, &config, repeats))?.map(Some)
 }
@@ -60,7 +60,7 @@ fn measure(network: &str, config: &RcanConfig, repeats: usize) -> Result<StepTim
         Tensor::from_vec(values, (n, channels, size, size), &Device::Cpu)
     };
     let batch = TrainBatch {
-        source: Value::from_tensor(&random(3, -1.0, 1.0)?)?,
+        source: Activations::from_tensor(&random(3, -1.0, 1.0)?)?,
         canonical: random(3, -1.0, 1.0)?,
         mask: random(Class::COUNT, 0.0, 1.0)?,
         depth: random(1, -1.0, 1.0)?,

@@ -2,7 +2,7 @@
 
 use super::batch::DepthRange;
 use crate::nn::AdamConfig;
-use crate::run::limits::MAX_STEPS;
+use crate::train::limits::MAX_STEPS;
 use serde::{Deserialize, Serialize};
 
 /// An impossible setting, and what is possible.
@@ -16,17 +16,17 @@ pub struct ConfigError(pub String);
 pub enum Preset {
     /// 64x64, trains on two processor cores.
     #[default]
-    Cpu,
+    Small,
     /// 472x472 with the published filters.
     Paper,
 }
 
 impl Preset {
-    pub const ALL: [Self; 2] = [Self::Cpu, Self::Paper];
+    pub const ALL: [Self; 2] = [Self::Small, Self::Paper];
 
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Cpu => "cpu",
+            Self::Small => "small",
             Self::Paper => "paper",
         }
     }
@@ -43,7 +43,7 @@ impl std::str::FromStr for Preset {
 
     fn from_str(text: &str) -> Result<Self, ConfigError> {
         let found = Self::ALL.into_iter().find(|preset| preset.name() == text);
-        found.ok_or_else(|| ConfigError(format!("unknown size preset '{text}'; the presets are cpu, paper")))
+        found.ok_or_else(|| ConfigError(format!("unknown size preset '{text}'; the presets are small, paper")))
     }
 }
 
@@ -85,7 +85,7 @@ impl std::str::FromStr for ImageLoss {
     }
 }
 
-/// The U-Net. Level 0 has the size of the image; each further level halves it: the first `strided` times by a stride of
+/// The U-Net. Level 0 has the size of the image; each further level halves it: the first `num_strided` times by a stride of
 /// two, after that by 2x2 average pooling.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,15 +93,15 @@ pub struct GeneratorConfig {
     /// Filters of each level.
     pub filters: Vec<usize>,
     /// Levels that are reached by a convolution of stride two.
-    pub strided: usize,
+    pub num_strided: usize,
     /// Further 3x3 convolutions at the deepest level.
-    pub bottleneck: usize,
+    pub num_bottleneck: usize,
     /// Kernel of the first convolution.
     pub stem_kernel: usize,
     /// Kernel of the heads.
     pub head_kernel: usize,
     /// 3x3 convolutions between the last skip and the heads.
-    pub refine: usize,
+    pub num_refine: usize,
     /// The input image joins the features again after the last skip and before the heads: instance normalization takes
     /// the mean and the contrast of every feature map away, and with them the absolute colours. Not in the paper.
     #[serde(default)]
@@ -117,7 +117,7 @@ pub struct DiscriminatorConfig {
     /// Stride of each of them.
     pub strides: Vec<usize>,
     /// Images of full, half, quarter, ... size.
-    pub scales: usize,
+    pub num_scales: usize,
 }
 
 /// Weights of the terms of the generator's objective (RCAN, equations 2 and 4; all 1 in the paper). 0 leaves a term out.
@@ -142,18 +142,18 @@ pub struct RcanConfig {
     pub batch: usize,
     pub image_loss: ImageLoss,
     /// The generator's learning rate at its highest.
-    pub learning_rate: f64,
-    pub discriminator_learning_rate: f64,
+    pub generator_lr: f64,
+    pub discriminator_lr: f64,
     /// Steps over which the learning rates rise from 0; after that they fall along half a cosine.
-    pub warmup_steps: u64,
+    pub num_warmup_steps: u64,
     /// The part of the learning rate that is left at the end.
-    pub final_rate: f64,
+    pub final_lr_scale: f64,
     /// The averaged generator keeps this much of itself each step (less in the beginning).
     pub ema_decay: f64,
     /// How often each frame is drawn, on average, before it leaves the pool.
     pub reuse: f64,
     /// Blocks of frames in the pool.
-    pub pool_blocks: u64,
+    pub num_pool_blocks: u64,
     pub weights: LossWeights,
     pub generator: GeneratorConfig,
     pub discriminator: DiscriminatorConfig,
@@ -165,15 +165,15 @@ pub struct RcanConfig {
 impl RcanConfig {
     pub fn preset(preset: Preset) -> Self {
         let (size, generator, strides) = match preset {
-            Preset::Cpu => {
+            Preset::Small => {
                 let filters = vec![24, 48, 96, 192];
                 let config = GeneratorConfig {
                     filters,
-                    strided: 2,
-                    bottleneck: 1,
+                    num_strided: 2,
+                    num_bottleneck: 1,
                     stem_kernel: 5,
                     head_kernel: 5,
-                    refine: 1,
+                    num_refine: 1,
                     raw_input: true,
                 };
                 (64, config, vec![2, 2, 2, 1])
@@ -182,11 +182,11 @@ impl RcanConfig {
                 let filters = vec![32, 64, 128, 256, 512, 1024];
                 let config = GeneratorConfig {
                     filters,
-                    strided: 2,
-                    bottleneck: 2,
+                    num_strided: 2,
+                    num_bottleneck: 2,
                     stem_kernel: 7,
                     head_kernel: 7,
-                    refine: 0,
+                    num_refine: 0,
                     raw_input: false,
                 };
                 (472, config, vec![2, 2, 2, 2])
@@ -194,29 +194,29 @@ impl RcanConfig {
         };
         // Losses are means here, and the paper does not say over what it sums. Measured at 64x64 after 500 steps, the
         // gradient of the adversary at the generated image has 60 times the norm of the pairwise error's when both have
-        // weight 1 (`gradient/image_by_*` in the metrics). The small preset brings it below the pairwise error, and adds
+        // weight 1 (`grad_norm/*` in the metrics). The small preset brings it below the pairwise error, and adds
         // a tenth of the constant offset, which the pairwise error does not see and a weak adversary hardly corrects.
         let (gan, offset) = match preset {
-            Preset::Cpu => (0.005, 0.1),
+            Preset::Small => (0.005, 0.1),
             Preset::Paper => (1.0, 0.0),
         };
         // At an equal number of images, half the batch and twice the steps learn faster at 64x64.
-        let batch = if preset == Preset::Cpu { 8 } else { 16 };
+        let batch = if preset == Preset::Small { 8 } else { 16 };
         Self {
             preset,
             size,
             batch,
             image_loss: ImageLoss::Mpse,
-            learning_rate: 1e-3,
-            discriminator_learning_rate: 2e-4,
-            warmup_steps: 100,
-            final_rate: 0.02,
+            generator_lr: 1e-3,
+            discriminator_lr: 2e-4,
+            num_warmup_steps: 100,
+            final_lr_scale: 0.02,
             ema_decay: 0.998,
             reuse: 2.0,
-            pool_blocks: 6,
+            num_pool_blocks: 6,
             weights: LossWeights { image: 1.0, mask: 1.0, depth: 1.0, gan, offset },
             generator,
-            discriminator: DiscriminatorConfig { filters: vec![32, 32, 64, 128], strides, scales: 3 },
+            discriminator: DiscriminatorConfig { filters: vec![32, 32, 64, 128], strides, num_scales: 3 },
             adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },
             discriminator_adam: AdamConfig { beta1: 0.5, clip_norm: Some(10.0), ..AdamConfig::default() },
             depth: DepthRange { near_m: 0.4, far_m: 1.6 },
@@ -238,16 +238,16 @@ impl RcanConfig {
         if [g.stem_kernel, g.head_kernel].iter().any(|k| k % 2 == 0 || *k > 31) {
             return bad("generator.stem_kernel and head_kernel must be odd and at most 31".into());
         }
-        if g.strided >= g.filters.len() && g.strided > 0 && g.filters.len() > 1 {
-            return bad(format!("generator.strided must be below the {} levels", g.filters.len()));
+        if g.num_strided >= g.filters.len() && g.num_strided > 0 && g.filters.len() > 1 {
+            return bad(format!("generator.num_strided must be below the {} levels", g.filters.len()));
         }
         let d = &self.discriminator;
         if d.filters.is_empty() || d.filters.len() != d.strides.len() || d.strides.iter().any(|s| !(1..=4).contains(s))
         {
             return bad("discriminator.filters and strides must be of one length, with strides from 1 to 4".into());
         }
-        if !(1..=6).contains(&d.scales) || self.size >> (d.scales - 1) < 8 {
-            return bad(format!("discriminator.scales must be from 1 to 6 and leave 8 pixels of {}", self.size));
+        if !(1..=6).contains(&d.num_scales) || self.size >> (d.num_scales - 1) < 8 {
+            return bad(format!("discriminator.num_scales must be from 1 to 6 and leave 8 pixels of {}", self.size));
         }
         if !(1..=4096).contains(&self.batch) {
             return bad(format!("the batch must be from 1 to 4096 images, not {}", self.batch));
@@ -264,11 +264,11 @@ impl RcanConfig {
         for (name, adam) in [("adam", &self.adam), ("discriminator_adam", &self.discriminator_adam)] {
             adam.validate().map_err(|problem| ConfigError(format!("{name}.{problem}")))?;
         }
-        if self.warmup_steps > MAX_STEPS {
-            return bad(format!("warmup_steps must be at most {MAX_STEPS}, not {}", self.warmup_steps));
+        if self.num_warmup_steps > MAX_STEPS {
+            return bad(format!("num_warmup_steps must be at most {MAX_STEPS}, not {}", self.num_warmup_steps));
         }
-        if g.bottleneck > 64 || g.refine > 64 {
-            return bad("generator.bottleneck and refine must be at most 64".into());
+        if g.num_bottleneck > 64 || g.num_refine > 64 {
+            return bad("generator.num_bottleneck and num_refine must be at most 64".into());
         }
         if d.filters.iter().any(|f| !(1..=8192).contains(f)) {
             return bad("discriminator.filters must be from 1 to 8192".into());
@@ -276,16 +276,16 @@ impl RcanConfig {
         if w.image + w.mask + w.depth <= 0.0 {
             return bad("at least one of the weights of image, mask and depth must be above 0".into());
         }
-        let rates = [self.learning_rate, self.discriminator_learning_rate];
+        let rates = [self.generator_lr, self.discriminator_lr];
         if rates.iter().any(|rate| !(*rate > 0.0 && *rate <= 1.0)) {
             return bad("the learning rates must be above 0 and at most 1".into());
         }
-        if !(0.0..1.0).contains(&self.ema_decay) || !(0.0..=1.0).contains(&self.final_rate) {
-            return bad("ema_decay must be in [0, 1) and final_rate in [0, 1]".into());
+        if !(0.0..1.0).contains(&self.ema_decay) || !(0.0..=1.0).contains(&self.final_lr_scale) {
+            return bad("ema_decay must be in [0, 1) and final_lr_scale in [0, 1]".into());
         }
         let reuse_is_possible = self.reuse > 0.0 && self.reuse <= 1e6;
-        if !reuse_is_possible || !(1..=10_000).contains(&self.pool_blocks) {
-            return bad("reuse must be above 0 and pool_blocks from 1 to 10000".into());
+        if !reuse_is_possible || !(1..=10_000).contains(&self.num_pool_blocks) {
+            return bad("reuse must be above 0 and num_pool_blocks from 1 to 10000".into());
         }
         self.depth.validate()
     }
@@ -297,9 +297,9 @@ impl RcanConfig {
 
     /// The part of the highest learning rate at `step`, `progress` in [0, 1] of the run being over.
     pub fn rate_factor(&self, step: u64, progress: f64) -> f64 {
-        let rise = if step < self.warmup_steps { (step + 1) as f64 / self.warmup_steps as f64 } else { 1.0 };
+        let rise = if step < self.num_warmup_steps { (step + 1) as f64 / self.num_warmup_steps as f64 } else { 1.0 };
         let turn = (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos();
-        rise * (self.final_rate + (1.0 - self.final_rate) * 0.5 * (1.0 + turn))
+        rise * (self.final_lr_scale + (1.0 - self.final_lr_scale) * 0.5 * (1.0 + turn))
     }
 }
 
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let check = |change: fn(&mut RcanConfig), expected: &str| {
-            let mut config = RcanConfig::preset(Preset::Cpu);
+            let mut config = RcanConfig::preset(Preset::Small);
             change(&mut config);
             let message = config.validate().err().map(|e| e.to_string()).unwrap_or_default();
             assert!(message.contains(expected), "'{message}' does not say '{expected}'");
@@ -337,8 +337,8 @@ mod tests {
         check(|c| c.discriminator_adam.epsilon = 0.0, "discriminator_adam.epsilon must be from 1e-30 to 1, not 0");
         check(|c| c.discriminator_adam.clip_norm = Some(f64::NAN), "discriminator_adam.clip_norm");
         check(|c| c.adam.weight_decay = -0.1, "adam.weight_decay");
-        check(|c| c.warmup_steps = u64::MAX, "warmup_steps");
-        check(|c| c.learning_rate = f64::NAN, "learning rates");
+        check(|c| c.num_warmup_steps = u64::MAX, "num_warmup_steps");
+        check(|c| c.generator_lr = f64::NAN, "learning rates");
         check(|c| c.generator.head_kernel = 4, "odd");
         check(|c| c.discriminator.strides.truncate(2), "one length");
         check(|c| c.depth.far_m = 0.1, "depth");
@@ -347,7 +347,7 @@ mod tests {
 
     #[test]
     fn the_rate_rises_and_falls() {
-        let config = RcanConfig { warmup_steps: 10, final_rate: 0.1, ..RcanConfig::preset(Preset::Cpu) };
+        let config = RcanConfig { num_warmup_steps: 10, final_lr_scale: 0.1, ..RcanConfig::preset(Preset::Small) };
         assert!((config.rate_factor(0, 0.0) - 0.1).abs() < 1e-12);
         assert!((config.rate_factor(500, 0.5) - 0.55).abs() < 1e-12);
         assert!((config.rate_factor(1000, 1.0) - 0.1).abs() < 1e-12);

@@ -7,7 +7,7 @@
 use super::config::RcanConfig;
 use crate::contract::Seed;
 use crate::nn::layers::{Conv2d, Conv2dConfig};
-use crate::nn::ops::{Activation, Value, avg_pool, loss};
+use crate::nn::ops::{Activation, Activations, avg_pool, loss};
 use crate::nn::{Init, NnError, ParamStore};
 use candle_core::{Device, Result, Tensor};
 
@@ -28,7 +28,7 @@ impl Discriminator {
     pub fn new(config: &RcanConfig, seed: Seed, device: &Device) -> std::result::Result<Self, NnError> {
         let mut store = ParamStore::new(seed, device);
         let mut scales = Vec::new();
-        for scale in 0..config.discriminator.scales {
+        for scale in 0..config.discriminator.num_scales {
             let mut inputs = 3;
             let mut layers = Vec::new();
             let sizes = config.discriminator.filters.iter().zip(&config.discriminator.strides);
@@ -55,7 +55,7 @@ impl Discriminator {
     ///
     /// # Errors
     /// Another shape.
-    pub fn forward(&self, image: &Value) -> Result<Vec<Tensor>> {
+    pub fn forward(&self, image: &Activations) -> Result<Vec<Tensor>> {
         let mut logits = Vec::with_capacity(self.scales.len());
         let mut image = image.clone();
         for (scale, layers) in self.scales.iter().enumerate() {
@@ -92,9 +92,9 @@ mod tests {
 
     #[test]
     fn three_scales_of_patches() -> anyhow::Result<()> {
-        let config = RcanConfig::preset(Preset::Cpu);
+        let config = RcanConfig::preset(Preset::Small);
         let discriminator = Discriminator::new(&config, Seed(1), &Device::Cpu)?;
-        let image = Value::from_tensor(&Tensor::ones((2, 3, 64, 64), candle_core::DType::F32, &Device::Cpu)?)?;
+        let image = Activations::from_tensor(&Tensor::ones((2, 3, 64, 64), candle_core::DType::F32, &Device::Cpu)?)?;
         let shapes: Vec<_> = discriminator.forward(&image)?.iter().map(|l| l.dims().to_vec()).collect();
         assert_eq!(shapes, [[2, 1, 8, 8], [2, 1, 4, 4], [2, 1, 2, 2]]);
         // Each scale: 3x3 convolutions 3-32-32-64-128 and 128-1, with biases.

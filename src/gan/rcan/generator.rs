@@ -10,7 +10,7 @@ use super::config::{GeneratorConfig, RcanConfig};
 use crate::contract::{Class, Seed};
 use crate::nn::layers::{Conv2d, Conv2dConfig, InstanceNorm};
 use crate::nn::networks::{Network, Range, Spec};
-use crate::nn::ops::{Activation, ConvInput, Resample, Value, activate, avg_pool, softmax, upsample_bilinear};
+use crate::nn::ops::{Activation, Activations, ConvInput, Resample, activate, avg_pool, softmax, upsample_bilinear};
 use crate::nn::{Init, NnError, ParamStore};
 use candle_core::{Device, Result, Tensor};
 
@@ -32,7 +32,7 @@ impl Block {
         Ok(Self { conv, norm })
     }
 
-    fn forward(&self, inputs: &[ConvInput<'_>]) -> Result<Value> {
+    fn forward(&self, inputs: &[ConvInput<'_>]) -> Result<Activations> {
         self.conv.forward_fused(inputs, Some(&self.norm))
     }
 }
@@ -81,14 +81,14 @@ impl Generator {
     /// # Errors
     /// A device that fails.
     pub fn new(config: &RcanConfig, seed: Seed, device: &Device) -> std::result::Result<Self, NnError> {
-        let GeneratorConfig { filters, strided, bottleneck, stem_kernel, head_kernel, refine, raw_input } =
+        let GeneratorConfig { filters, num_strided, num_bottleneck, stem_kernel, head_kernel, num_refine, raw_input } =
             &config.generator;
         let mut store = ParamStore::new(seed, device);
         let stem = Block::new(&mut store, "stem", Conv2dConfig::new(3, filters[0], *stem_kernel))?;
         let levels = filters.len();
         let mut down = Vec::new();
         for level in 1..levels {
-            let stride = if level <= *strided { 2 } else { 1 };
+            let stride = if level <= *num_strided { 2 } else { 1 };
             let conv = Conv2dConfig::new(filters[level - 1], filters[level], 3).stride(stride);
             down.push(Block::new(&mut store, &format!("down{level}"), conv)?);
         }
@@ -102,8 +102,8 @@ impl Generator {
                 })
                 .collect::<std::result::Result<Vec<_>, _>>()
         };
-        let bottleneck = around("bottleneck", *bottleneck, deepest, 0)?;
-        let refine = around("refine", *refine, filters[0], raw)?;
+        let bottleneck = around("bottleneck", *num_bottleneck, deepest, 0)?;
+        let refine = around("refine", *num_refine, filters[0], raw)?;
         let (mut up, mut mix) = (Vec::new(), Vec::new());
         for level in (0..levels - 1).rev() {
             let (own, below) = (filters[level], filters[level + 1]);
@@ -112,7 +112,7 @@ impl Generator {
         }
         let outputs = 3 + 1 + Class::COUNT;
         let heads = Conv2d::new(store.root().sub("heads"), Conv2dConfig::new(filters[0] + raw, outputs, *head_kernel))?;
-        let (strided, size, depth, raw_input) = (*strided, config.size, config.depth, *raw_input);
+        let (strided, size, depth, raw_input) = (*num_strided, config.size, config.depth, *raw_input);
         Ok(Self { store, stem, down, strided, bottleneck, up, mix, refine, heads, raw_input, size, depth })
     }
 
@@ -133,13 +133,13 @@ impl Generator {
     ///
     /// # Errors
     /// Another shape.
-    pub fn forward(&self, x: &Value) -> Result<Generated> {
+    pub fn forward(&self, x: &Activations) -> Result<Generated> {
         let [image, depth, mask] = self.maps(x)?;
         Ok(Generated { image: image.to_tensor()?, mask: mask.to_tensor()?, depth: depth.to_tensor()? })
     }
 
     /// Image, depth and mask.
-    fn maps(&self, x: &Value) -> Result<[Value; 3]> {
+    fn maps(&self, x: &Activations) -> Result<[Activations; 3]> {
         let raw = x;
         let mut x = self.stem.forward(&[raw.into()])?;
         let mut skips = Vec::with_capacity(self.down.len());
@@ -169,7 +169,7 @@ impl Generator {
             x = block.forward(&[(&x).into(), raw.into()][..count])?;
         }
         let maps = self.heads.forward_fused(&[(&x).into(), raw.into()][..inputs], None)?.to_tensor()?;
-        let part = |first: usize, count: usize| Value::from_tensor(&maps.narrow(1, first, count)?.contiguous()?);
+        let part = |first: usize, count: usize| Activations::from_tensor(&maps.narrow(1, first, count)?.contiguous()?);
         Ok([
             activate(&part(0, 3)?, Activation::Tanh)?,
             activate(&part(3, 1)?, Activation::Tanh)?,
@@ -183,7 +183,7 @@ impl Generator {
     /// Another shape.
     pub fn translate(&self, images: &Tensor) -> Result<Vec<Translation>> {
         let _frozen = self.store.freeze();
-        let out = self.forward(&Value::from_tensor(&images.detach())?)?;
+        let out = self.forward(&Activations::from_tensor(&images.detach())?)?;
         let (n, _, height, width) = out.image.dims4()?;
         let flat = |tensor: &Tensor| tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>();
         let (image, mask, depth) = (flat(&out.image)?, flat(&out.mask)?, flat(&out.depth)?);
@@ -226,7 +226,7 @@ impl Network for Generator {
         ]
     }
 
-    fn forward(&self, inputs: &[Value]) -> Result<Vec<Value>> {
+    fn forward(&self, inputs: &[Activations]) -> Result<Vec<Activations>> {
         Ok(self.maps(&inputs[0])?.to_vec())
     }
 }
@@ -238,7 +238,7 @@ mod tests {
     use crate::nn::networks::check_network;
 
     fn small(size: usize) -> RcanConfig {
-        let mut config = RcanConfig::preset(Preset::Cpu);
+        let mut config = RcanConfig::preset(Preset::Small);
         config.size = size;
         config.generator.filters = vec![8, 12, 16, 20];
         config
@@ -273,7 +273,7 @@ mod tests {
     fn a_translation_is_the_forward_pass_in_bytes() -> anyhow::Result<()> {
         let generator = Generator::new(&small(16), Seed(4), &Device::Cpu)?;
         let input = generator.inputs()[0].random(2, &mut Seed(5).rng(), &Device::Cpu)?;
-        let out = generator.forward(&Value::from_tensor(&input)?)?;
+        let out = generator.forward(&Activations::from_tensor(&input)?)?;
         let translated = generator.translate(&input)?;
         assert_eq!(translated.len(), 2);
         let t = &translated[1];
@@ -304,7 +304,7 @@ mod tests {
             .filter_map(|(name, tensor)| Some((name.strip_prefix("weights/")?.to_string(), tensor.clone())))
             .collect();
         generator.store().load_state(&weights)?;
-        let out = generator.forward(&Value::from_tensor(&tensors["source"])?)?;
+        let out = generator.forward(&Activations::from_tensor(&tensors["source"])?)?;
         for (ours, name) in [(out.image, "image"), (out.depth, "depth"), (out.mask, "mask")] {
             let difference = (ours - &tensors[name])?.abs()?.max_all()?.to_scalar::<f32>()?;
             assert!(difference < 2e-5, "{name} differs by {difference}");

@@ -11,9 +11,9 @@ use super::loss::{equality_losses, image_loss};
 use crate::contract::Seed;
 use crate::gan::frames::FrameError;
 use crate::gan::state::{StateError, from_file, to_bytes};
-use crate::nn::ops::Value;
+use crate::nn::ops::Activations;
 use crate::nn::{Adam, NnError};
-use crate::run::{Checkpoint, CheckpointContent, RunError, TensorFile};
+use crate::train::{Checkpoint, CheckpointContent, RunError, TensorFile};
 use candle_core::{Device, Tensor, Var};
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ pub enum RcanError {
     )]
     BadState { step: u64, message: String },
     #[error("{0}")]
-    Watcher(String),
+    TrainCallback(String),
 }
 
 /// Figures of one step; what the settings leave out is 0.
@@ -72,7 +72,7 @@ impl StepFigures {
             ("adversary/generator", self.gan),
             ("adversary/discriminator", self.discriminator),
             ("adversary/accuracy", self.discriminator_accuracy),
-            ("gradient/norm", self.gradient_norm),
+            ("grad_norm/total", self.gradient_norm),
         ]
     }
 }
@@ -116,38 +116,38 @@ impl RcanLearner {
         let out = self.generator.forward(&batch.source)?;
         let adversarial = self.config.weights.gan > 0.0;
         if adversarial {
-            let real = self.discriminator.forward(&Value::from_tensor(&batch.canonical)?)?;
-            let fake = self.discriminator.forward(&Value::from_tensor(&out.image.detach())?)?;
+            let real = self.discriminator.forward(&Activations::from_tensor(&batch.canonical)?)?;
+            let fake = self.discriminator.forward(&Activations::from_tensor(&out.image.detach())?)?;
             let loss = (adversarial_loss(&real, 1.0)? + adversarial_loss(&fake, 0.0)?)?;
             figures.discriminator = scalar(&loss)?;
             figures.discriminator_accuracy = accuracy(&real, &fake)?;
             let gradients = loss.backward()?;
-            self.discriminator_adam.step(&gradients, rate * self.config.discriminator_learning_rate)?;
+            self.discriminator_adam.step(&gradients, rate * self.config.discriminator_lr)?;
         }
-        let equality = equality_losses(&self.config, &out, batch)?;
-        let mut total = equality.total;
+        let pairwise = equality_losses(&self.config, &out, batch)?;
+        let mut total = pairwise.total;
         if adversarial {
             let _frozen = self.discriminator.store().freeze();
-            let gan = adversarial_loss(&self.discriminator.forward(&Value::from_tensor(&out.image)?)?, 1.0)?;
+            let gan = adversarial_loss(&self.discriminator.forward(&Activations::from_tensor(&out.image)?)?, 1.0)?;
             figures.gan = scalar(&gan)?;
             total = (total + (gan * self.config.weights.gan)?)?;
         }
         let gradients = total.backward()?;
-        let report = self.generator_adam.step(&gradients, rate * self.config.learning_rate)?;
+        let report = self.generator_adam.step(&gradients, rate * self.config.generator_lr)?;
         figures.gradient_norm = report.gradient_norm;
         figures.total = scalar(&total)?;
         let terms = [
-            (&mut figures.image, &equality.image),
-            (&mut figures.offset, &equality.offset),
-            (&mut figures.mask, &equality.mask),
-            (&mut figures.depth, &equality.depth),
+            (&mut figures.image, &pairwise.image),
+            (&mut figures.offset, &pairwise.offset),
+            (&mut figures.mask, &pairwise.mask),
+            (&mut figures.depth, &pairwise.depth),
         ];
         for (figure, term) in terms {
             *figure = term.as_ref().map_or(Ok(0.0), scalar)?;
         }
         // Young averages follow faster, so that the start is forgotten.
         let decay = self.config.ema_decay.min((1.0 + step as f64) / (10.0 + step as f64));
-        self.averaged.store().follow(self.generator.store(), 1.0 - decay)?;
+        self.averaged.store().polyak_update(self.generator.store(), 1.0 - decay)?;
         Ok(figures)
     }
 
@@ -155,7 +155,7 @@ impl RcanLearner {
     ///
     /// # Errors
     /// Another shape.
-    pub fn pulls(&self, batch: &TrainBatch) -> Result<[(&'static str, f64); 2], RcanError> {
+    pub fn gradient_norms(&self, batch: &TrainBatch) -> Result<[(&'static str, f64); 2], RcanError> {
         let _frozen = (self.generator.store().freeze(), self.discriminator.store().freeze());
         let image = Var::from_tensor(&self.generator.forward(&batch.source)?.image.detach())?;
         let norm = |loss: Tensor, weight: f64| -> Result<f64, RcanError> {
@@ -164,11 +164,11 @@ impl RcanLearner {
             Ok(f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?.sqrt()))
         };
         let weights = &self.config.weights;
-        let equality = image_loss(self.config.image_loss, image.as_tensor(), &batch.canonical)?;
-        let logits = self.discriminator.forward(&Value::from_tensor(image.as_tensor())?)?;
+        let pairwise = image_loss(self.config.image_loss, image.as_tensor(), &batch.canonical)?;
+        let logits = self.discriminator.forward(&Activations::from_tensor(image.as_tensor())?)?;
         Ok([
-            ("gradient/image_by_equality", norm(equality, weights.image)?),
-            ("gradient/image_by_adversary", norm(adversarial_loss(&logits, 1.0)?, weights.gan)?),
+            ("grad_norm/image", norm(pairwise, weights.image)?),
+            ("grad_norm/adversarial", norm(adversarial_loss(&logits, 1.0)?, weights.gan)?),
         ])
     }
 

@@ -4,11 +4,11 @@ use super::generator::Generator;
 use super::learner::{AVERAGED, RcanError, group_of};
 use super::train::Settings;
 use crate::contract::Seed;
+use crate::files::atomic::{FileError, create_folder, sync_folder, write_atomic};
 use crate::gan::state::{from_file, to_bytes};
-use crate::run::atomic::{FileError, create_folder, sync_folder, write_atomic};
-use crate::run::checkpoint::CHECKPOINTS_NAME;
-use crate::run::directory::CONFIG_NAME;
-use crate::run::{CheckpointContent, Checkpoints, RunDir, RunError};
+use crate::train::checkpoint::CHECKPOINTS_NAME;
+use crate::train::directory::CONFIG_NAME;
+use crate::train::{CheckpointContent, Checkpoints, RunDir, RunError};
 use candle_core::Device;
 use std::path::Path;
 
@@ -71,10 +71,10 @@ pub fn load_generator(path: &Path) -> Result<Loaded, RcanError> {
     let checkpoints = Checkpoints::new(run.join(CHECKPOINTS_NAME));
     let mut warnings = Vec::new();
     let checkpoint = match step {
-        Some(step) => checkpoints.load(step).map_err(crate::run::RunError::from)?,
+        Some(step) => checkpoints.load(step).map_err(crate::train::RunError::from)?,
         None => checkpoints
             .load_latest(|error| warnings.push(error.to_string()))
-            .map_err(crate::run::RunError::from)?
+            .map_err(crate::train::RunError::from)?
             .ok_or_else(|| not_rcan("it has no checkpoint yet; train longer or wait for the first one"))?,
     };
     let generator = Generator::new(&settings.rcan, Seed(0), &Device::Cpu)?;

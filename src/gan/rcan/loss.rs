@@ -77,7 +77,7 @@ pub fn equality_losses(config: &RcanConfig, out: &Generated, batch: &TrainBatch)
 mod tests {
     use super::super::config::Preset;
     use super::*;
-    use crate::nn::Value;
+    use crate::nn::Activations;
     use candle_core::Device;
 
     fn tensor(values: &[f32], shape: &[usize]) -> Result<Tensor> {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_total_is_the_weighted_sum_and_zero_leaves_out() -> Result<()> {
-        let mut config = RcanConfig::preset(Preset::Cpu);
+        let mut config = RcanConfig::preset(Preset::Small);
         config.weights.image = 2.0;
         config.weights.mask = 0.0;
         config.weights.depth = 3.0;
@@ -124,7 +124,7 @@ mod tests {
             depth: tensor(&[0.5], &[1, 1, 1, 1])?,
         };
         let batch = TrainBatch {
-            source: Value::from_tensor(&tensor(&[0.0; 3], &[1, 3, 1, 1])?)?,
+            source: Activations::from_tensor(&tensor(&[0.0; 3], &[1, 3, 1, 1])?)?,
             canonical: tensor(&[0.0; 3], &[1, 3, 1, 1])?,
             mask: tensor(&[1.0, 0.0, 0.0, 0.0, 0.0], &[1, 5, 1, 1])?,
             depth: tensor(&[0.0], &[1, 1, 1, 1])?,

@@ -21,4 +21,4 @@ pub use discriminator::Discriminator;
 pub use generator::{Generated, Generator, Translation};
 pub use learner::{RcanError, RcanLearner, StepFigures};
 pub use load::{Loaded, load_generator};
-pub use train::{Outcome, Progress, Trainer, Watcher};
+pub use train::{Outcome, Progress, TrainCallback, Trainer};

@@ -10,8 +10,10 @@ use super::generator::{Generator, Translation};
 use super::learner::{RcanError, RcanLearner, StepFigures};
 use super::picture::{Row, sheet};
 use crate::contract::{FrameBatch, Seed};
+use crate::files::memory;
 use crate::gan::frames::{BoxedSource, Frame, FrameError, FramePool, Prefetch};
-use crate::run::{Ended, Limits, RunDir, memory};
+use crate::train::directory::check_run_format;
+use crate::train::{Ended, Limits, RunDir};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::Instant;
@@ -20,14 +22,16 @@ use std::time::Instant;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
+    /// [`RUN_FORMAT`](crate::train::directory::RUN_FORMAT).
+    pub format_version: u32,
     /// `rcan`
     pub learner: String,
     #[serde(with = "crate::contract::seed::seed_number")]
     pub seed: u64,
     /// Steps between lines of figures, pictures with a validation, and checkpoints.
-    pub log_every: u64,
-    pub picture_every: u64,
-    pub checkpoint_every: u64,
+    pub log_interval: u64,
+    pub image_interval: u64,
+    pub checkpoint_interval: u64,
     /// Frames in each block of the source.
     pub frames_per_block: usize,
     pub limits: Limits,
@@ -49,10 +53,13 @@ impl Settings {
     pub fn parse(text: &str, root: &Path) -> Result<Self, RcanError> {
         let fail =
             |message: String| RcanError::NotRcan { path: root.join("config.toml").display().to_string(), message };
-        let settings: Self = toml::from_str(text).map_err(|e| fail(e.to_string()))?;
-        if settings.learner != LEARNER {
-            return Err(fail(format!("it is a run of '{}', not of rcan", settings.learner)));
+        let table: toml::Table = toml::from_str(text).map_err(|e| fail(e.to_string()))?;
+        match table.get("learner").and_then(toml::Value::as_str) {
+            Some(LEARNER) => {}
+            other => return Err(fail(format!("it is a run of '{}', not of rcan", other.unwrap_or("nothing known")))),
         }
+        check_run_format(&table).map_err(&fail)?;
+        let settings: Self = toml::from_str(text).map_err(|e| fail(e.to_string()))?;
         settings.rcan.validate().map_err(|e| fail(e.to_string()))?;
         settings.limits.validate().map_err(|e| fail(format!("limits: {e}")))?;
         Ok(settings)
@@ -71,9 +78,9 @@ pub struct Progress {
 }
 
 /// Who looks at a run from outside.
-pub trait Watcher: Send {
+pub trait TrainCallback: Send {
     /// False stops the run after a checkpoint.
-    fn keep_on(&mut self) -> bool;
+    fn should_continue(&mut self) -> bool;
 
     fn progress(&mut self, progress: &Progress);
 
@@ -209,14 +216,14 @@ impl Trainer {
         self.step
     }
 
-    /// Trains until a limit or until the watcher says stop. Call it inside [`crate::nn::with_large_stack`].
+    /// Trains until a limit or until the callback says stop. Call it inside [`crate::nn::with_large_stack`].
     ///
     /// # Errors
     /// The source, the disk, or gradients that stay infinite. What was saved before stays.
     pub fn run(
         &mut self,
         open: impl FnOnce() -> Result<BoxedSource, FrameError> + Send + 'static,
-        watcher: &mut dyn Watcher,
+        callback: &mut dyn TrainCallback,
     ) -> Result<Outcome, RcanError> {
         let started = Instant::now();
         let processor_before = memory::processor_s();
@@ -237,10 +244,10 @@ impl Trainer {
         }
         let config = self.settings.rcan.clone();
         let steps_per_block = config.steps_per_block(self.settings.frames_per_block);
-        let first_block = FramePool::first_needed(config.pool_blocks, self.step / steps_per_block);
+        let first_block = FramePool::first_needed(config.num_pool_blocks, self.step / steps_per_block);
         let (mut frames, validation) = Prefetch::start(first_block, open)?;
         self.check_size(&validation)?;
-        let mut pool = FramePool::new(config.pool_blocks, first_block);
+        let mut pool = FramePool::new(config.num_pool_blocks, first_block);
         let batches = Seed(self.settings.seed).derive("batch", 0);
         let mut mark = (Instant::now(), self.step);
         loop {
@@ -262,21 +269,21 @@ impl Trainer {
 
             let elapsed = self.elapsed_s + started.elapsed().as_secs_f64();
             let over = self.is_over(elapsed);
-            let stop = !over && !watcher.keep_on();
+            let stop = !over && !callback.should_continue();
             let every = |steps: u64| steps > 0 && self.step % steps == 0;
             let (log, look, save) = (
-                every(self.settings.log_every),
-                every(self.settings.picture_every),
-                every(self.settings.checkpoint_every),
+                every(self.settings.log_interval),
+                every(self.settings.image_interval),
+                every(self.settings.checkpoint_interval),
             );
             let speed = (self.step - mark.1) as f64 * config.batch as f64 / mark.0.elapsed().as_secs_f64().max(1e-9);
-            watcher.progress(&Progress { step: self.step, done, images_per_s: speed, figures });
+            callback.progress(&Progress { step: self.step, done, images_per_s: speed, figures });
             if log || over {
-                self.log(step, rate * config.learning_rate, speed)?;
+                self.log(step, rate * config.generator_lr, speed)?;
                 mark = (Instant::now(), self.step);
             }
             if look || over {
-                outcome.validation = self.look(step, &batch, &validation, watcher)?;
+                outcome.validation = self.log_images(step, &batch, &validation, callback)?;
             }
             if save || over || stop {
                 self.save(step, elapsed)?;
@@ -310,26 +317,26 @@ impl Trainer {
         }
     }
 
-    fn log(&mut self, step: u64, learning_rate: f64, images_per_s: f64) -> Result<(), RcanError> {
+    fn log(&mut self, step: u64, generator_lr: f64, images_per_s: f64) -> Result<(), RcanError> {
         let mut values = self.window.take();
-        values.push(("rate/learning", learning_rate));
+        values.push(("rate/learning", generator_lr));
         self.run.scalars(step, &values)?;
         let timings = [("speed/images per second", images_per_s), ("memory/resident GiB", memory::resident_gib())];
         Ok(self.run.timings(step, &timings)?)
     }
 
     /// Validation figures and a sheet of pictures.
-    fn look(
+    fn log_images(
         &mut self,
         step: u64,
         batch: &TrainBatch,
         validation: &[FrameBatch],
-        watcher: &mut dyn Watcher,
+        callback: &mut dyn TrainCallback,
     ) -> Result<Vec<(String, f64)>, RcanError> {
-        let figures = watcher.validate(&self.learner.averaged, validation).map_err(RcanError::Watcher)?;
+        let figures = callback.validate(&self.learner.averaged, validation).map_err(RcanError::TrainCallback)?;
         let mut values: Vec<(&str, f64)> = figures.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         if self.settings.rcan.weights.gan > 0.0 {
-            values.extend(self.learner.pulls(batch)?);
+            values.extend(self.learner.gradient_norms(batch)?);
         }
         self.run.scalars(step, &values)?;
         let picked = spread(validation, 6);

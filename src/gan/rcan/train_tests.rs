@@ -4,7 +4,8 @@ use super::super::config::Preset;
 use super::*;
 use crate::gan::frames::testing::Squares;
 use crate::nn::with_large_stack;
-use crate::run::{Checkpoints, read_metrics};
+use crate::train::directory::RUN_FORMAT;
+use crate::train::{Checkpoints, read_metrics};
 
 /// Stops after a number of steps.
 struct Patience {
@@ -12,8 +13,8 @@ struct Patience {
     losses: Vec<f64>,
 }
 
-impl Watcher for Patience {
-    fn keep_on(&mut self) -> bool {
+impl TrainCallback for Patience {
+    fn should_continue(&mut self) -> bool {
         self.left = self.left.saturating_sub(1);
         self.left > 0
     }
@@ -32,24 +33,25 @@ impl Watcher for Patience {
 }
 
 fn settings(steps: u64) -> Settings {
-    let mut rcan = RcanConfig::preset(Preset::Cpu);
+    let mut rcan = RcanConfig::preset(Preset::Small);
     rcan.size = 16;
     rcan.batch = 4;
     rcan.generator.filters = vec![8, 16];
-    rcan.generator.strided = 1;
+    rcan.generator.num_strided = 1;
     rcan.discriminator.filters = vec![8, 8];
     rcan.discriminator.strides = vec![2, 1];
-    rcan.discriminator.scales = 2;
-    rcan.warmup_steps = 4;
+    rcan.discriminator.num_scales = 2;
+    rcan.num_warmup_steps = 4;
     rcan.reuse = 1.0;
-    rcan.pool_blocks = 3;
-    rcan.learning_rate = 3e-3;
+    rcan.num_pool_blocks = 3;
+    rcan.generator_lr = 3e-3;
     Settings {
+        format_version: RUN_FORMAT,
         learner: LEARNER.into(),
         seed: 11,
-        log_every: 4,
-        picture_every: 15,
-        checkpoint_every: 10,
+        log_interval: 4,
+        image_interval: 15,
+        checkpoint_interval: 10,
         frames_per_block: 12,
         limits: Limits { steps: Some(steps), minutes: None },
         data: toml::Table::new(),
@@ -65,9 +67,9 @@ fn source() -> Result<BoxedSource, FrameError> {
 fn go(trainer: Trainer, patience: u64) -> anyhow::Result<(Outcome, Vec<f64>)> {
     with_large_stack(move || -> anyhow::Result<_> {
         let mut trainer = trainer;
-        let mut watcher = Patience { left: patience, losses: Vec::new() };
-        let outcome = trainer.run(source, &mut watcher)?;
-        Ok((outcome, watcher.losses))
+        let mut callback = Patience { left: patience, losses: Vec::new() };
+        let outcome = trainer.run(source, &mut callback)?;
+        Ok((outcome, callback.losses))
     })?
 }
 
@@ -136,5 +138,20 @@ fn frames_of_another_size_are_refused() -> anyhow::Result<()> {
     let error = go(Trainer::create(&folder.path().join("run"), &settings)?, 5).err();
     let message = error.map(|e| e.to_string()).unwrap_or_default();
     assert!(message.contains("16x16") && message.contains("32x32"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn a_run_of_an_earlier_format_is_refused_with_the_cure() -> anyhow::Result<()> {
+    let text = toml::to_string(&settings(5))?;
+    assert!(Settings::parse(&text, Path::new("runs/x")).is_ok());
+    let old = text.replace("format_version = 2\n", "").replace("log_interval", "log_every");
+    let error = Settings::parse(&old, Path::new("runs/x")).err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(
+        error.contains("runs/x/config.toml") && error.contains("format 1") && error.contains("train anew"),
+        "{error}"
+    );
+    let other = Settings::parse("learner = \"qtopt\"", Path::new("runs/x")).err();
+    assert!(other.is_some_and(|error| error.to_string().contains("'qtopt'")));
     Ok(())
 }

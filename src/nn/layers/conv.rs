@@ -6,7 +6,7 @@ use super::norm::{BatchNorm, InstanceNorm};
 use crate::nn::error::NnError;
 use crate::nn::init::Init;
 use crate::nn::ops::{
-    Activation, ConvInput, ConvNorm, ConvOptions, SingularVectors, Value, conv2d_fused, spectral_normalize,
+    Activation, Activations, ConvInput, ConvNorm, ConvOptions, SingularVectors, conv2d_fused, spectral_normalize,
 };
 use crate::nn::params::{Param, Scope, StateBuffer};
 
@@ -79,7 +79,7 @@ impl Conv2dConfig {
         weight: &Tensor,
         bias: Option<&Tensor>,
         norm: Option<&InstanceNorm>,
-    ) -> CandleResult<Value> {
+    ) -> CandleResult<Activations> {
         let parameters = norm.map(InstanceNorm::tensors);
         let norm = match (&parameters, norm) {
             (Some((gamma, beta)), Some(norm)) => {
@@ -113,13 +113,13 @@ impl Conv2d {
     }
 
     /// `[n, inputs, h, w]` to `[n, outputs, h', w']`.
-    pub fn forward(&self, x: &Value) -> CandleResult<Value> {
+    pub fn forward(&self, x: &Activations) -> CandleResult<Activations> {
         self.forward_fused(&[x.into()], None)
     }
 
     /// Several inputs one after the other in the channels, each enlarged if asked; instance normalization before the
     /// activation. One op, no intermediate images.
-    pub fn forward_fused(&self, inputs: &[ConvInput<'_>], norm: Option<&InstanceNorm>) -> CandleResult<Value> {
+    pub fn forward_fused(&self, inputs: &[ConvInput<'_>], norm: Option<&InstanceNorm>) -> CandleResult<Activations> {
         let bias = self.bias.as_ref().map(Param::tensor);
         self.config.apply(inputs, &self.weight.tensor(), bias.as_ref(), norm)
     }
@@ -135,7 +135,7 @@ impl Conv2d {
         norm: &BatchNorm,
         activation: Activation,
         train: bool,
-    ) -> CandleResult<Value> {
+    ) -> CandleResult<Activations> {
         if self.bias.is_some() || self.config.activation != Activation::None {
             bail!("a convolution before batch normalization has neither bias nor activation of its own")
         }
@@ -164,8 +164,8 @@ impl SpectralConv2d {
         let bias = config.create_bias(&mut scope)?;
         let weight = scope.param("weight_orig", &config.weight_shape(), config.init)?;
         let (rows, columns) = (config.outputs, config.inputs * config.kernel * config.kernel);
-        let left = scope.buffer("weight_u", &[rows], Init::Normal { deviation: 1.0 })?;
-        let right = scope.buffer("weight_v", &[columns], Init::Normal { deviation: 1.0 })?;
+        let left = scope.buffer("weight_u", &[rows], Init::Normal { std: 1.0 })?;
+        let right = scope.buffer("weight_v", &[columns], Init::Normal { std: 1.0 })?;
         let layer = Self { config, weight, bias, left, right };
         // As PyTorch does at creation: a few rounds of power iteration from the random start.
         layer.normalized(15)?;
@@ -173,7 +173,7 @@ impl SpectralConv2d {
     }
 
     /// `train` improves the singular vectors by one round first.
-    pub fn forward(&self, x: &Value, train: bool) -> CandleResult<Value> {
+    pub fn forward(&self, x: &Activations, train: bool) -> CandleResult<Activations> {
         let weight = self.normalized(usize::from(train))?;
         let bias = self.bias.as_ref().map(Param::tensor);
         self.config.apply(&[x.into()], &weight, bias.as_ref(), None)
@@ -205,14 +205,15 @@ mod tests {
         let mut rng = Seed(4).rng();
         let mut image = || {
             let values: Vec<f32> = (0..4 * 3 * 8 * 8).map(|_| 1.0 + 2.0 * rng.normal()).collect();
-            Value::from_tensor(&Tensor::from_vec(values, (4, 3, 8, 8), &Device::Cpu)?)
+            Activations::from_tensor(&Tensor::from_vec(values, (4, 3, 8, 8), &Device::Cpu)?)
         };
         // The running statistics leave where they began.
         for _ in 0..5 {
             conv.forward_normalized(&[(&image()?).into()], &norm, Activation::Relu, true)?;
         }
         let x = image()?;
-        let floats = |value: &Value| -> anyhow::Result<Vec<f32>> { Ok(value.to_tensor()?.flatten_all()?.to_vec1()?) };
+        let floats =
+            |value: &Activations| -> anyhow::Result<Vec<f32>> { Ok(value.to_tensor()?.flatten_all()?.to_vec1()?) };
         let expected = floats(&norm.forward(&conv.forward(&x)?, Activation::Relu, false)?)?;
         let found = floats(&conv.forward_normalized(&[(&x).into()], &norm, Activation::Relu, false)?)?;
         assert!(expected.iter().any(|&v| v > 0.1) && expected.contains(&0.0));

@@ -4,7 +4,7 @@ use candle_core::{Result as CandleResult, Tensor};
 
 use crate::nn::error::NnError;
 use crate::nn::init::Init;
-use crate::nn::ops::{Activation, Value, linear};
+use crate::nn::ops::{Activation, Activations, linear};
 use crate::nn::params::{Param, Scope};
 
 /// `activation(x weight^T + bias)` with parameters `weight` `[outputs, inputs]` and `bias` `[outputs]`.
@@ -41,7 +41,7 @@ impl Linear {
     }
 
     /// `[..., inputs]` to `[..., outputs]`.
-    pub fn forward(&self, x: &Value) -> CandleResult<Value> {
+    pub fn forward(&self, x: &Activations) -> CandleResult<Activations> {
         linear(x, &self.weight.tensor(), Some(&self.bias.tensor()), self.activation)
     }
 }

@@ -5,7 +5,7 @@ use candle_core::{Result as CandleResult, Tensor};
 use crate::nn::error::NnError;
 use crate::nn::init::Init;
 use crate::nn::ops::{
-    Activation, BatchStatistics, NormOptions, Value, batch_norm, group_norm, instance_norm, layer_norm,
+    Activation, Activations, BatchStatistics, NormOptions, batch_norm, group_norm, instance_norm, layer_norm,
 };
 use crate::nn::params::{Param, Scope, StateBuffer};
 
@@ -59,7 +59,7 @@ impl InstanceNorm {
         (self.affine.as_ref().map(|a| a.gamma.tensor()), self.affine.as_ref().map(|a| a.beta.tensor()))
     }
 
-    pub fn forward(&self, x: &Value, activation: Activation) -> CandleResult<Value> {
+    pub fn forward(&self, x: &Activations, activation: Activation) -> CandleResult<Activations> {
         with_options(self.affine.as_ref(), activation, |options| instance_norm(x, options))
     }
 }
@@ -76,7 +76,7 @@ impl GroupNorm {
         Ok(Self { groups, affine: Affine::new(&mut scope, channels)? })
     }
 
-    pub fn forward(&self, x: &Value, activation: Activation) -> CandleResult<Value> {
+    pub fn forward(&self, x: &Activations, activation: Activation) -> CandleResult<Activations> {
         with_options(Some(&self.affine), activation, |options| group_norm(x, self.groups, options))
     }
 }
@@ -100,7 +100,7 @@ impl BatchNorm {
 
     /// `train` normalizes by the batch and moves the running statistics (variance unbiased there, as in PyTorch);
     /// otherwise the running statistics are used.
-    pub fn forward(&self, x: &Value, activation: Activation, train: bool) -> CandleResult<Value> {
+    pub fn forward(&self, x: &Activations, activation: Activation, train: bool) -> CandleResult<Activations> {
         if !train {
             let widen = |buffer: &StateBuffer| buffer.get().into_iter().map(f64::from).collect::<Vec<_>>();
             let (mean, variance) = (widen(&self.mean), widen(&self.variance));
@@ -146,7 +146,7 @@ impl LayerNorm {
         Ok(Self { affine: Affine::new(&mut scope, width)? })
     }
 
-    pub fn forward(&self, x: &Value, activation: Activation) -> CandleResult<Value> {
+    pub fn forward(&self, x: &Activations, activation: Activation) -> CandleResult<Activations> {
         with_options(Some(&self.affine), activation, |options| layer_norm(x, options))
     }
 }

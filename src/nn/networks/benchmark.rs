@@ -7,7 +7,7 @@ use super::spec::{Network, Range, Spec};
 use crate::contract::Seed;
 use crate::nn::error::NnError;
 use crate::nn::layers::{Conv2d, Conv2dConfig, InstanceNorm, Linear};
-use crate::nn::ops::{Activation, ConvInput, Resample, Value, flatten};
+use crate::nn::ops::{Activation, Activations, ConvInput, Resample, flatten};
 use crate::nn::params::ParamStore;
 
 type Built<T> = std::result::Result<T, NnError>;
@@ -55,7 +55,7 @@ impl Network for UNet7 {
         vec![Spec::image("image", 3, SIZE, Range::Real)]
     }
 
-    fn forward(&self, inputs: &[Value]) -> Result<Vec<Value>> {
+    fn forward(&self, inputs: &[Activations]) -> Result<Vec<Activations>> {
         let mut x = inputs[0].clone();
         for (i, conv) in self.convs.iter().enumerate() {
             let resample = if matches!(i, 4 | 5) { Resample::Nearest2 } else { Resample::None };
@@ -102,7 +102,7 @@ impl Network for SkipUNet {
         vec![Spec::image("maps", 9, SIZE, Range::Real)]
     }
 
-    fn forward(&self, inputs: &[Value]) -> Result<Vec<Value>> {
+    fn forward(&self, inputs: &[Activations]) -> Result<Vec<Activations>> {
         let norm = InstanceNorm::plain();
         let mut x = self.inc.forward_fused(&[(&inputs[0]).into()], Some(&norm))?;
         let mut skips = Vec::new();
@@ -149,7 +149,7 @@ impl Network for QEncoder {
         vec![Spec::vector("features", 128, Range::Real)]
     }
 
-    fn forward(&self, inputs: &[Value]) -> Result<Vec<Value>> {
+    fn forward(&self, inputs: &[Activations]) -> Result<Vec<Activations>> {
         let mut x = inputs[0].clone();
         for conv in &self.convs {
             x = conv.forward(&x)?;

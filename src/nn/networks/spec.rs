@@ -3,7 +3,7 @@
 use candle_core::{Device, Result, Tensor, bail};
 
 use crate::contract::Rng;
-use crate::nn::ops::Value;
+use crate::nn::ops::Activations;
 use crate::nn::params::ParamStore;
 
 /// One dimension of an input or output.
@@ -86,7 +86,7 @@ pub trait Network {
     fn inputs(&self) -> Vec<Spec>;
     fn outputs(&self) -> Vec<Spec>;
     /// Inputs and outputs in the declared order.
-    fn forward(&self, inputs: &[Value]) -> Result<Vec<Value>>;
+    fn forward(&self, inputs: &[Activations]) -> Result<Vec<Activations>>;
 }
 
 /// Feeds a random batch built from the declarations and checks the outputs against them.
@@ -95,7 +95,7 @@ pub fn check_network(network: &dyn Network, batch: usize, rng: &mut Rng) -> Resu
     let inputs = network
         .inputs()
         .iter()
-        .map(|spec| Value::from_tensor(&spec.random(batch, rng, &device)?))
+        .map(|spec| Activations::from_tensor(&spec.random(batch, rng, &device)?))
         .collect::<Result<Vec<_>>>()?;
     let outputs = network.forward(&inputs)?;
     let specs = network.outputs();

@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor};
 
+use super::activations::{Activations, with_float};
 use super::elementwise::map_parallel;
 use super::kind::OpKind;
 use super::memory::Buffer;
@@ -9,7 +10,6 @@ use super::parallel::{self, ELEMENTWISE_GRAIN, Shared};
 use super::real::Real;
 use super::simd::simd_fn;
 use super::tracking::{Slot, token, track};
-use super::value::{Value, with_float};
 
 /// A point-wise function whose derivative can be told from its result.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -115,11 +115,11 @@ impl Activation {
 }
 
 /// `activation(x)`, any shape.
-pub fn activate(x: &Value, activation: Activation) -> Result<Value> {
+pub fn activate(x: &Activations, activation: Activation) -> Result<Activations> {
     if activation == Activation::None {
         return Ok(x.clone());
     }
-    let Some(native) = x.native() else { return Ok(Value::stock(activation.stock(&x.to_tensor()?)?)) };
+    let Some(native) = x.native() else { return Ok(Activations::stock(activation.stock(&x.to_tensor()?)?)) };
     with_float!(x.dtype(), T => {
         let input = native.buffer::<T>()?;
         let y = map_parallel(&input, |from, to| {
@@ -144,6 +144,6 @@ pub fn activate(x: &Value, activation: Activation) -> Result<Value> {
                 Ok(vec![Some(token()?)])
             })?
         };
-        Ok(Value::from_data(T::wrap(y), x.shape(), token, slot))
+        Ok(Activations::from_data(T::wrap(y), x.shape(), token, slot))
     })
 }

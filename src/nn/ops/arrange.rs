@@ -4,6 +4,7 @@ use candle_core::{Device, Result, Tensor, bail};
 
 use crate::contract::Seed;
 
+use super::activations::{Activations, with_float};
 use super::kind::OpKind;
 use super::memory::Buffer;
 use super::parallel::{self, ELEMENTWISE_GRAIN, Shared};
@@ -11,12 +12,11 @@ use super::real::Real;
 use super::resample::plane_op;
 use super::simd;
 use super::tracking::{Slot, token, track};
-use super::value::{Value, with_float};
 
 /// Joins values along dimension 1 (channels, or features of `[n, k]`); all other dimensions agree.
-pub fn concat(values: &[&Value]) -> Result<Value> {
+pub fn concat(values: &[&Activations]) -> Result<Activations> {
     let Some(first) = values.first() else { bail!("concat: nothing to join") };
-    let fits = |v: &&Value| {
+    let fits = |v: &&Activations| {
         v.shape().len() >= 2
             && v.shape().len() == first.shape().len()
             && v.shape()[0] == first.shape()[0]
@@ -27,7 +27,7 @@ pub fn concat(values: &[&Value]) -> Result<Value> {
     }
     if values.iter().all(|v| v.native().is_none()) {
         let tensors = values.iter().map(|v| v.to_tensor()).collect::<Result<Vec<_>>>()?;
-        return Ok(Value::stock(Tensor::cat(&tensors, 1)?));
+        return Ok(Activations::stock(Tensor::cat(&tensors, 1)?));
     }
     let n = first.shape()[0];
     let mut shape = first.shape().to_vec();
@@ -83,7 +83,7 @@ pub fn concat(values: &[&Value]) -> Result<Value> {
                 slots.iter().map(|_| token().map(Some)).collect()
             })?
         };
-        Ok(Value::from_buffer(y, &shape, token, slot))
+        Ok(Activations::from_buffer(y, &shape, token, slot))
     })
 }
 
@@ -98,7 +98,7 @@ fn reflected(len: usize, padding: usize) -> Vec<usize> {
 }
 
 /// Pads rows and columns by mirroring without repeating the edge, as PyTorch's `ReflectionPad2d`.
-pub fn reflection_pad(x: &Value, padding: [usize; 2]) -> Result<Value> {
+pub fn reflection_pad(x: &Activations, padding: [usize; 2]) -> Result<Activations> {
     let [_, _, h, w] = x.dims4()?;
     if padding[0] >= h || padding[1] >= w {
         bail!("reflection_pad: padding {padding:?} must be smaller than the {h}x{w} image")
@@ -108,7 +108,7 @@ pub fn reflection_pad(x: &Value, padding: [usize; 2]) -> Result<Value> {
         let indices =
             |axis: &[usize]| Tensor::from_iter(axis.iter().map(|&i| i as u32), &Device::Cpu)?.to_device(&x.device());
         let padded = x.to_tensor()?.index_select(&indices(&rows)?, 2)?.index_select(&indices(&columns)?, 3)?;
-        return Ok(Value::stock(padded));
+        return Ok(Activations::stock(padded));
     }
     let size = [rows.len(), columns.len()];
     let (back_rows, back_columns) = (rows.clone(), columns.clone());
@@ -160,7 +160,7 @@ fn apply_dropout<T: Real>(x: &[T], y: &mut [T], seed: Seed, probability: f32, ac
 
 /// Zeroes each element with `probability` and scales the others to keep the mean. The same seed gives the same mask on
 /// any device and any number of threads.
-pub fn dropout(x: &Value, probability: f32, seed: Seed) -> Result<Value> {
+pub fn dropout(x: &Activations, probability: f32, seed: Seed) -> Result<Activations> {
     if !(0.0..1.0).contains(&probability) {
         bail!("dropout: probability {probability} is not in [0, 1)")
     }
@@ -173,7 +173,7 @@ pub fn dropout(x: &Value, probability: f32, seed: Seed) -> Result<Value> {
         apply_dropout(&ones, &mut mask, seed, probability, false);
         let tensor = x.to_tensor()?;
         let mask = Tensor::from_vec(mask, x.shape(), &Device::Cpu)?.to_dtype(x.dtype())?.to_device(tensor.device())?;
-        return Ok(Value::stock((tensor * mask)?));
+        return Ok(Activations::stock((tensor * mask)?));
     };
     with_float!(x.dtype(), T => {
         let input = native.buffer::<T>()?;
@@ -191,13 +191,13 @@ pub fn dropout(x: &Value, probability: f32, seed: Seed) -> Result<Value> {
                 Ok(vec![Some(token()?)])
             })?
         };
-        Ok(Value::from_buffer(y, x.shape(), token, slot))
+        Ok(Activations::from_buffer(y, x.shape(), token, slot))
     })
 }
 
 /// Adds vectors to images: `x` `[n, c, h, w]`, `v` `[n * m, c]`, result `[n * m, c, h, w]`, where rows
 /// `i * m .. (i + 1) * m` of `v` go with image `i` (many candidate actions for one encoded picture).
-pub fn broadcast_add(x: &Value, v: &Value) -> Result<Value> {
+pub fn broadcast_add(x: &Activations, v: &Activations) -> Result<Activations> {
     let [n, c, h, w] = x.dims4()?;
     let &[rows, vc] = v.shape() else { bail!("broadcast_add: the vectors must be [n, c], got {:?}", v.shape()) };
     if vc != c || n == 0 || !rows.is_multiple_of(n) {
@@ -207,7 +207,7 @@ pub fn broadcast_add(x: &Value, v: &Value) -> Result<Value> {
     if x.native().is_none() && v.native().is_none() {
         let images = x.to_tensor()?.reshape(&[n, 1, c, h, w])?;
         let vectors = v.to_tensor()?.reshape(&[n, m, c, 1, 1])?;
-        return Ok(Value::stock(images.broadcast_add(&vectors)?.reshape((rows, c, h, w))?));
+        return Ok(Activations::stock(images.broadcast_add(&vectors)?.reshape((rows, c, h, w))?));
     }
     let (nx, nv) = (x.require_native()?, v.require_native()?);
     let grain = (1 << 15) / pixels.max(1) + 1;
@@ -266,7 +266,7 @@ pub fn broadcast_add(x: &Value, v: &Value) -> Result<Value> {
                 Ok(vec![Some(token()?), Some(token()?)])
             })?
         };
-        Ok(Value::from_buffer(y, &[rows, c, h, w], token, slot))
+        Ok(Activations::from_buffer(y, &[rows, c, h, w], token, slot))
     })
 }
 
@@ -282,10 +282,10 @@ mod tests {
 
     #[test]
     fn dropout_keeps_the_mean_and_the_mask() -> Result<()> {
-        let x = Value::from_tensor(&Tensor::ones(200_000, candle_core::DType::F32, &Device::Cpu)?)?;
+        let x = Activations::from_tensor(&Tensor::ones(200_000, candle_core::DType::F32, &Device::Cpu)?)?;
         let a = dropout(&x, 0.3, Seed(5))?.to_tensor()?.to_vec1::<f32>()?;
         let b = dropout(&x, 0.3, Seed(5))?.to_tensor()?.to_vec1::<f32>()?;
-        let stock = dropout(&Value::stock(x.to_tensor()?), 0.3, Seed(5))?.to_tensor()?.to_vec1::<f32>()?;
+        let stock = dropout(&Activations::stock(x.to_tensor()?), 0.3, Seed(5))?.to_tensor()?.to_vec1::<f32>()?;
         assert_eq!(a, b);
         assert_eq!(a, stock);
         assert_ne!(a, dropout(&x, 0.3, Seed(6))?.to_tensor()?.to_vec1::<f32>()?);

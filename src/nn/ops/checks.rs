@@ -11,7 +11,7 @@ use super::*;
 
 mod pytorch;
 
-type Function = Box<dyn Fn(&[Value], &[Tensor]) -> Result<Tensor>>;
+type Function = Box<dyn Fn(&[Activations], &[Tensor]) -> Result<Tensor>>;
 
 /// One op on small inputs: some enter as values, some are plain tensors (weights). The function returns any tensor; the
 /// check reduces it to a scalar with random factors.
@@ -26,7 +26,7 @@ fn case(
     name: &'static str,
     values: &[&[usize]],
     tensors: &[&[usize]],
-    function: impl Fn(&[Value], &[Tensor]) -> Result<Tensor> + 'static,
+    function: impl Fn(&[Activations], &[Tensor]) -> Result<Tensor> + 'static,
 ) -> Case {
     let owned = |shapes: &[&[usize]]| shapes.iter().map(|s| s.to_vec()).collect();
     Case { name, values: owned(values), tensors: owned(tensors), function: Box::new(function) }
@@ -280,14 +280,14 @@ impl Case {
         self.values.iter().chain(&self.tensors).map(|shape| random(&mut rng, shape)).collect()
     }
 
-    fn run(&self, inputs: &[Tensor], enter: fn(&Tensor) -> Result<Value>) -> Result<Tensor> {
+    fn run(&self, inputs: &[Tensor], enter: fn(&Tensor) -> Result<Activations>) -> Result<Tensor> {
         let (values, tensors) = inputs.split_at(self.values.len());
         let values = values.iter().map(enter).collect::<Result<Vec<_>>>()?;
         (self.function)(&values, tensors)
     }
 
     /// Output and the gradient of every input, of `sum(output * factors)`.
-    fn gradients(&self, inputs: &[Tensor], enter: fn(&Tensor) -> Result<Value>) -> Result<(Tensor, Vec<Tensor>)> {
+    fn gradients(&self, inputs: &[Tensor], enter: fn(&Tensor) -> Result<Activations>) -> Result<(Tensor, Vec<Tensor>)> {
         let vars = inputs.iter().map(Var::from_tensor).collect::<Result<Vec<_>>>()?;
         let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
         let output = self.run(&tensors, enter)?;
@@ -305,8 +305,8 @@ fn factors(output: &Tensor) -> Result<Tensor> {
     random(&mut Seed(77).rng(), output.dims())?.to_dtype(output.dtype())
 }
 
-fn stock(tensor: &Tensor) -> Result<Value> {
-    Ok(Value::stock(tensor.clone()))
+fn stock(tensor: &Tensor) -> Result<Activations> {
+    Ok(Activations::stock(tensor.clone()))
 }
 
 fn values(tensor: &Tensor) -> Result<Vec<f64>> {
@@ -338,7 +338,7 @@ fn each_case(mut check: impl FnMut(&str, &Case) -> Result<()>) -> Result<()> {
 fn gradients_equal_finite_differences() -> Result<()> {
     each_case(|what, case| {
         let inputs = case.inputs(1)?;
-        let (output, gradients) = case.gradients(&inputs, Value::from_tensor)?;
+        let (output, gradients) = case.gradients(&inputs, Activations::from_tensor)?;
         let factors = factors(&output)?;
         let step = 1e-5;
         for (index, gradient) in gradients.iter().enumerate() {
@@ -350,7 +350,7 @@ fn gradients_equal_finite_differences() -> Result<()> {
                     moved[i] += offset;
                     let mut inputs = inputs.clone();
                     inputs[index] = Tensor::from_vec(moved, inputs[index].shape(), &Device::Cpu)?;
-                    (case.run(&inputs, Value::from_tensor)? * &factors)?.sum_all()?.to_scalar::<f64>()
+                    (case.run(&inputs, Activations::from_tensor)? * &factors)?.sum_all()?.to_scalar::<f64>()
                 };
                 numeric.push((side(step)? - side(-step)?) / (2.0 * step));
             }
@@ -372,7 +372,7 @@ fn native_equals_stock_in_both_types() -> Result<()> {
         let (reference, reference_gradients) = case.gradients(&inputs, stock)?;
         for (dtype, tolerance) in [(DType::F64, 1e-10), (DType::F32, 2e-5)] {
             let inputs = inputs.iter().map(|t| t.to_dtype(dtype)).collect::<Result<Vec<_>>>()?;
-            let (output, gradients) = case.gradients(&inputs, Value::from_tensor)?;
+            let (output, gradients) = case.gradients(&inputs, Activations::from_tensor)?;
             assert_eq!(output.dtype(), dtype, "{what}");
             assert_close(&format!("{what} {dtype:?}"), &output, &reference, tolerance)?;
             for (index, (a, b)) in gradients.iter().zip(&reference_gradients).enumerate() {
@@ -389,7 +389,7 @@ fn collected_gradients_equal_candles_own() -> Result<()> {
         let inputs = case.inputs(4)?.iter().map(|t| t.to_dtype(DType::F32)).collect::<Result<Vec<_>>>()?;
         let vars = inputs.iter().map(Var::from_tensor).collect::<Result<Vec<_>>>()?;
         let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
-        let output = case.run(&tensors, Value::from_tensor)?;
+        let output = case.run(&tensors, Activations::from_tensor)?;
         let loss = (&output * factors(&output)?)?.sum_all()?;
         let (ours, candles) = (backward(&loss)?, loss.backward()?);
         for var in &vars {
@@ -418,7 +418,7 @@ fn the_number_of_threads_changes_no_bit() -> Result<()> {
             let mut results = Vec::new();
             each_case(|_, case| {
                 let inputs = case.inputs(3)?.iter().map(|t| t.to_dtype(DType::F32)).collect::<Result<Vec<_>>>()?;
-                let (output, gradients) = case.gradients(&inputs, Value::from_tensor)?;
+                let (output, gradients) = case.gradients(&inputs, Activations::from_tensor)?;
                 results.push(values(&output)?);
                 for gradient in gradients {
                     results.push(values(&gradient)?);

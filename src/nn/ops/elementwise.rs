@@ -2,13 +2,13 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use super::activations::{Activations, with_float};
 use super::kind::OpKind;
 use super::memory::Buffer;
 use super::parallel::{self, ELEMENTWISE_GRAIN, Shared};
 use super::real::Real;
 use super::simd::{self, simd_fn};
 use super::tracking::{Slot, token, track};
-use super::value::{Value, with_float};
 
 /// `y = f(x)` over ranges of a fixed size, in parallel.
 pub(crate) fn map_parallel<T: Real>(x: &[T], f: impl Fn(&[T], &mut [T]) + Sync + Send) -> Buffer<T> {
@@ -87,7 +87,7 @@ fn zip_parallel<T: Real>(a: &[T], b: &[T], f: impl Fn(&[T], &[T], &mut [T]) + Sy
     y
 }
 
-fn same_shape(what: &str, a: &Value, b: &Value) -> Result<()> {
+fn same_shape(what: &str, a: &Activations, b: &Activations) -> Result<()> {
     if a.shape() != b.shape() {
         bail!("{what}: shapes {:?} and {:?} differ", a.shape(), b.shape())
     }
@@ -95,10 +95,10 @@ fn same_shape(what: &str, a: &Value, b: &Value) -> Result<()> {
 }
 
 /// `a + b`, equal shapes.
-pub fn add(a: &Value, b: &Value) -> Result<Value> {
+pub fn add(a: &Activations, b: &Activations) -> Result<Activations> {
     same_shape("add", a, b)?;
     if a.native().is_none() && b.native().is_none() {
-        return Ok(Value::stock((a.to_tensor()? + b.to_tensor()?)?));
+        return Ok(Activations::stock((a.to_tensor()? + b.to_tensor()?)?));
     }
     let (na, nb) = (a.require_native()?, b.require_native()?);
     with_float!(a.dtype(), T => {
@@ -115,15 +115,15 @@ pub fn add(a: &Value, b: &Value) -> Result<Value> {
                 Ok(vec![Some(token()?), Some(token()?)])
             })?
         };
-        Ok(Value::from_buffer(y, a.shape(), token, slot))
+        Ok(Activations::from_buffer(y, a.shape(), token, slot))
     })
 }
 
 /// `a * b`, equal shapes.
-pub fn mul(a: &Value, b: &Value) -> Result<Value> {
+pub fn mul(a: &Activations, b: &Activations) -> Result<Activations> {
     same_shape("mul", a, b)?;
     if a.native().is_none() && b.native().is_none() {
-        return Ok(Value::stock((a.to_tensor()? * b.to_tensor()?)?));
+        return Ok(Activations::stock((a.to_tensor()? * b.to_tensor()?)?));
     }
     let (na, nb) = (a.require_native()?, b.require_native()?);
     with_float!(a.dtype(), T => {
@@ -143,13 +143,13 @@ pub fn mul(a: &Value, b: &Value) -> Result<Value> {
                 Ok(vec![Some(token()?), Some(token()?)])
             })?
         };
-        Ok(Value::from_buffer(y, a.shape(), token, slot))
+        Ok(Activations::from_buffer(y, a.shape(), token, slot))
     })
 }
 
 /// `scale * x + shift`.
-pub fn affine(x: &Value, scale: f64, shift: f64) -> Result<Value> {
-    let Some(native) = x.native() else { return Ok(Value::stock(x.to_tensor()?.affine(scale, shift)?)) };
+pub fn affine(x: &Activations, scale: f64, shift: f64) -> Result<Activations> {
+    let Some(native) = x.native() else { return Ok(Activations::stock(x.to_tensor()?.affine(scale, shift)?)) };
     with_float!(x.dtype(), T => {
         let y = map_parallel(&native.buffer::<T>()?, |from, to| simd::affine(from, T::of(scale), T::of(shift), to));
         let slot = Slot::default();
@@ -162,16 +162,16 @@ pub fn affine(x: &Value, scale: f64, shift: f64) -> Result<Value> {
                 Ok(vec![Some(token()?)])
             })?
         };
-        Ok(Value::from_buffer(y, x.shape(), token, slot))
+        Ok(Activations::from_buffer(y, x.shape(), token, slot))
     })
 }
 
 /// The same elements under another shape.
-pub fn reshape(x: &Value, shape: &[usize]) -> Result<Value> {
+pub fn reshape(x: &Activations, shape: &[usize]) -> Result<Activations> {
     if shape.iter().product::<usize>() != x.elements() {
         bail!("reshape: {:?} has not as many elements as {shape:?}", x.shape())
     }
-    let Some(native) = x.native() else { return Ok(Value::stock(x.to_tensor()?.reshape(shape)?)) };
+    let Some(native) = x.native() else { return Ok(Activations::stock(x.to_tensor()?.reshape(shape)?)) };
     with_float!(x.dtype(), T => {
         let slot = Slot::default();
         let token = {
@@ -183,17 +183,17 @@ pub fn reshape(x: &Value, shape: &[usize]) -> Result<Value> {
                 Ok(vec![Some(token()?)])
             })?
         };
-        Ok(Value::from_data(native.data.clone(), shape, token, slot))
+        Ok(Activations::from_data(native.data.clone(), shape, token, slot))
     })
 }
 
 /// `[n, ...]` to `[n, everything else]`.
-pub fn flatten(x: &Value) -> Result<Value> {
+pub fn flatten(x: &Activations) -> Result<Activations> {
     let Some((&n, rest)) = x.shape().split_first() else { bail!("flatten: the value has no dimensions") };
     reshape(x, &[n, rest.iter().product()])
 }
 
 /// Mean of `x^2` over all elements, as a scalar tensor.
-pub fn mean_square(x: &Value) -> Result<Tensor> {
+pub fn mean_square(x: &Activations) -> Result<Tensor> {
     super::loss::squared_error(&x.to_tensor()?, 0.0)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{D, Result, Tensor, bail};
 
+use super::activations::{Activations, with_float, with_slice};
 use super::kind::OpKind;
 use super::memory::Buffer;
 use super::norm::NormOptions;
@@ -11,7 +12,6 @@ use super::parallel::{self, Shared};
 use super::real::Real;
 use super::simd;
 use super::tracking::{Slot, deliver, token, track};
-use super::value::{Value, with_float, with_slice};
 
 /// Rows of one task: a function of the width alone.
 fn grain(width: usize) -> usize {
@@ -19,7 +19,7 @@ fn grain(width: usize) -> usize {
 }
 
 /// Normalizes every row of the last dimension; gamma and beta have one entry an element of the row.
-pub fn layer_norm(x: &Value, options: NormOptions<'_>) -> Result<Value> {
+pub fn layer_norm(x: &Activations, options: NormOptions<'_>) -> Result<Activations> {
     let Some(&width) = x.shape().last() else { bail!("layer_norm: the input has no dimensions") };
     for tensor in [options.gamma, options.beta].into_iter().flatten() {
         if tensor.dims() != [width] {
@@ -37,7 +37,7 @@ pub fn layer_norm(x: &Value, options: NormOptions<'_>) -> Result<Value> {
         if let Some(beta) = options.beta {
             y = y.broadcast_add(beta)?;
         }
-        return Ok(Value::stock(options.activation.stock(&y)?));
+        return Ok(Activations::stock(options.activation.stock(&y)?));
     }
     with_float!(x.dtype(), T => native::<T>(x, width, options))
 }
@@ -49,7 +49,7 @@ fn values_or<T: Real>(tensor: Option<&Tensor>, len: usize, default: T) -> Result
     }
 }
 
-fn native<T: Real>(x: &Value, width: usize, options: NormOptions<'_>) -> Result<Value> {
+fn native<T: Real>(x: &Activations, width: usize, options: NormOptions<'_>) -> Result<Activations> {
     let native = x.require_native()?;
     let input = native.buffer::<T>()?;
     let rows = input.len() / width.max(1);
@@ -146,17 +146,17 @@ fn native<T: Real>(x: &Value, width: usize, options: NormOptions<'_>) -> Result<
             Ok(gradients)
         })?
     };
-    Ok(Value::from_data(T::wrap(y), x.shape(), token, slot))
+    Ok(Activations::from_data(T::wrap(y), x.shape(), token, slot))
 }
 
 /// Softmax along dimension `dim`.
-pub fn softmax(x: &Value, dim: usize) -> Result<Value> {
+pub fn softmax(x: &Activations, dim: usize) -> Result<Activations> {
     let Some(&classes) = x.shape().get(dim) else { bail!("softmax: no dimension {dim} in {:?}", x.shape()) };
     if x.native().is_none() {
         let x = x.to_tensor()?;
         // The maximum is only there against overflow; its gradient cancels, so none is taken.
         let e = x.broadcast_sub(&x.detach().max_keepdim(dim)?)?.exp()?;
-        return Ok(Value::stock(e.broadcast_div(&e.sum_keepdim(dim)?)?));
+        return Ok(Activations::stock(e.broadcast_div(&e.sum_keepdim(dim)?)?));
     }
     let inner: usize = x.shape()[dim + 1..].iter().product();
     with_float!(x.dtype(), T => {
@@ -205,7 +205,7 @@ pub fn softmax(x: &Value, dim: usize) -> Result<Value> {
                 Ok(vec![Some(token()?)])
             })?
         };
-        Ok(Value::from_data(T::wrap(y), x.shape(), token, slot))
+        Ok(Activations::from_data(T::wrap(y), x.shape(), token, slot))
     })
 }
 

@@ -1,16 +1,16 @@
 //! Losses as functions of tensors, each one scalar: the mean over everything unless said otherwise. They accept
-//! whatever a network gives (`Value::to_tensor`), and their targets may be tensors or one constant.
+//! whatever a network gives (`Activations::to_tensor`), and their targets may be tensors or one constant.
 
 use std::ops::Range;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};
 
 use super::activation::sigmoid;
+use super::activations::{with_float, with_slice};
 use super::kind::OpKind;
 use super::parallel::{self, Shared};
 use super::real::Real;
 use super::simd::simd_fn;
-use super::value::{with_float, with_slice};
 
 /// Elements of one task, and of one partial sum.
 const GRAIN: usize = 1 << 14;

@@ -6,13 +6,13 @@ use candle_core::{Result, Tensor, bail};
 use gemm::Parallelism;
 
 use super::activation::Activation;
+use super::activations::{Activations, with_float, with_slice};
 use super::kind::OpKind;
 use super::memory::Buffer;
 use super::parallel::{self, Shared};
 use super::real::Real;
 use super::simd;
 use super::tracking::{Slot, deliver, token, track};
-use super::value::{Value, with_float, with_slice};
 
 /// A matrix inside a slice: element `(i, j)` is `data[i * row + j * column]`.
 #[derive(Clone, Copy)]
@@ -93,7 +93,7 @@ pub fn par_multiply<T: Real>(
 }
 
 /// `activation(x weight^T + bias)`: `x` `[..., k]`, weight `[o, k]`, bias `[o]`, result `[..., o]`.
-pub fn linear(x: &Value, weight: &Tensor, bias: Option<&Tensor>, activation: Activation) -> Result<Value> {
+pub fn linear(x: &Activations, weight: &Tensor, bias: Option<&Tensor>, activation: Activation) -> Result<Activations> {
     let (o, k) = weight.dims2()?;
     let Some((&last, leading)) = x.shape().split_last() else { bail!("linear: the input has no dimensions") };
     if last != k {
@@ -112,19 +112,19 @@ pub fn linear(x: &Value, weight: &Tensor, bias: Option<&Tensor>, activation: Act
             Some(bias) => y.broadcast_add(bias)?,
             None => y,
         };
-        return Ok(Value::stock(activation.stock(&y.reshape(shape)?)?));
+        return Ok(Activations::stock(activation.stock(&y.reshape(shape)?)?));
     }
     with_float!(x.dtype(), T => native::<T>(x, weight, bias, activation, [n, o, k], &shape))
 }
 
 fn native<T: Real>(
-    x: &Value,
+    x: &Activations,
     weight: &Tensor,
     bias: Option<&Tensor>,
     activation: Activation,
     [n, o, k]: [usize; 3],
     shape: &[usize],
-) -> Result<Value> {
+) -> Result<Activations> {
     let native = x.require_native()?;
     let input = native.buffer::<T>()?;
     let mut y = Buffer::<T>::stale(n * o);
@@ -184,7 +184,7 @@ fn native<T: Real>(
             Ok(vec![Some(token()?), weight_gradient, bias_gradient])
         })?
     };
-    Ok(Value::from_data(T::wrap(y), shape, token, slot))
+    Ok(Activations::from_data(T::wrap(y), shape, token, slot))
 }
 
 #[cfg(test)]

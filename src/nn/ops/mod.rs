@@ -1,10 +1,11 @@
-//! Native operations on [`Value`]s: forward and backward on all cores, with AVX-512 where the processor has it.
+//! Native operations on [`Activations`]s: forward and backward on all cores, with AVX-512 where the processor has it.
 //!
 //! Every function takes and returns values (losses take and return tensors), checks its shapes, and runs either our own
 //! kernels (CPU, `f32` and `f64`) or a composition of candle's operations that is known to be right (everything else).
 //! Results do not depend on the number of threads. All `unsafe` of the learners lives in this folder.
 
 mod activation;
+mod activations;
 mod arrange;
 pub mod conv;
 mod elementwise;
@@ -22,12 +23,12 @@ mod simd;
 mod spectral;
 mod tracking;
 pub(crate) mod update;
-mod value;
 
 #[cfg(test)]
 mod checks;
 
 pub use activation::{Activation, activate};
+pub use activations::Activations;
 pub use arrange::{broadcast_add, concat, dropout, reflection_pad};
 pub use conv::{ConvInput, ConvNorm, ConvOptions, Resample, conv2d, conv2d_fused};
 pub use elementwise::{add, affine, flatten, mean_square, mul, reshape};
@@ -40,7 +41,6 @@ pub use pool::{avg_pool, global_avg_pool, max_pool};
 pub use resample::{upsample_bilinear, upsample_nearest};
 pub use spectral::{SingularVectors, spectral_normalize};
 pub use tracking::{GradientSource, Gradients, backward};
-pub use value::Value;
 
 /// The vector instructions the kernels use on this processor, for reports.
 pub fn instructions() -> String {

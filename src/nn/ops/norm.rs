@@ -5,13 +5,13 @@ use std::sync::Arc;
 use candle_core::{Device, Result, Tensor, bail};
 
 use super::activation::Activation;
+use super::activations::{Activations, with_float, with_slice};
 use super::kind::OpKind;
 use super::memory::Buffer;
 use super::parallel::{self, Shared};
 use super::real::Real;
 use super::simd::{self, simd_fn};
 use super::tracking::{InputGradients, Slot, deliver, token, track};
-use super::value::{Value, with_float, with_slice};
 
 /// Scale and shift learned beside a normalization, and what stands after it.
 #[derive(Clone, Copy)]
@@ -106,18 +106,18 @@ impl Sets {
 }
 
 /// Normalizes every plane of every sample by itself: `x` `[n, c, h, w]`.
-pub fn instance_norm(x: &Value, options: NormOptions<'_>) -> Result<Value> {
+pub fn instance_norm(x: &Activations, options: NormOptions<'_>) -> Result<Activations> {
     let [n, channels, h, w] = x.dims4()?;
     if x.native().is_none() {
         let y = stock_instance_norm(&x.to_tensor()?, options.gamma, options.beta, options.epsilon)?;
-        return Ok(Value::stock(options.activation.stock(&y)?));
+        return Ok(Activations::stock(options.activation.stock(&y)?));
     }
     let sets = Sets { n, channels, pixels: h * w, group: 1 };
     with_float!(x.dtype(), T => Ok(normalize_sets::<T>(OpKind::InstanceNorm, x, sets, options, BatchStatistics::Batch)?.0))
 }
 
 /// Normalizes groups of `channels / groups` neighbouring channels of each sample together: `x` `[n, c, h, w]`.
-pub fn group_norm(x: &Value, groups: usize, options: NormOptions<'_>) -> Result<Value> {
+pub fn group_norm(x: &Activations, groups: usize, options: NormOptions<'_>) -> Result<Activations> {
     let [n, channels, h, w] = x.dims4()?;
     if groups == 0 || !channels.is_multiple_of(groups) {
         bail!("group_norm: {channels} channels do not make {groups} groups")
@@ -126,7 +126,7 @@ pub fn group_norm(x: &Value, groups: usize, options: NormOptions<'_>) -> Result<
         let flat = x.to_tensor()?.reshape((n, groups, channels / groups * h, w))?;
         let y = stock_standardize(&flat, &[2, 3], options.epsilon)?.reshape((n, channels, h, w))?;
         let y = stock_affine(&y, options.gamma, options.beta)?;
-        return Ok(Value::stock(options.activation.stock(&y)?));
+        return Ok(Activations::stock(options.activation.stock(&y)?));
     }
     let sets = Sets { n, channels, pixels: h * w, group: channels / groups };
     with_float!(x.dtype(), T => Ok(normalize_sets::<T>(OpKind::GroupNorm, x, sets, options, BatchStatistics::Batch)?.0))
@@ -134,10 +134,10 @@ pub fn group_norm(x: &Value, groups: usize, options: NormOptions<'_>) -> Result<
 
 /// Normalizes every channel over batch and pixels; also returns the moments it used, for running averages.
 pub fn batch_norm(
-    x: &Value,
+    x: &Activations,
     statistics: BatchStatistics<'_>,
     options: NormOptions<'_>,
-) -> Result<(Value, ChannelMoments)> {
+) -> Result<(Activations, ChannelMoments)> {
     let [n, channels, h, w] = x.dims4()?;
     if let BatchStatistics::Fixed { mean, variance } = statistics
         && (mean.len() != channels || variance.len() != channels)
@@ -153,11 +153,11 @@ pub fn batch_norm(
 
 fn normalize_sets<T: Real>(
     kind: OpKind,
-    x: &Value,
+    x: &Activations,
     sets: Sets,
     options: NormOptions<'_>,
     statistics: BatchStatistics<'_>,
-) -> Result<(Value, ChannelMoments)> {
+) -> Result<(Activations, ChannelMoments)> {
     let native = x.require_native()?;
     let input = native.buffer::<T>()?;
     let (pixels, channels) = (sets.pixels, sets.channels);
@@ -224,7 +224,7 @@ fn normalize_sets<T: Real>(
         slot: slot.clone(),
     };
     let token = track(kind, &tracked, move || saved.backward())?;
-    Ok((Value::from_data(T::wrap(y), x.shape(), token, slot), moments))
+    Ok((Activations::from_data(T::wrap(y), x.shape(), token, slot), moments))
 }
 
 struct Saved<T: Real> {
@@ -341,7 +341,7 @@ fn stock_batch_norm(
     x: &Tensor,
     statistics: BatchStatistics<'_>,
     options: NormOptions<'_>,
-) -> Result<(Value, ChannelMoments)> {
+) -> Result<(Activations, ChannelMoments)> {
     let c = x.dim(1)?;
     let constant = |values: &[f64]| {
         Tensor::from_slice(values, (1, c, 1, 1), &Device::Cpu)?.to_dtype(x.dtype())?.to_device(x.device())
@@ -357,5 +357,5 @@ fn stock_batch_norm(
     let y = x.broadcast_sub(&mean)?.broadcast_div(&(&variance + options.epsilon)?.sqrt()?)?;
     let y = options.activation.stock(&stock_affine(&y, options.gamma, options.beta)?)?;
     let values = |t: &Tensor| t.detach().flatten_all()?.to_dtype(candle_core::DType::F64)?.to_vec1::<f64>();
-    Ok((Value::stock(y), ChannelMoments { mean: values(&mean)?, variance: values(&variance)? }))
+    Ok((Activations::stock(y), ChannelMoments { mean: values(&mean)?, variance: values(&variance)? }))
 }

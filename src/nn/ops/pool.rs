@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Result, Tensor, bail};
 
+use super::activations::{Activations, with_float};
 use super::kind::OpKind;
 use super::memory::Buffer;
 use super::parallel::{self, Shared};
@@ -11,9 +12,8 @@ use super::real::Real;
 use super::resample::plane_op;
 use super::simd;
 use super::tracking::{Slot, token, track};
-use super::value::{Value, with_float};
 
-fn out_size(x: &Value, kernel: [usize; 2], stride: [usize; 2]) -> Result<[usize; 2]> {
+fn out_size(x: &Activations, kernel: [usize; 2], stride: [usize; 2]) -> Result<[usize; 2]> {
     let [_, _, h, w] = x.dims4()?;
     if kernel.contains(&0) || stride.contains(&0) || kernel[0] > h || kernel[1] > w {
         bail!("pooling: kernel {kernel:?} with stride {stride:?} does not fit a {h}x{w} image")
@@ -22,7 +22,7 @@ fn out_size(x: &Value, kernel: [usize; 2], stride: [usize; 2]) -> Result<[usize;
 }
 
 /// Means of `kernel` windows: `x` `[n, c, h, w]`, no padding.
-pub fn avg_pool(x: &Value, kernel: [usize; 2], stride: [usize; 2]) -> Result<Value> {
+pub fn avg_pool(x: &Activations, kernel: [usize; 2], stride: [usize; 2]) -> Result<Activations> {
     let size = out_size(x, kernel, stride)?;
     let [_, _, _, w] = x.dims4()?;
     let [kh, kw] = kernel;
@@ -37,7 +37,7 @@ pub fn avg_pool(x: &Value, kernel: [usize; 2], stride: [usize; 2]) -> Result<Val
             });
         }
         let Some(total) = total else { bail!("pooling: empty kernel") };
-        return Ok(Value::stock((total / (kh * kw) as f64)?));
+        return Ok(Activations::stock((total / (kh * kw) as f64)?));
     }
     with_float!(x.dtype(), T => {
         let scale = T::of(1.0 / (kh * kw) as f64);
@@ -82,13 +82,13 @@ pub fn avg_pool(x: &Value, kernel: [usize; 2], stride: [usize; 2]) -> Result<Val
 }
 
 /// Mean over height and width: `[n, c, h, w]` to `[n, c]`.
-pub fn global_avg_pool(x: &Value) -> Result<Value> {
+pub fn global_avg_pool(x: &Activations) -> Result<Activations> {
     let [n, c, h, w] = x.dims4()?;
     super::elementwise::reshape(&avg_pool(x, [h, w], [1, 1])?, &[n, c])
 }
 
 /// Maxima of `kernel` windows: `x` `[n, c, h, w]`, no padding. The gradient goes to the first maximum of a window.
-pub fn max_pool(x: &Value, kernel: [usize; 2], stride: [usize; 2]) -> Result<Value> {
+pub fn max_pool(x: &Activations, kernel: [usize; 2], stride: [usize; 2]) -> Result<Activations> {
     let size = out_size(x, kernel, stride)?;
     let [n, c, h, w] = x.dims4()?;
     if x.native().is_none() {
@@ -101,7 +101,7 @@ pub fn max_pool(x: &Value, kernel: [usize; 2], stride: [usize; 2]) -> Result<Val
             });
         }
         let Some(highest) = highest else { bail!("pooling: empty kernel") };
-        return Ok(Value::stock(highest));
+        return Ok(Activations::stock(highest));
     }
     let (pixels, out_pixels) = (h * w, size[0] * size[1]);
     let grain = (1 << 15) / pixels.max(1) + 1;
@@ -149,7 +149,7 @@ pub fn max_pool(x: &Value, kernel: [usize; 2], stride: [usize; 2]) -> Result<Val
                 Ok(vec![Some(token()?)])
             })?
         };
-        Ok(Value::from_buffer(y, &[n, c, size[0], size[1]], token, slot))
+        Ok(Activations::from_buffer(y, &[n, c, size[0], size[1]], token, slot))
     })
 }
 

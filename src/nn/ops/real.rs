@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, DType, WithDType};
 
+use super::activations::Data;
 use super::memory::Buffer;
-use super::value::Data;
 
 /// A float the kernels are generic over. Everything a kernel needs beyond arithmetic is listed here.
 pub trait Real:

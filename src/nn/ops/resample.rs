@@ -2,13 +2,13 @@
 
 use candle_core::{Device, Result, Tensor, bail};
 
+use super::activations::{Activations, with_float};
 use super::kind::OpKind;
 use super::memory::Buffer;
 use super::parallel::{self, Shared};
 use super::real::Real;
 use super::simd::{add_assign, simd_fn};
 use super::tracking::{Slot, token, track};
-use super::value::{Value, with_float};
 
 simd_fn! {
     /// One row twice as long: `1/4, 3/4` of the neighbours, edges repeated.
@@ -145,11 +145,11 @@ fn bilinear_adjoint_plane<T: Real>(
 /// A resampling of every plane by itself: how to make a result plane, and how to add its transpose.
 pub(crate) fn plane_op<T: Real>(
     kind: OpKind,
-    x: &Value,
+    x: &Activations,
     out_size: [usize; 2],
     forward: impl Fn(&[T], &mut [T]) + Sync + Send,
     adjoint: impl Fn(&[T], &mut [T], bool) + Sync + Send + 'static,
-) -> Result<Value> {
+) -> Result<Activations> {
     let [n, c, h, w] = x.dims4()?;
     let native = x.require_native()?;
     let (pixels, out_pixels) = (h * w, out_size[0] * out_size[1]);
@@ -182,18 +182,18 @@ pub(crate) fn plane_op<T: Real>(
             Ok(vec![Some(token()?)])
         })?
     };
-    Ok(Value::from_buffer(y, &[n, c, out_size[0], out_size[1]], token, slot))
+    Ok(Activations::from_buffer(y, &[n, c, out_size[0], out_size[1]], token, slot))
 }
 
 /// Repeats every pixel `factor[0]` times down and `factor[1]` times across.
-pub fn upsample_nearest(x: &Value, factor: [usize; 2]) -> Result<Value> {
+pub fn upsample_nearest(x: &Activations, factor: [usize; 2]) -> Result<Activations> {
     let [_, _, h, w] = x.dims4()?;
     let [fy, fx] = factor;
     if fy == 0 || fx == 0 {
         bail!("upsample_nearest: a factor of 0")
     }
     if x.native().is_none() {
-        return Ok(Value::stock(stock_nearest(&x.to_tensor()?, factor)?));
+        return Ok(Activations::stock(stock_nearest(&x.to_tensor()?, factor)?));
     }
     with_float!(x.dtype(), T => plane_op::<T>(
         OpKind::UpsampleNearest,
@@ -220,13 +220,13 @@ pub fn upsample_nearest(x: &Value, factor: [usize; 2]) -> Result<Value> {
 }
 
 /// Bilinear resampling to `size` `[height, width]`, `align_corners = false`.
-pub fn upsample_bilinear(x: &Value, size: [usize; 2]) -> Result<Value> {
+pub fn upsample_bilinear(x: &Activations, size: [usize; 2]) -> Result<Activations> {
     let [_, _, h, w] = x.dims4()?;
     if h == 0 || w == 0 || size.contains(&0) {
         bail!("upsample_bilinear: from {h}x{w} to {size:?}")
     }
     if x.native().is_none() {
-        return Ok(Value::stock(stock_bilinear(&x.to_tensor()?, size)?));
+        return Ok(Activations::stock(stock_bilinear(&x.to_tensor()?, size)?));
     }
     with_float!(x.dtype(), T => {
         if size == [2 * h, 2 * w] {

@@ -3,10 +3,10 @@
 
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
 
+use super::activations::{with_float, with_slice};
 use super::kind::OpKind;
 use super::real::Real;
 use super::simd;
-use super::value::{with_float, with_slice};
 
 /// Estimates of the leading singular vectors of a weight seen as `[o, everything else]`.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,10 +15,10 @@ use candle_core::{
     CpuStorage, CustomOp1, CustomOp2, CustomOp3, DType, Device, Layout, Result, Shape, Tensor, TensorId, Var,
 };
 
+use super::activations::Data;
 use super::kind::OpKind;
 use super::memory::Buffer;
 use super::real::Real;
-use super::value::Data;
 
 /// The gradient of one native value while a backward pass runs: empty until the first consumer writes it.
 #[derive(Clone, Default)]

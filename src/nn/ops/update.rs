@@ -4,10 +4,10 @@ use std::cell::RefCell;
 
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Tensor, Var, bail};
 
+use super::activations::with_slice;
 use super::parallel::{self, Shared};
 use super::simd::simd_fn;
 use super::tracking::GradientSource;
-use super::value::with_slice;
 
 /// Floats of one task.
 const GRAIN: usize = 1 << 15;

@@ -9,8 +9,8 @@ fn episode(number: u64, length: usize) -> Vec<Transition> {
                 state: [number as f32, step as f32],
                 action: [0.5; 8],
                 reward: if step + 1 == length { 1.0 } else { -0.05 },
-                ending: if step + 1 == length { ENDED } else { GOES_ON },
-                strayed: 0.0,
+                termination: if step + 1 == length { Termination::Terminated } else { Termination::None },
+                exploratory: 0.0,
                 privileged: Privileged::UNKNOWN,
             },
         })
@@ -31,7 +31,7 @@ fn memory_is_bounded_and_the_newest_stay() {
     assert!(replay.bytes() <= 4 * 10 * (3 + size_of::<Record>()));
     assert!(replay.get(359).is_none() && replay.get(395).is_none());
     let (image, record) = replay.get(394).unwrap();
-    assert_eq!((image, record.state, record.ending), (&[99_u8, 1, 7][..], [99.0, 1.0], ENDED));
+    assert_eq!((image, record.state, record.termination), (&[99_u8, 1, 7][..], [99.0, 1.0], Termination::Terminated));
     assert_eq!(replay.episodes(), 100);
 }
 
@@ -47,7 +47,7 @@ fn draws_are_uniform_and_terminal_as_often_as_asked() {
     assert!(counts.values().all(|&count| (850..1150).contains(&count)), "{counts:?}");
     let ends = (0..1000).filter(|_| {
         let number = replay.draw((1.0, 0.0), &mut rng).unwrap();
-        replay.get(number).unwrap().1.ending == ENDED
+        replay.get(number).unwrap().1.termination == Termination::Terminated
     });
     assert_eq!(ends.count(), 1000);
     assert!(Replay::new("empty", 3, 10, 40).draw((0.5, 0.0), &mut rng).is_none());
@@ -57,7 +57,7 @@ fn draws_are_uniform_and_terminal_as_often_as_asked() {
 fn a_step_that_ran_out_is_never_drawn_but_follows_the_one_before() {
     let mut replay = Replay::new("test", 3, 10, 40);
     let mut last = episode(1, 2);
-    last[1].record.ending = RAN_OUT;
+    last[1].record.termination = Termination::TimeLimit;
     replay.push(&last);
     let mut rng = Seed(5).rng();
     assert!((0..100).all(|_| replay.draw((0.5, 0.0), &mut rng) == Some(0)));
@@ -71,25 +71,28 @@ fn a_step_that_ran_out_is_never_drawn_but_follows_the_one_before() {
 fn traces_as_by_hand() {
     let mut replay = Replay::new("test", 3, 10, 40);
     let mut steps = episode(1, 5);
-    steps[3].record.strayed = 1.0;
+    steps[3].record.exploratory = 1.0;
     replay.push(&steps);
     let mut short = episode(2, 3);
-    short[2].record.ending = RAN_OUT;
+    short[2].record.termination = Termination::TimeLimit;
     replay.push(&short);
-    let near = |trace: Option<Trace<'_>>, gained: f32, discount: f32, next: Option<[f32; 2]>| {
-        let trace = trace.unwrap();
-        assert!((trace.gained - gained).abs() < 1e-6 && (trace.discount - discount).abs() < 1e-6, "{trace:?}");
-        assert_eq!(trace.next.map(|(_, state)| state), next);
+    let near = |transition: Option<NStepTransition<'_>>, n_step_return: f32, discount: f32, next: Option<[f32; 2]>| {
+        let transition = transition.unwrap();
+        assert!(
+            (transition.n_step_return - n_step_return).abs() < 1e-6 && (transition.discount - discount).abs() < 1e-6,
+            "{transition:?}"
+        );
+        assert_eq!(transition.next.map(|(_, state)| state), next);
     };
-    near(replay.trace(0, 1, 0.9), -0.05, 0.9, Some([1.0, 1.0]));
-    near(replay.trace(0, 2, 0.9), -0.095, 0.81, Some([1.0, 2.0]));
+    near(replay.n_step(0, 1, 0.9), -0.05, 0.9, Some([1.0, 1.0]));
+    near(replay.n_step(0, 2, 0.9), -0.095, 0.81, Some([1.0, 2.0]));
     // Nobody chose the fourth step: what came of it says nothing of the first.
-    near(replay.trace(0, 9, 0.9), -0.1355, 0.729, Some([1.0, 3.0]));
+    near(replay.n_step(0, 9, 0.9), -0.1355, 0.729, Some([1.0, 3.0]));
     // Of itself it says what it says.
-    near(replay.trace(3, 4, 0.9), -0.05 + 0.9, 0.81, None);
-    near(replay.trace(5, 4, 0.9), -0.095, 0.81, Some([2.0, 2.0]));
-    assert_eq!(replay.trace(7, 4, 0.9), None);
-    assert_eq!(replay.trace(8, 1, 0.9), None);
+    near(replay.n_step(3, 4, 0.9), -0.05 + 0.9, 0.81, None);
+    near(replay.n_step(5, 4, 0.9), -0.095, 0.81, Some([2.0, 2.0]));
+    assert_eq!(replay.n_step(7, 4, 0.9), None);
+    assert_eq!(replay.n_step(8, 1, 0.9), None);
 }
 
 #[test]
@@ -140,13 +143,13 @@ fn of_damaged_files_the_longest_stretch_between_them_stays() {
     assert_eq!((back.first(), back.end()), (60, 80));
     assert!((20..39).all(|number| back.get(number + 40) == replay.get(number)));
     // The last one is the first step of an episode whose others are lost.
-    assert_eq!(back.get(79).unwrap().1.ending, RAN_OUT);
+    assert_eq!(back.get(79).unwrap().1.termination, Termination::TimeLimit);
     back.push(&episode(50, 3));
-    assert_eq!(back.trace(79, 3, 0.9), None);
+    assert_eq!(back.n_step(79, 3, 0.9), None);
     let mut rng = Seed(2).rng();
     for _ in 0..50 {
         let number = back.draw((1.0, 0.0), &mut rng).unwrap();
-        assert_eq!(back.get(number).unwrap().1.ending, ENDED);
+        assert_eq!(back.get(number).unwrap().1.termination, Termination::Terminated);
     }
     // It is saved and comes back.
     let state = back.save(folder.path()).unwrap();

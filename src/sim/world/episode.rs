@@ -7,7 +7,7 @@ use super::GraspWorld;
 use crate::contract::{Action, GripperCommand, Step};
 use crate::scene::BinDescription;
 use crate::sim::gripper::Gripper;
-use crate::sim::motion::Station;
+use crate::sim::motion::{Speed, ToolPose};
 use glam::Vec3;
 
 /// What the machine that carries out a step is doing.
@@ -52,11 +52,11 @@ impl GraspWorld {
         if self.phase != Phase::Ready {
             return;
         }
-        self.tick += 1;
-        let last = self.tick >= u64::from(self.config.max_steps);
+        self.step_index += 1;
+        let last = self.step_index >= u64::from(self.config.max_steps);
         let goal = self.goal_of(action);
         let Some(gripper) = &mut self.gripper else { return };
-        let here = gripper.station(&self.physics);
+        let here = gripper.tool_pose(&self.physics);
         let closed = gripper.closed();
         // A policy that ends the episode has said that everything is as it wants it to be.
         match action.gripper {
@@ -67,8 +67,9 @@ impl GraspWorld {
         }
         let still = closed == gripper.closed();
         let goal = if action.terminate { here } else { goal };
-        gripper.go(here, goal);
+        gripper.move_to(here, goal, Speed::Full);
         let free = still && self.way_is_free();
+        self.terminating = action.terminate;
         self.phase = Phase::Moving { ticks: 0, judge: action.terminate || last, free };
     }
 
@@ -104,9 +105,9 @@ impl GraspWorld {
         let height = self.highest_rim() + self.cell.motion.lift_height;
         self.lift_aperture = self.gripper_state().aperture_m;
         if let Some(gripper) = &mut self.gripper {
-            let here = gripper.station(&self.physics);
-            let up = Station { position: here.position.with_z(height.max(here.position.z)), yaw: here.yaw };
-            gripper.go_gently(here, up);
+            let here = gripper.tool_pose(&self.physics);
+            let up = ToolPose { position: here.position.with_z(height.max(here.position.z)), yaw: here.yaw };
+            gripper.move_to(here, up, Speed::Gentle);
         }
         self.phase = Phase::Lifting { ticks: 0, free: self.way_is_free() };
     }
@@ -116,16 +117,16 @@ impl GraspWorld {
     }
 
     /// Where an action leads: displacement and rotation clamped, then the place held inside the workspace.
-    fn goal_of(&self, action: &Action) -> Station {
+    fn goal_of(&self, action: &Action) -> ToolPose {
         let limits = &self.cell.motion;
-        let base = self.station();
+        let base = self.tool_pose();
         let translation = Vec3::from(action.translation_m);
         // A policy that returns nonsense stays where it is.
         let translation = if translation.is_finite() { translation } else { Vec3::ZERO };
         let rotation = if action.rotation_rad.is_finite() { action.rotation_rad } else { 0.0 };
         let wanted = base.position + translation.clamp(-limits.step_m, limits.step_m);
         let yaw = base.yaw + rotation.clamp(-limits.step_rad, limits.step_rad);
-        Station { position: self.clamp_to_workspace(wanted), yaw: yaw.clamp(-limits.max_yaw_rad, limits.max_yaw_rad) }
+        ToolPose { position: self.clamp_to_workspace(wanted), yaw: yaw.clamp(-limits.max_yaw_rad, limits.max_yaw_rad) }
     }
 
     /// The nearest place where the gripper may be: over a bin, between floor and ceiling.
@@ -191,7 +192,7 @@ impl GraspWorld {
             if !self.is_finite() {
                 self.phase = Phase::Done;
                 let mut step = self.finish(self.config.failure_reward, false, Vec::new());
-                step.truncated = true;
+                step.invalid = true;
                 self.last_step = step.clone();
                 return Some(step);
             }
@@ -205,7 +206,7 @@ impl GraspWorld {
         if !free {
             self.physics_tick();
         } else if let Some(gripper) = &mut self.gripper {
-            gripper.glide(&mut self.physics, if at_once { f32::INFINITY } else { self.config.dt() });
+            gripper.move_kinematic(&mut self.physics, if at_once { f32::INFINITY } else { self.config.dt() });
         }
     }
 
@@ -213,9 +214,16 @@ impl GraspWorld {
         self.gripper.as_ref().is_none_or(Gripper::finished)
     }
 
-    fn finish(&mut self, reward: f32, terminated: bool, grasped: Vec<usize>) -> Step {
+    fn finish(&mut self, reward: f32, judged: bool, grasped: Vec<usize>) -> Step {
         self.publish();
-        self.last_step = Step { reward, terminated, truncated: false, grasped, tick: self.tick };
+        self.last_step = Step {
+            reward,
+            terminated: judged && self.terminating,
+            truncated: judged && !self.terminating,
+            invalid: false,
+            grasped,
+            step_index: self.step_index,
+        };
         self.last_step.clone()
     }
 
@@ -246,8 +254,8 @@ impl GraspWorld {
     pub(in crate::sim) fn shake_tick(&mut self, from: Vec3, to: Vec3) {
         let dt = self.config.dt();
         if let Some(gripper) = &mut self.gripper {
-            let station = |position| Station { position, yaw: 0.0 };
-            gripper.force_path(station(from), station(to), dt);
+            let tool_pose = |position| ToolPose { position, yaw: 0.0 };
+            gripper.force_path(tool_pose(from), tool_pose(to), dt);
         }
         self.physics_tick();
     }

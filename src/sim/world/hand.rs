@@ -88,7 +88,7 @@ mod tests {
         world.release_object(0);
         world.idle(480);
         assert!(world.object_poses()[0].translation.z < start.translation.z + 0.08, "it did not fall");
-        assert!(world.is_ready() && world.tick() == 0);
+        assert!(world.is_ready() && world.step_index() == 0);
         world.pull_object(99, Vec3::ZERO, place);
         world.release_object(99);
     }

@@ -14,7 +14,7 @@ impl GraspWorld {
 
     /// Rotation about the vertical, followed over full turns.
     pub fn gripper_yaw(&self) -> f32 {
-        self.station().yaw
+        self.tool_pose().yaw
     }
 
     pub fn gripper_state(&self) -> GripperState {

@@ -5,7 +5,7 @@ use crate::contract::{Camera, FrameBatch, Intrinsics, Pose};
 use crate::render::RenderError;
 use crate::scene::CameraDescription;
 use crate::viewer::camera::{FreeCamera, Orbit, Preset};
-use crate::viewer::pictures::{Channel, PANELS, Picture, Shot, Wanted, steady_range};
+use crate::viewer::pictures::{Channel, PANELS, Picture, RenderRequest, Wanted, steady_range};
 use glam::{Vec2, Vec3};
 use std::time::Duration;
 
@@ -103,15 +103,15 @@ impl Session {
 
     /// Main view, panels, and the generator's source picture.
     fn capture(&mut self, [main, panels, network]: [bool; 3], camera: Camera) -> Result<(), RenderError> {
-        let tick = self.stage.world().tick();
-        let look = self.setup.look(tick, self.artist.image_count());
+        let step_index = self.stage.world().step_index();
+        let look = self.setup.look(step_index, self.panel_renderer.image_count());
         let panel_camera = self.robot_camera(PANEL_SIZE);
         let network_camera = self.translator.as_ref().map(|translator| self.robot_camera(translator.size));
-        let Self { artist, stage, translator, network_frames, setup, .. } = self;
-        let shot = Shot {
+        let Self { panel_renderer, stage, translator, network_frames, setup, .. } = self;
+        let request = RenderRequest {
             world: stage.world(),
             look: &look,
-            look_seed: setup.look_seed(tick).0,
+            look_seed: setup.look_seed(step_index).0,
             gripper_before: stage.gripper_before,
         };
         let mut hand_over = |frames: FrameBatch| {
@@ -126,14 +126,14 @@ impl Session {
             panels: panels.then_some(panel_camera),
             network: network_camera.filter(|_| network).map(|camera| (camera, &mut hand_over as _)),
         };
-        let drawn = artist.draw(&shot, wanted)?;
+        let drawn = panel_renderer.draw(&request, wanted)?;
         if let Some(frames) = drawn.panels {
-            self.gallery.set_robot(frames);
+            self.panels.set_robot(frames);
             self.drawn_robot = Some(self.scene);
             self.panels_drawn += 1;
         }
         if let Some(frames) = drawn.main {
-            self.gallery.set_main(frames, self.show.channel);
+            self.panels.set_main(frames, self.show.channel);
         }
         if network {
             self.drawn_network = Some(self.scene);
@@ -156,7 +156,7 @@ impl Session {
             Ok(None) => {}
             Err(error) => {
                 self.translator = None;
-                self.gallery.panels[PANELS - 1] = Picture::default();
+                self.panels.panels[PANELS - 1] = Picture::default();
                 self.say(error);
                 return true;
             }
@@ -168,10 +168,10 @@ impl Session {
         }
         let rgb = done.translated.colours(self.show.output, done.range_m);
         let edge = size as usize;
-        self.gallery.panels[PANELS - 1].set(edge, edge, &rgb);
+        self.panels.panels[PANELS - 1].set(edge, edge, &rgb);
         if main {
-            self.gallery.main.set(edge, edge, &rgb);
-            self.gallery.main_frames = self.network_frames.clone();
+            self.panels.main.set(edge, edge, &rgb);
+            self.panels.main_frames = self.network_frames.clone();
             self.drawn_main = None;
         }
         self.shown_generated = wanted;
@@ -180,7 +180,7 @@ impl Session {
 
     /// The object under a pixel of the main picture, and the place that is seen there.
     pub fn pick(&self, pixel: Vec2) -> (Option<usize>, Option<Vec3>) {
-        let Some(frames) = &self.gallery.main_frames else { return (None, None) };
+        let Some(frames) = &self.panels.main_frames else { return (None, None) };
         let inside = pixel.min_element() >= 0.0
             && pixel.x < frames.width as f32
             && pixel.y < frames.height as f32

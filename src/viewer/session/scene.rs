@@ -1,10 +1,10 @@
-//! What the scene is: its seed, objects and actor, how they are changed, and the way back.
+//! What the scene is: its seed, objects and policy, how they are changed, and the way back.
 
 use super::{Pool, Session};
 use crate::contract::Seed;
-use crate::run::console::with_causes;
+use crate::files::console::with_causes;
 use crate::viewer::scores::Scores;
-use crate::viewer::setup::{Actor, AxisKind, Setup};
+use crate::viewer::setup::{AxisKind, PolicyChoice, Setup};
 use crate::viewer::stage::{Event, Stage};
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ impl Session {
         !self.history.is_empty()
     }
 
-    /// Takes over a changed setup and does what the change asks for: nothing, a new look, another actor, a new episode.
+    /// Takes over a changed setup and does what the change asks for: nothing, a new look, another policy, a new episode.
     pub fn apply(&mut self, wanted: Setup) {
         if wanted == self.setup {
             return;
@@ -60,13 +60,13 @@ impl Session {
         }
         self.setup.count = self.setup.count.clamp(1, 16);
         let new = &self.setup;
-        if new.actor != old.actor {
+        if new.policy != old.policy {
             self.scores = Scores::default();
         }
         let restart = new.objects != old.objects
             || new.count != old.count
             || new.divider_m != old.divider_m
-            || new.actor != old.actor
+            || new.policy != old.policy
             || new.seed != old.seed;
         if new.seed != old.seed {
             self.history.push(old.seed);
@@ -84,9 +84,9 @@ impl Session {
         Ok(())
     }
 
-    pub fn set_actor(&mut self, actor: Actor) {
-        self.apply(Setup { actor, ..self.setup.clone() });
-        if actor == Actor::Keyboard {
+    pub fn set_policy(&mut self, policy: PolicyChoice) {
+        self.apply(Setup { policy, ..self.setup.clone() });
+        if policy == PolicyChoice::Keyboard {
             self.playing = true;
         }
     }

@@ -2,7 +2,7 @@
 
 use super::super::camera::Preset;
 use super::super::session::Eye;
-use super::super::setup::Actor;
+use super::super::setup::PolicyChoice;
 use super::super::stage::Teleop;
 use super::Viewer;
 use bevy_egui::egui::{self, Key};
@@ -110,7 +110,7 @@ pub fn handle(ctx: &egui::Context, viewer: &mut Viewer) {
 /// The keys that move the gripper, relative to where the person looks from.
 fn drive(ctx: &egui::Context, viewer: &mut Viewer) {
     let session = &mut viewer.session;
-    if session.setup().actor != Actor::Keyboard {
+    if session.setup().policy != PolicyChoice::Keyboard {
         session.stage_mut().teleop = Teleop::default();
         return;
     }

@@ -36,7 +36,7 @@ impl Textures {
 
 /// What the layout asks of its host.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Wishes {
+pub struct HostRequests {
     /// Write what the window shows to this file.
     pub screenshot: Option<PathBuf>,
     pub copy: Option<String>,
@@ -46,7 +46,7 @@ pub struct Wishes {
 pub struct Viewer {
     pub session: Session,
     pub textures: Textures,
-    pub wishes: Wishes,
+    pub requests: HostRequests,
     pub recorder: Option<Recorder>,
     /// Folder of everything that is taken home.
     pub out: PathBuf,
@@ -80,7 +80,7 @@ impl Viewer {
         Self {
             session,
             textures: Textures::default(),
-            wishes: Wishes::default(),
+            requests: HostRequests::default(),
             recorder: None,
             out,
             frames_per_s: 0.0,
@@ -115,7 +115,7 @@ impl Viewer {
 
     /// Told how long the last frame took. Returns the pixels of the main picture for each of the screen's: fewer while
     /// things move, on a machine that was seen to be slow.
-    pub fn govern(&mut self, seconds: f32) -> f32 {
+    pub fn adapt_resolution(&mut self, seconds: f32) -> f32 {
         const LADDER: [f32; 3] = [1.0, 0.75, 0.6];
         const SLOW_FRAME_S: f32 = 1.0 / 28.0;
         const PATIENCE_S: f32 = 1.2;
@@ -137,8 +137,8 @@ impl Viewer {
 
     /// The session's pictures in the order of the textures: main view, then panels.
     pub fn pictures(&self) -> [&Picture; 1 + PANELS] {
-        let [a, b, c, d, e] = &self.session.gallery.panels;
-        [&self.session.gallery.main, a, b, c, d, e]
+        let [a, b, c, d, e] = &self.session.panels.panels;
+        [&self.session.panels.main, a, b, c, d, e]
     }
 
     fn mark(&mut self, name: impl Into<String>, response: &Response) {
@@ -168,13 +168,13 @@ impl Viewer {
 
     /// From pixels of the main picture to points on screen.
     fn to_screen(&self, pixel: glam::Vec2) -> egui::Pos2 {
-        let picture = &self.session.gallery.main;
+        let picture = &self.session.panels.main;
         let scale = self.view_rect.size() / egui::vec2(picture.width.max(1) as f32, picture.height.max(1) as f32);
         pos2(self.view_rect.min.x + pixel.x * scale.x, self.view_rect.min.y + pixel.y * scale.y)
     }
 
     fn to_pixel(&self, point: egui::Pos2) -> glam::Vec2 {
-        let picture = &self.session.gallery.main;
+        let picture = &self.session.panels.main;
         let share = (point - self.view_rect.min) / self.view_rect.size().max(egui::vec2(1.0, 1.0));
         glam::Vec2::new(share.x * picture.width as f32, share.y * picture.height as f32)
     }

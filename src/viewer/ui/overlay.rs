@@ -57,7 +57,7 @@ impl Ink<'_> {
 
 pub fn paint(painter: &Painter, viewer: &Viewer) {
     let show = viewer.session.show;
-    let Some(camera) = viewer.session.gallery.main_frames.as_ref().and_then(|frames| frames.cameras.first()) else {
+    let Some(camera) = viewer.session.panels.main_frames.as_ref().and_then(|frames| frames.cameras.first()) else {
         return;
     };
     let ink = Ink { painter, viewer, camera: *camera };

@@ -1,7 +1,7 @@
 //! The column of controls: who acts, what lies in the bin, how it looks, what is laid over it.
 
 use super::super::session::Show;
-use super::super::setup::{Actor, AxisKind, Setup};
+use super::super::setup::{AxisKind, PolicyChoice, Setup};
 use super::{Viewer, theme};
 use crate::contract::Domain;
 use bevy_egui::egui::{self, Align, Button, ComboBox, Layout, Margin, Panel, RichText, Slider, Ui, vec2};
@@ -16,12 +16,12 @@ pub fn show(ui: &mut Ui, viewer: &mut Viewer) {
             egui::ScrollArea::vertical().auto_shrink([false, false]).show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = 8.0;
                 let mut setup = viewer.session.setup().clone();
-                card(ui, |ui| actor(ui, viewer, &mut setup));
+                card(ui, |ui| policy(ui, viewer, &mut setup));
                 card(ui, |ui| appearance(ui, viewer, &mut setup));
                 card(ui, |ui| bin(ui, viewer, &mut setup));
                 card(ui, |ui| overlay(ui, viewer));
-                if setup.actor != viewer.session.setup().actor {
-                    viewer.session.set_actor(setup.actor);
+                if setup.policy != viewer.session.setup().policy {
+                    viewer.session.set_policy(setup.policy);
                 }
                 viewer.session.apply(setup);
             });
@@ -46,20 +46,20 @@ fn row(ui: &mut Ui, caption: &str, control: impl FnOnce(&mut Ui)) {
     });
 }
 
-fn actor(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup) {
+fn policy(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup) {
     theme::title(ui, "Who acts");
-    let learned = viewer.session.pilot().map(|_| Actor::Policy);
-    let actors: Vec<Actor> = Actor::ALL.into_iter().chain(learned).collect();
-    for row in actors.chunks(3) {
+    let learned = viewer.session.pilot().map(|_| PolicyChoice::Learned);
+    let choices: Vec<PolicyChoice> = PolicyChoice::ALL.into_iter().chain(learned).collect();
+    for row in choices.chunks(3) {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 2.0;
-            for &actor in row {
-                let name = actor.name();
+            for &choice in row {
+                let name = choice.name();
                 let label = format!("{}{}", name[..1].to_uppercase(), &name[1..]);
-                let response = theme::choice(ui, setup.actor == actor, &label).on_hover_text(actor.tooltip());
-                viewer.mark(format!("actor-{name}"), &response);
+                let response = theme::choice(ui, setup.policy == choice, &label).on_hover_text(choice.tooltip());
+                viewer.mark(format!("policy-{name}"), &response);
                 if response.clicked() {
-                    setup.actor = actor;
+                    setup.policy = choice;
                 }
             }
         });
@@ -82,10 +82,10 @@ fn appearance(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup) {
             .on_hover_text("How the source pictures look");
         viewer.mark("domain", &response);
     });
-    let tick = viewer.session.stage().world().tick();
+    let step_index = viewer.session.stage().world().step_index();
     for kind in AxisKind::ALL {
         let varies = kind.varies_in(setup.domain);
-        ui.add_enabled_ui(varies, |ui| axis(ui, viewer, setup, (kind, tick)));
+        ui.add_enabled_ui(varies, |ui| axis(ui, viewer, setup, (kind, step_index)));
     }
     if setup.domain == Domain::RandomizedHeavy {
         let response = ui.checkbox(&mut setup.every_step, "New look at every step");
@@ -94,7 +94,7 @@ fn appearance(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup) {
     }
 }
 
-fn axis(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup, (kind, tick): (AxisKind, u64)) {
+fn axis(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup, (kind, step_index): (AxisKind, u64)) {
     ui.horizontal(|ui| {
         ui.set_height(24.0);
         let response = ui.checkbox(&mut setup.axis_mut(kind).on, kind.label());
@@ -115,7 +115,7 @@ fn axis(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup, (kind, tick): (Axis
             let pin = pin.on_hover_text("Keep it over steps, episodes and seeds");
             viewer.mark(format!("pin-{}", kind.name()), &pin);
             if pin.clicked() {
-                setup.set_pinned(kind, !pinned, tick);
+                setup.set_pinned(kind, !pinned, step_index);
             }
         });
     });

@@ -42,7 +42,7 @@ fn panel(ui: &mut Ui, viewer: &mut Viewer, (i, channel): (usize, Channel), edge:
     let painter = ui.painter();
     painter.rect(rect, CornerRadius::same(8), theme::PAPER, Stroke::new(1.0, frame), StrokeKind::Inside);
     let picture = Rect::from_min_size(rect.min + vec2(4.0, 4.0 + (PICTURE - edge) * 0.5), vec2(edge, edge));
-    let drawn = !viewer.session.gallery.panels[i].is_empty();
+    let drawn = !viewer.session.panels.panels[i].is_empty();
     if let Some(texture) = viewer.textures.panels[i].filter(|_| drawn) {
         theme::picture(painter, texture, picture);
     }
@@ -107,11 +107,11 @@ fn heading(ui: &mut Ui, viewer: &Viewer) {
     let stage = viewer.session.stage();
     let world = stage.world();
     ui.horizontal(|ui| {
-        theme::title(ui, &format!("Step {} of {}", world.tick(), world.config().max_steps));
+        theme::title(ui, &format!("Step {} of {}", world.step_index(), world.config().max_steps));
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             let outcome = match (&stage.last_step, world.is_done()) {
                 (Some(step), true) if step.success() => Some(("grasped", theme::GOOD)),
-                (Some(step), true) if step.truncated => Some(("cut off", theme::BAD)),
+                (Some(step), true) if step.invalid => Some(("cut off", theme::BAD)),
                 (_, true) => Some(("missed", theme::BAD)),
                 _ => None,
             };

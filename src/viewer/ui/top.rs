@@ -77,7 +77,7 @@ fn home(ui: &mut Ui, viewer: &mut Viewer) {
     }
     if button(ui, viewer, ("copy", "Copy command", "Copy the command line that shows this again")) {
         let command = viewer.command_line();
-        viewer.wishes.copy = Some(command);
+        viewer.requests.copy = Some(command);
     }
     if button(ui, viewer, ("export", "Export pair", "Write the current pair (472 pixels) as a one-pair dataset")) {
         viewer.export_pair();

@@ -3,7 +3,7 @@
 use super::super::camera::Preset;
 use super::super::pictures::Channel;
 use super::super::session::Eye;
-use super::super::setup::Actor;
+use super::super::setup::PolicyChoice;
 use super::super::translator::Output;
 use super::{Viewer, overlay, theme};
 use bevy_egui::egui::{
@@ -34,7 +34,7 @@ pub fn show(ui: &mut Ui, viewer: &mut Viewer) {
         overlay::paint(&painter.with_clip_rect(viewer.view_rect.intersect(area)), viewer);
         presets(ui, viewer, area);
         channels(ui, viewer, area);
-        if viewer.session.setup().actor == Actor::Keyboard {
+        if viewer.session.setup().policy == PolicyChoice::Keyboard {
             key_help(ui, area);
         }
         notice(ui, viewer, area);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 
-use super::{OpKind, SingularVectors, Value, assert_close, each_case, spectral_normalize, values};
+use super::{Activations, OpKind, SingularVectors, assert_close, each_case, spectral_normalize, values};
 
 struct Fixture(HashMap<String, Tensor>);
 
@@ -43,7 +43,7 @@ fn values_and_gradients_equal_pytorch() -> Result<()> {
                 .map(|index| Var::from_tensor(&fixture.get(what, &format!("input{index}"))?.to_dtype(dtype)?))
                 .collect::<Result<Vec<_>>>()?;
             let inputs: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
-            let output = case.run(&inputs, Value::from_tensor)?;
+            let output = case.run(&inputs, Activations::from_tensor)?;
             assert_close(&format!("{what} {dtype:?}"), &output, &expected, tolerance)?;
             let factors = fixture.get(what, "factors")?.to_dtype(dtype)?;
             let gradients = (&output * &factors)?.sum_all()?.backward()?;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use candle_core::{Result, Tensor, bail};
 
 use super::super::activation::Activation;
+use super::super::activations::{Activations, with_float, with_slice};
 use super::super::kind::OpKind;
 use super::super::memory::Buffer;
 use super::super::parallel::Shared;
 use super::super::real::Real;
 use super::super::resample::upsample_nearest;
 use super::super::tracking::{InputGradients, Slot, deliver, token, track};
-use super::super::value::{Value, with_float, with_slice};
 use super::driver::{self, Backward, Pass, Planes, Sink};
 use super::fold::{fold_kernel, unfold_gradient};
 use super::plan::{ConvShape, Plan};
@@ -23,12 +23,12 @@ use super::{Resample, stock};
 /// One input of a convolution. The channels of several inputs follow each other.
 #[derive(Clone, Copy)]
 pub struct ConvInput<'a> {
-    pub value: &'a Value,
+    pub value: &'a Activations,
     pub resample: Resample,
 }
 
-impl<'a> From<&'a Value> for ConvInput<'a> {
-    fn from(value: &'a Value) -> Self {
+impl<'a> From<&'a Activations> for ConvInput<'a> {
+    fn from(value: &'a Activations) -> Self {
         Self { value, resample: Resample::None }
     }
 }
@@ -61,13 +61,13 @@ impl Default for ConvOptions<'_> {
 
 /// `activation(conv(x, weight) + bias)`: input `[n, c, h, w]`, weight `[o, c, kh, kw]`, bias `[o]`.
 pub fn conv2d(
-    x: &Value,
+    x: &Activations,
     weight: &Tensor,
     bias: Option<&Tensor>,
     stride: [usize; 2],
     padding: [usize; 2],
     activation: Activation,
-) -> Result<Value> {
+) -> Result<Activations> {
     conv2d_fused(&[x.into()], weight, bias, ConvOptions { stride, padding, activation, norm: ConvNorm::None })
 }
 
@@ -77,7 +77,7 @@ pub fn conv2d_fused(
     weight: &Tensor,
     bias: Option<&Tensor>,
     options: ConvOptions<'_>,
-) -> Result<Value> {
+) -> Result<Activations> {
     let Some(first) = inputs.first() else { bail!("conv2d: no input") };
     if let Some(bias) = bias
         && bias.dims() != [weight.dim(0)?]
@@ -163,7 +163,7 @@ fn native<T: Real>(
     weight: &Tensor,
     bias: Option<&Tensor>,
     options: ConvOptions<'_>,
-) -> Result<Value> {
+) -> Result<Activations> {
     let folded = inputs[0].resample == Resample::Nearest2;
     let mut parts = Vec::new();
     let mut data = Vec::new();
@@ -250,7 +250,7 @@ fn native<T: Real>(
     let tracked: Vec<&Tensor> = tracked.iter().collect();
     let kind = if folded { OpKind::NearestUpConv } else { OpKind::Conv };
     let token = track(kind, &tracked, move || saved.backward())?;
-    Ok(Value::from_data(T::wrap(y), &y_shape, token, slot))
+    Ok(Activations::from_data(T::wrap(y), &y_shape, token, slot))
 }
 
 impl<T: Real> Saved<T> {

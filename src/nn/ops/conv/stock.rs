@@ -2,9 +2,9 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use super::super::activations::Activations;
 use super::super::norm::stock_instance_norm;
 use super::super::resample::{stock_bilinear, stock_nearest};
-use super::super::value::Value;
 use super::Resample;
 use super::op::{ConvInput, ConvNorm, ConvOptions};
 use super::plan::ConvShape;
@@ -14,7 +14,7 @@ pub fn conv2d_fused(
     weight: &Tensor,
     bias: Option<&Tensor>,
     options: ConvOptions<'_>,
-) -> Result<Value> {
+) -> Result<Activations> {
     let parts = inputs
         .iter()
         .map(|input| {
@@ -39,7 +39,7 @@ pub fn conv2d_fused(
         ConvNorm::None => y,
         ConvNorm::Instance { epsilon, gamma, beta } => stock_instance_norm(&y, gamma, beta, epsilon)?,
     };
-    Ok(Value::stock(options.activation.stock(&y)?))
+    Ok(Activations::stock(options.activation.stock(&y)?))
 }
 
 /// Pads and crops by hand to the pixels that are really used: candle's own gradient fails when the rows and columns left

@@ -1,0 +1,437 @@
+//! Everything that decides what a QT-Opt run does, with the sizes that go by name.
+
+use super::network::StateEstimatorQConfig;
+use crate::nn::AdamConfig;
+use crate::rl::cem::CemConfig;
+use crate::train::limits::MAX_STEPS;
+use serde::{Deserialize, Serialize};
+
+/// Sizes by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// 64x64, late merge, trains on two processor cores.
+    #[default]
+    Small,
+    /// 472x472 with the published network.
+    Paper,
+}
+
+impl Preset {
+    pub const ALL: [Self; 2] = [Self::Small, Self::Paper];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Paper => "paper",
+        }
+    }
+}
+
+impl std::fmt::Display for Preset {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+impl std::str::FromStr for Preset {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|preset| preset.name() == text);
+        found.ok_or_else(|| format!("unknown size preset '{text}'; the presets are small, paper"))
+    }
+}
+
+/// Who decides while data is collected, and how far from what they would do.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplorationConfig {
+    /// Scripted episodes before anything is learned.
+    pub initial_episodes: usize,
+    /// Share of episodes by the policy until it is better than the script.
+    pub p_policy_warmup: f32,
+    /// Share of episodes by the policy after that.
+    pub p_policy: f32,
+    /// Share of the policy's episodes that are played without noise: they tell how good it is.
+    pub p_greedy: f32,
+    /// Share of noisy episodes that the script begins, by up to `num_jump_steps` steps: so the policy gets to where grasps are
+    /// made before it finds its own way there (Uchendu et al., 2023).
+    pub p_jump_start: f32,
+    pub num_jump_steps: usize,
+    /// Where a policy would give a noisy episode up (end it at a value below this), the script goes on in its place as often
+    /// as not: a policy that does not grasp well yet rightly thinks nothing worth its steps, and would learn nothing more.
+    pub give_up_value: f32,
+    /// Share of a noisy episode's steps that are uniformly random.
+    pub p_random: f32,
+    /// Share that is moved aside, by this deviation (of the largest step).
+    pub p_noise: f32,
+    pub noise_std: f32,
+    /// Share of the script's steps with closed fingers at which it ends the episode, where the policy might (`cem.end_above_m`).
+    pub p_terminate_closed: f32,
+    /// The same with open fingers.
+    pub p_terminate_open: f32,
+    /// Share of the script's steps that are moved aside, and that are uniformly random.
+    pub p_perturb: f32,
+    pub p_script_random: f32,
+    /// Share of the script's closings during which the hand moves as well. It never would, and the search for the best
+    /// action tries all such closings: where nothing was ever seen to fail, Q is too high.
+    pub p_perturb_close: f32,
+    /// Share of the episodes that follow another one in their environment (in an iteration half of them do, of 128 in 64) that
+    /// go on with the objects as it left them, what was grasped returned to a random place, as in evaluations (RCAN, 5.1).
+    /// Bins that were always fresh taught nothing of what lies about after failures.
+    pub p_keep_objects: f32,
+}
+
+impl Default for ExplorationConfig {
+    fn default() -> Self {
+        Self {
+            initial_episodes: 6_000,
+            p_policy_warmup: 0.5,
+            p_policy: 0.95,
+            p_greedy: 0.3,
+            p_jump_start: 0.6,
+            num_jump_steps: 6,
+            give_up_value: 0.1,
+            p_random: 0.05,
+            p_noise: 0.3,
+            noise_std: 0.25,
+            p_terminate_closed: 0.35,
+            p_terminate_open: 0.01,
+            p_perturb: 0.15,
+            p_script_random: 0.06,
+            p_perturb_close: 0.35,
+            p_keep_objects: 0.75,
+        }
+    }
+}
+
+/// All of QT-Opt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QtOptConfig {
+    pub preset: Preset,
+    /// Edge of the square images, pixels.
+    pub size: usize,
+    /// 3, or 6 when the agent sees a generated image before the source.
+    pub channels: usize,
+    pub network: StateEstimatorQConfig,
+    pub cem: CemConfig,
+    pub batch: usize,
+    /// Images that are learned from are moved by up to this many pixels, as by a random crop.
+    pub shift: usize,
+    /// Deviation of the logarithm of the brightness of each of their colours. Colours tell one bin from all others, and with
+    /// it how its episode ended.
+    pub tint_std: f32,
+    /// At its highest; it rises from 0 over `num_warmup_steps` and falls along half a cosine to `final_lr_scale` of it.
+    pub q_lr: f64,
+    pub num_warmup_steps: u64,
+    pub final_lr_scale: f64,
+    pub adam: AdamConfig,
+    /// Weight of the auxiliary task: telling from the image where the hand is and what lies around it. The small network
+    /// cannot find the hand without it; the published one has none, and 0.
+    pub auxiliary_weight: f64,
+    /// Layers of the small network that the auxiliary task teaches learn at so many times the rate: their targets are exact,
+    /// where Q's are guesses.
+    pub auxiliary_lr_scale: f64,
+    /// They learn at every so many-th step; at the others Q alone does, from what they say. Must be 1 where Q teaches them too.
+    pub auxiliary_interval: u64,
+    /// QT-Opt: 0.9.
+    pub discount: f32,
+    /// Targets look so many steps ahead along what was done, while chance did not move it aside; QT-Opt: 1.
+    pub n_step: usize,
+    /// The first target network moves by this share towards the trained one at every step.
+    pub tau: f64,
+    /// The second target network is the first one as it was between one and two times this many steps ago.
+    pub target_delay: u64,
+    /// Transitions that are labelled at once, and how often each label is used on average.
+    pub bellman_batch: usize,
+    pub updates_per_label: f64,
+    /// Labelled transitions that wait to be trained on.
+    pub training_buffer: usize,
+    /// Share of labelled transitions that come from on-policy data, once there is enough of it; until then each counts as
+    /// much as so many of the others.
+    pub p_on_policy: f32,
+    pub on_policy_weight: f32,
+    /// Share of labelled transitions that end their episodes, and that close open fingers: what matters most, and is rare.
+    pub p_terminal: f32,
+    pub p_closing: f32,
+    /// Transitions that are kept, and how many go into one file.
+    pub off_policy_capacity: usize,
+    pub on_policy_capacity: usize,
+    pub segment_len: usize,
+    /// An iteration collects this many episodes and then takes this many steps.
+    pub episodes_per_iteration: usize,
+    pub updates_per_iteration: u64,
+    pub exploration: ExplorationConfig,
+}
+
+impl ExplorationConfig {
+    /// No chance in what the script does, and every episode in a bin of its own.
+    pub fn none() -> Self {
+        Self {
+            p_terminate_closed: 0.0,
+            p_terminate_open: 0.0,
+            p_perturb: 0.0,
+            p_script_random: 0.0,
+            p_perturb_close: 0.0,
+            p_keep_objects: 0.0,
+            ..Self::default()
+        }
+    }
+}
+
+impl QtOptConfig {
+    pub fn preset(preset: Preset) -> Self {
+        let paper = Self {
+            preset: Preset::Paper,
+            size: 472,
+            channels: 3,
+            network: StateEstimatorQConfig::default(),
+            cem: CemConfig::default(),
+            batch: 32,
+            shift: 22,
+            tint_std: 0.0,
+            q_lr: 2e-3,
+            num_warmup_steps: 200,
+            final_lr_scale: 0.02,
+            adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },
+            auxiliary_weight: 0.0,
+            auxiliary_lr_scale: 1.0,
+            auxiliary_interval: 1,
+            discount: 0.9,
+            n_step: 1,
+            tau: 0.01,
+            target_delay: 250,
+            bellman_batch: 32,
+            updates_per_label: 3.0,
+            training_buffer: 4096,
+            p_on_policy: 0.6,
+            on_policy_weight: 4.0,
+            p_terminal: 0.2,
+            p_closing: 0.3,
+            off_policy_capacity: 3000,
+            on_policy_capacity: 5000,
+            segment_len: 128,
+            episodes_per_iteration: 256,
+            updates_per_iteration: 192,
+            // As many as the replay holds: an image has 668 kB.
+            exploration: ExplorationConfig { initial_episodes: 300, ..ExplorationConfig::default() },
+        };
+        match preset {
+            Preset::Paper => paper,
+            Preset::Small => Self {
+                preset: Preset::Small,
+                size: 64,
+                batch: 64,
+                // What it is told of the image would be elsewhere; it looks a little aside by itself.
+                shift: 0,
+                // How episodes ended is soon learned by heart: colours vary, weights decay, ends are drawn less often.
+                tint_std: 0.25,
+                adam: AdamConfig { weight_decay: 0.05, decoupled: true, ..paper.adam },
+                p_terminal: 0.15,
+                auxiliary_weight: 2.0,
+                // After 600 batches heights are told with an r2 of 0.55; with 1 (and the hand not marked) 0.48.
+                auxiliary_lr_scale: 6.0,
+                auxiliary_interval: 2,
+                // What is grasped is lifted, and looked at, before the episode is ended.
+                cem: CemConfig { end_above_m: 0.1, ..paper.cem },
+                // Over three steps, and with less of a p_terminate_closed, it learns faster and tries again more often.
+                discount: 0.97,
+                n_step: 3,
+                bellman_batch: 512,
+                updates_per_label: 5.0,
+                off_policy_capacity: 120_000,
+                on_policy_capacity: 220_000,
+                segment_len: 4096,
+                // Of twice as many it learned no more an update, and there was time for fewer updates.
+                episodes_per_iteration: 128,
+                exploration: ExplorationConfig::default(),
+                ..paper
+            },
+        }
+    }
+
+    /// # Errors
+    /// The first impossible setting, and what is possible.
+    pub fn validate(&self) -> Result<(), String> {
+        let bad = |message: &str| Err(message.to_owned());
+        let e = &self.exploration;
+        let shares = [
+            self.p_on_policy,
+            self.p_terminal,
+            self.p_closing,
+            e.p_policy_warmup,
+            e.p_policy,
+            e.p_greedy,
+            e.p_random,
+            e.p_jump_start,
+            e.p_noise,
+            e.p_terminate_closed,
+            e.p_terminate_open,
+            e.p_perturb,
+            e.p_script_random,
+            e.p_perturb_close,
+            e.p_keep_objects,
+            self.discount,
+        ];
+        if shares.iter().any(|share| !(0.0..=1.0).contains(share)) {
+            return bad("shares and the discount must be from 0 to 1");
+        }
+        let least = if self.preset == Preset::Paper { super::network::LEAST_SIZE } else { 16 };
+        if !(least..=1024).contains(&self.size) {
+            return Err(format!("the image size must be from {least} to 1024, not {}", self.size));
+        }
+        if ![3, 6].contains(&self.channels) {
+            return bad("channels must be 3 (the source image) or 6 (generated and source image)");
+        }
+        if self.preset == Preset::Small && self.shift > 0 {
+            return bad("shift must be 0 for the preset small: its network knows where in the image things are");
+        }
+        if self.shift >= self.size / 2 {
+            return Err(format!("shift must be below half the image, {} pixels", self.size / 2));
+        }
+        if !(1..=65_536).contains(&self.batch) || !(1..=65_536).contains(&self.bellman_batch) {
+            return bad("batch and bellman_batch must be from 1 to 65536");
+        }
+        let final_lr_scale = (0.0..=1.0).contains(&self.final_lr_scale);
+        if !(self.q_lr > 0.0 && self.q_lr <= 1.0 && final_lr_scale) {
+            return bad("q_lr must be above 0 and at most 1, and final_lr_scale from 0 to 1");
+        }
+        let positive = self.on_policy_weight >= 1.0 && self.on_policy_weight <= 1e6;
+        if !(0.0..=1000.0).contains(&self.auxiliary_weight) || !positive {
+            return bad("auxiliary_weight must be from 0 to 1000, and on_policy_weight from 1 to 1000000");
+        }
+        let untaught = self.network.map_features.min(self.network.grip_features) == 0;
+        if self.preset == Preset::Small && self.auxiliary_weight == 0.0 && untaught {
+            return bad(
+                "with auxiliary_weight 0 nothing teaches the small network to see: set network.map_features and \
+                network.grip_features to at least 1 (4 and 64, for example), and Q does",
+            );
+        }
+        if !(self.auxiliary_lr_scale > 0.0 && self.auxiliary_lr_scale <= 1000.0) {
+            return bad("auxiliary_lr_scale must be above 0 and at most 1000");
+        }
+        let by_q = self.preset == Preset::Paper || self.network.map_features.max(self.network.grip_features) > 0;
+        if self.auxiliary_interval == 0 || self.auxiliary_interval > 1000 || (by_q && self.auxiliary_interval > 1) {
+            return bad(
+                "auxiliary_interval must be from 1 to 1000, and 1 where Q teaches the encoder: with the preset paper, \
+                network.map_features or network.grip_features",
+            );
+        }
+        if !(0.0..=2.0).contains(&self.tint_std) {
+            return bad("tint_std must be from 0 to 2");
+        }
+        if !(1..=100).contains(&self.n_step) {
+            return bad("n_step must be from 1 to 100");
+        }
+        if !(self.tau > 0.0 && self.tau <= 1.0) || self.target_delay == 0 {
+            return bad("tau must be above 0 and at most 1, and target_delay at least 1");
+        }
+        if !(self.updates_per_label >= 0.1 && self.updates_per_label <= 1000.0) || self.training_buffer < self.batch {
+            return bad("updates_per_label must be from 0.1 to 1000, and training_buffer at least the batch");
+        }
+        let transitions = self.off_policy_capacity.checked_add(self.on_policy_capacity);
+        let memory = transitions.map_or(f64::INFINITY, |count| count as f64 * self.image_bytes() as f64);
+        if !(16..=1_000_000).contains(&self.segment_len) || memory > 1e12 {
+            return bad("a segment must have 16 to 1000000 transitions, and the replay at most 1 TB");
+        }
+        let iterations = (1..=100_000).contains(&self.episodes_per_iteration) && self.updates_per_iteration >= 1;
+        if !iterations
+            || e.initial_episodes > 10_000_000
+            || !(0.0..=100.0).contains(&e.noise_std)
+            || !(-1e6..=1e6).contains(&e.give_up_value)
+        {
+            return bad(
+                "an iteration takes 1 to 100000 episodes and at least one step, noise_std is from 0 to 100, and \
+                 give_up_value from -1000000 to 1000000",
+            );
+        }
+        self.adam.validate().map_err(|problem| format!("adam.{problem}"))?;
+        if self.num_warmup_steps > MAX_STEPS || self.updates_per_iteration > MAX_STEPS || self.target_delay > MAX_STEPS
+        {
+            return Err(format!(
+                "num_warmup_steps, updates_per_iteration and target_delay must be at most {MAX_STEPS}"
+            ));
+        }
+        self.cem.validate()?;
+        if self.preset == Preset::Small { self.network.validate(self.size) } else { Ok(()) }
+    }
+
+    /// States and draws of the dense search that the cross-entropy method is compared with. The published network takes as
+    /// long for two thousand actions as for a decision of all environments.
+    pub const fn dense_search(&self) -> (usize, usize) {
+        match self.preset {
+            Preset::Small => (32, 4096),
+            Preset::Paper => (4, 512),
+        }
+    }
+
+    /// What both replays hold when they are full.
+    pub fn replay_bytes(&self) -> u64 {
+        let transition = (self.image_bytes() + size_of::<crate::rl::replay::Record>()) as u64;
+        (self.off_policy_capacity + self.on_policy_capacity) as u64 * transition
+    }
+
+    pub fn image_bytes(&self) -> usize {
+        self.size * self.size * self.channels
+    }
+
+    /// Steps between two labellings.
+    pub fn label_interval(&self) -> u64 {
+        ((self.bellman_batch as f64 * self.updates_per_label / self.batch as f64).round() as u64).max(1)
+    }
+
+    /// The part of the highest learning rate at `step`, `progress` in [0, 1] of the run being over.
+    pub fn lr_scale(&self, step: u64, progress: f64) -> f64 {
+        let rise = if step < self.num_warmup_steps { (step + 1) as f64 / self.num_warmup_steps as f64 } else { 1.0 };
+        let turn = (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos();
+        rise * (self.final_lr_scale + (1.0 - self.final_lr_scale) * 0.5 * (1.0 + turn))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_survive_toml() -> anyhow::Result<()> {
+        for preset in Preset::ALL {
+            let config = QtOptConfig::preset(preset);
+            config.validate().map_err(anyhow::Error::msg)?;
+            assert_eq!(toml::from_str::<QtOptConfig>(&toml::to_string(&config)?)?, config);
+            assert_eq!(preset.name().parse(), Ok(preset));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let check = |change: fn(&mut QtOptConfig), expected: &str| {
+            let mut config = QtOptConfig::preset(Preset::Small);
+            change(&mut config);
+            let message = config.validate().err().unwrap_or_default();
+            assert!(message.contains(expected), "'{message}' does not say '{expected}'");
+        };
+        check(|c| c.channels = 4, "6 (generated");
+        check(|c| c.discount = 1.5, "discount");
+        check(|c| c.cem.num_elites = 64, "elites");
+        check(|c| c.cem.end_above_m = -0.1, "end_above_m");
+        check(|c| c.network.grip_strides.truncate(2), "filters");
+        check(|c| c.shift = 1, "shift must be 0");
+        check(|c| c.network.map_features = 300, "map_features");
+        check(|c| c.network.coarse_pose_width = 1, "widths");
+        check(|c| c.auxiliary_weight = 0.0, "nothing teaches");
+        check(|c| c.network.map_features = 4, "auxiliary_interval");
+        check(|c| c.exploration.p_keep_objects = 1.1, "shares");
+        check(|c| c.size = 8, "16 to 1024");
+        check(|c| c.adam.beta1 = 1.0, "adam.beta1 must be at least 0 and below 1, not 1");
+        check(|c| c.adam.epsilon = f64::NAN, "adam.epsilon");
+        check(|c| c.exploration.noise_std = f32::INFINITY, "noise");
+        check(|c| c.exploration.give_up_value = f32::NAN, "give_up");
+        check(|c| c.num_warmup_steps = u64::MAX, "num_warmup_steps");
+        check(|c| c.training_buffer = 3, "training_buffer");
+        check(|c| (c.preset, c.size) = (Preset::Paper, 64), "218");
+        assert!("huge".parse::<Preset>().is_err());
+    }
+}

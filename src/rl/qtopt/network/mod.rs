@@ -1,0 +1,228 @@
+//! Q-functions of images, gripper state and actions.
+//!
+//! In: images in `[-1, 1]`, the gripper's state, [`ActionFeatures`]. Out: logits of Q in `[0, 1]`. The image is encoded
+//! once for all actions that are asked about.
+
+mod action_roi;
+mod critic;
+mod height_map_decoder;
+mod paper;
+pub mod planar_crop;
+mod scorer;
+mod sizes;
+mod state_estimator;
+
+pub use paper::{LEAST_SIZE, PaperQ};
+pub use planar_crop::Projection;
+pub use sizes::StateEstimatorQConfig;
+pub use state_estimator::StateEstimatorQ;
+
+use super::config::{Preset, QtOptConfig};
+use crate::contract::{GripperState, Seed};
+use crate::nn::ops::Activations;
+use crate::nn::{NnError, ParamStore};
+use crate::rl::action::{ActionFeatures, ActionSpace};
+use crate::rl::cem::CemConfig;
+use candle_core::{Device, Result, Tensor};
+use rayon::prelude::*;
+
+/// Numbers of the gripper's state that a network sees.
+pub const STATE_LEN: usize = 2;
+
+/// `[closed, height in decimetres]` (QT-Opt's state besides the image).
+pub fn state_features(gripper: &GripperState) -> [f32; STATE_LEN] {
+    [f32::from(u8::from(gripper.closed)), gripper.height_m * 10.0]
+}
+
+/// The hand's height in a state, metres.
+pub fn height_m(state: &[f32]) -> f32 {
+    state[1] / 10.0
+}
+
+/// Whether a state is one with closed fingers.
+pub fn is_closed(state: &[f32; STATE_LEN]) -> bool {
+    state[0] > 0.5
+}
+
+/// Whether a hand in a state may end the episode.
+pub fn may_end(cem: &CemConfig, state: &[f32; STATE_LEN]) -> bool {
+    cem.may_end(is_closed(state), height_m(state))
+}
+
+/// What a network has made of images and states, to be joined with actions.
+pub struct Encoded {
+    parts: Vec<Activations>,
+    count: usize,
+}
+
+impl Encoded {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// Scores actions for encoded images without gradients, from several threads at once.
+pub trait Score: Sync {
+    /// Appends one logit for each action in the situation of image `index`.
+    fn score(&self, index: usize, actions: &[ActionFeatures], logits: &mut Vec<f32>);
+}
+
+/// Images that are encoded together when nothing is learned: what lies between two layers stays in the cache, and what one
+/// thread does alone is done for several such groups at once.
+pub(super) const AT_ONCE: usize = 16;
+
+/// What an encoding is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncoderMode {
+    /// To decide: batch normalizations by their running statistics, no gradients.
+    Evaluate,
+    /// Q learns from it, and layers that only lessons teach do not: what they say is as in evaluation, but seen from a little
+    /// aside as in training.
+    Frozen,
+    /// Everything learns: batch normalizations follow the batch.
+    Train,
+}
+
+impl EncoderMode {
+    fn trains(self) -> bool {
+        self == Self::Train
+    }
+}
+
+/// A Q-function.
+pub trait QFunction: Send + Sync {
+    fn store(&self) -> &ParamStore;
+
+    /// Images `[n, channels, size, size]`, states `[n, STATE_LEN]`.
+    ///
+    /// # Errors
+    /// Another shape.
+    fn encode(&self, images: &Activations, states: &Activations, mode: EncoderMode) -> Result<Encoded>;
+
+    /// Logits `[actions]` of each critic, differentiable: as many actions for each image, those of one image one after the
+    /// other. The policy follows their mean.
+    ///
+    /// # Errors
+    /// A number of actions that is no multiple of the images.
+    fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], train: bool) -> Result<Vec<Tensor>>;
+
+    /// What the encoder says of [`Privileged`](super::privileged::Privileged), `[n, AUXILIARY_LEN]`; none where the network has no
+    /// such output.
+    ///
+    /// # Errors
+    /// Encoded by another network.
+    fn auxiliary_predictions(&self, encoded: &Encoded) -> Result<Option<Tensor>>;
+
+    /// Whether the parameter of this name belongs to layers that learn from lessons ([`Self::auxiliary_predictions`]).
+    fn is_auxiliary_layer(&self, _parameter: &str) -> bool {
+        false
+    }
+
+    /// A scorer (of the critics' mean) that needs no tensor library, where the network has one; else its actions are scored
+    /// all together by [`Self::logits`].
+    ///
+    /// # Errors
+    /// Tensors that are not on the CPU.
+    fn scorer(&self, encoded: &Encoded) -> Result<Option<Box<dyn Score>>>;
+}
+
+/// Builds the network of a configuration, for actions of `space`.
+///
+/// # Errors
+/// Sizes that the network cannot have.
+pub fn build(
+    config: &QtOptConfig,
+    space: &ActionSpace,
+    seed: Seed,
+    device: &Device,
+) -> std::result::Result<Box<dyn QFunction>, NnError> {
+    Ok(match config.preset {
+        Preset::Small => Box::new(StateEstimatorQ::new(config.channels, &config.network, space, seed, device)?),
+        Preset::Paper => Box::new(PaperQ::new(config.size, config.channels, seed, device)?),
+    })
+}
+
+/// Bytes `[n, size, size, channels]` as planes `[n, channels, size, size]` in `[-1, 1]`.
+///
+/// # Errors
+/// An image of another size.
+pub fn image_activations(images: &[&[u8]], size: usize, channels: usize) -> Result<Activations> {
+    moved_image_activations(images, &vec![Moved::default(); images.len()], size, channels)
+}
+
+/// How an image that is learned from differs from the one that was seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moved {
+    /// Pixels to the right and down, the edge repeated: random windows of the camera's picture (RL-CycleGAN, appendix A).
+    pub shift: [i32; 2],
+    /// Brightness of red, green and blue.
+    pub gain: [f32; 3],
+}
+
+impl Default for Moved {
+    fn default() -> Self {
+        Self { shift: [0, 0], gain: [1.0; 3] }
+    }
+}
+
+/// As [`image_activations`], each image moved; what gets brighter than white is white.
+///
+/// # Errors
+/// An image of another size, or not as many images as moves.
+pub fn moved_image_activations(images: &[&[u8]], moves: &[Moved], size: usize, channels: usize) -> Result<Activations> {
+    let pixels = size * size;
+    let mut planes = vec![0.0_f32; images.len() * channels * pixels];
+    if images.len() != moves.len() || images.iter().any(|image| image.len() != channels * pixels) {
+        candle_core::bail!("as many images of {size}x{size}x{channels} bytes as moves expected")
+    }
+    let last = size as i32 - 1;
+    let move_one = |((planes, image), moved): ((&mut [f32], &&[u8]), &Moved)| {
+        let from = |to: usize, shift: i32| (to as i32 - shift).clamp(0, last) as usize;
+        for (channel, plane) in planes.chunks_exact_mut(pixels).enumerate() {
+            let gain = moved.gain[channel % 3] * (1.0 / 127.5);
+            for (y, row) in plane.chunks_exact_mut(size).enumerate() {
+                let line = &image[from(y, moved.shift[1]) * size * channels..][..size * channels];
+                for (x, to) in row.iter_mut().enumerate() {
+                    *to = (f32::from(line[from(x, moved.shift[0]) * channels + channel]) * gain - 1.0).min(1.0);
+                }
+            }
+        }
+    };
+    planes.par_chunks_exact_mut(channels * pixels).zip(images).zip(moves).for_each(move_one);
+    Activations::from_tensor(&Tensor::from_vec(planes, (images.len(), channels, size, size), &Device::Cpu)?)
+}
+
+/// States `[n, STATE_LEN]`.
+///
+/// # Errors
+/// None on the CPU.
+pub fn state_activations(states: &[[f32; STATE_LEN]]) -> Result<Activations> {
+    let flat: Vec<f32> = states.iter().flatten().copied().collect();
+    Activations::from_tensor(&Tensor::from_vec(flat, (states.len(), STATE_LEN), &Device::Cpu)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_become_planes_and_shifts_repeat_the_edge() -> anyhow::Result<()> {
+        // 2x2 pixels of two channels.
+        let image = [0_u8, 255, 51, 204, 102, 153, 255, 0];
+        let moved = Moved { shift: [1, -1], gain: [0.5, 2.0, 1.0] };
+        let value = moved_image_activations(&[&image, &image], &[Moved::default(), moved], 2, 2)?;
+        let planes = value.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
+        let bytes: Vec<i32> = planes.iter().map(|x| ((x + 1.0) * 127.5).round() as i32).collect();
+        assert_eq!(bytes[..8], [0, 51, 102, 255, 255, 204, 153, 0]);
+        // Moved right by one and up by one: both rows show the lower one, both columns the left one. The first channel is half
+        // as bright, the second would be twice.
+        assert_eq!(bytes[8..], [51, 51, 51, 51, 255, 255, 255, 255]);
+        assert!(image_activations(&[&image[..7]], 2, 2).is_err());
+        Ok(())
+    }
+}
