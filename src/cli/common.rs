@@ -40,13 +40,13 @@ impl ObjectArgs {
 #[derive(clap::Args, Clone, Copy, Debug, PartialEq)]
 pub struct ImportArgs {
     /// Multiply every length in the files of --objects; 0.001 for files in millimetres
-    #[arg(long, default_value_t = 1.0, value_parser = numbers::real32(numbers::SCALE))]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = numbers::real32(numbers::SCALE))]
     pub scale: f32,
     /// Density for object files that give no mass, kg/m^3
-    #[arg(long, default_value_t = ImportOptions::default().density, value_parser = numbers::real32(numbers::DENSITY))]
+    #[arg(long, default_value_t = ImportOptions::default().density, allow_negative_numbers = true, value_parser = numbers::real32(numbers::DENSITY))]
     pub density: f32,
     /// Coulomb friction for object files that give none
-    #[arg(long, default_value_t = ImportOptions::default().friction, value_parser = numbers::real32(numbers::FRICTION))]
+    #[arg(long, default_value_t = ImportOptions::default().friction, allow_negative_numbers = true, value_parser = numbers::real32(numbers::FRICTION))]
     pub friction: f32,
 }
 

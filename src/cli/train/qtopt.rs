@@ -159,9 +159,12 @@ fn resume_hint(out: &Path) -> String {
 pub(in crate::cli) fn execute(out: &Path, settings: &Settings, resume: bool) -> anyhow::Result<(Outcome, Trainer)> {
     common::Inputs::of_run(&settings.data).check_folder(out)?;
     let open = opener(out, settings)?;
+    let mut settings = settings.clone();
     if !resume {
-        offline::open(settings)?;
+        offline::open(&settings)?;
+        identity::remember(&mut settings.data)?;
     }
+    let settings = &settings;
     let (mut trainer, warnings) =
         if resume { Trainer::resume(out)? } else { (Trainer::create(out, settings)?, Vec::new()) };
     trainer.set_limits(settings.limits)?;
@@ -210,7 +213,6 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         settings.qtopt.validate().map_err(UsageError)?;
         settings.limits.validate().map_err(UsageError)?;
         super::known(&settings.data, &defaults(settings.qtopt.preset).data)?;
-        identity::remember(&mut settings.data)?;
         return Ok(settings);
     }
     let saved = Settings::parse(&RunDir::read_config(&args.out)?, &args.out)?;

@@ -105,12 +105,15 @@ struct Report {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let settings = settings(args)?;
+    let mut settings = settings(args)?;
     if !args.resume && !args.allow_evaluation_data {
         refuse_evaluation_data(&settings)?;
     }
     common::Inputs::of_run(&settings.data).check_folder(&args.out)?;
     let open = opener(&settings)?;
+    if !args.resume {
+        identity::remember(&mut settings.data)?;
+    }
     let (mut trainer, warnings) =
         if args.resume { Trainer::resume(&args.out)? } else { (Trainer::create(&args.out, &settings)?, Vec::new()) };
     trainer.set_limits(settings.limits)?;
@@ -179,7 +182,6 @@ fn settings(args: &Args) -> anyhow::Result<Settings> {
         settings.rcan.validate().map_err(|error| UsageError(error.to_string()))?;
         settings.limits.validate().map_err(UsageError)?;
         super::known(&settings.data, &defaults(preset).data)?;
-        identity::remember(&mut settings.data)?;
         return Ok(settings);
     }
     let saved = Settings::parse(&RunDir::read_config(&args.out)?, &args.out)?;
