@@ -1,5 +1,6 @@
 # make demo: simulate, write a paired dataset, check it, draw it.   make test: every test.
-.PHONY: demo test setup build lint clean
+# make test-learning: the runs that must learn, for minutes instead of seconds.
+.PHONY: demo test test-learning setup build lint clean
 CARGO ?= cargo
 # The small form of the demo: make demo DEMO_FLAGS=--small
 DEMO_FLAGS ?=
@@ -9,6 +10,9 @@ demo: setup
 
 test: setup
 	$(CARGO) test --release --locked
+
+test-learning: setup
+	BINGRASP_LEARNING=full $(CARGO) test --release --locked --lib learning_ -- --nocapture --test-threads 1
 
 build:
 	$(CARGO) build --release --locked

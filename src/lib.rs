@@ -21,6 +21,7 @@ pub mod policies;
 pub mod render;
 pub mod rl;
 pub mod scene;
+pub mod servo;
 pub mod sim;
 pub mod train;
 #[cfg(feature = "viewer")]

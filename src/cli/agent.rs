@@ -4,13 +4,12 @@ use super::UsageError;
 use crate::collect::observation_adapter::ObservationAdapter;
 use crate::contract::Domain;
 use crate::files::atomic::sha256_file;
-use crate::files::console;
+use crate::files::console::warn_all;
 use crate::gan::rcan::{self, load_generator};
 use crate::rl::qtopt::load::Loaded;
-use crate::rl::qtopt::load_policy;
-use crate::rl::qtopt::train::Settings;
-use crate::train::Checkpoints;
+use crate::rl::qtopt::{QLearner, QtOptConfig, load_policy};
 use crate::train::checkpoint::{CHECKPOINTS_NAME, CHECKSUMS_NAME};
+use crate::train::{Checkpoints, RunConfig};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +24,7 @@ pub fn load(policy: &str) -> anyhow::Result<Loaded> {
         return Err(UsageError(message).into());
     }
     let loaded = load_policy(path)?;
-    warn(&loaded.warnings);
+    warn_all(&loaded.warnings);
     Ok(loaded)
 }
 
@@ -39,26 +38,17 @@ pub fn name(loaded: &Loaded) -> anyhow::Result<String> {
     Ok(format!("qtopt-{}", sum.get(..16).unwrap_or_default()))
 }
 
-pub fn warn(warnings: &[String]) {
-    console::warn_all(warnings);
-}
-
-/// A setting of the run under `data`.
-pub fn data<'a>(settings: &'a Settings, key: &str) -> &'a str {
-    settings.data.get(key).and_then(toml::Value::as_str).unwrap_or_default()
-}
-
 /// What the agent of `run` sees of a domain: its pictures, with a generator's before them where it learns with one.
 ///
 /// # Errors
 /// A generator that is missing, damaged, or for another size.
-pub fn adapter(run: &Path, settings: &Settings, domain: Domain) -> anyhow::Result<ObservationAdapter> {
-    let Some(loaded) = generator(run, settings)? else { return Ok(ObservationAdapter::plain(domain)) };
-    let (made_for, size) = (loaded.generator.size(), settings.qtopt.size);
+pub fn adapter(run: &Path, config: &RunConfig<QtOptConfig>, domain: Domain) -> anyhow::Result<ObservationAdapter> {
+    let Some(loaded) = generator(run, config)? else { return Ok(ObservationAdapter::plain(domain)) };
+    let (made_for, size) = (loaded.generator.size(), config.learner.size);
     if made_for != size {
         return Err(UsageError(format!(
             "the generator in {} is for {made_for}x{made_for} pixels and the agent sees {size}x{size}",
-            data(settings, "generator")
+            config.data.generator.as_deref().unwrap_or(run).display()
         ))
         .into());
     }
@@ -66,21 +56,18 @@ pub fn adapter(run: &Path, settings: &Settings, domain: Domain) -> anyhow::Resul
 }
 
 /// The generator of a run's agent: its own copy or, before there is one, that of the run it is taken from.
-fn generator(run: &Path, settings: &Settings) -> anyhow::Result<Option<rcan::Loaded>> {
-    let from = data(settings, "generator");
-    if from.is_empty() {
-        return Ok(None);
-    }
-    let own = own_generator(run);
+fn generator(run: &Path, config: &RunConfig<QtOptConfig>) -> anyhow::Result<Option<rcan::Loaded>> {
+    let Some(path) = &config.data.generator else { return Ok(None) };
+    let (own, from) = (own_generator(run), path.display());
     let loaded = if own.is_dir() {
         load_generator(&own).with_context(|| {
             let copy = own.display();
             format!("loading the run's copy of its generator; if {from} is what it was, remove {copy} to copy it again")
         })?
     } else {
-        load_generator(Path::new(from)).with_context(|| format!("loading the generator in {from}"))?
+        load_generator(path).with_context(|| format!("loading the generator in {from}"))?
     };
-    warn(&loaded.warnings);
+    warn_all(&loaded.warnings);
     Ok(Some(loaded))
 }
 
@@ -93,11 +80,22 @@ pub fn own_generator(run: &Path) -> PathBuf {
 ///
 /// # Errors
 /// A generator that is missing or damaged, a full disk.
-pub fn keep_generator(run: &Path, settings: &Settings) -> anyhow::Result<()> {
+pub fn keep_generator(run: &Path, config: &RunConfig<QtOptConfig>) -> anyhow::Result<()> {
     let own = own_generator(run);
     if own.is_dir() {
         return Ok(());
     }
-    let Some(loaded) = generator(run, settings)? else { return Ok(()) };
+    let Some(loaded) = generator(run, config)? else { return Ok(()) };
     loaded.keep(&own).with_context(|| format!("copying the generator into {}", run.display()))
+}
+
+/// Takes over the weights of a finished run of the same network, in the learner's own and in its target networks.
+///
+/// # Errors
+/// A run that is missing, damaged, or of another network.
+pub fn warm_start(learner: &mut QLearner, init: &Path) -> anyhow::Result<()> {
+    let loaded = load_policy(init).with_context(|| format!("loading the run in {} for --init", init.display()))?;
+    warn_all(&loaded.warnings);
+    let other = |error| UsageError(format!("--init {}: {error}; its network must be that of this run", init.display()));
+    Ok(learner.warm_start(loaded.policy.q.as_ref()).map_err(other)?)
 }

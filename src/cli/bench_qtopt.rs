@@ -9,10 +9,11 @@ use crate::nn::with_large_stack;
 use crate::objects::{ObjectSet, Split};
 use crate::policies::PolicyKind;
 use crate::rl::action::ActionSpace;
+use crate::rl::qtopt::QBatch;
 use crate::rl::qtopt::collect::{BehaviorPolicy, play};
-use crate::rl::qtopt::learner::Sample;
 use crate::rl::qtopt::network::state_features;
 use crate::rl::qtopt::privileged::{CELLS, Privileged};
+use crate::rl::qtopt::stream::Samples;
 use crate::rl::replay::{NStepTransition, Record, Termination};
 use crate::rl::vec_env::{VecEnv, VecEnvError};
 use crate::rl::{Preset, QLearner, QtOptConfig};
@@ -107,8 +108,13 @@ impl Noise {
         Self { images: (0..count).map(|_| image(rng)).collect(), records: (0..count).map(|_| record(rng)).collect() }
     }
 
-    fn samples(&self) -> Vec<Sample<'_>> {
-        (0..self.images.len()).map(|at| Sample { image: &self.images[at], record: &self.records[at] }).collect()
+    fn batch(&self, range: std::ops::Range<usize>, targets: &[f32], rng: &Rng) -> QBatch {
+        let samples = Samples {
+            images: self.images[range.clone()].to_vec(),
+            records: self.records[range.clone()].to_vec(),
+            targets: targets[range].to_vec(),
+        };
+        QBatch { samples, real: 0, real_weight: 0.0, rng: rng.clone() }
     }
 
     fn transitions(&self, discount: f32) -> Vec<NStepTransition<'_>> {
@@ -133,23 +139,18 @@ fn measure(
     let mut learner = QLearner::new(config, space, seed)?;
     let mut rng = seed.derive("noise", 0).rng();
     let noise = Noise::new(config, &space, &mut rng);
-    let (samples, transitions) = (noise.samples(), noise.transitions(config.discount));
+    let transitions = noise.transitions(config.discount);
     let block = config.label_interval();
     let mut targets = learner.bellman_targets(&transitions, seed)?.targets;
-    learner.step(
-        &samples[..config.batch.min(samples.len())],
-        &targets[..config.batch.min(samples.len())],
-        1.0,
-        &mut rng,
-    )?;
+    let count = noise.images.len();
+    learner.learn(&noise.batch(0..config.batch.min(count), &targets, &rng), 1.0)?;
     let begun = Instant::now();
     for step in 0..steps {
         if step % block == 0 {
             targets = learner.bellman_targets(&transitions, seed.derive("label", step))?.targets;
         }
-        let at = (step as usize * config.batch) % (samples.len() - config.batch + 1).max(1);
-        let range = at..(at + config.batch).min(samples.len());
-        learner.step(&samples[range.clone()], &targets[range], 1.0, &mut rng)?;
+        let at = (step as usize * config.batch) % (count - config.batch + 1).max(1);
+        learner.learn(&noise.batch(at..(at + config.batch).min(count), &targets, &rng), 1.0)?;
     }
     let updates_per_s = steps as f64 / begun.elapsed().as_secs_f64();
 

@@ -5,6 +5,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 
 use crate::files::console;
+use crate::gan::cyclegan::bench::{self as cyclegan, BENCH_NETWORKS as CYCLEGAN_NETWORKS};
 use crate::gan::rcan::{BENCH_NETWORKS as RCAN_NETWORKS, StepTimes, bench_step};
 use crate::nn::bench::{Report, bench_train_step};
 use crate::nn::networks::BENCH_NETWORKS;
@@ -14,8 +15,11 @@ use crate::nn::networks::BENCH_NETWORKS;
 /// Example: bingrasp bench train-step --network unet7 --json
 #[derive(Args, Clone, Debug)]
 pub struct BenchTrainArgs {
-    /// Network to train; rcan-* are whole steps of RCAN with its adversary. Left out: all others, one after the other.
-    #[arg(long, value_parser = PossibleValuesParser::new(BENCH_NETWORKS.into_iter().chain(RCAN_NETWORKS)))]
+    /// Network to train; rcan-* are whole steps of RCAN with its adversary, cyclegan* those of CycleGAN with both
+    /// generators and both discriminators. Left out: all others, one after the other.
+    #[arg(long, value_parser = PossibleValuesParser::new(
+        BENCH_NETWORKS.into_iter().chain(RCAN_NETWORKS).chain(CYCLEGAN_NETWORKS)
+    ))]
     pub network: Option<String>,
     /// Images a step; the network's own batch if left out.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -43,6 +47,14 @@ pub fn run(args: &BenchTrainArgs) -> Result<()> {
             }
             continue;
         }
+        if let Some(times) = cyclegan::bench_step(network, batch, repeats)? {
+            if args.json {
+                console::print_line(serde_json::to_string(&times)?)?;
+            } else {
+                print_cyclegan(&times)?;
+            }
+            continue;
+        }
         let report = bench_train_step(network, batch, repeats).with_context(|| format!("training {network} failed"))?;
         let Some(report) = report else { bail!("no network is called `{network}`; there are {BENCH_NETWORKS:?}") };
         if args.json {
@@ -52,6 +64,21 @@ pub fn run(args: &BenchTrainArgs) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn print_cyclegan(times: &cyclegan::StepTimes) -> std::io::Result<()> {
+    console::print_line(format_args!(
+        "{:<10} batch {:>3} + {:<3}  {:>8.2} ms/step  {:>8.1} images/s  {:>9} parameters  {:.2} GiB  {} threads, {}",
+        times.network,
+        times.batch,
+        times.batch,
+        times.ms_per_step,
+        times.images_per_s,
+        times.parameters,
+        times.peak_memory_gib,
+        times.threads,
+        times.instructions,
+    ))
 }
 
 fn print_step(times: &StepTimes) -> std::io::Result<()> {

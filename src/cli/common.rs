@@ -2,16 +2,17 @@
 
 use super::{UsageError, numbers, output};
 use crate::appearance::ImageSet;
-use crate::contract::Seed;
+use crate::contract::{Domain, Seed};
 use crate::data::paired::ObjectSource;
 use crate::draw::PictureFormat;
+use crate::env::EnvConfig;
 use crate::files::console;
 use crate::files::paths::{self, Input, OverlapError};
 use crate::objects::import::ImportOptions;
-use crate::objects::{ObjectModel, ObjectSet, Split, digest};
+use crate::objects::{HouseholdConfig, ObjectModel, ObjectSet, Split, digest};
 use crate::train::checkpoint::CHECKPOINTS_NAME;
+use crate::train::{EnvData, ObjectFiles};
 use anyhow::Context;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +22,8 @@ pub const CAMERA: &str = "over-the-shoulder";
 /// Which objects fill the bin.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ObjectArgs {
-    /// Objects: train, test or all of the built-in catalogue, or a folder of OBJ, URDF or glTF files
+    /// Objects: train, test or all of the built-in catalogue, household, household:SEED, ycb, or a folder of OBJ, URDF or
+    /// glTF files; several with commas between them
     #[arg(long, value_name = "SET|DIR", default_value = "train")]
     pub objects: String,
     #[command(flatten)]
@@ -58,37 +60,15 @@ impl Default for ImportArgs {
 }
 
 impl ImportArgs {
-    /// Puts what is not usual into the settings of a run, under `data`.
-    pub fn put(self, data: &mut toml::Table) {
-        for ((name, value), (_, usual)) in self.named().into_iter().zip(Self::default().named()) {
-            if value != usual {
-                data.insert(name.to_owned(), f64::from(value).into());
-            }
-        }
+    /// As the settings of a run hold them: nothing where they are as usual.
+    pub fn settings(self) -> Option<ObjectFiles> {
+        let Self { scale, density, friction } = self;
+        (self != Self::default()).then_some(ObjectFiles { scale, density, friction })
     }
 
-    /// What the settings of a run say under `data`.
-    ///
-    /// # Errors
-    /// [`UsageError`] with what is possible.
-    pub fn of_run(data: &toml::Table) -> anyhow::Result<Self> {
-        let usual = Self::default();
-        let number = |name: &str, usual: f32, range: RangeInclusive<f64>| -> anyhow::Result<f32> {
-            let Some(value) = data.get(name) else { return Ok(usual) };
-            let number = value.as_float().or_else(|| value.as_integer().map(|whole| whole as f64));
-            let text = number.map_or_else(|| value.to_string(), |number| number.to_string());
-            Ok(numbers::real32(range)(&text)
-                .map_err(|possible| UsageError(format!("data.{name}: {possible}, not {text}")))?)
-        };
-        Ok(Self {
-            scale: number("scale", usual.scale, numbers::SCALE)?,
-            density: number("density", usual.density, numbers::DENSITY)?,
-            friction: number("friction", usual.friction, numbers::FRICTION)?,
-        })
-    }
-
-    fn named(self) -> [(&'static str, f32); 3] {
-        [("scale", self.scale), ("density", self.density), ("friction", self.friction)]
+    /// What the settings of a run say.
+    pub fn of_run(files: Option<ObjectFiles>) -> Self {
+        files.map_or_else(Self::default, |ObjectFiles { scale, density, friction }| Self { scale, density, friction })
     }
 
     /// With the usual limits.
@@ -98,20 +78,54 @@ impl ImportArgs {
     }
 }
 
-/// `train`, `test`, `all`, or a folder.
-pub fn load_objects(name: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
+/// What `--objects` takes, for messages.
+const OBJECT_SETS: &str = "train, test or all of the built-in catalogue; household, household:SEED, household-solid; ycb; a folder of objects";
+
+/// Objects by the name of a set or a folder, or several of these separated by commas, one after the other.
+///
+/// # Errors
+/// A name that is neither a set nor a folder, a folder without a usable object.
+pub fn load_objects(names: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
+    // A folder's own name may hold a comma.
+    if Path::new(names).is_dir() {
+        return load_set(names, options);
+    }
+    let mut objects = Vec::new();
+    for name in names.split(',') {
+        objects.extend(load_set(name.trim(), options)?);
+    }
+    Ok(objects)
+}
+
+fn load_set(name: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
     let builtin = |split| Ok(ObjectSet::builtin().split(split));
+    let unknown = || {
+        UsageError(format!(
+            "'{name}' is no set of objects: pass --objects with one of {OBJECT_SETS}, or several with commas"
+        ))
+    };
     match name {
         "train" => builtin(Split::Train),
         "test" => builtin(Split::Test),
         "all" => builtin(Split::All),
+        "ycb" => Ok(ObjectSet::ycb()?.objects().to_vec()),
+        household if household.starts_with("household") && !Path::new(household).is_dir() => {
+            let (kind, seed) = household.split_once(':').unwrap_or((household, "0"));
+            let hollow = match kind {
+                "household" => true,
+                "household-solid" => false,
+                _ => return Err(unknown().into()),
+            };
+            let seed = seed.parse().map_err(|_| {
+                UsageError(format!("'{seed}' in '{household}' is no seed; pass a whole number, as in household:1"))
+            })?;
+            let config = HouseholdConfig { hollow, ..HouseholdConfig::default() };
+            Ok(ObjectSet::household_with(Seed(seed), &config)?.objects().to_vec())
+        }
         folder => {
             let path = Path::new(folder);
-            if !path.is_dir() {
-                return Err(UsageError(format!(
-                    "'{folder}' is neither train, test, all nor a folder of objects; pass --objects train or --objects DIR"
-                ))
-                .into());
+            if folder.is_empty() || !path.is_dir() {
+                return Err(unknown().into());
             }
             let set = ObjectSet::load_dir_with(path, &options.get())
                 .with_context(|| format!("loading objects from {folder}"))?;
@@ -123,7 +137,7 @@ pub fn load_objects(name: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<O
 
 /// Objects as datasets and recordings remember them: a set that is built in by its name, a user's folder by its contents.
 pub fn object_source(name: &str, objects: &[Arc<ObjectModel>], per_episode: usize) -> ObjectSource {
-    let is_builtin = ["train", "test", "all"].contains(&name);
+    let is_builtin = !Path::new(name).is_dir() && !name.split(',').any(|part| Path::new(part.trim()).is_dir());
     ObjectSource {
         catalogue: if is_builtin { "built-in" } else { "folder" }.to_owned(),
         split: if is_builtin { name } else { "all" }.to_owned(),
@@ -138,7 +152,7 @@ pub fn texture_source(images: &ImageSet) -> String {
 }
 
 /// Texture images of the randomized domains.
-#[derive(clap::Args, Clone, Debug)]
+#[derive(clap::Args, Clone, Debug, Default)]
 pub struct TextureArgs {
     /// A folder of pictures (PNG, JPEG, GIF, WebP, BMP or TIFF) that the randomized domains draw on, beside the procedural textures
     #[arg(long, value_name = "DIR")]
@@ -184,24 +198,20 @@ impl<'a> Inputs<'a> {
 
     /// `--objects`, where it names a folder.
     pub fn objects(self, name: Option<&'a str>) -> Self {
-        let folder = name.filter(|name| !["train", "test", "all"].contains(name)).map(Path::new);
-        self.users("--objects", folder)
+        let Some(name) = name else { return self };
+        // A folder's own name may hold a comma.
+        let whole = std::iter::once(name).filter(|name| Path::new(name).is_dir());
+        let parts = name.split(',').map(str::trim).filter(|part| Path::new(part).is_dir());
+        whole.chain(parts).fold(self, |inputs, folder| inputs.users("--objects", Some(Path::new(folder))))
     }
 
     pub fn textures(self, textures: &'a TextureArgs) -> Self {
         self.users("--textures", textures.textures.as_deref())
     }
 
-    /// What the settings of a training run name under `data`.
-    pub fn of_run(data: &'a toml::Table) -> Self {
-        let text = |key: &str| data.get(key).and_then(toml::Value::as_str).filter(|text| !text.is_empty());
-        let path = |key: &str| text(key).map(Path::new);
-        Self::default()
-            .ours("--data", path("from").filter(|from| *from != Path::new("live")))
-            .ours("--offline", path("offline"))
-            .run("--generator", path("generator"))
-            .objects(text("objects"))
-            .users("--textures", path("textures"))
+    /// What the environments of a training run are read from.
+    pub fn env(self, env: &'a EnvData) -> Self {
+        self.objects(Some(&env.objects)).users("--textures", env.textures.as_deref())
     }
 
     /// # Errors
@@ -259,5 +269,87 @@ pub fn num_envs_for(size: u32) -> usize {
         97..=160 => 24,
         161..=320 => 8,
         _ => 4,
+    }
+}
+
+/// A path that stays the same when the working folder changes.
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Puts the flags that describe environments into a run's settings.
+pub fn apply_env(
+    env: &mut EnvData,
+    domain: Option<Domain>,
+    (objects, files): (Option<&str>, ImportArgs),
+    textures: &TextureArgs,
+) {
+    env.object_files = files.settings().or(env.object_files);
+    env.domain = domain.unwrap_or(env.domain);
+    if let Some(objects) = objects {
+        let part = |part: &str| {
+            let path = Path::new(part.trim());
+            if path.is_dir() { absolute(path).display().to_string() } else { part.to_owned() }
+        };
+        env.objects = objects.split(',').map(part).collect::<Vec<_>>().join(",");
+    }
+    if let Some(textures) = &textures.textures {
+        env.textures = Some(absolute(textures));
+    }
+}
+
+/// The environments that a run's settings describe.
+///
+/// # Errors
+/// Objects or textures that cannot be read, a camera that the cell lacks.
+pub fn env_config(env: &EnvData, size: u32, seed: Seed) -> anyhow::Result<EnvConfig> {
+    let textures = TextureArgs { textures: env.textures.clone() };
+    let config = EnvConfig {
+        cameras: vec![env.camera.clone()],
+        crop: env.crop,
+        textures: textures.load()?,
+        ..EnvConfig::new(
+            load_objects(&env.objects, ImportArgs::of_run(env.object_files))?,
+            env.domain,
+            env.num_envs,
+            size,
+            seed,
+        )
+    };
+    config.validate().map_err(|error| UsageError(error.to_string()))?;
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_by_name_and_mixed() {
+        let names = |text: &str| -> Vec<String> {
+            let objects = load_objects(text, ImportArgs::default()).expect(text);
+            objects.iter().map(|object| object.name.clone()).collect()
+        };
+        assert_eq!((names("household").len(), names("ycb").len(), names("test").len()), (51, 10, 100));
+        let mixed = names("ycb, household:3,test");
+        assert_eq!(mixed.len(), 161);
+        assert_eq!((mixed[0].as_str(), mixed[10].as_str()), ("004_sugar_box", "bottle-01"));
+        let volumes = |text: &str| -> f32 {
+            let objects = load_objects(text, ImportArgs::default()).expect(text);
+            objects.iter().map(|object| object.volume_m3).sum()
+        };
+        assert!(volumes("household:1") != volumes("household:2") && volumes("household-solid") > volumes("household"));
+    }
+
+    #[test]
+    fn a_wrong_name_is_named_with_the_cure() {
+        for (wrong, part) in
+            [("houshold", "houshold"), ("train,", "''"), ("household:x", "'x'"), ("ycb,nowhere", "nowhere")]
+        {
+            let error = load_objects(wrong, ImportArgs::default()).expect_err(wrong);
+            assert!(error.downcast_ref::<UsageError>().is_some(), "{wrong}: wrong usage");
+            let message = error.to_string();
+            assert!(message.contains(part) && message.contains("household"), "{wrong}: {message}");
+        }
     }
 }

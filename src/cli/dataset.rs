@@ -2,9 +2,10 @@
 
 use super::{UsageError, common, numbers, output};
 use crate::collect::{Ended, block_size, collect_pairs};
+use crate::contract::Crop;
 use crate::contract::Domain;
 use crate::data::paired::{DatasetConfig, Format, PairReader, PairWriter, Shard, Split, check, sheet};
-use crate::env::{Crop, EnvConfig, GraspEnv};
+use crate::env::{EnvConfig, GraspEnv};
 use crate::files::console;
 use crate::files::interrupt;
 use crate::pictures::LeftOut;

@@ -4,9 +4,10 @@ use super::{UsageError, agent, common, episodes_export, numbers, output};
 use crate::collect::episodes::{record_episodes, recorded_episodes};
 use crate::collect::observation_adapter::ObservationAdapter;
 use crate::collect::vec_env::{GraspVecEnv, action_space};
+use crate::contract::Crop;
 use crate::contract::{Domain, Seed};
 use crate::data::episodes::{EpisodeReader, EpisodeWriter, EpisodesConfig};
-use crate::env::{Crop, EnvConfig};
+use crate::env::EnvConfig;
 use crate::files::{console, interrupt};
 use crate::nn::with_large_stack;
 use crate::pictures::LeftOut;
@@ -77,7 +78,8 @@ struct RecordArgs {
     /// Play the policy without noise
     #[arg(long)]
     greedy: bool,
-    /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files
+    /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
+    /// commas between them
     #[arg(long, value_name = "SET|DIR", default_value = "train")]
     objects: String,
     #[command(flatten)]
@@ -150,7 +152,7 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         .textures(&args.textures)
         .check_folder(&args.out)?;
     let loaded = if builtin.is_some() { None } else { Some(learned(args)?) };
-    let camera = loaded.as_ref().map_or(common::CAMERA, |loaded| agent::data(&loaded.settings, "camera"));
+    let camera = loaded.as_ref().map_or(common::CAMERA, |loaded| loaded.config.data.env.camera.as_str());
     let env = EnvConfig {
         cameras: vec![camera.to_owned()],
         crop: Crop::Centre,

@@ -11,7 +11,6 @@ use crate::objects::ObjectModel;
 use crate::policies::PolicyKind;
 use crate::rl::qtopt::episode_sheet::episode_sheet;
 use crate::rl::qtopt::load::Loaded;
-use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -47,7 +46,8 @@ struct GraspArgs {
     /// A contact sheet of successes and failures as a PNG file
     #[arg(long, value_name = "FILE")]
     episode_sheet: Option<PathBuf>,
-    /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files
+    /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
+    /// commas between them
     #[arg(long, value_name = "SET|DIR", default_value = "test")]
     objects: String,
     #[command(flatten)]
@@ -160,7 +160,7 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
 
 fn trained_domain(loaded: Option<&Loaded>) -> anyhow::Result<Domain> {
     match loaded {
-        Some(loaded) => Ok(agent::data(&loaded.settings, "domain").parse().context("the run's domain")?),
+        Some(loaded) => Ok(loaded.config.data.env.domain),
         None => Ok(Domain::Canonical),
     }
 }
@@ -209,8 +209,8 @@ pub(super) fn play_learned(
         num_envs: common::num_envs_for(size),
         ..env
     };
-    let adapter = agent::adapter(&loaded.run, &loaded.settings, domain)?;
-    let camera = agent::data(&loaded.settings, "camera");
+    let adapter = agent::adapter(&loaded.run, &loaded.config, domain)?;
+    let camera = loaded.config.data.env.camera.as_str();
     if !camera.is_empty() {
         env.cameras = vec![camera.to_owned()];
     }

@@ -20,7 +20,6 @@ mod eval;
 mod eval_translation;
 #[cfg(feature = "viewer")]
 mod generator;
-mod identity;
 mod limits;
 mod numbers;
 mod object_sheet;

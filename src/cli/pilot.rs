@@ -41,9 +41,9 @@ impl Pilot for Learned {
 /// No run, a run of another learner, no checkpoint, damage.
 pub fn pilot(run: &Path) -> anyhow::Result<Box<dyn Pilot>> {
     let loaded = load_policy(run)?;
-    agent::warn(&loaded.warnings);
+    crate::files::console::warn_all(&loaded.warnings);
     // The viewer says which domain is seen.
-    let adapter = agent::adapter(&loaded.run, &loaded.settings, Domain::Canonical)?;
+    let adapter = agent::adapter(&loaded.run, &loaded.config, Domain::Canonical)?;
     let name = format!("{}, step {}", run.display(), loaded.step);
     Ok(Box::new(Learned { loaded, adapter, name }))
 }

@@ -1,18 +1,18 @@
 //! `bingrasp reproduce`: a paper's table, row by row.
 
-use super::train::qtopt;
+use super::train::qtopt::{self, QtOptRun};
+use super::train::run::{RunArgs, execute, resolve};
 use super::{UsageError, agent, common, eval, numbers, output};
 use crate::contract::{Domain, Seed};
 use crate::env::EnvConfig;
 use crate::eval::protocol::{EvaluationConfig, GraspEvaluation};
 use crate::eval::table1::{Row, RowResult, figure, markdown};
 use crate::files::atomic::{create_folder, read_capped, write_atomic};
-use crate::files::console;
+use crate::files::console::{remark, warn_all};
 use crate::files::interrupt;
 use crate::gan::rcan::load_generator;
 use crate::rl::qtopt::load_policy;
-use crate::train::directory::check_run_format;
-use crate::train::{Ended, Limits, RunDir};
+use crate::train::{Ended, Limits, RunConfig, RunDir};
 use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -110,7 +110,7 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
                 complete = false;
                 break;
             }
-            console::remark(format_args!("{}: training in {}", row.title(), row.domain()));
+            remark(format_args!("{}: training in {}", row.title(), row.domain()));
             if !bring_to_end(args, row, generator.as_deref().filter(|_| row == Row::Rcan))? {
                 complete = false;
                 break;
@@ -129,7 +129,7 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
     if complete {
         return Ok(ExitCode::SUCCESS);
     }
-    console::remark("interrupted: go on with the same command");
+    remark("interrupted: resume with the same command");
     Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
 }
 
@@ -145,17 +145,17 @@ fn result_path(out: &Path, row: Row) -> PathBuf {
 /// Trains and measures one row; false when it was interrupted.
 fn bring_to_end(args: &Table1Args, row: Row, generator: Option<&Path>) -> anyhow::Result<bool> {
     let run = args.out.join(row.name());
-    let settings = qtopt::settings_for(row.domain(), generator, limits(args), args.seed.get());
+    let (command, config) = training(args, row, generator)?;
     let resume = run.join("config.toml").is_file();
-    if resume && RunDir::read_config(&run)? != toml::to_string(&settings)? {
+    if resume && RunDir::read_config(&run)? != config.to_toml()? {
         return Err(UsageError(format!(
             "the run in {} was started with other settings; use the same ones, or another folder",
             run.display()
         ))
         .into());
     }
-    let (outcome, trainer) = qtopt::execute(&run, &settings, resume)?;
-    drop(trainer);
+    let command = qtopt::Args { run: RunArgs { resume, ..command.run }, ..command };
+    let (outcome, episodes) = execute(&command, &run, &config, resume, |trainer, _| Ok(trainer.source.episodes()))?;
     // The run itself is whole then, and only measured again.
     if outcome.ended != Ended::Complete || interrupt::requested() {
         return Ok(false);
@@ -165,8 +165,7 @@ fn bring_to_end(args: &Table1Args, row: Row, generator: Option<&Path>) -> anyhow
         return Ok(false);
     }
     let reality = measure(args, &run, Domain::Reality)?;
-    let result =
-        RowResult { row, training_steps: outcome.steps, training_episodes: outcome.episodes, simulation, reality };
+    let result = RowResult { row, training_steps: outcome.steps, training_episodes: episodes, simulation, reality };
     let text = serde_json::to_string_pretty(&result)?;
     write_atomic(&result_path(&args.out, row), text.as_bytes())?;
     Ok(true)
@@ -190,34 +189,42 @@ fn check_finished(args: &Table1Args, row: Row, generator: Option<&Path>) -> anyh
     if !run.join("config.toml").is_file() {
         return Ok(());
     }
-    let there: toml::Table =
-        RunDir::read_config(&run)?.parse().with_context(|| format!("reading {}", run.display()))?;
-    check_run_format(&there).map_err(|message| anyhow::anyhow!("{}: {message}", run.join("config.toml").display()))?;
-    let here = toml::Table::try_from(qtopt::settings_for(row.domain(), generator, limits(args), args.seed.get()))?;
-    // The other settings may be those of another version.
-    let place = |table: &toml::Table, path: &[&str]| {
-        let value = path[1..].iter().try_fold(table.get(path[0])?, |value, key| value.get(key))?;
-        Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    let there: QtOptRun = RunConfig::parse(&RunDir::read_config(&run)?, &run)?;
+    let (_, here) = training(args, row, generator)?;
+    let of = |config: &QtOptRun| {
+        let path = config.data.generator.as_ref().map(|path| path.display().to_string());
+        [
+            ("--seed", Some(config.seed.to_string())),
+            ("--steps", config.limits.steps.map(|steps| steps.to_string())),
+            ("--minutes", config.limits.minutes.map(|minutes| minutes.to_string())),
+            ("--generator", path),
+        ]
     };
-    for (option, path) in [
-        ("--seed", &["seed"][..]),
-        ("--steps", &["limits", "steps"]),
-        ("--minutes", &["limits", "minutes"]),
-        ("--generator", &["data", "generator"]),
-    ] {
-        let there = place(&there, path);
+    // The other settings may be those of another version.
+    for ((option, there), (_, here)) in of(&there).into_iter().zip(of(&here)) {
         // A finished row needs no generator again.
-        if there != place(&here, path) && !(option == "--generator" && generator.is_none()) {
+        if there != here && !(option == "--generator" && generator.is_none()) {
             return Err(differs(option, there).into());
         }
     }
     Ok(())
 }
 
+/// The training of a row, and its settings.
+fn training(args: &Table1Args, row: Row, generator: Option<&Path>) -> anyhow::Result<(qtopt::Args, QtOptRun)> {
+    let Limits { steps, minutes } = limits(args);
+    let out = args.out.join(row.name());
+    let run = RunArgs { out, steps, minutes, seed: Some(args.seed.get().0), ..RunArgs::default() };
+    let generator = generator.map(Path::to_owned);
+    let command = qtopt::Args { run, domain: Some(row.domain()), generator, ..qtopt::Args::default() };
+    let config = resolve(&command)?;
+    Ok((command, config))
+}
+
 /// Success on unseen objects; the same sets for every row.
 fn measure(args: &Table1Args, run: &Path, domain: Domain) -> anyhow::Result<GraspEvaluation> {
     let loaded = load_policy(run)?;
-    agent::warn(&loaded.warnings);
+    warn_all(&loaded.warnings);
     let config = EvaluationConfig { attempts: args.attempts, ..EvaluationConfig::default() };
     let seed: Seed = args.seed.get().derive("table1", 0);
     let env = EnvConfig::new(

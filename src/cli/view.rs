@@ -29,7 +29,8 @@ pub struct Args {
     /// Domain of the source pictures: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
     #[arg(long)]
     domain: Option<Domain>,
-    /// Objects: train, test or all of the built-in catalogue, or a folder of OBJ, URDF or glTF files
+    /// Objects: train, test or all of the built-in catalogue, household, household:SEED, ycb, or a folder of OBJ, URDF or
+    /// glTF files; several with commas between them
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
     #[command(flatten)]

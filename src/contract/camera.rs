@@ -35,6 +35,17 @@ impl Intrinsics {
     }
 }
 
+/// Which window of the camera's picture is delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Crop {
+    /// Always the middle: evaluation.
+    #[default]
+    Centre,
+    /// Drawn anew for every frame: training.
+    Random,
+}
+
 /// Where a camera stands and how it projects.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Camera {

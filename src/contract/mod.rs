@@ -16,7 +16,7 @@ pub mod seed;
 pub mod visual;
 
 pub use action::{Action, GripperCommand, GripperState, Step};
-pub use camera::{Camera, Intrinsics};
+pub use camera::{Camera, Crop, Intrinsics};
 pub use domain::Domain;
 pub use frame::FrameBatch;
 pub use pose::Pose;

@@ -1,7 +1,8 @@
 //! The headless Bevy app: one entity an environment, stepped in parallel, then captured.
 
-use super::config::{Crop, EnvConfig, EnvError};
+use super::config::{EnvConfig, EnvError};
 use crate::appearance::Look;
+use crate::contract::Crop;
 use crate::contract::{Action, Camera, Domain, FrameBatch, Seed, Step};
 use crate::objects::ObjectModel;
 use crate::render::{Gpu, RenderConfig, SceneBounds, SceneView, TiledRenderer};

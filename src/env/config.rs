@@ -1,22 +1,12 @@
 //! What a vectorized environment is built from.
 
 use crate::appearance::ImageSet;
-use crate::contract::{Domain, Seed};
+use crate::contract::{Crop, Domain, Seed};
 use crate::objects::ObjectModel;
 use crate::render::RenderError;
 use crate::scene::{CellDescription, CellError};
 use crate::sim::SimConfig;
 use std::sync::Arc;
-
-/// Which window of the camera's picture is delivered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Crop {
-    /// Always the middle: evaluation.
-    #[default]
-    Centre,
-    /// Drawn anew for every frame: training.
-    Random,
-}
 
 /// Everything that decides what a [`super::GraspEnv`] does. The same configuration gives the same episodes and pixels.
 #[derive(Clone)]

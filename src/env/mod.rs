@@ -10,7 +10,7 @@ mod observation;
 mod rollout;
 
 pub use app::{Episode, look_seed, scene_bounds_of};
-pub use config::{Crop, EnvConfig, EnvError};
+pub use config::{EnvConfig, EnvError};
 pub use grasp_env::{GraspEnv, Reset};
 pub use observation::{Observation, StepBatch};
 pub use rollout::{Rollout, Transition};

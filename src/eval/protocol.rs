@@ -21,7 +21,8 @@ pub struct EvaluationConfig {
     pub sim: SimConfig,
     pub policy: PolicyKind,
     pub attempts: usize,
-    /// Attempts on one set of objects before the next set is drawn.
+    /// Attempts on one set of objects before the next set is drawn; in a cell with `objects.remove_on_success` at most as
+    /// many as there are objects.
     pub attempts_per_set: usize,
 }
 
@@ -95,14 +96,16 @@ pub struct AttemptOutcome {
 
 /// Runs `config.attempts` attempts on sets drawn from `objects`.
 pub fn evaluate_policy(config: &EvaluationConfig, objects: &[Arc<ObjectModel>], seed: Seed) -> GraspEvaluation {
-    let per_set = config.attempts_per_set.max(1);
     let cell = Arc::new(config.cell.clone());
+    // What is grasped leaves the bins of some cells: a set then has no more attempts than objects.
+    let most = if cell.objects.remove_on_success { cell.objects.per_episode } else { usize::MAX };
+    let per_set = config.attempts_per_set.min(most).max(1);
     let sets = config.attempts.div_ceil(per_set);
     let attempts: Vec<AttemptOutcome> = (0..sets)
         .into_par_iter()
         .flat_map_iter(|set| {
             let count = per_set.min(config.attempts - set * per_set);
-            evaluate_set(&cell, config, objects, seed.derive("set", set as u64), count)
+            evaluate_set(&cell, config, objects, seed.derive("set", set as u64), (set, count))
         })
         .collect();
     summarize(&attempts)
@@ -121,10 +124,15 @@ fn evaluate_set(
     config: &EvaluationConfig,
     objects: &[Arc<ObjectModel>],
     seed: Seed,
-    count: usize,
+    (set, count): (usize, usize),
 ) -> Vec<AttemptOutcome> {
     let mut world = GraspWorld::new(Arc::clone(cell), &config.sim);
-    world.reset(&draw(objects, cell.objects.per_episode, seed), seed);
+    let objects = draw(objects, cell.objects.per_episode, seed);
+    // Fixed placements of the bins are taken in turn.
+    match &cell.bin_group {
+        Some(group) if !group.placements.is_empty() => world.reset_at(set, &objects, seed),
+        _ => world.reset(&objects, seed),
+    }
     let mut policy = config.policy.create();
     let mut rng = seed.derive("policy", 0).rng();
     let mut attempts = Vec::with_capacity(count);

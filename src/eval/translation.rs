@@ -8,7 +8,7 @@ use super::metrics::{
 };
 use crate::contract::{Class, FrameBatch, Seed};
 use crate::gan::frames::Frame;
-use crate::gan::rcan::train::translate_frames;
+use crate::gan::rcan::translate_frames;
 use crate::gan::rcan::{Generator, Translation};
 use rayon::prelude::*;
 use serde::Serialize;

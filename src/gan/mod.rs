@@ -3,8 +3,11 @@
 //! In: paired or unpaired frames of the simulator ([`crate::contract::FrameBatch`]). Out: generators that make images of
 //! one domain look like another's, and the runs that trained them.
 
+pub mod cyclegan;
 pub mod frames;
+pub mod image_pool;
+pub mod losses;
 pub mod rcan;
-pub mod state;
+pub mod semantic;
 
 pub use frames::{BoxedSource, FrameError, FramePool, FrameSource, Prefetch};

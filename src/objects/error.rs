@@ -1,15 +1,23 @@
 //! What can go wrong with objects: every error names the file, the place in it and the cure.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ObjectError {
-    #[error("{path}: no such folder; give a folder that holds .urdf, .obj, .stl, .gltf or .glb files")]
+    #[error("{path}: no such folder; give a folder that holds .urdf, .obj, .stl, .ply, .gltf or .glb files")]
     Missing { path: PathBuf },
     #[error("{path}: is not a folder; give the folder that holds the object files")]
     NotAFolder { path: PathBuf },
-    #[error("{path}: holds no .urdf, .obj, .stl, .gltf or .glb file, in it or below it; put the object files there")]
-    Empty { path: PathBuf },
+    /// `seen` lists what looks like a model and cannot be read, one a line.
+    #[error(
+        "{path}: holds no .urdf, .obj, .stl, .ply, .gltf or .glb file, in it or below it; put the object files there{seen}"
+    )]
+    Empty { path: PathBuf, seen: String },
+    #[error(
+        "{path}: is no object of its own, as it belongs to {owner}, which failed: mend that file, or move the mesh \
+         elsewhere"
+    )]
+    OfFailedUrdf { path: PathBuf, owner: PathBuf },
     #[error("{path}: cannot be read ({source}); check that the file exists and its permissions")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path}: cannot be written ({source}); check the permissions and the free space")]
@@ -54,6 +62,32 @@ pub enum ObjectError {
     Generator { what: String },
     #[error("object catalogue, line {line}: {what}")]
     Catalogue { line: usize, what: String },
+}
+
+impl ObjectError {
+    /// The file or folder that it is about.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Missing { path }
+            | Self::NotAFolder { path }
+            | Self::Empty { path, .. }
+            | Self::OfFailedUrdf { path, .. }
+            | Self::Read { path, .. }
+            | Self::Write { path, .. }
+            | Self::OutputNotEmpty { path }
+            | Self::FileTooLarge { path, .. }
+            | Self::TooMany { path, .. }
+            | Self::Syntax { path, .. }
+            | Self::Format { path, .. }
+            | Self::NotFinite { path, .. }
+            | Self::IndexOutOfRange { path, .. }
+            | Self::OutsideFolder { path, .. }
+            | Self::Unsupported { path, .. }
+            | Self::TooBig { path, .. }
+            | Self::TooSmall { path, .. } => Some(path),
+            Self::Degenerate { .. } | Self::OutOfRange { .. } | Self::Generator { .. } | Self::Catalogue { .. } => None,
+        }
+    }
 }
 
 pub type Result<T> = std::result::Result<T, ObjectError>;

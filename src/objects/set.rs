@@ -3,8 +3,10 @@
 
 use super::catalogue;
 use super::error::{ObjectError, Result};
+use super::household::{self, HouseholdConfig};
 use super::import::{ImportOptions, import_dir};
 use super::model::ObjectModel;
+use crate::contract::Seed;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -38,6 +40,31 @@ impl ObjectSet {
     pub fn builtin() -> Self {
         static BUILTIN: LazyLock<ObjectSet> = LazyLock::new(catalogue::builtin);
         BUILTIN.clone()
+    }
+
+    /// The 51 household objects of a seed (see [`super::household`]), hollow where they are in life. Another seed gives
+    /// other objects of the same kinds.
+    ///
+    /// # Errors
+    /// None for any seed that has been tried; the shapes are checked as every object's are.
+    pub fn household(seed: Seed) -> Result<Self> {
+        Self::household_with(seed, &HouseholdConfig::default())
+    }
+
+    /// [`Self::household`] with solid vessels or another number of staves.
+    ///
+    /// # Errors
+    /// A configuration out of range.
+    pub fn household_with(seed: Seed, config: &HouseholdConfig) -> Result<Self> {
+        Ok(Self::new(household::household(seed, config)?))
+    }
+
+    /// Ten objects in the sizes and masses of the YCB set (see [`super::ycb`]).
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn ycb() -> Result<Self> {
+        Ok(Self::new(super::ycb::ycb()?))
     }
 
     /// Every object in and below a folder, sorted by path (see [`import_dir`]). Files that cannot be used are listed in

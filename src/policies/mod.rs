@@ -65,4 +65,8 @@ impl std::str::FromStr for PolicyKind {
 }
 
 #[cfg(test)]
+mod digests;
+#[cfg(test)]
+mod mobile_cell;
+#[cfg(test)]
 mod tests;

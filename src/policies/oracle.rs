@@ -1,7 +1,8 @@
 //! Grasps with full knowledge of the state: an upper bound, and a source of good data.
 //!
 //! Plans a grasp, goes above it, down, closes, lifts a little, looks whether the object came along, and ends the
-//! episode or tries again while there are steps left.
+//! episode or tries again while there are steps left. What lies along a wall leaves a finger no room: then it is dragged
+//! towards the middle of the bin with the closed fingers on top of it, and the planning starts again.
 
 use super::Policy;
 use super::planner::{GraspPlan, Planner};
@@ -11,6 +12,9 @@ use glam::Vec3;
 
 /// Closer than this (m, rad) the gripper is where it should be.
 const ARRIVED: (f32, f32) = (0.0015, 0.02);
+/// How far the closed fingers are asked to go below the top of what they drag, and how far they drag it, metres.
+const PRESS: f32 = 0.004;
+const DRAG: f32 = 0.07;
 /// Below this the jaws have closed on nothing.
 const EMPTY_APERTURE: f32 = 0.002;
 
@@ -26,6 +30,12 @@ enum Stage {
     /// Closed; the object's pose in the gripper and its height then.
     Lift {
         gripper_from_object: Pose,
+        z: f32,
+    },
+    /// Over an object that cannot be grasped where it lies, with the fingers closed; `place` is on its top.
+    Press {
+        place: Vec3,
+        /// The gripper's height before the last move down.
         z: f32,
     },
     /// Nothing came along: up and open again.
@@ -68,10 +78,23 @@ impl Oracle {
     fn next(&mut self, world: &GraspWorld, rng: &mut Rng) -> Option<Action> {
         let here = world.gripper_pose().translation;
         match (self.stage, self.plan) {
+            (Stage::Press { place, z }, _) => Some(self.press(world, place, z)),
+            (Stage::Retreat, _) => {
+                self.plan = None;
+                self.stage = Stage::Plan;
+                let up = (travel_height(world) - here.z).max(0.0);
+                Some(Action { translation_m: [0.0, 0.0, up], gripper: GripperCommand::Open, ..Action::default() })
+            }
             (Stage::Plan, _) | (_, None) => {
-                self.plan = self.choose(world, rng);
-                self.stage = Stage::Above;
-                self.plan.is_none().then(Action::default)
+                self.plan = self.choose(world);
+                if self.plan.is_some() {
+                    self.stage = Stage::Above;
+                    return None;
+                }
+                // Nothing can be reached: moving something is worth more than waiting.
+                let place = self.top_of_some_object(world, rng)?;
+                self.stage = Stage::Press { place, z: f32::INFINITY };
+                None
             }
             (Stage::Above, Some(plan)) => {
                 let height = travel_height(world).max(plan.tip.z);
@@ -128,12 +151,6 @@ impl Oracle {
                 }
                 Some(Action { translation_m: [0.0, 0.0, step], ..Action::default() })
             }
-            (Stage::Retreat, Some(_)) => {
-                self.plan = None;
-                self.stage = Stage::Plan;
-                let up = (travel_height(world) - here.z).max(0.0);
-                Some(Action { translation_m: [0.0, 0.0, up], gripper: GripperCommand::Open, ..Action::default() })
-            }
         }
     }
 
@@ -143,7 +160,7 @@ impl Oracle {
         None
     }
 
-    fn choose(&mut self, world: &GraspWorld, rng: &mut Rng) -> Option<GraspPlan> {
+    fn choose(&mut self, world: &GraspWorld) -> Option<GraspPlan> {
         let failed = &self.failed;
         let fresh = |object: usize, tip: Vec3, yaw: f32| {
             !failed.iter().any(|plan| {
@@ -151,15 +168,50 @@ impl Oracle {
                 plan.object == object && plan.tip.distance(tip) < 0.012 && turn < 0.3
             })
         };
-        if let Some(plan) = self.planner.plan(world, fresh) {
-            return Some(plan);
+        self.planner.plan(world, fresh)
+    }
+
+    /// Goes over a place with closed fingers, down onto it, and chooses the way to drag it.
+    fn press(&mut self, world: &GraspWorld, place: Vec3, z: f32) -> Action {
+        let here = world.gripper_pose().translation;
+        let way = place - here;
+        let over = way.truncate().length() < 0.004;
+        let up = (travel_height(world) - here.z).max(0.0);
+        if !over || !world.gripper_state().closed {
+            let climb = if over { 0.0 } else { up };
+            return Action {
+                translation_m: [way.x, way.y, climb],
+                gripper: GripperCommand::Close,
+                ..Action::default()
+            };
         }
-        // Nothing can be reached: close on an object from above as it lies, which at least stirs it.
-        let object = rng.below(world.objects().len().max(1));
+        let arrived = way.z > -ARRIVED.0 || z - here.z < 0.004;
+        if !arrived {
+            self.stage = Stage::Press { place, z: here.z };
+            return Action { translation_m: [0.0, 0.0, way.z], ..Action::default() };
+        }
+        // Towards the middle of the bin, as far as one step goes.
+        let middle = world
+            .cell()
+            .bins
+            .iter()
+            .map(|bin| bin.position)
+            .min_by(|a, b| a.distance_squared(here).total_cmp(&b.distance_squared(here)))
+            .unwrap_or(here);
+        let towards = (middle - here).with_z(0.0);
+        let step = world.cell().motion.step_m.min_element();
+        self.stage = Stage::Retreat;
+        Action { translation_m: towards.clamp_length_max(step.min(DRAG)).to_array(), ..Action::default() }
+    }
+
+    /// A place a little below the top of an object, over its centre of mass, where the fingers may go.
+    fn top_of_some_object(&self, world: &GraspWorld, rng: &mut Rng) -> Option<Vec3> {
+        let present: Vec<usize> = (0..world.objects().len()).filter(|&index| world.is_present(index)).collect();
+        let object = *present.get(rng.below(present.len()))?;
         let pose = world.object_poses().get(object)?;
-        let bin = world.cell().bins.first()?;
-        let tip = world.clamp_to_workspace(pose.translation.with_z(bin.position.z + 0.012));
-        Some(GraspPlan { object, tip, yaw: rng.range(-1.5, 1.5), width: 0.0, score: f32::NEG_INFINITY })
+        let origin = world.cell().bins.first()?.position;
+        let height = world.object_heights(&[(pose.translation - origin).truncate()]).first().copied()?;
+        Some(world.clamp_to_workspace(pose.translation.with_z(origin.z + height - PRESS)))
     }
 }
 

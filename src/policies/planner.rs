@@ -6,11 +6,13 @@
 //! mass.
 
 use super::section::{Cutter, JawFrame, Section, Triangle};
+use crate::contract::Pose;
 use crate::objects::geometry::Polyhedron;
 use crate::scene::arm::wrap;
 use crate::sim::GraspWorld;
 use glam::{Quat, Vec2, Vec3};
 use std::f32::consts::PI;
+use std::ops::Range;
 
 /// Free space kept around the fingers on their way down.
 const CLEARANCE: f32 = 0.002;
@@ -20,6 +22,8 @@ const SIDE_ROOM: f32 = 0.003;
 const LEAST_DEPTH: f32 = 0.008;
 /// Score lost by a metre between the line of the jaws and the centre of mass.
 const LEVER_COST: f32 = 14.0;
+/// Parts at most this thick can be pinched on their own, with a finger on either side: the wall of a cup, metres.
+const THIN: f64 = 0.014;
 /// Directions tried besides those of the faces.
 const YAWS: usize = 8;
 /// With a grasp of this score the search for others may be less choosy or not be at all.
@@ -61,16 +65,27 @@ pub struct GraspPlan {
 #[derive(Default)]
 pub struct Planner {
     cutter: Cutter,
-    /// Per object: address of its model, triangles in the body's frame.
-    shapes: Vec<(usize, Vec<Triangle>)>,
+    shapes: Vec<PlannedShape>,
 }
 
-/// An object as it lies.
+/// One object's surface in the body's frame.
+struct PlannedShape {
+    /// Address of the model.
+    address: usize,
+    /// Of all parts, one after the other.
+    triangles: Vec<Triangle>,
+    /// Ranges in `triangles` of the parts that are thin enough to be pinched on their own: a cup's wall, a handle.
+    thin: Vec<(usize, Range<usize>)>,
+}
+
+/// An object as it lies, or one thin part of it.
 struct Target {
     index: usize,
     triangles: Vec<Triangle>,
     centre_of_mass: Vec3,
+    /// Highest point of what is to be held, and of the whole object.
     top: f32,
+    whole_top: f32,
     anchors: Vec<Vec2>,
     yaws: Vec<f32>,
     standard: Standard,
@@ -80,7 +95,7 @@ impl Planner {
     /// The best grasp on any object for which `allowed(object, tip, yaw)` holds.
     pub fn plan(&mut self, world: &GraspWorld, allowed: impl Fn(usize, Vec3, f32) -> bool) -> Option<GraspPlan> {
         // From the top: what lies highest is least in others' way.
-        let mut order: Vec<usize> = (0..world.objects().len()).collect();
+        let mut order: Vec<usize> = (0..world.objects().len()).filter(|&index| world.is_present(index)).collect();
         order.sort_by(|&a, &b| world.highest_point(b).total_cmp(&world.highest_point(a)));
         self.plan_among(world, &order, allowed)
     }
@@ -104,17 +119,16 @@ impl Planner {
                     break;
                 }
                 let target = self.target(world, index, standard);
-                for &yaw in &target.yaws {
-                    for &anchor in &target.anchors {
-                        // The best that contacts this far from the centre of mass can be worth.
-                        let lever = JawFrame::new(anchor, yaw).from_world(target.centre_of_mass).y.abs();
-                        if best.is_some_and(|b| 4.0 - LEVER_COST * lever < b.score) {
-                            continue;
-                        }
-                        let Some(plan) = self.best_depth(world, &target, anchor, yaw) else { continue };
-                        if best.is_none_or(|b| plan.score > b.score) && allowed(index, plan.tip, plan.yaw) {
-                            best = Some(plan);
-                        }
+                self.search(world, &target, &allowed, &mut best);
+            }
+            // With nothing good on whole objects: their rims and handles.
+            for &index in order {
+                if best.is_some_and(|b| b.score > GOOD) || standard.may_touch {
+                    break;
+                }
+                for part in 0..self.shapes[index].thin.len() {
+                    if let Some(target) = self.thin_target(world, index, part, standard) {
+                        self.search(world, &target, &allowed, &mut best);
                     }
                 }
             }
@@ -122,31 +136,54 @@ impl Planner {
         best
     }
 
+    /// Takes a target's best grasp where it is better than what is known.
+    fn search(
+        &mut self,
+        world: &GraspWorld,
+        target: &Target,
+        allowed: &impl Fn(usize, Vec3, f32) -> bool,
+        best: &mut Option<GraspPlan>,
+    ) {
+        for &yaw in &target.yaws {
+            for &anchor in &target.anchors {
+                // The best that contacts this far from the centre of mass can be worth.
+                let lever = JawFrame::new(anchor, yaw).from_world(target.centre_of_mass).y.abs();
+                if best.is_some_and(|b| 4.0 - LEVER_COST * lever < b.score) {
+                    continue;
+                }
+                let Some(plan) = self.best_depth(world, target, anchor, yaw) else { continue };
+                if best.is_none_or(|b| plan.score > b.score) && allowed(target.index, plan.tip, plan.yaw) {
+                    *best = Some(plan);
+                }
+            }
+        }
+    }
+
     /// Takes the triangles of objects that are new since the last plan.
     fn load(&mut self, world: &GraspWorld) {
         for (i, model) in world.objects().iter().enumerate() {
             let address = std::sync::Arc::as_ptr(model) as usize;
-            if self.shapes.get(i).is_some_and(|(known, _)| *known == address) {
+            if self.shapes.get(i).is_some_and(|shape| shape.address == address) {
                 continue;
             }
-            let triangles = model.solids().iter().flat_map(triangles_of).collect();
+            let mut shape = PlannedShape { address, triangles: Vec::new(), thin: Vec::new() };
+            for (part, solid) in model.solids().iter().enumerate() {
+                let first = shape.triangles.len();
+                shape.triangles.extend(triangles_of(solid));
+                if solid.min_width() <= THIN {
+                    shape.thin.push((part, first..shape.triangles.len()));
+                }
+            }
             self.shapes.truncate(i);
-            self.shapes.push((address, triangles));
+            self.shapes.push(shape);
         }
         self.shapes.truncate(world.objects().len());
     }
 
     fn target(&self, world: &GraspWorld, index: usize, standard: Standard) -> Target {
         let pose = world.object_poses()[index];
-        let triangles: Vec<Triangle> = self.shapes[index]
-            .1
-            .iter()
-            .map(|t| Triangle {
-                corners: t.corners.map(|corner| pose.transform_point(corner)),
-                normal: pose.transform_vector(t.normal),
-            })
-            .collect();
-        let top = triangles.iter().flat_map(|t| t.corners).map(|c| c.z).fold(f32::NEG_INFINITY, f32::max);
+        let triangles = placed(&self.shapes[index].triangles, pose);
+        let top = top_of(&triangles);
         let mut yaws: Vec<f32> = Vec::new();
         let faces = triangles.iter().filter(|t| t.normal.z.abs() < 0.45).map(|t| t.normal.y.atan2(t.normal.x));
         for yaw in faces.chain((0..YAWS).map(|k| k as f32 * PI / YAWS as f32)) {
@@ -180,7 +217,42 @@ impl Planner {
                 }
             }
         }
-        Target { index, triangles, centre_of_mass, top, anchors, yaws, standard }
+        Target { index, triangles, centre_of_mass, top, whole_top: top, anchors, yaws, standard }
+    }
+
+    /// A thin part of an object, to be pinched across its faces; `None` where none of them stands upright.
+    fn thin_target(&self, world: &GraspWorld, index: usize, part: usize, standard: Standard) -> Option<Target> {
+        let pose = world.object_poses()[index];
+        let (number, range) = self.shapes[index].thin.get(part)?;
+        let triangles = placed(&self.shapes[index].triangles[range.clone()], pose);
+        // Its two large faces, or a bar's two pairs: one direction each, the largest area first.
+        let mut faces: Vec<(f32, f32)> = Vec::new();
+        for triangle in triangles.iter().filter(|t| t.normal.z.abs() < 0.45) {
+            let yaw = triangle.normal.y.atan2(triangle.normal.x).rem_euclid(PI);
+            let [a, b, c] = triangle.corners;
+            let area = (b - a).cross(c - a).length();
+            let near = |other: f32| (yaw - other).abs().min(PI - (yaw - other).abs()) < 0.15;
+            match faces.iter_mut().find(|(other, _)| near(*other)) {
+                Some((_, sum)) => *sum += area,
+                None => faces.push((yaw, area)),
+            }
+        }
+        faces.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let yaws: Vec<f32> = faces.iter().take(2).map(|(yaw, _)| *yaw).collect();
+        let corners = world.objects()[index].parts.get(*number)?.corners();
+        let middle = pose.transform_point(corners.iter().sum::<Vec3>() / corners.len().max(1) as f32);
+        let whole_top = world.highest_point(index);
+        let top = top_of(&triangles);
+        (!yaws.is_empty()).then(|| Target {
+            index,
+            triangles,
+            centre_of_mass: pose.translation,
+            top,
+            whole_top,
+            anchors: vec![middle.truncate()],
+            yaws,
+            standard,
+        })
     }
 
     fn best_depth(&mut self, world: &GraspWorld, target: &Target, anchor: Vec2, yaw: f32) -> Option<GraspPlan> {
@@ -191,7 +263,7 @@ impl Planner {
         })?;
         let gripper = &cell.gripper;
         let floor = bin.position.z + cell.motion.floor_clearance + 0.001;
-        let deepest = floor.max(target.top - gripper.finger_length + 0.006);
+        let deepest = floor.max(target.whole_top - gripper.finger_length + 0.006);
         let frame = JawFrame::new(anchor, yaw);
         let half_pad = 0.5 * gripper.finger_width;
         // Everything that stands between the fingers must fit, not only what the pads will hold.
@@ -253,6 +325,19 @@ impl Planner {
         }
         best
     }
+}
+
+/// Triangles in the world.
+fn placed(triangles: &[Triangle], pose: Pose) -> Vec<Triangle> {
+    let world = |t: &Triangle| Triangle {
+        corners: t.corners.map(|corner| pose.transform_point(corner)),
+        normal: pose.transform_vector(t.normal),
+    };
+    triangles.iter().map(world).collect()
+}
+
+fn top_of(triangles: &[Triangle]) -> f32 {
+    triangles.iter().flat_map(|t| t.corners).map(|c| c.z).fold(f32::NEG_INFINITY, f32::max)
 }
 
 fn triangles_of(solid: &Polyhedron) -> Vec<Triangle> {

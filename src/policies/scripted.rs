@@ -95,10 +95,11 @@ impl Scripted {
     }
 }
 
-/// Somewhere in a bin, near its floor; away from the walls by about half an object.
+/// Somewhere in a bin that holds objects, near its floor; away from the walls by about half an object.
 fn random_place(world: &GraspWorld, rng: &mut Rng) -> (Vec3, f32) {
-    let bin = rng.pick(&world.cell().bins);
+    let bin = &world.cell().bins[*rng.pick(world.filled_bins())];
     let half = (bin.half_size() - 0.05).max(glam::Vec2::splat(0.01));
     let (x, y) = (rng.range(-half.x, half.x), rng.range(-half.y, half.y));
-    (bin.position + Vec3::new(x, y, rng.range(0.005, 0.02)), rng.range(-FRAC_PI_2, FRAC_PI_2))
+    let place = bin.world_from_bin().transform_point(Vec3::new(x, y, rng.range(0.005, 0.02)));
+    (world.clamp_to_workspace(place), rng.range(-FRAC_PI_2, FRAC_PI_2))
 }

@@ -2,9 +2,9 @@
 
 use super::vec_env::VecEnvError;
 use crate::files::atomic::FileError;
-use crate::gan::state::StateError;
 use crate::nn::NnError;
-use crate::train::{CheckpointError, RunError};
+use crate::train::state::StateError;
+use crate::train::{CheckpointError, TrainError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RlError {
@@ -19,19 +19,18 @@ pub enum RlError {
     #[error(transparent)]
     State(#[from] StateError),
     #[error(transparent)]
-    Run(#[from] RunError),
-    #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("the checkpoint '{path}' holds no '{group}'; it is not one of a QT-Opt run")]
-    NoGroup { path: String, group: String },
-    #[error("'{path}' cannot be used: {message}")]
-    NotQtOpt { path: String, message: String },
-    #[error(
-        "the run's state at step {step} does not fit: {message}; remove that checkpoint to go on from an earlier one"
-    )]
-    BadState { step: u64, message: String },
+    #[error(transparent)]
+    Train(#[from] Box<TrainError>),
+    /// A state of the run that does not fit its other parts.
     #[error("{0}")]
-    TrainCallback(String),
+    Inconsistent(String),
+}
+
+impl From<RlError> for TrainError {
+    fn from(error: RlError) -> Self {
+        Self::other(error)
+    }
 }

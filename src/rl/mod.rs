@@ -1,5 +1,5 @@
-//! Reinforcement learning from pixels, on Candle: what learners share, and QT-Opt (Kalashnikov et al., 2018), as RCAN and
-//! RL-CycleGAN use it.
+//! Reinforcement learning from pixels, on Candle: what learners share; QT-Opt (Kalashnikov et al., 2018), as RCAN and
+//! RL-CycleGAN use it; and PPO (Schulman et al., 2017).
 //!
 //! In: a [`VecEnv`] of environments that are stepped side by side. Out: Q-functions, policies that maximise them by the
 //! cross-entropy method, and the runs that trained them.
@@ -7,6 +7,7 @@
 pub mod action;
 pub mod cem;
 pub mod error;
+pub mod ppo;
 pub mod qtopt;
 pub mod quasi_random;
 pub mod replay;

@@ -304,8 +304,8 @@ impl Replay {
             let last = index + 1 == state.segments.len();
             let path = self.path(folder, number, length);
             if length > self.segment || (length < self.segment && !last) {
-                let message = "its length does not fit the settings of the run".into();
-                return Err(RlError::NotQtOpt { path: path.display().to_string(), message });
+                let message = "its length does not fit the settings of the run";
+                return Err(RlError::Inconsistent(format!("'{}' cannot be used: {message}", path.display())));
             }
             match self.read(&path, length, sum) {
                 Ok(Some(segment)) => stretch.1.push_back(Arc::new(segment)),

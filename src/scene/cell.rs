@@ -2,24 +2,11 @@
 
 use super::arm::ArmDescription;
 use super::camera::CameraDescription;
+use super::group::BinGroupDescription;
 use crate::contract::Pose;
 use glam::{Quat, Vec2, Vec3};
 use serde::{Deserialize, Serialize};
-
-/// Why a description cannot be built.
-#[derive(Debug, thiserror::Error, PartialEq)]
-#[error("cell description, {place}: {problem}; {cure}")]
-pub struct CellError {
-    place: String,
-    problem: String,
-    cure: &'static str,
-}
-
-impl CellError {
-    fn new(place: impl Into<String>, problem: impl Into<String>, cure: &'static str) -> Self {
-        Self { place: place.into(), problem: problem.into(), cure }
-    }
-}
+use std::collections::BTreeMap;
 
 /// One robot cell. The world's origin is the robot's base, z up, the bin ahead along +x.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,11 +18,17 @@ pub struct CellDescription {
     pub gripper: GripperDescription,
     pub motion: MotionLimits,
     pub bins: Vec<BinDescription>,
+    /// How the bins as a group are placed anew every episode; without it they stay where `bins` puts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bin_group: Option<BinGroupDescription>,
     pub backdrop: BackdropDescription,
     pub objects: ObjectsDescription,
     pub surfaces: Surfaces,
     /// The first is the policy's camera.
     pub cameras: Vec<CameraDescription>,
+    /// Named changes to this description, tables of the keys that differ (see [`super::cells::load`]).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub presets: BTreeMap<String, toml::Table>,
 }
 
 /// Where the arm stands.
@@ -51,13 +44,16 @@ pub struct ArmBase {
 #[serde(deny_unknown_fields)]
 pub struct BinDescription {
     pub position: Vec3,
-    /// Inner length along x and y.
+    /// Rotation about the vertical through `position`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub yaw_rad: f32,
+    /// Inner length along the bin's x and y.
     pub inner_size: Vec2,
     /// Rim above the bin floor.
     pub wall_height: f32,
     pub wall_thickness: f32,
     pub floor_thickness: f32,
-    /// A plate across the bin, parallel to x.
+    /// A plate across the bin, parallel to its x.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub divider: Option<DividerDescription>,
 }
@@ -124,6 +120,10 @@ pub struct MotionLimits {
     pub home_jitter: f32,
     /// How far above the rim the tips rise when a grasp is judged.
     pub lift_height: f32,
+    /// Nearest and farthest horizontal distance of the gripper's axis from the arm's base; actions stop there. Without
+    /// it every bin is taken to be within the arm's reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach_m: Option<[f32; 2]>,
 }
 
 /// The room around the robot: a floor at z = 0 and three walls.
@@ -136,10 +136,17 @@ pub struct BackdropDescription {
     pub wall_height: f32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Which objects lie where, and what becomes of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectsDescription {
     pub per_episode: usize,
+    /// Bins, by number from 0, that objects are dropped into, one drawn for each object. Empty for all within reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bins: Vec<usize>,
+    /// What was grasped is put outside the bins, where the next attempt does without it; otherwise it is dropped back.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub remove_on_success: bool,
 }
 
 /// Coulomb friction of the fixed surfaces. Of two touching surfaces the product counts, so that an object's own
@@ -161,11 +168,45 @@ impl BinDescription {
         0.5 * self.inner_size
     }
 
+    /// The bin's frame: origin in the middle of its floor, z up.
+    pub fn world_from_bin(&self) -> Pose {
+        Pose::new(self.position, Quat::from_rotation_z(self.yaw_rad))
+    }
+
+    /// A point of the world in the bin's frame.
+    pub fn to_bin(&self, point: Vec3) -> Vec3 {
+        Quat::from_rotation_z(-self.yaw_rad) * (point - self.position)
+    }
+
+    /// The inner floor's corners in the world.
+    pub fn corners(&self) -> [Vec3; 4] {
+        let (half, world_from_bin) = (self.half_size(), self.world_from_bin());
+        [(-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0)]
+            .map(|(x, y)| world_from_bin.transform_point(Vec3::new(x * half.x, y * half.y, 0.0)))
+    }
+
     /// Horizontally inside the inner faces, shrunk by `margin`.
     pub fn contains_xy(&self, point: Vec3, margin: f32) -> bool {
-        let offset = (point - self.position).truncate().abs();
-        offset.cmple(self.half_size() - margin).all()
+        self.to_bin(point).truncate().abs().cmple(self.half_size() - margin).all()
     }
+
+    /// Free width between this bin's inner faces and another's, metres, along this bin's x and y; negative where the two
+    /// overlap along that axis. Two bins are apart where either is positive.
+    pub fn gap_to(&self, other: &Self) -> Vec2 {
+        let corners = other.corners().map(|corner| self.to_bin(corner).truncate());
+        let (low, high) = corners
+            .iter()
+            .fold((Vec2::INFINITY, Vec2::NEG_INFINITY), |(low, high), &corner| (low.min(corner), high.max(corner)));
+        (low - self.half_size()).max(-self.half_size() - high)
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+fn is_zero(value: &f32) -> bool {
+    *value == 0.0
 }
 
 impl GripperDescription {
@@ -217,119 +258,33 @@ impl CellDescription {
                 home_height: 0.18,
                 home_jitter: 0.04,
                 lift_height: 0.22,
+                reach_m: None,
             },
             bins: vec![BinDescription {
                 position: Vec3::new(0.55, 0.0, 0.012),
+                yaw_rad: 0.0,
                 inner_size: Vec2::new(0.30, 0.36),
                 wall_height: 0.075,
                 wall_thickness: 0.008,
                 floor_thickness: 0.012,
                 divider: Some(DividerDescription { range: [-0.08, 0.08], thickness: 0.008, height: 0.045 }),
             }],
+            bin_group: None,
             backdrop: BackdropDescription {
                 floor_centre: Vec2::new(0.6, 0.0),
                 floor_size: Vec2::new(3.2, 3.2),
                 wall_height: 1.6,
             },
-            objects: ObjectsDescription { per_episode: 5 },
+            objects: ObjectsDescription { per_episode: 5, bins: Vec::new(), remove_on_success: false },
             surfaces: Surfaces { bin_friction: 0.5, pad_friction: 1.0, palm_friction: 0.3 },
             cameras: vec![CameraDescription::over_the_shoulder(), CameraDescription::wrist()],
+            presets: BTreeMap::new(),
         }
     }
 
     pub fn world_from_base(&self) -> Pose {
         Pose::new(self.arm_base.position, Quat::from_rotation_z(self.arm_base.yaw_rad))
     }
-
-    /// Checks what the types cannot: sizes that are positive, a divider inside its bin, a camera, ...
-    pub fn validate(&self) -> Result<(), CellError> {
-        let positive = |place: &str, value: f32| {
-            if value.is_finite() && value > 0.0 {
-                Ok(())
-            } else {
-                Err(CellError::new(place, format!("{value} is not a positive number"), "give a size in metres"))
-            }
-        };
-        if self.bins.is_empty() {
-            return Err(CellError::new("bins", "there is no bin", "describe at least one [[bins]]"));
-        }
-        for (i, bin) in self.bins.iter().enumerate() {
-            let place = |field: &str| format!("bins[{i}].{field}");
-            positive(&place("inner_size[0]"), bin.inner_size.x)?;
-            positive(&place("inner_size[1]"), bin.inner_size.y)?;
-            positive(&place("wall_height"), bin.wall_height)?;
-            positive(&place("wall_thickness"), bin.wall_thickness)?;
-            positive(&place("floor_thickness"), bin.floor_thickness)?;
-            if bin.inner_size.min_element() <= 2.0 * self.motion.wall_margin {
-                return Err(CellError::new(
-                    place("inner_size"),
-                    "the wall margin leaves the gripper no room",
-                    "make the bin larger or motion.wall_margin smaller",
-                ));
-            }
-            if let Some(divider) = bin.divider {
-                positive(&place("divider.thickness"), divider.thickness)?;
-                positive(&place("divider.height"), divider.height)?;
-                let room = 0.5 * (bin.inner_size.y - divider.thickness);
-                let [low, high] = divider.range;
-                if !(low <= high && low >= -room && high <= room) {
-                    return Err(CellError::new(
-                        place("divider.range"),
-                        format!("[{low}, {high}] is not an interval inside the bin"),
-                        "give two offsets from the bin's centre, the smaller first",
-                    ));
-                }
-            }
-        }
-        let g = &self.gripper;
-        for (place, value) in [
-            ("gripper.stroke", g.stroke),
-            ("gripper.finger_length", g.finger_length),
-            ("gripper.finger_thickness", g.finger_thickness),
-            ("gripper.finger_width", g.finger_width),
-            ("gripper.pad_length", g.pad_length),
-            ("gripper.length", g.length),
-            ("gripper.force_n", g.force_n),
-            ("gripper.speed", g.speed),
-            ("gripper.finger_mass_kg", g.finger_mass_kg),
-            ("gripper.palm_mass_kg", g.palm_mass_kg),
-            ("gripper.palm_size", g.palm_size.min_element()),
-            ("motion.step_m", self.motion.step_m.min_element()),
-            ("motion.step_rad", self.motion.step_rad),
-            ("motion.speed", self.motion.speed),
-            ("motion.acceleration", self.motion.acceleration),
-            ("motion.angular_speed", self.motion.angular_speed),
-            ("motion.angular_acceleration", self.motion.angular_acceleration),
-            ("motion.max_force_n", self.motion.max_force_n),
-            ("motion.max_torque_nm", self.motion.max_torque_nm),
-            ("motion.lift_height", self.motion.lift_height),
-            ("motion.home_height", self.motion.home_height),
-        ] {
-            positive(place, value)?;
-        }
-        if self.objects.per_episode == 0 || self.objects.per_episode > parts_limit() {
-            return Err(CellError::new(
-                "objects.per_episode",
-                format!("{} is not between 1 and {}", self.objects.per_episode, parts_limit()),
-                "instance ids are bytes; ask for fewer objects",
-            ));
-        }
-        if self.cameras.is_empty() {
-            return Err(CellError::new("cameras", "there is no camera", "describe at least one [[cameras]]"));
-        }
-        for (i, camera) in self.cameras.iter().enumerate() {
-            camera.validate().map_err(|problem| {
-                CellError::new(format!("cameras[{i}]"), problem, "compare with the over-the-shoulder camera")
-            })?;
-        }
-        self.arm
-            .validate()
-            .map_err(|problem| CellError::new("arm", problem, "compare with the KUKA LBR iiwa's description"))
-    }
-}
-
-const fn parts_limit() -> usize {
-    super::parts::instance::MAX_OBJECTS
 }
 
 impl Default for CellDescription {
@@ -350,16 +305,5 @@ mod tests {
         assert_eq!(toml::from_str::<CellDescription>(&text).unwrap(), cell);
         let wrong = text.replace("wall_height", "wall_hieght");
         assert!(toml::from_str::<CellDescription>(&wrong).unwrap_err().to_string().contains("wall_hieght"));
-    }
-
-    #[test]
-    fn faults_are_named() {
-        let mut cell = CellDescription::iiwa_bin();
-        cell.bins[0].divider = Some(DividerDescription { range: [0.0, 0.5], thickness: 0.01, height: 0.05 });
-        let message = cell.validate().unwrap_err().to_string();
-        assert!(message.contains("bins[0].divider.range"), "{message}");
-        let mut cell = CellDescription::iiwa_bin();
-        cell.gripper.force_n = f32::NAN;
-        assert!(cell.validate().unwrap_err().to_string().contains("gripper.force_n"));
     }
 }

@@ -98,6 +98,10 @@ impl PartList {
         self.push(Shape::Box, size, Pose::from_translation(centre))
     }
 
+    fn cuboid_at(&mut self, size: Vec3, pose: Pose) -> &mut Self {
+        self.push(Shape::Box, size, pose)
+    }
+
     fn sphere(&mut self, diameter: f32, centre: Vec3) -> &mut Self {
         self.push(Shape::Sphere, Vec3::splat(diameter), Pose::from_translation(centre))
     }
@@ -151,13 +155,14 @@ fn tray(list: &mut PartList, bin: &BinDescription, divider_body: usize) {
     list.of(0, Surface::Tray, Class::Tray, instance::TRAY);
     let (t, floor) = (bin.wall_thickness, bin.floor_thickness);
     let outer = bin.inner_size + 2.0 * t;
-    list.cuboid(outer.extend(floor), bin.position - Vec3::Z * (0.5 * floor));
+    let placed = |centre: Vec3| bin.world_from_bin() * Pose::from_translation(centre);
+    list.cuboid_at(outer.extend(floor), placed(-Vec3::Z * (0.5 * floor)));
     let z = 0.5 * bin.wall_height;
     let offset = 0.5 * (bin.inner_size + t);
     for side in [-1.0, 1.0] {
         // The walls along y lie between those along x, so that no faces coincide.
-        list.cuboid(Vec3::new(t, outer.y, bin.wall_height), bin.position + Vec3::new(side * offset.x, 0.0, z));
-        list.cuboid(Vec3::new(bin.inner_size.x, t, bin.wall_height), bin.position + Vec3::new(0.0, side * offset.y, z));
+        list.cuboid_at(Vec3::new(t, outer.y, bin.wall_height), placed(Vec3::new(side * offset.x, 0.0, z)));
+        list.cuboid_at(Vec3::new(bin.inner_size.x, t, bin.wall_height), placed(Vec3::new(0.0, side * offset.y, z)));
     }
     if let Some(divider) = bin.divider {
         list.of(divider_body, Surface::Divider, Class::Divider, instance::DIVIDER).cuboid(

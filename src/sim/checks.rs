@@ -4,11 +4,15 @@ use super::GraspWorld;
 use crate::scene::BinDescription;
 use glam::Vec3;
 
+/// Bins closer than this share the wall between them, metres.
+const NEIGHBOUR_GAP: f32 = 0.1;
+
 /// What was found in one world.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct WorldCheck {
     pub finite: bool,
-    /// Objects below a bin's floor or with their centre outside every bin's walls.
+    /// Objects below a bin's floor or with their centre outside every bin: between neighbours a bin reaches to the middle
+    /// of the gap, so that what lies on the walls there is not outside.
     pub out_of_bounds: usize,
     /// How deep the deepest corner of any object is in a bin's floor, wall or divider.
     pub deepest_m: f32,
@@ -22,29 +26,51 @@ impl GraspWorld {
         if !check.finite {
             return check;
         }
-        for (index, pose) in self.object_poses().iter().enumerate() {
-            let home = self
-                .cell()
-                .bins
-                .iter()
-                .zip(self.divider_offsets())
-                .find(|(bin, _)| bin.contains_xy(pose.translation, 0.0) && pose.translation.z > bin.position.z);
+        for (index, pose) in self.object_poses().iter().enumerate().filter(|(index, _)| self.is_present(*index)) {
+            let home = self.cell().bins.iter().zip(self.divider_offsets()).find(|(bin, _)| {
+                is_over(&self.cell().bins, bin, pose.translation) && pose.translation.z > bin.position.z
+            });
             let Some((bin, &offset)) = home else {
                 check.out_of_bounds += 1;
                 continue;
             };
             for &corner in &self.physics.objects[index].corners {
-                let depth = depth_in_bin(bin, offset, pose.transform_point(corner));
-                check.deepest_m = check.deepest_m.max(depth);
+                let point = pose.transform_point(corner);
+                // A corner over a neighbour is judged by that one's floor and walls.
+                let (bin, offset) = self
+                    .cell()
+                    .bins
+                    .iter()
+                    .zip(self.divider_offsets())
+                    .find(|(other, _)| is_over(&self.cell().bins, other, point))
+                    .map_or((bin, offset), |(other, &offset)| (other, offset));
+                check.deepest_m = check.deepest_m.max(depth_in_bin(bin, offset, point));
             }
         }
         check
     }
+
+    /// The bin over which a point is: between neighbours, to the middle of the gap.
+    pub fn bin_below(&self, point: Vec3) -> Option<usize> {
+        self.cell().bins.iter().position(|bin| is_over(&self.cell().bins, bin, point))
+    }
+}
+
+/// Whether a point is horizontally inside a bin, whose inside reaches to the middle of the gap to a neighbour.
+fn is_over(bins: &[BinDescription], bin: &BinDescription, point: Vec3) -> bool {
+    if bins.len() == 1 {
+        return bin.contains_xy(point, 0.0);
+    }
+    let outside = |bin: &BinDescription| (bin.to_bin(point).truncate().abs() - bin.half_size()).max_element();
+    let own = outside(bin);
+    let nearest = bins.iter().map(outside).fold(f32::INFINITY, f32::min);
+    let gap = bins.iter().filter(|other| !std::ptr::eq(*other, bin)).map(|other| bin.gap_to(other).max_element());
+    own <= nearest && own <= 0.5 * gap.fold(f32::INFINITY, f32::min).clamp(0.0, NEIGHBOUR_GAP)
 }
 
 /// How deep a point is in the solid of a bin's floor, walls or divider; 0 where it is free.
 fn depth_in_bin(bin: &BinDescription, divider_offset: f32, point: Vec3) -> f32 {
-    let local = point - bin.position;
+    let local = bin.to_bin(point);
     let half = bin.half_size();
     let in_floor = -local.z;
     // In a wall: as far as the nearer of its inner face and its top.

@@ -22,3 +22,5 @@ pub use world::GraspWorld;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod three_bins;

@@ -10,14 +10,15 @@ use crate::objects::{ConvexPart, ObjectModel};
 use crate::scene::{BinDescription, CellDescription};
 use glam::Vec3;
 use rapier3d::prelude::{
-    CoefficientCombineRule, Collider, ColliderBuilder, Cuboid, Group, InteractionGroups, InteractionTestMode,
-    MassProperties, PhysicsWorld, Pose3, QueryFilter, RigidBodyBuilder, RigidBodyHandle, SharedShape,
+    CoefficientCombineRule, Collider, ColliderBuilder, ColliderHandle, Cuboid, Group, InteractionGroups,
+    InteractionTestMode, MassProperties, PhysicsWorld, Pose3, QueryFilter, RigidBodyBuilder, RigidBodyHandle,
+    SharedShape,
 };
 
-/// How far the solid behind a visible wall or floor reaches: nothing gets through that.
+/// How far the solid behind a visible wall or floor reaches where no other bin is in its way: nothing gets through it.
 const BACKING: f32 = 0.2;
-/// The invisible fence that keeps objects (and only them) over their bin.
-const FENCE_HEIGHT: f32 = 1.0;
+/// Height above the rims of the invisible lid over cells with several bins: higher than any heap is dropped from.
+const LID_HEIGHT: f32 = 2.0;
 
 const CELL: Group = Group::GROUP_1;
 const GRIPPER: Group = Group::GROUP_2;
@@ -64,6 +65,8 @@ pub(super) struct ObjectBody {
 pub(super) struct Physics {
     pub world: PhysicsWorld,
     pub objects: Vec<ObjectBody>,
+    /// Invisible walls on top of those between bins, while dropped objects settle.
+    fences: Vec<ColliderHandle>,
     /// Ticks since the world was built.
     pub ticks: u64,
 }
@@ -76,40 +79,72 @@ impl Physics {
         world.integration_parameters = config.integration_parameters();
         let ground = world.insert_body(RigidBodyBuilder::fixed());
         let friction = cell.surfaces.bin_friction;
-        let mut insert = |shape: SharedShape, friction: f32, centre: Vec3, groups: InteractionGroups| {
-            world.insert_collider(solid(shape, friction).translation(centre).collision_groups(groups), Some(ground));
+        let mut insert = |shape: SharedShape, pose: Pose, groups: InteractionGroups| {
+            let collider = solid(shape, friction).position(to_rapier(pose)).collision_groups(groups);
+            world.insert_collider(collider, Some(ground));
         };
         let cuboid = |half: Vec3| SharedShape::cuboid(half.x, half.y, half.z);
+        // Half-spaces push out whatever is in them along one direction, however deep it is. They stand around all bins
+        // together and go on above the rims as an invisible fence, so that nothing leaves the bins but in the gripper.
+        for (normal, point) in enclosure(&cell.bins) {
+            insert(SharedShape::halfspace(normal), Pose::from_translation(point), half_space_groups());
+        }
         let alone = cell.bins.len() == 1;
-        for (bin, &offset) in cell.bins.iter().zip(divider_offsets) {
-            let [floor, walls @ ..] = tray_solids(bin);
-            if alone {
-                // Half-spaces push out whatever is in them along one direction, however deep it is. They go on above
-                // the rim as an invisible fence, so that nothing leaves a bin but in the gripper.
-                let half = bin.half_size().extend(0.0);
-                for normal in [Vec3::Z, Vec3::X, -Vec3::X, Vec3::Y, -Vec3::Y] {
-                    let point = bin.position - normal * half;
-                    insert(SharedShape::halfspace(normal), friction, point, half_space_groups());
-                }
-            } else {
-                insert(cuboid(floor.0), friction, floor.1, groups(CELL, OBJECT));
-                for (half, centre) in walls {
-                    insert(cuboid(half), friction, centre, groups(CELL, OBJECT));
-                }
-                for (half, centre) in fence_solids(bin) {
-                    insert(cuboid(half), 0.0, centre, half_space_groups());
-                }
-            }
-            insert(cuboid(floor.0), friction, floor.1, groups(CELL, GRIPPER));
+        let meets = |objects: bool| groups(CELL, if objects { GRIPPER.union(OBJECT) } else { GRIPPER });
+        for (index, (bin, &offset)) in cell.bins.iter().zip(divider_offsets).enumerate() {
+            let world_from_bin = bin.world_from_bin();
+            let [floor, walls @ ..] = tray_solids(bin, backing(&cell.bins, index));
+            let placed = |centre: Vec3| world_from_bin * Pose::from_translation(centre);
+            // For objects the lowest floor is the half-space's, without seams, and so are the walls of a single bin.
+            let is_lowest = cell.bins.iter().all(|other| other.position.z >= bin.position.z);
+            insert(cuboid(floor.0), placed(floor.1), meets(!is_lowest));
             for (half, centre) in walls {
-                insert(cuboid(half), friction, centre, groups(CELL, GRIPPER));
+                insert(cuboid(half), placed(centre), meets(!alone));
             }
             if let Some(divider) = bin.divider {
                 let half = 0.5 * Vec3::new(bin.inner_size.x, divider.thickness, divider.height);
-                insert(cuboid(half), friction, bin.position + Vec3::new(0.0, offset, half.z), cell_groups());
+                insert(cuboid(half), placed(Vec3::new(0.0, offset, half.z)), cell_groups());
             }
         }
-        Self { world, objects: Vec::new(), ticks: 0 }
+        Self { world, objects: Vec::new(), fences: Vec::new(), ticks: 0 }
+    }
+
+    /// Makes the walls between bins as high as the lid for objects, so that what is dropped into one settles there.
+    /// [`Self::lower_fences`] takes them away again. Nothing to do for a single bin.
+    pub fn raise_fences(&mut self, bins: &[BinDescription]) {
+        if bins.len() < 2 {
+            return;
+        }
+        for (index, bin) in bins.iter().enumerate() {
+            let [_, walls @ ..] = tray_solids(bin, backing(bins, index));
+            for (half, centre) in walls {
+                let half = half.with_z(0.5 * LID_HEIGHT);
+                let place = centre.with_z(bin.wall_height + half.z);
+                let fence = solid(SharedShape::cuboid(half.x, half.y, half.z), 0.0)
+                    .position(to_rapier(bin.world_from_bin() * Pose::from_translation(place)))
+                    .collision_groups(half_space_groups());
+                self.fences.push(self.world.insert_collider(fence, None));
+            }
+        }
+    }
+
+    /// Takes the fences away and wakes what leant against them. False when there were none.
+    pub fn lower_fences(&mut self) -> bool {
+        let fences = std::mem::take(&mut self.fences);
+        for &fence in &fences {
+            self.world.remove_collider(fence);
+        }
+        if fences.is_empty() {
+            return false;
+        }
+        for object in &self.objects {
+            if let Some(body) = self.world.bodies.get_mut(object.handle)
+                && body.is_enabled()
+            {
+                body.wake_up(true);
+            }
+        }
+        true
     }
 
     /// Puts an object at a pose, at rest.
@@ -153,6 +188,18 @@ impl Physics {
         }
     }
 
+    /// Takes an object out of the simulation, or puts it back in; where it stands is up to [`Self::move_object`].
+    pub fn set_object_present(&mut self, index: usize, present: bool) {
+        if let Some(body) = self.world.bodies.get_mut(self.objects[index].handle) {
+            body.set_enabled(present);
+        }
+    }
+
+    /// Whether an object takes part in the simulation.
+    pub fn is_present(&self, index: usize) -> bool {
+        self.objects.get(index).is_some_and(|object| self.world.bodies[object.handle].is_enabled())
+    }
+
     /// Lowest point of an object's collision shape, world z.
     pub fn lowest_point(&self, index: usize) -> f32 {
         let pose = self.object_pose(index);
@@ -192,7 +239,10 @@ impl Physics {
     }
 
     pub fn all_asleep(&self) -> bool {
-        self.objects.iter().all(|object| self.world.bodies[object.handle].is_sleeping())
+        self.objects.iter().all(|object| {
+            let body = &self.world.bodies[object.handle];
+            body.is_sleeping() || !body.is_enabled()
+        })
     }
 
     pub fn tick(&mut self) {
@@ -211,36 +261,108 @@ fn part_collider(part: &ConvexPart, model: &ObjectModel) -> Option<Collider> {
             solid(SharedShape::cuboid(half_extents.x, half_extents.y, half_extents.z), model.friction)
                 .position(to_rapier(*body_from_part))
         }
-        ConvexPart::Hull { points } => solid(SharedShape::convex_hull(points)?, model.friction),
+        ConvexPart::Hull { points } => solid(hull_shape(points)?, model.friction),
     };
     Some(builder.restitution(model.restitution).collision_groups(object_groups()).build())
 }
 
-/// (half extents, centre) of a bin's floor and walls, thickened away from the inside.
-fn tray_solids(bin: &BinDescription) -> [(Vec3, Vec3); 5] {
-    let half = bin.half_size();
-    let outer = half + BACKING;
-    let height = 0.5 * bin.wall_height;
-    let wall = |sign: f32, along_x: bool| {
-        let (extents, offset) = if along_x {
-            (Vec3::new(0.5 * BACKING, outer.y, height), Vec3::new(sign * (half.x + 0.5 * BACKING), 0.0, height))
-        } else {
-            (Vec3::new(half.x, 0.5 * BACKING, height), Vec3::new(0.0, sign * (half.y + 0.5 * BACKING), height))
-        };
-        (extents, bin.position + offset)
-    };
-    let floor = (Vec3::new(outer.x, outer.y, 0.5 * BACKING), bin.position - Vec3::Z * (0.5 * BACKING));
-    [floor, wall(-1.0, true), wall(1.0, true), wall(-1.0, false), wall(1.0, false)]
+/// The hull of points. Where many of them lie in one plane (a drum's two faces) the engine may fail to put the faces
+/// together; a tenth of a millimetre outwards, differently for each, helps it.
+fn hull_shape(points: &[Vec3]) -> Option<SharedShape> {
+    SharedShape::convex_hull(points).or_else(|| {
+        let middle = points.iter().sum::<Vec3>() / points.len().max(1) as f32;
+        let share = |index: usize| (index as f32 * 0.618_034).fract();
+        let nudged: Vec<Vec3> = points
+            .iter()
+            .enumerate()
+            .map(|(index, &point)| point + (point - middle).normalize_or_zero() * (1e-4 * share(index)))
+            .collect();
+        SharedShape::convex_hull(&nudged)
+    })
 }
 
-/// (half extents, centre) of a fence above the rim and a lid, for cells with several bins.
-fn fence_solids(bin: &BinDescription) -> [(Vec3, Vec3); 5] {
-    let mut solids = tray_solids(bin);
-    let half_height = 0.5 * FENCE_HEIGHT;
-    for (half, centre) in &mut solids[1..] {
-        half.z = half_height;
-        centre.z = bin.rim_z() + half_height;
+/// How thick the solids behind a bin's walls are, on its -x, +x, -y and +y side: [`BACKING`], or half of the gap to the
+/// next bin, so that the walls of neighbours meet and neither reaches into the other's inside.
+fn backing(bins: &[BinDescription], index: usize) -> [f32; 4] {
+    let mut thickness = [BACKING; 4];
+    let bin = &bins[index];
+    for (_, other) in bins.iter().enumerate().filter(|(other, _)| *other != index) {
+        // The two are apart along the axis with the wider gap; along the other their walls may pass each other.
+        let (gap, way) = (bin.gap_to(other), bin.to_bin(other.position));
+        let side = match (gap.x >= gap.y, way.x > 0.0, way.y > 0.0) {
+            (true, false, _) => 0,
+            (true, true, _) => 1,
+            (false, _, false) => 2,
+            (false, _, true) => 3,
+        };
+        thickness[side] = thickness[side].min(0.5 * gap.max_element().max(0.0));
     }
-    solids[0].1.z = bin.rim_z() + FENCE_HEIGHT + 0.5 * BACKING;
-    solids
+    thickness
+}
+
+/// (half extents, centre in the bin's frame) of a bin's floor and walls, thickened away from the inside by `thickness`
+/// on the -x, +x, -y and +y side; the floor downwards by [`BACKING`].
+fn tray_solids(bin: &BinDescription, thickness: [f32; 4]) -> [(Vec3, Vec3); 5] {
+    let half = bin.half_size();
+    let height = 0.5 * bin.wall_height;
+    let [left, right, front, back] = thickness;
+    let across = |low: f32, high: f32, half: f32| (half + 0.5 * (low + high), 0.5 * (high - low));
+    let (length_x, middle_x) = across(left, right, half.x);
+    let (length_y, middle_y) = across(front, back, half.y);
+    let wall_x = |sign: f32, thickness: f32| {
+        let extents = Vec3::new(0.5 * thickness, length_y, height);
+        (extents, Vec3::new(sign * (half.x + 0.5 * thickness), middle_y, height))
+    };
+    let wall_y = |sign: f32, thickness: f32| {
+        let extents = Vec3::new(half.x, 0.5 * thickness, height);
+        (extents, Vec3::new(0.0, sign * (half.y + 0.5 * thickness), height))
+    };
+    let floor = (Vec3::new(length_x, length_y, 0.5 * BACKING), Vec3::new(middle_x, middle_y, -0.5 * BACKING));
+    [floor, wall_x(-1.0, left), wall_x(1.0, right), wall_y(-1.0, front), wall_y(1.0, back)]
+}
+
+/// (normal, point) of half-spaces around all bins together, in the first bin's directions: the lowest floor, the
+/// outermost walls, and above several bins a lid.
+fn enclosure(bins: &[BinDescription]) -> Vec<(Vec3, Vec3)> {
+    let Some(first) = bins.first() else { return Vec::new() };
+    let corners = || bins.iter().flat_map(BinDescription::corners).map(|corner| first.to_bin(corner));
+    let low = corners().fold(Vec3::INFINITY, Vec3::min);
+    let high = corners().fold(Vec3::NEG_INFINITY, Vec3::max);
+    let rim = bins.iter().map(BinDescription::rim_z).fold(f32::NEG_INFINITY, f32::max) - first.position.z;
+    let (middle, half) = if bins.len() == 1 {
+        (Vec3::ZERO, first.half_size().extend(0.0))
+    } else {
+        ((0.5 * (low + high)).with_z(low.z), (0.5 * (high - low)).with_z(0.0))
+    };
+    let mut planes: Vec<(Vec3, Vec3)> =
+        [Vec3::Z, Vec3::X, -Vec3::X, Vec3::Y, -Vec3::Y].map(|normal| (normal, middle - normal * half)).to_vec();
+    if bins.len() > 1 {
+        planes.push((-Vec3::Z, middle.with_z(rim + LID_HEIGHT)));
+    }
+    // A rotation by nothing would turn the normals' negative zeros into positive ones, from which the friction directions
+    // are made.
+    let turned = |v: Vec3| if first.yaw_rad == 0.0 { v } else { first.world_from_bin().transform_vector(v) };
+    planes.iter().map(|&(normal, point)| (turned(normal), first.position + turned(point))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Seed;
+    use crate::objects::{ObjectSet, Split};
+
+    #[test]
+    fn every_part_of_every_object_collides() {
+        let sets = [
+            ObjectSet::builtin().split(Split::Test),
+            ObjectSet::ycb().expect("ten solids").objects().to_vec(),
+            ObjectSet::household(Seed(0)).expect("solids").objects().to_vec(),
+            ObjectSet::household(Seed(1)).expect("solids").objects().to_vec(),
+        ];
+        for object in sets.iter().flatten() {
+            for (number, part) in object.parts.iter().enumerate() {
+                assert!(part_collider(part, object).is_some(), "{}: part {number} has no shape", object.name);
+            }
+        }
+    }
 }

@@ -61,3 +61,10 @@ pub fn fingerprint(world: &GraspWorld) -> Vec<u32> {
     let poses = world.body_poses().iter().flat_map(|p| [p.translation.extend(0.0), glam::Vec4::from(p.rotation)]);
     poses.flat_map(|v| v.to_array()).map(f32::to_bits).collect()
 }
+
+/// `count` different objects, at random.
+pub fn distinct(objects: &[Arc<ObjectModel>], count: usize, seed: Seed) -> Vec<Arc<ObjectModel>> {
+    let mut order: Vec<usize> = (0..objects.len()).collect();
+    seed.derive("objects", 0).rng().shuffle(&mut order);
+    order.into_iter().take(count).map(|i| Arc::clone(&objects[i])).collect()
+}

@@ -10,21 +10,29 @@ use super::physics::Physics;
 use crate::contract::{Pose, Rng, Seed, Step, Surface, VisualPart};
 use crate::objects::ObjectModel;
 use crate::scene::parts::{arm_poses, fixed_parts};
-use crate::scene::{ArmPose, Bodies, CellDescription, instance};
+use crate::scene::{ArmPose, BinGroupPose, Bodies, CellDescription, instance};
 use bevy::prelude::Component;
 use glam::Vec3;
 use std::sync::Arc;
 
 mod episode;
 mod hand;
+mod placement;
 mod queries;
+mod workspace;
 
 use episode::Phase;
 
 /// One simulated cell.
 #[derive(Component)]
 pub struct GraspWorld {
+    /// The cell as described.
+    nominal: Arc<CellDescription>,
+    /// The cell with its bins where they stand in this episode.
     cell: Arc<CellDescription>,
+    group_pose: BinGroupPose,
+    /// Numbers of the bins that objects are dropped into.
+    filled: Vec<usize>,
     config: SimConfig,
     pub(super) physics: Physics,
     pub(super) gripper: Option<Gripper>,
@@ -67,6 +75,9 @@ impl GraspWorld {
             last_step: Step::default(),
             lift_aperture: 0.0,
             physics,
+            group_pose: BinGroupPose::default(),
+            filled: (0..cell.bins.len()).collect(),
+            nominal: Arc::clone(&cell),
             cell,
         };
         let home = world.home(Vec3::ZERO);
@@ -75,9 +86,24 @@ impl GraspWorld {
         world
     }
 
-    /// Starts an episode: samples the dividers, drops the objects, lets them settle, brings the open gripper to its
-    /// start. The state afterwards depends on the cell, the configuration, the objects and the seed alone.
+    /// Starts an episode: samples the place of the bins as a group and the dividers, drops the objects, lets them settle,
+    /// brings the open gripper to its start. The state afterwards depends on the cell, the configuration, the objects and
+    /// the seed alone.
     pub fn reset(&mut self, objects: &[Arc<ObjectModel>], seed: Seed) {
+        let pose = self.nominal.bin_group.as_ref().map(|group| group.sample(&mut seed.derive("bin-group", 0).rng()));
+        self.place_bins(pose.unwrap_or_default());
+        self.fill(objects, seed);
+    }
+
+    /// [`Self::reset`] with the bins at the cell's fixed placement of a number, counted on from the first after the last
+    /// (see [`crate::scene::BinGroupDescription::placed`]).
+    pub fn reset_at(&mut self, placement: usize, objects: &[Arc<ObjectModel>], seed: Seed) {
+        let pose = self.nominal.bin_group.as_ref().map(|group| group.placed(placement));
+        self.place_bins(pose.unwrap_or_default());
+        self.fill(objects, seed);
+    }
+
+    fn fill(&mut self, objects: &[Arc<ObjectModel>], seed: Seed) {
         let mut rng = seed.derive("reset", 0).rng();
         for (offset, bin) in self.divider_offsets.iter_mut().zip(&self.cell.bins) {
             *offset = bin.divider.map_or(0.0, |divider| rng.range(divider.range[0], divider.range[1]));
@@ -96,14 +122,17 @@ impl GraspWorld {
     }
 
     /// Starts another attempt on the objects as they lie: the gripper lets go and returns to its start, and the
-    /// objects named in `returned` are dropped at random places (the evaluation protocol of RCAN, section 5.1).
+    /// objects named in `returned` are dropped at random places (the evaluation protocol of RCAN, section 5.1). In a cell
+    /// with `objects.remove_on_success` they are put outside the bins instead (RL-CycleGAN, section 5.2); when none is left
+    /// all come back.
     pub fn next_attempt(&mut self, returned: &[usize], seed: Seed) {
         let mut rng = seed.derive("attempt", 0).rng();
         if let Some(gripper) = self.gripper.take() {
             gripper.remove(&mut self.physics);
         }
-        for &index in returned.iter().filter(|&&index| index < self.models.len()) {
+        for index in self.returning(returned) {
             let pose = self.drop_pose(&self.models[index], index, &mut rng);
+            self.physics.set_object_present(index, true);
             self.physics.move_object(index, pose);
         }
         self.settle();
@@ -145,47 +174,19 @@ impl GraspWorld {
         )
     }
 
-    /// The middle of the first bin, or between several.
-    fn home(&self, offset: Vec3) -> ToolPose {
-        let bins = &self.cell.bins;
-        let centre = bins.iter().map(|bin| bin.position).sum::<Vec3>() / bins.len().max(1) as f32;
-        ToolPose { position: centre + offset + Vec3::Z * self.cell.motion.home_height, yaw: 0.0 }
-    }
-
-    /// A random pose over a bin, as low as the objects before `index` and the divider allow.
-    fn drop_pose(&self, model: &ObjectModel, index: usize, rng: &mut Rng) -> Pose {
-        let bin = rng.pick(&self.cell.bins);
-        let radius = model.bounding_radius();
-        let room = (bin.half_size() - radius).max(glam::Vec2::ZERO);
-        let rotation = rng.rotation();
-        let above_divider = bin.divider.map_or(0.0, |divider| divider.height);
-        // Of a few places take the one where the object can start lowest: less to fall, sooner at rest.
-        let mut best = Vec3::splat(f32::INFINITY);
-        for _ in 0..4 {
-            let (x, y) = (rng.range(-room.x, room.x), rng.range(-room.y, room.y));
-            let mut place = bin.position + Vec3::new(x, y, above_divider + radius + 0.005);
-            for (other, body) in self.physics.objects.iter().enumerate() {
-                let centre = self.physics.object_pose(other).translation;
-                if other != index {
-                    let apart = radius + body.radius + 0.002;
-                    let horizontal = (place - centre).truncate().length();
-                    if horizontal < apart && (place.z - centre.z).abs() < apart {
-                        place.z = place.z.max(centre.z + (apart * apart - horizontal * horizontal).sqrt());
-                    }
-                }
-            }
-            if place.z < best.z {
-                best = place;
-            }
-        }
-        Pose::new(best, rotation)
-    }
-
-    /// Ticks until everything rests.
+    /// Ticks until everything rests, dropped objects in the bins that they were dropped into.
     fn settle(&mut self) {
+        self.physics.raise_fences(&self.cell.bins);
+        self.tick_until_calm(self.config.max_settle_ticks);
+        if self.physics.lower_fences() {
+            self.tick_until_calm(self.config.max_settle_ticks / 3);
+        }
+    }
+
+    fn tick_until_calm(&mut self, most: u32) {
         // The engine puts whole heaps to sleep once they have rested for a while. Sending them to sleep from outside
         // would be quicker and is wrong: bodies that are woken later have lost the contacts they stood on.
-        for _ in 0..self.config.max_settle_ticks {
+        for _ in 0..most {
             if self.physics.all_asleep() {
                 break;
             }
@@ -205,10 +206,10 @@ impl GraspWorld {
         let bodies = self.bodies;
         self.poses.resize(bodies.count(self.models.len()), Pose::IDENTITY);
         for (i, (bin, &offset)) in self.cell.bins.iter().zip(&self.divider_offsets).enumerate() {
-            self.poses[bodies.divider(i)] = Pose::from_translation(bin.position + Vec3::Y * offset);
+            self.poses[bodies.divider(i)] = bin.world_from_bin() * Pose::from_translation(Vec3::Y * offset);
         }
         let palm = self.gripper_pose();
-        // Out of the arm's reach the drawn arm stays where it was.
+        // Out of the arm's reach the drawn arm stays where it was; `motion.reach_m` keeps the gripper from going there.
         if let Ok(arm) = arm_poses(&self.cell, palm) {
             self.arm = arm;
         }
@@ -232,6 +233,7 @@ impl GraspWorld {
             .map_or(ToolPose { position: Vec3::ZERO, yaw: 0.0 }, |gripper| gripper.tool_pose(&self.physics))
     }
 
+    /// The cell with its bins where they stand in this episode.
     pub fn cell(&self) -> &Arc<CellDescription> {
         &self.cell
     }

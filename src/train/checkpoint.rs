@@ -30,6 +30,8 @@ pub enum CheckpointError {
     AllDamaged { folder: PathBuf, error: String },
     #[error("a checkpoint cannot be written: {0}")]
     Input(String),
+    #[error("the checkpoint '{}' holds no '{group}'; another learner wrote it", path.display())]
+    NoGroup { path: PathBuf, group: String },
 }
 
 impl CheckpointError {
@@ -42,7 +44,7 @@ impl CheckpointError {
         match self {
             Self::File(error) => error.is_damage(),
             Self::Damaged { .. } => true,
-            Self::Input(_) | Self::AllDamaged { .. } => false,
+            Self::Input(_) | Self::AllDamaged { .. } | Self::NoGroup { .. } => false,
         }
     }
 }
@@ -62,6 +64,17 @@ pub struct Checkpoint {
     pub path: PathBuf,
     pub groups: BTreeMap<String, TensorFile>,
     pub state: Value,
+}
+
+impl Checkpoint {
+    /// The tensors of one group.
+    ///
+    /// # Errors
+    /// A group that this checkpoint does not hold.
+    pub fn group(&self, group: &str) -> Result<&TensorFile, CheckpointError> {
+        let missing = || CheckpointError::NoGroup { path: self.path.clone(), group: group.to_owned() };
+        self.groups.get(group).ok_or_else(missing)
+    }
 }
 
 /// The checkpoints of a run.

@@ -1,16 +1,44 @@
-//! A training run on disk: run directories, checkpoints with exact resume, metrics, TensorBoard events, limits and reports.
+//! Training: the one loop ([`Trainer`]), what a learner and a source of batches show to it ([`Learner`],
+//! [`BatchSource`]), and everything that a run leaves on disk.
+//!
+//! In: a [`RunConfig`], a learner, a source. Out: a run directory with checkpoints (exact resume), metrics, TensorBoard
+//! events, pictures and a report.
 
+pub mod callback;
 pub mod checkpoint;
 pub mod directory;
+pub mod env_data;
+pub mod error;
 pub mod events;
+pub mod learner;
 pub mod limits;
+pub mod load;
+pub mod means;
 pub mod metrics;
 pub mod report;
+pub mod run_config;
+pub mod schedule;
+pub mod source;
+pub mod state;
 pub mod tensors;
+pub mod trainer;
 
+pub use callback::{Progress, TrainCallback};
 pub use checkpoint::{Checkpoint, CheckpointContent, CheckpointError, Checkpoints};
 pub use directory::{Resumed, RunDir, RunError};
+pub use env_data::{EnvData, ObjectFiles};
+pub use error::TrainError;
+pub use learner::{Learner, Metrics, Module, NamedGroup, NamedImage};
 pub use limits::{Ended, Limits};
+pub use load::{LoadedRun, load_run};
+pub use means::Means;
 pub use metrics::{MetricsLine, read_metrics};
 pub use report::{ReportText, write_report};
+pub use run_config::{LearnerConfig, RunConfig};
+pub use schedule::warmup_cosine;
+pub use source::{BatchSource, Evaluation, SourceState, StepProgress};
 pub use tensors::{NamedTensors, TensorBytes, TensorFile, TensorKind, save_tensors};
+pub use trainer::{Outcome, Trainer};
+
+#[cfg(test)]
+mod tests;

@@ -289,3 +289,22 @@ fn write_pair(session: &Session, folder: &Path) -> anyhow::Result<()> {
     writer.finish()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenes_of_other_formats_are_refused_with_the_cure() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("scene.json");
+        std::fs::write(&path, r#"{"bingrasp_scene": 1, "setup": {"actor": "oracle"}}"#)?;
+        let error = Scene::read(&path).err().map(|error| format!("{error:#}")).unwrap_or_default();
+        assert!(error.contains("scene.json") && error.contains("format 1") && error.contains("format 2"), "{error}");
+        assert!(error.contains("save the scene again"), "{error}");
+        std::fs::write(&path, "{}")?;
+        let error = Scene::read(&path).err().map(|error| format!("{error:#}")).unwrap_or_default();
+        assert!(error.contains("no scene of bingrasp"), "{error}");
+        Ok(())
+    }
+}

@@ -90,6 +90,33 @@ fn help_and_wrong_usage() {
 }
 
 #[test]
+fn words_of_earlier_versions_are_wrong_usage() {
+    for args in [
+        &["dataset", "--out", "x"][..],
+        &["dataset", "generate", "--out", "x", "--source", "reality"],
+        &["dataset", "generate", "--out", "x", "--envs", "4"],
+        &["bench", "capture", "--envs", "4"],
+        &["bench", "train-step", "--network", "rcan-cpu"],
+        &["translate", "--checkpoint", "run", "in", "out"],
+        &["eval", "translation", "--checkpoint", "run"],
+        &["eval", "grasp", "--policy", "aimed"],
+        &["eval", "grasp", "--film", "film.png"],
+        &["train", "qtopt", "--out", "x", "--rcan", "run"],
+        &["train", "qtopt", "--out", "x", "--size-preset", "cpu"],
+        &["train", "qtopt", "--out", "x", "--set", "qtopt.label_block=4"],
+        &["train", "rcan", "--out", "x", "--source", "reality"],
+        &["train", "rcan", "--out", "x", "--set", "log_every=4"],
+        &["reproduce", "rcan-table1", "--out", "x", "--rcan", "run"],
+        &["view", "--actor", "oracle"],
+        &["view", "--rcan", "run"],
+    ] {
+        let output = run(args);
+        assert_eq!(code(&output), 2, "{args:?}: {}", stderr(&output));
+    }
+    assert!(!Path::new("x").exists(), "nothing is begun");
+}
+
+#[test]
 fn missing_things_are_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let missing = folder.path().join("missing").display().to_string();

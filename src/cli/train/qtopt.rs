@@ -1,480 +1,276 @@
 //! `bingrasp train qtopt`.
 
-use super::offline;
-use crate::cli::{UsageError, agent, common, identity, output};
+use super::run::{RunArgs, TrainCommand};
+use super::{identity, recording};
+use crate::cli::{UsageError, agent, common};
 use crate::collect::vec_env::{GraspVecEnv, action_space, projection};
-use crate::contract::{Domain, Seed};
-use crate::env::{Crop, EnvConfig};
+use crate::contract::{Crop, Domain, Seed};
 use crate::files::atomic::human_bytes;
-use crate::files::console::{self, with_causes};
-use crate::files::interrupt;
-use crate::nn::{NnError, with_large_stack};
+use crate::files::console::remark;
 use crate::policies::PolicyKind;
-use crate::rl::error::RlError;
-use crate::rl::qtopt::train::{LEARNER, Outcome, Progress, Settings, TrainCallback, Trainer};
+use crate::rl::qtopt::{EnvOpener, ExperienceSource, Preset, QLearner, QtOptConfig, QtOptData};
 use crate::rl::vec_env::{VecEnv, VecEnvError};
-use crate::rl::{Preset, QtOptConfig};
 use crate::scene::CellDescription;
-use crate::train::directory::RUN_FORMAT;
-use crate::train::{Ended, Limits, ReportText, RunDir, write_report};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
-use std::io::IsTerminal;
+use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
-/// Steps of a run without a limit.
-const DEFAULT_STEPS: u64 = 60_000;
+/// The settings of a run of QT-Opt.
+pub type QtOptRun = RunConfig<QtOptConfig>;
+type QtOptTrainer = Trainer<QtOptConfig, QLearner, ExperienceSource>;
 
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
 pub struct Args {
-    /// Folder of the run; it must be missing or empty, or continue with --resume
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// small (64x64, two processor cores) or paper (472x472, the published network)
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Size: small (64x64, two processor cores) or paper (472x472, the published network)
     #[arg(long, value_name = "PRESET")]
-    size_preset: Option<Preset>,
-    /// What the agent sees: canonical, randomized-mild, randomized-medium, randomized-heavy, reality [default: canonical]
+    pub size_preset: Option<Preset>,
+    /// Domain that the agent sees: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
+    /// [default: canonical]
     #[arg(long)]
-    domain: Option<Domain>,
-    /// An RCAN run: the agent sees its generated image and the source image, 6 channels; the generator is frozen
+    pub domain: Option<Domain>,
+    /// Look through the generator of an RCAN run: the agent sees the generated and the source image, 6 channels; the
+    /// generator is frozen
     #[arg(long, value_name = "RUN")]
-    generator: Option<PathBuf>,
-    /// Recorded episodes (`bingrasp episodes record`) to begin with, in place of the script's first attempts
+    pub generator: Option<PathBuf>,
+    /// Begin with recorded episodes (`bingrasp episodes record`) in place of the script's first ones
     #[arg(long, value_name = "DIR")]
-    offline: Option<PathBuf>,
-    /// Stop after this many gradient steps; the run is the same every time [default: 60000 without --minutes]
-    #[arg(long)]
-    steps: Option<u64>,
-    /// Stop after this many minutes of training; the learning rate falls with the clock
-    #[arg(long)]
-    minutes: Option<f64>,
+    pub offline: Option<PathBuf>,
+    /// Begin with the weights of a finished run of the same network
+    #[arg(long, value_name = "RUN")]
+    pub init: Option<PathBuf>,
+    /// Learn from a recording of another domain beside the simulator: images, gripper, actions, rewards and ends alone
+    #[arg(long, value_name = "DIR")]
+    pub real: Option<PathBuf>,
+    /// Weight of the loss on the recording of --real [default: 0.1]
+    #[arg(long, value_name = "W", requires = "real")]
+    pub real_weight: Option<f32>,
     /// Transitions a step [default: 64, paper 32]
     #[arg(long)]
-    batch: Option<usize>,
-    /// Any other setting of config.toml: --set qtopt.q_lr=5e-4; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
-    /// Objects: train, test, all, or a folder of OBJ, URDF or glTF files [default: train]
+    pub batch: Option<usize>,
+    /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
+    /// commas between them [default: train]
     #[arg(long, value_name = "SET|DIR")]
-    objects: Option<String>,
+    pub objects: Option<String>,
     #[command(flatten)]
-    object_options: common::ImportArgs,
+    pub object_files: common::ImportArgs,
     #[command(flatten)]
-    textures: common::TextureArgs,
-    /// Seed: the same seed and steps give the same bytes [default: 0]
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Go on with the run in --out; its settings are taken from there. --steps and --minutes put another end to it; the
-    /// minutes of a run that had no such limit count from then
-    #[arg(long)]
-    resume: bool,
-    /// One JSON object on standard output
-    #[arg(long)]
-    json: bool,
+    pub textures: common::TextureArgs,
 }
 
-#[derive(Serialize)]
-struct Report {
-    out: PathBuf,
-    complete: bool,
-    steps: u64,
-    episodes: u64,
-    /// By this process; the shares are of its seconds.
-    episodes_per_s: f64,
-    steps_per_s: f64,
-    seconds: f64,
-    playing_share: f64,
-    labelling_share: f64,
-    learning_share: f64,
-    /// Of the last attempts in training, on training objects.
-    success_greedy: Option<f64>,
-    success_scripted: Option<f64>,
-    transitions: [usize; 2],
-    parameters: usize,
-    peak_memory_gib: f64,
-    report: PathBuf,
-    threads: usize,
-    seed: u64,
-}
+impl TrainCommand for Args {
+    type Config = QtOptConfig;
+    type Learner = QLearner;
+    type Source = ExperienceSource;
+    const DEFAULT_STEPS: u64 = 60_000;
 
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let settings = settings(args)?;
-    let (outcome, trainer) = execute(&args.out, &settings, args.resume)?;
-    let report_path = write_report(&args.out, &report_text(&trainer, &outcome))?;
-    let complete = outcome.ended == Ended::Complete;
-    let seconds = outcome.seconds.max(1e-9);
-    let known = |rate: f64| rate.is_finite().then_some(rate);
-    let report = Report {
-        out: args.out.clone(),
-        complete,
-        steps: outcome.steps,
-        episodes: outcome.episodes,
-        episodes_per_s: outcome.episodes_here as f64 / seconds,
-        steps_per_s: outcome.steps_here as f64 / seconds,
-        seconds: outcome.seconds,
-        playing_share: outcome.playing_s / seconds,
-        labelling_share: outcome.labelling_s / seconds,
-        learning_share: outcome.learning_s / seconds,
-        success_greedy: known(outcome.greedy),
-        success_scripted: known(outcome.scripted),
-        transitions: trainer.transitions(),
-        parameters: trainer.learner().q.store().parameter_count(),
-        peak_memory_gib: output::peak_memory_gib(),
-        report: report_path,
-        threads: rayon::current_num_threads(),
-        seed: settings.seed,
-    };
-    if args.json {
-        output::json(&report)?;
-    } else {
-        output::line(&format!(
-            "{} steps ({:.1}/s), {} episodes ({:.1}/s), success of the policy {}, of the script {}; report: {}",
-            report.steps,
-            report.steps_per_s,
-            report.episodes,
-            report.episodes_per_s,
-            percent(outcome.greedy),
-            percent(outcome.scripted),
-            report.report.display()
-        ))?;
+    fn run_args(&self) -> &RunArgs {
+        &self.run
     }
-    if complete {
-        return Ok(ExitCode::SUCCESS);
-    }
-    console::remark(format_args!("interrupted after step {}; {}", outcome.steps, resume_hint(&args.out)));
-    Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
-}
 
-/// A share in words; a run that ended early may have measured none.
-fn percent(share: f64) -> String {
-    if share.is_finite() { format!("{:.1}%", 100.0 * share) } else { "not measured yet".to_owned() }
-}
-
-fn resume_hint(out: &Path) -> String {
-    format!("go on with: bingrasp train qtopt --out {} --resume", out.display())
-}
-
-/// Trains in `out` to the end of the settings' limits or to Ctrl-C, with a bar.
-pub(in crate::cli) fn execute(out: &Path, settings: &Settings, resume: bool) -> anyhow::Result<(Outcome, Trainer)> {
-    common::Inputs::of_run(&settings.data).check_folder(out)?;
-    let open = opener(out, settings)?;
-    let mut settings = settings.clone();
-    if !resume {
-        offline::open(&settings)?;
-        identity::remember(&mut settings.data)?;
-    }
-    let settings = &settings;
-    let (mut trainer, warnings) =
-        if resume { Trainer::resume(out)? } else { (Trainer::create(out, settings)?, Vec::new()) };
-    trainer.set_limits(settings.limits)?;
-    agent::warn(&warnings);
-    agent::keep_generator(out, settings)?;
-    let memory = human_bytes(settings.qtopt.replay_bytes());
-    console::remark(format_args!(
-        "transitions take up to {memory} of memory, and as much of the disk in {}",
-        out.display()
-    ));
-    interrupt::install(|| console::remark("saving a checkpoint after this round; Ctrl-C again stops at once"))?;
-    let mut progress = ConsoleProgress { bar: progress_bar(), last: String::new() };
-    let result = with_large_stack(|| -> anyhow::Result<_> {
-        offline::preload(out, &mut trainer)?;
-        let outcome = trainer.run(open, &mut progress)?;
-        Ok((outcome, trainer))
-    })?;
-    progress.bar.finish_and_clear();
-    result.map_err(|error| {
-        let diverged = matches!(error.downcast_ref(), Some(RlError::Nn(NnError::Diverged { .. })));
-        error.context(if diverged { super::START_ANEW.to_owned() } else { resume_hint(out) })
-    })
-}
-
-/// The settings of a run that has only these of its own.
-pub(in crate::cli) fn settings_for(domain: Domain, generator: Option<&Path>, limits: Limits, seed: Seed) -> Settings {
-    let mut settings = defaults(Preset::Small);
-    (settings.limits, settings.seed) = (limits, seed.0);
-    settings.data.insert("domain".to_owned(), domain.name().into());
-    if let Some(generator) = generator {
-        settings.data.insert("generator".to_owned(), generator.display().to_string().into());
-        settings.qtopt.channels = 6;
-    }
-    settings
-}
-
-/// The run's settings: of the preset or of the run that is resumed, changed by what was typed.
-fn settings(args: &Args) -> anyhow::Result<Settings> {
-    if !args.resume {
-        let mut settings = defaults(args.size_preset.unwrap_or_default());
-        apply(args, &mut settings)?;
-        calibrate(&mut settings)?;
-        if settings.limits.steps.is_none() && settings.limits.minutes.is_none() {
-            settings.limits.steps = Some(DEFAULT_STEPS);
+    fn defaults(&self) -> QtOptRun {
+        let mut learner = QtOptConfig::preset(self.size_preset.unwrap_or_default());
+        let cell = CellDescription::default();
+        if let Some(projection) = projection(&cell, common::CAMERA, learner.size as u32) {
+            learner.network.projection = projection;
         }
-        settings.qtopt.validate().map_err(UsageError)?;
-        settings.limits.validate().map_err(UsageError)?;
-        super::known(&settings.data, &defaults(settings.qtopt.preset).data)?;
-        return Ok(settings);
+        let env = EnvData {
+            domain: Domain::Canonical,
+            objects: "train".to_owned(),
+            textures: None,
+            camera: common::CAMERA.to_owned(),
+            crop: Crop::Centre,
+            num_envs: common::num_envs_for(learner.size as u32),
+            object_files: None,
+            digests: std::collections::BTreeMap::new(),
+        };
+        RunConfig {
+            seed: 0,
+            log_interval: learner.updates_per_iteration,
+            image_interval: 10 * learner.updates_per_iteration,
+            checkpoint_interval: 12 * learner.updates_per_iteration,
+            limits: Limits { steps: None, minutes: None },
+            data: QtOptData {
+                env,
+                script: PolicyKind::NoisyPlanner.name().to_owned(),
+                space: action_space(&cell),
+                generator: None,
+                offline: None,
+                init: None,
+                real: None,
+            },
+            learner,
+        }
     }
-    let saved = Settings::parse(&RunDir::read_config(&args.out)?, &args.out)?;
-    let mut wanted = saved.clone();
-    apply(args, &mut wanted)?;
-    wanted.qtopt.preset = args.size_preset.unwrap_or(saved.qtopt.preset);
-    if args.steps.is_some() || args.minutes.is_some() {
-        wanted.limits = Limits { steps: args.steps, minutes: args.minutes };
+
+    fn apply(&self, config: &mut QtOptRun) -> anyhow::Result<()> {
+        let RunConfig { data, learner, .. } = config;
+        learner.preset = self.size_preset.unwrap_or(learner.preset);
+        learner.batch = self.batch.unwrap_or(learner.batch);
+        learner.real_weight = self.real_weight.unwrap_or(learner.real_weight);
+        common::apply_env(&mut data.env, self.domain, (self.objects.as_deref(), self.object_files), &self.textures);
+        for (place, typed) in [
+            (&mut data.generator, &self.generator),
+            (&mut data.offline, &self.offline),
+            (&mut data.init, &self.init),
+            (&mut data.real, &self.real),
+        ] {
+            if let Some(path) = typed {
+                *place = Some(common::absolute(path));
+            }
+        }
+        if self.generator.is_some() {
+            learner.channels = 6;
+        }
+        Ok(())
     }
-    // A run may go on for longer than it was meant to.
-    let data = identity::check(&saved.data, &wanted.data)?;
-    let goes_on = Settings { limits: wanted.limits, ..saved };
-    let moved = std::mem::replace(&mut wanted.data, data);
-    if wanted != goes_on {
-        let message = format!(
-            "the run in {} was started with other settings; leave them out with --resume, or start another run",
-            args.out.display()
+
+    fn remember(&self, config: &mut QtOptRun) -> anyhow::Result<()> {
+        let folders = [("offline", config.data.offline.clone()), ("real", config.data.real.clone())];
+        identity::remember(&mut config.data.env, &folders)
+    }
+
+    fn same_inputs(&self, saved: &QtOptRun, wanted: &mut QtOptRun) -> anyhow::Result<()> {
+        let (saved, wanted) = (&saved.data, &mut wanted.data);
+        identity::same_env(&saved.env, &mut wanted.env)?;
+        // What was recorded is in the replay by now, and its files may be gone: they count only where they are named anew.
+        if self.offline.is_some() {
+            identity::same_folder(("offline", "--offline"), &saved.env.digests, &saved.offline, &mut wanted.offline)?;
+        }
+        if self.real.is_some() {
+            identity::same_folder(("real", "--real"), &saved.env.digests, &saved.real, &mut wanted.real)?;
+        }
+        Ok(())
+    }
+
+    fn derive(&self, config: &mut QtOptRun) -> anyhow::Result<()> {
+        // A run of few steps, to try things out, needs no more of the script's episodes than steps.
+        let usual = QtOptConfig::preset(config.learner.preset).exploration.initial_episodes;
+        let episodes = &mut config.learner.exploration.initial_episodes;
+        if let Some(steps) = config.limits.steps.filter(|_| *episodes == usual) {
+            *episodes = usual.min(usize::try_from(steps).unwrap_or(usize::MAX));
+        }
+        calibrate(config, self)
+    }
+
+    fn inputs<'a>(&self, config: &'a QtOptRun) -> common::Inputs<'a> {
+        let data = &config.data;
+        common::Inputs::default()
+            .ours("--offline", data.offline.as_deref())
+            .ours("--real", data.real.as_deref())
+            .run("--generator", data.generator.as_deref())
+            .run("--init", data.init.as_deref())
+            .env(&data.env)
+    }
+
+    fn build(&self, out: &Path, config: &QtOptRun) -> anyhow::Result<(QLearner, ExperienceSource)> {
+        let seed = Seed(config.seed);
+        let open = opener(out, config)?;
+        if !self.run.resume {
+            recording::check(config)?;
+        }
+        let learner = QLearner::new(&config.learner, config.data.space, seed)?;
+        let memory = human_bytes(config.learner.replay_bytes());
+        remark(format_args!("transitions take up to {memory} of memory, and as much of the disk in {}", out.display()));
+        Ok((learner, ExperienceSource::new(&config.learner, seed, open)))
+    }
+
+    fn begin(&self, trainer: &mut QtOptTrainer) -> anyhow::Result<()> {
+        agent::keep_generator(trainer.root(), trainer.config())?;
+        if let Some(init) = trainer.config().data.init.clone() {
+            agent::warm_start(&mut trainer.learner, &init)?;
+        }
+        recording::preload(trainer)
+    }
+
+    fn report(&self, trainer: &QtOptTrainer, _: &Outcome) -> ReportText {
+        let (config, source) = (trainer.config(), &trainer.source);
+        let fact = |name: &str, value: String| (name.to_owned(), value);
+        let kept = [&source.simulation.off_policy, &source.simulation.on_policy].map(|replay| replay.len());
+        ReportText {
+            title: "QT-Opt: grasping from pixels".into(),
+            summary: "Success in the curves is that of episodes in training, on training objects, in the domain that the \
+                      agent is trained in. Measure unseen objects with `bingrasp eval grasp --policy RUN`. \
+                      `separation/auc_*` tells how well Q separates grasps that succeed from those that fail, on episodes \
+                      it was not trained on yet; `cem/share_of_dense` is Q of the chosen action over the best that a \
+                      dense search found."
+                .into(),
+            facts: vec![
+                fact("episodes", source.episodes().to_string()),
+                fact("image", format!("{0}x{0}, {1} channels", config.learner.size, config.learner.channels)),
+                fact("domain", config.data.env.domain.to_string()),
+                fact("transitions kept", format!("{} off-policy, {} on-policy", kept[0], kept[1])),
+                fact("parameters", trainer.learner.q.store().parameter_count().to_string()),
+            ],
+        }
+    }
+
+    fn figures(&self, trainer: &QtOptTrainer, _: &Outcome) -> Vec<(&'static str, Value)> {
+        let [greedy, scripted] = trainer.source.success();
+        let mut figures = vec![("episodes", trainer.source.episodes().into())];
+        figures.extend(
+            [("success_greedy", greedy), ("success_scripted", scripted)].map(|(name, rate)| (name, rate.into())),
         );
-        return Err(UsageError(message).into());
+        figures
     }
-    goes_on.limits.validate().map_err(UsageError)?;
-    Ok(Settings { data: moved, ..goes_on })
 }
 
 /// The small network has to know what the camera makes of places, unless it was told: of images of this size (how much the
 /// centre crop cuts off depends on it) and of this camera.
-fn calibrate(settings: &mut Settings) -> anyhow::Result<()> {
-    let (preset, size) = (settings.qtopt.preset, settings.qtopt.size as u32);
+fn calibrate(config: &mut QtOptRun, args: &Args) -> anyhow::Result<()> {
+    let (preset, size) = (config.learner.preset, config.learner.size as u32);
     if preset != Preset::Small {
         return Ok(());
     }
-    if agent::data(settings, "crop") == "random" {
-        return Err(UsageError(
-            "data.crop: the preset small knows where the centre crop lies; leave it at centre".into(),
-        )
-        .into());
+    if config.data.env.crop == Crop::Random {
+        let message = "data.crop: the preset small knows where the centre crop lies; leave it at centre";
+        return Err(UsageError(message.into()).into());
     }
-    let camera = agent::data(settings, "camera");
-    let usual = defaults(preset).qtopt.network.projection;
-    if settings.qtopt.network.projection == usual {
-        let found = projection(&CellDescription::default(), camera, size);
+    let camera = &config.data.env.camera;
+    if config.learner.network.projection == args.defaults().learner.network.projection {
         let missing = || {
-            UsageError(format!(
-                "data.camera: '{camera}' is not a camera that stands still; the usual one is {}",
-                common::CAMERA
-            ))
+            let usual = common::CAMERA;
+            UsageError(format!("data.camera: '{camera}' is not a camera that stands still; the usual one is {usual}"))
         };
-        settings.qtopt.network.projection = found.ok_or_else(missing)?;
+        config.learner.network.projection =
+            projection(&CellDescription::default(), camera, size).ok_or_else(missing)?;
     }
     Ok(())
 }
 
-fn defaults(preset: Preset) -> Settings {
-    let mut qtopt = QtOptConfig::preset(preset);
-    let cell = CellDescription::default();
-    if let Some(projection) = projection(&cell, common::CAMERA, qtopt.size as u32) {
-        qtopt.network.projection = projection;
-    }
-    let num_envs = common::num_envs_for(qtopt.size as u32);
-    let data = toml::Table::from_iter([
-        ("domain".to_owned(), Domain::Canonical.name().into()),
-        ("objects".to_owned(), "train".into()),
-        ("textures".to_owned(), "".into()),
-        ("camera".to_owned(), common::CAMERA.into()),
-        ("crop".to_owned(), "centre".into()),
-        ("generator".to_owned(), "".into()),
-        ("offline".to_owned(), "".into()),
-        ("script".to_owned(), PolicyKind::NoisyPlanner.name().into()),
-        ("num_envs".to_owned(), (num_envs as i64).into()),
-    ]);
-    Settings {
-        format_version: RUN_FORMAT,
-        learner: LEARNER.into(),
-        seed: 0,
-        checkpoint_interval: 12,
-        image_interval: 10,
-        limits: Limits { steps: None, minutes: None },
-        space: action_space(&cell),
-        data,
-        qtopt,
-    }
-}
-
-/// Puts what was typed into the settings.
-fn apply(args: &Args, settings: &mut Settings) -> anyhow::Result<()> {
-    if let Some(batch) = args.batch {
-        settings.qtopt.batch = batch;
-    }
-    if let Some(seed) = args.seed {
-        settings.seed = seed;
-    }
-    if args.steps.is_some() {
-        settings.limits.steps = args.steps;
-    }
-    if args.minutes.is_some() {
-        settings.limits.minutes = args.minutes;
-    }
-    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
-    let mut data = |key: &str, value: String| settings.data.insert(key.to_owned(), value.into());
-    if let Some(domain) = args.domain {
-        data("domain", domain.name().into());
-    }
-    if let Some(objects) = &args.objects {
-        data("objects", if Path::new(objects).is_dir() { absolute(Path::new(objects)) } else { objects.clone() });
-    }
-    if let Some(textures) = &args.textures.textures {
-        data("textures", absolute(textures));
-    }
-    if let Some(offline) = &args.offline {
-        data("offline", absolute(offline));
-    }
-    if let Some(generator) = &args.generator {
-        data("generator", absolute(generator));
-        settings.qtopt.channels = 6;
-    }
-    args.object_options.put(&mut settings.data);
-    for assignment in &args.set {
-        *settings = super::set(settings, assignment)?;
-    }
-    Ok(())
-}
-
-type Opener = Box<dyn FnOnce() -> Result<Box<dyn VecEnv>, VecEnvError> + Send>;
-
-/// Checks where attempts are played, and says how to open it.
-fn opener(out: &Path, settings: &Settings) -> anyhow::Result<Opener> {
-    let bad = |key: &str, error: String| UsageError(format!("data.{key}: {error}"));
-    let domain: Domain = agent::data(settings, "domain").parse().map_err(|e| bad("domain", format!("{e}")))?;
-    let script: PolicyKind = agent::data(settings, "script").parse().map_err(|e| bad("script", format!("{e}")))?;
-    let crop = match agent::data(settings, "crop") {
-        "centre" => Crop::Centre,
-        "random" => Crop::Random,
-        other => return Err(bad("crop", format!("'{other}' is neither centre nor random")).into()),
-    };
-    let num_envs = super::num_envs(&settings.data)?;
-    let textures = agent::data(settings, "textures");
-    let textures = common::TextureArgs { textures: (!textures.is_empty()).then(|| textures.into()) };
-    let seed = Seed(settings.seed).derive("arena", 0);
-    let config = EnvConfig {
-        cameras: vec![agent::data(settings, "camera").to_owned()],
-        crop,
-        textures: textures.load()?,
-        ..EnvConfig::new(
-            common::load_objects(agent::data(settings, "objects"), common::ImportArgs::of_run(&settings.data)?)?,
-            domain,
-            num_envs,
-            settings.qtopt.size as u32,
-            seed,
-        )
-    };
-    config.validate().map_err(|error| UsageError(error.to_string()))?;
-    agent::adapter(out, settings, domain)?;
-    let (out, settings) = (out.to_owned(), settings.clone());
+/// Checks where episodes are played, and says how to open it.
+fn opener(out: &Path, config: &QtOptRun) -> anyhow::Result<EnvOpener> {
+    let unknown = |error: String| UsageError(format!("data.script: {error}"));
+    let script: PolicyKind = config.data.script.parse().map_err(|e| unknown(format!("{e}")))?;
+    let seed = Seed(config.seed).derive("arena", 0);
+    let env = common::env_config(&config.data.env, config.learner.size as u32, seed)?;
+    let domain = config.data.env.domain;
+    agent::adapter(out, config, domain)?;
+    let (out, config) = (out.to_owned(), config.clone());
     Ok(Box::new(move || {
         // By now the run has its own generator.
-        let adapter =
-            agent::adapter(&out, &settings, domain).map_err(|error| VecEnvError::new(with_causes(error.chain())))?;
-        let envs = GraspVecEnv::new(config, adapter, script).map_err(VecEnvError::new)?;
+        let adapter = agent::adapter(&out, &config, domain);
+        let adapter = adapter.map_err(|error| VecEnvError::new(format!("{error:#}")))?;
+        let envs = GraspVecEnv::new(env, adapter, script).map_err(VecEnvError::new)?;
         Ok(Box::new(envs) as Box<dyn VecEnv>)
     }))
 }
 
-/// In thousandths of the run.
-fn progress_bar() -> ProgressBar {
-    let bar = output::progress(1000, "done");
-    if let Ok(style) = ProgressStyle::with_template("{wide_bar:.cyan/dim} {percent}%  {msg}  {eta} left") {
-        bar.set_style(style);
-    }
-    bar
-}
-
-/// What a person sees of a run.
-struct ConsoleProgress {
-    bar: ProgressBar,
-    last: String,
-}
-
-impl TrainCallback for ConsoleProgress {
-    fn should_continue(&mut self) -> bool {
-        !interrupt::requested()
-    }
-
-    fn progress(&mut self, progress: &Progress) {
-        self.bar.set_position((progress.done * 1000.0) as u64);
-        if progress.episodes_per_s > 0.0 {
-            self.last = format!(", {:.1} episodes/s, {:.1} steps/s", progress.episodes_per_s, progress.steps_per_s);
-        }
-        let policy = if progress.greedy.is_finite() { format!("{:.0}%", 100.0 * progress.greedy) } else { "-".into() };
-        self.bar.set_message(format!(
-            "{}: {} episodes, step {}, loss {:.4}, success {policy} (script {:.0}%){}",
-            progress.phase,
-            progress.episodes,
-            progress.steps,
-            progress.loss,
-            100.0 * progress.scripted,
-            self.last
-        ));
-        // A log without a terminal gets a line a round.
-        if progress.episodes_per_s > 0.0 && !std::io::stderr().is_terminal() {
-            console::remark(format_args!(
-                "{:5.1}%  {} episodes, step {}, loss {:.4}, success {policy} (script {:.0}%){}",
-                100.0 * progress.done,
-                progress.episodes,
-                progress.steps,
-                progress.loss,
-                100.0 * progress.scripted,
-                self.last
-            ));
-        }
-    }
-}
-
-fn report_text(trainer: &Trainer, outcome: &Outcome) -> ReportText {
-    let settings = trainer.settings();
-    let config = &settings.qtopt;
-    let fact = |name: &str, value: String| (name.to_owned(), value);
-    let [off_policy, on_policy] = trainer.transitions();
-    ReportText {
-        title: "QT-Opt: grasping from pixels".into(),
-        summary: "Success in the curves is that of episodes in training, on training objects, in the domain that the \
-                  agent is trained in. Measure unseen objects with `bingrasp eval grasp --policy RUN`. \
-                  `separation/auc_*` tells how well Q separates grasps that succeed from those that fail, on episodes it \
-                  was not trained on yet; `cem/share_of_dense` is Q of the chosen action over the best that a dense \
-                  search found."
-            .into(),
-        facts: vec![
-            fact("gradient steps", outcome.steps.to_string()),
-            fact("episodes", outcome.episodes.to_string()),
-            fact("image", format!("{0}x{0}, {1} channels", config.size, config.channels)),
-            fact("domain", agent::data(settings, "domain").into()),
-            fact("transitions kept", format!("{off_policy} off-policy, {on_policy} on-policy")),
-            fact("parameters", trainer.learner().q.store().parameter_count().to_string()),
-            fact("complete", if outcome.ended == Ended::Complete { "yes" } else { "no" }.into()),
-        ],
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::run::{RunArgs, resolve};
+    use super::Args;
 
     #[test]
-    fn the_projection_is_that_of_the_size_unless_it_was_given() -> anyhow::Result<()> {
-        let calibrated = |size: usize| {
-            let mut settings = defaults(Preset::Small);
-            settings.qtopt.size = size;
-            calibrate(&mut settings)?;
-            anyhow::Ok(Some(settings.qtopt.network.projection))
+    fn a_run_of_few_steps_begins_with_few_episodes() -> anyhow::Result<()> {
+        let initial = |steps: u64, set: &[&str]| {
+            let set = set.iter().map(ToString::to_string).collect();
+            let run = RunArgs { steps: Some(steps), set, ..RunArgs::default() };
+            anyhow::Ok(resolve(&Args { run, ..Args::default() })?.learner.exploration.initial_episodes)
         };
-        for size in [32, 64, 96] {
-            assert_eq!(
-                calibrated(size)?,
-                projection(&CellDescription::default(), common::CAMERA, size as u32),
-                "{size} pixels"
-            );
-        }
-        assert_ne!(calibrated(96)?, calibrated(64)?);
-        let mut settings = defaults(Preset::Small);
-        settings.qtopt.network.projection = crate::rl::qtopt::network::Projection::from_above(0.5);
-        let given = settings.clone();
-        calibrate(&mut settings)?;
-        assert_eq!(settings, given);
+        assert_eq!((initial(3, &[])?, initial(60_000, &[])?), (3, 6_000));
+        assert_eq!(initial(3, &["learner.exploration.initial_episodes=500"])?, 500);
         Ok(())
     }
 }

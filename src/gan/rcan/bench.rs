@@ -2,10 +2,11 @@
 
 use super::batch::TrainBatch;
 use super::config::{Preset, RcanConfig};
-use super::learner::{RcanError, RcanLearner};
+use super::learner::RcanLearner;
 use crate::contract::{Class, Seed};
 use crate::nn::ops::{Activations, memory};
 use crate::nn::with_large_stack;
+use crate::train::TrainError;
 use candle_core::{Device, Tensor};
 use serde::Serialize;
 use std::time::Instant;
@@ -39,7 +40,7 @@ pub struct StepTimes {
 ///
 /// # Errors
 /// The threads cannot be started.
-pub fn bench_step(network: &str, batch: Option<usize>, repeats: usize) -> Result<Option<StepTimes>, RcanError> {
+pub fn bench_step(network: &str, batch: Option<usize>, repeats: usize) -> Result<Option<StepTimes>, TrainError> {
     let preset = match network {
         "rcan-small" => Preset::Small,
         "rcan-paper" => Preset::Paper,
@@ -51,7 +52,7 @@ pub fn bench_step(network: &str, batch: Option<usize>, repeats: usize) -> Result
     with_large_stack(move || measure(network, &config, repeats))?.map(Some)
 }
 
-fn measure(network: &str, config: &RcanConfig, repeats: usize) -> Result<StepTimes, RcanError> {
+fn measure(network: &str, config: &RcanConfig, repeats: usize) -> Result<StepTimes, TrainError> {
     let mut learner = RcanLearner::new(config, Seed(0))?;
     let (n, size) = (config.batch, config.size);
     let mut rng = Seed(0).derive("bench", 0).rng();
@@ -68,7 +69,7 @@ fn measure(network: &str, config: &RcanConfig, repeats: usize) -> Result<StepTim
     let mut times = Vec::with_capacity(repeats);
     for step in 0..WARM_UP + repeats {
         let start = Instant::now();
-        learner.step(&batch, 1.0, step as u64)?;
+        learner.learn(&batch, 1.0)?;
         if step >= WARM_UP {
             times.push(start.elapsed().as_secs_f64() * 1e3);
         }

@@ -294,13 +294,6 @@ impl RcanConfig {
     pub fn steps_per_block(&self, frames: usize) -> u64 {
         ((frames as f64 * self.reuse / self.batch as f64).round() as u64).max(1)
     }
-
-    /// The part of the highest learning rate at `step`, `progress` in [0, 1] of the run being over.
-    pub fn rate_factor(&self, step: u64, progress: f64) -> f64 {
-        let rise = if step < self.num_warmup_steps { (step + 1) as f64 / self.num_warmup_steps as f64 } else { 1.0 };
-        let turn = (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos();
-        rise * (self.final_lr_scale + (1.0 - self.final_lr_scale) * 0.5 * (1.0 + turn))
-    }
 }
 
 #[cfg(test)]
@@ -348,9 +341,6 @@ mod tests {
     #[test]
     fn the_rate_rises_and_falls() {
         let config = RcanConfig { num_warmup_steps: 10, final_lr_scale: 0.1, ..RcanConfig::preset(Preset::Small) };
-        assert!((config.rate_factor(0, 0.0) - 0.1).abs() < 1e-12);
-        assert!((config.rate_factor(500, 0.5) - 0.55).abs() < 1e-12);
-        assert!((config.rate_factor(1000, 1.0) - 0.1).abs() < 1e-12);
         assert_eq!(config.steps_per_block(768), 192);
     }
 }

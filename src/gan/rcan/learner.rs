@@ -4,45 +4,15 @@
 //! (RCAN, equations 3 and 4, with the generator's part in its non-saturating form), then the averaged generator.
 
 use super::batch::TrainBatch;
-use super::config::{ConfigError, RcanConfig};
+use super::config::RcanConfig;
 use super::discriminator::{Discriminator, adversarial_loss};
 use super::generator::Generator;
 use super::loss::{equality_losses, image_loss};
 use crate::contract::Seed;
-use crate::gan::frames::FrameError;
-use crate::gan::state::{StateError, from_file, to_bytes};
+use crate::nn::Adam;
 use crate::nn::ops::Activations;
-use crate::nn::{Adam, NnError};
-use crate::train::{Checkpoint, CheckpointContent, RunError, TensorFile};
+use crate::train::{Learner, Metrics, Module, TrainError};
 use candle_core::{Device, Tensor, Var};
-use std::collections::BTreeMap;
-
-/// What can go wrong in training and translating.
-#[derive(Debug, thiserror::Error)]
-pub enum RcanError {
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
-    Nn(#[from] NnError),
-    #[error(transparent)]
-    Candle(#[from] candle_core::Error),
-    #[error(transparent)]
-    State(#[from] StateError),
-    #[error(transparent)]
-    Run(#[from] RunError),
-    #[error(transparent)]
-    Frames(#[from] FrameError),
-    #[error("the checkpoint '{path}' holds no '{group}'; it is not one of an RCAN run")]
-    NoGroup { path: String, group: &'static str },
-    #[error("'{path}' cannot be used: {message}")]
-    NotRcan { path: String, message: String },
-    #[error(
-        "the run's state at step {step} does not fit: {message}; remove that checkpoint to go on from an earlier one"
-    )]
-    BadState { step: u64, message: String },
-    #[error("{0}")]
-    TrainCallback(String),
-}
 
 /// Figures of one step; what the settings leave out is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -86,31 +56,40 @@ pub struct RcanLearner {
     pub discriminator: Discriminator,
     generator_adam: Adam,
     discriminator_adam: Adam,
+    step: u64,
 }
 
 impl RcanLearner {
     /// # Errors
     /// An impossible setting.
-    pub fn new(config: &RcanConfig, seed: Seed) -> Result<Self, RcanError> {
-        config.validate()?;
+    pub fn new(config: &RcanConfig, seed: Seed) -> Result<Self, TrainError> {
+        config.validate().map_err(|error| TrainError::Config(error.to_string()))?;
         let device = Device::Cpu;
         let generator = Generator::new(config, seed.derive("generator", 0), &device)?;
         let averaged = Generator::new(config, seed.derive("generator", 0), &device)?;
         let discriminator = Discriminator::new(config, seed.derive("discriminator", 0), &device)?;
         let generator_adam = Adam::new(&[generator.store()], config.adam)?;
         let discriminator_adam = Adam::new(&[discriminator.store()], config.discriminator_adam)?;
-        Ok(Self { config: config.clone(), generator, averaged, discriminator, generator_adam, discriminator_adam })
+        Ok(Self {
+            config: config.clone(),
+            generator,
+            averaged,
+            discriminator,
+            generator_adam,
+            discriminator_adam,
+            step: 0,
+        })
     }
 
     pub fn config(&self) -> &RcanConfig {
         &self.config
     }
 
-    /// Learns from one batch. `rate` scales the learning rates, `step` counts from 0.
+    /// One step on a batch; `lr_scale` scales the learning rates.
     ///
     /// # Errors
     /// Gradients that are not finite three times in a row.
-    pub fn step(&mut self, batch: &TrainBatch, rate: f64, step: u64) -> Result<StepFigures, RcanError> {
+    pub fn learn(&mut self, batch: &TrainBatch, lr_scale: f64) -> Result<StepFigures, TrainError> {
         let mut figures = StepFigures::default();
         let scalar = |tensor: &Tensor| -> candle_core::Result<f64> { Ok(f64::from(tensor.to_scalar::<f32>()?)) };
         let out = self.generator.forward(&batch.source)?;
@@ -122,7 +101,7 @@ impl RcanLearner {
             figures.discriminator = scalar(&loss)?;
             figures.discriminator_accuracy = accuracy(&real, &fake)?;
             let gradients = loss.backward()?;
-            self.discriminator_adam.step(&gradients, rate * self.config.discriminator_lr)?;
+            self.discriminator_adam.step(&gradients, lr_scale * self.config.discriminator_lr)?;
         }
         let pairwise = equality_losses(&self.config, &out, batch)?;
         let mut total = pairwise.total;
@@ -133,7 +112,7 @@ impl RcanLearner {
             total = (total + (gan * self.config.weights.gan)?)?;
         }
         let gradients = total.backward()?;
-        let report = self.generator_adam.step(&gradients, rate * self.config.generator_lr)?;
+        let report = self.generator_adam.step(&gradients, lr_scale * self.config.generator_lr)?;
         figures.gradient_norm = report.gradient_norm;
         figures.total = scalar(&total)?;
         let terms = [
@@ -146,8 +125,10 @@ impl RcanLearner {
             *figure = term.as_ref().map_or(Ok(0.0), scalar)?;
         }
         // Young averages follow faster, so that the start is forgotten.
-        let decay = self.config.ema_decay.min((1.0 + step as f64) / (10.0 + step as f64));
+        let step = self.step as f64;
+        let decay = self.config.ema_decay.min((1.0 + step) / (10.0 + step));
         self.averaged.store().polyak_update(self.generator.store(), 1.0 - decay)?;
+        self.step += 1;
         Ok(figures)
     }
 
@@ -155,10 +136,10 @@ impl RcanLearner {
     ///
     /// # Errors
     /// Another shape.
-    pub fn gradient_norms(&self, batch: &TrainBatch) -> Result<[(&'static str, f64); 2], RcanError> {
+    pub fn gradient_norms(&self, batch: &TrainBatch) -> Result<[(&'static str, f64); 2], TrainError> {
         let _frozen = (self.generator.store().freeze(), self.discriminator.store().freeze());
         let image = Var::from_tensor(&self.generator.forward(&batch.source)?.image.detach())?;
-        let norm = |loss: Tensor, weight: f64| -> Result<f64, RcanError> {
+        let norm = |loss: Tensor, weight: f64| -> Result<f64, TrainError> {
             let gradients = (loss * weight)?.backward()?;
             let Some(gradient) = gradients.get(&image) else { return Ok(0.0) };
             Ok(f64::from(gradient.sqr()?.sum_all()?.to_scalar::<f32>()?.sqrt()))
@@ -171,37 +152,35 @@ impl RcanLearner {
             ("grad_norm/adversarial", norm(adversarial_loss(&logits, 1.0)?, weights.gan)?),
         ])
     }
+}
 
-    /// Everything that a checkpoint needs of the learner.
-    ///
-    /// # Errors
-    /// A device that fails.
-    pub fn save(&self) -> Result<CheckpointContent<'static>, RcanError> {
-        let mut groups = BTreeMap::new();
-        for (name, state) in [
-            (GENERATOR, self.generator.store().state_tensors()?),
-            (AVERAGED, self.averaged.store().state_tensors()?),
-            (DISCRIMINATOR, self.discriminator.store().state_tensors()?),
-            (GENERATOR_ADAM, self.generator_adam.state_tensors()?),
-            (DISCRIMINATOR_ADAM, self.discriminator_adam.state_tensors()?),
-        ] {
-            groups.insert(name.to_owned(), to_bytes(&state)?);
-        }
-        Ok(CheckpointContent { groups, state: serde_json::Value::Null })
+impl Learner for RcanLearner {
+    type Batch = TrainBatch;
+
+    fn update(&mut self, batch: &TrainBatch, lr_scale: f64) -> Result<Metrics, TrainError> {
+        Ok(self.learn(batch, lr_scale)?.named().to_vec())
     }
 
-    /// Takes over a checkpoint's tensors.
-    ///
-    /// # Errors
-    /// Tensors that are missing or of other sizes.
-    pub fn load(&mut self, checkpoint: &Checkpoint) -> Result<(), RcanError> {
-        let state = |group| -> Result<_, RcanError> { Ok(from_file(group_of(checkpoint, group)?)?) };
-        self.generator.store().load_state(&state(GENERATOR)?)?;
-        self.averaged.store().load_state(&state(AVERAGED)?)?;
-        self.discriminator.store().load_state(&state(DISCRIMINATOR)?)?;
-        self.generator_adam.load_state(&state(GENERATOR_ADAM)?)?;
-        self.discriminator_adam.load_state(&state(DISCRIMINATOR_ADAM)?)?;
-        Ok(())
+    fn step(&self) -> u64 {
+        self.step
+    }
+
+    fn set_step(&mut self, step: u64) {
+        self.step = step;
+    }
+
+    fn modules(&mut self) -> Vec<(&'static str, Module<'_>)> {
+        vec![
+            (GENERATOR, Module::Network(self.generator.store())),
+            (AVERAGED, Module::Network(self.averaged.store())),
+            (DISCRIMINATOR, Module::Network(self.discriminator.store())),
+            (GENERATOR_ADAM, Module::Optimizer(&mut self.generator_adam)),
+            (DISCRIMINATOR_ADAM, Module::Optimizer(&mut self.discriminator_adam)),
+        ]
+    }
+
+    fn diagnostics(&mut self, batch: &TrainBatch) -> Result<Metrics, TrainError> {
+        if self.config.weights.gan > 0.0 { Ok(self.gradient_norms(batch)?.to_vec()) } else { Ok(Vec::new()) }
     }
 }
 
@@ -211,11 +190,6 @@ pub(super) const AVERAGED: &str = "generator_averaged";
 const DISCRIMINATOR: &str = "discriminator";
 const GENERATOR_ADAM: &str = "generator_adam";
 const DISCRIMINATOR_ADAM: &str = "discriminator_adam";
-
-pub(super) fn group_of<'a>(checkpoint: &'a Checkpoint, group: &'static str) -> Result<&'a TensorFile, RcanError> {
-    let found = checkpoint.groups.get(group);
-    found.ok_or_else(|| RcanError::NoGroup { path: checkpoint.path.display().to_string(), group })
-}
 
 /// Share of positive decisions on real and negative ones on generated images.
 fn accuracy(real: &[Tensor], fake: &[Tensor]) -> candle_core::Result<f64> {

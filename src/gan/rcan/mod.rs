@@ -12,13 +12,18 @@ pub mod learner;
 pub mod load;
 pub mod loss;
 pub mod picture;
-pub mod train;
+pub mod settings;
+pub mod source;
 
 pub use batch::{DepthRange, TrainBatch};
 pub use bench::{BENCH_NETWORKS, StepTimes, bench_step};
 pub use config::{ConfigError, DiscriminatorConfig, GeneratorConfig, ImageLoss, LossWeights, Preset, RcanConfig};
 pub use discriminator::Discriminator;
 pub use generator::{Generated, Generator, Translation};
-pub use learner::{RcanError, RcanLearner, StepFigures};
+pub use learner::{RcanLearner, StepFigures};
 pub use load::{Loaded, load_generator};
-pub use train::{Outcome, Progress, TrainCallback, Trainer};
+pub use settings::RcanData;
+pub use source::{FrameOpener, PairSource, Score, translate_frames};
+
+#[cfg(test)]
+mod train_tests;

@@ -1,11 +1,15 @@
 //! A small run learns, and killed and resumed it ends in the same bytes.
 
-use super::super::config::Preset;
+use super::config::Preset;
+use super::source::spread;
 use super::*;
+use crate::contract::{Crop, Domain, FrameBatch, Seed};
 use crate::gan::frames::testing::Squares;
 use crate::nn::with_large_stack;
-use crate::train::directory::RUN_FORMAT;
-use crate::train::{Checkpoints, read_metrics};
+use crate::train::{
+    Checkpoints, Ended, EnvData, Limits, Outcome, Progress, RunConfig, TrainCallback, Trainer, read_metrics, state,
+};
+use std::path::Path;
 
 /// Stops after a number of steps.
 struct Patience {
@@ -19,20 +23,20 @@ impl TrainCallback for Patience {
         self.left > 0
     }
 
-    fn progress(&mut self, progress: &Progress) {
-        self.losses.push(progress.figures.total);
-    }
-
-    fn validate(&mut self, generator: &Generator, frames: &[FrameBatch]) -> Result<Vec<(String, f64)>, String> {
-        let picked = spread(frames, 4);
-        let translations = translate_frames(generator, &picked).map_err(|e| e.to_string())?;
-        let truth: Vec<u8> = picked.iter().flat_map(|f| f.batch.segmentation_image(f.index).to_vec()).collect();
-        let right = translations.iter().flat_map(|t| &t.classes).zip(&truth).filter(|(a, b)| a == b).count();
-        Ok(vec![("validation/accuracy".into(), right as f64 / truth.len() as f64)])
+    fn progress(&mut self, progress: &Progress<'_>) {
+        self.losses.push(progress.metric("loss/total"));
     }
 }
 
-fn settings(steps: u64) -> Settings {
+fn score(generator: &Generator, frames: &[FrameBatch]) -> Result<Vec<(String, f64)>, String> {
+    let picked = spread(frames, 4);
+    let translations = translate_frames(generator, &picked).map_err(|e| e.to_string())?;
+    let truth: Vec<u8> = picked.iter().flat_map(|f| f.batch.segmentation_image(f.index).to_vec()).collect();
+    let right = translations.iter().flat_map(|t| &t.classes).zip(&truth).filter(|(a, b)| a == b).count();
+    Ok(vec![("validation/accuracy".into(), right as f64 / truth.len() as f64)])
+}
+
+fn config(steps: u64) -> RunConfig<RcanConfig> {
     let mut rcan = RcanConfig::preset(Preset::Small);
     rcan.size = 16;
     rcan.batch = 4;
@@ -45,30 +49,45 @@ fn settings(steps: u64) -> Settings {
     rcan.reuse = 1.0;
     rcan.num_pool_blocks = 3;
     rcan.generator_lr = 3e-3;
-    Settings {
-        format_version: RUN_FORMAT,
-        learner: LEARNER.into(),
+    let env = EnvData {
+        domain: Domain::RandomizedHeavy,
+        objects: "train".to_owned(),
+        textures: None,
+        camera: "above".to_owned(),
+        crop: Crop::Centre,
+        num_envs: 1,
+        object_files: None,
+        digests: std::collections::BTreeMap::new(),
+    };
+    RunConfig {
         seed: 11,
         log_interval: 4,
         image_interval: 15,
         checkpoint_interval: 10,
-        frames_per_block: 12,
         limits: Limits { steps: Some(steps), minutes: None },
-        data: toml::Table::new(),
-        rcan,
+        data: RcanData { env, dataset: None, frames_per_block: 12 },
+        learner: rcan,
     }
 }
 
-fn source() -> Result<BoxedSource, FrameError> {
-    Ok(Box::new(Squares { seed: Seed(5), size: 16, count: 12 }))
+fn parts(config: &RunConfig<RcanConfig>) -> anyhow::Result<(RcanLearner, PairSource)> {
+    let open: FrameOpener = Box::new(|| Ok(Box::new(Squares { seed: Seed(5), size: 16, count: 12 })));
+    let (learner, seed) = (&config.learner, Seed(config.seed));
+    let source = PairSource::new(learner, seed, config.data.frames_per_block, open, Box::new(score));
+    Ok((RcanLearner::new(learner, seed)?, source))
 }
 
-/// Runs for at most `patience` steps of this process.
-fn go(trainer: Trainer, patience: u64) -> anyhow::Result<(Outcome, Vec<f64>)> {
-    with_large_stack(move || -> anyhow::Result<_> {
-        let mut trainer = trainer;
+/// Starts or resumes a run, for at most `patience` steps of this process.
+fn go(root: &Path, steps: Option<u64>, patience: u64) -> anyhow::Result<(Outcome, Vec<f64>)> {
+    with_large_stack(|| -> anyhow::Result<_> {
+        let config = config(steps.unwrap_or(1));
+        let (learner, source) = parts(&config)?;
+        let mut trainer = match steps {
+            Some(_) => Trainer::create(root, config, learner, source)?,
+            None => Trainer::resume(root, learner, source)?.0,
+        };
         let mut callback = Patience { left: patience, losses: Vec::new() };
-        let outcome = trainer.run(source, &mut callback)?;
+        let outcome = trainer.run(&mut callback)?;
         Ok((outcome, callback.losses))
     })?
 }
@@ -87,22 +106,18 @@ fn checkpoint_bytes(root: &Path, step: u64) -> anyhow::Result<Vec<(String, Vec<u
 fn a_small_run_learns_and_resumes_to_the_same_bytes() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let whole = folder.path().join("whole");
-    let (outcome, losses) = go(Trainer::create(&whole, &settings(45))?, u64::MAX)?;
+    let (outcome, losses) = go(&whole, Some(45), u64::MAX)?;
     assert_eq!((outcome.ended, outcome.steps), (Ended::Complete, 45));
     let mean = |range: &[f64]| range.iter().sum::<f64>() / range.len() as f64;
     assert!(mean(&losses[40..]) < 0.7 * mean(&losses[..5]), "{losses:?}");
 
     // Interrupted with a checkpoint at step 17, then killed (nothing saved) after step 33, then to the end.
     let broken = folder.path().join("broken");
-    let (outcome, _) = go(Trainer::create(&broken, &settings(45))?, 17)?;
+    let (outcome, _) = go(&broken, Some(45), 17)?;
     assert_eq!((outcome.ended, outcome.steps), (Ended::Interrupted, 17));
-    let (trainer, _) = Trainer::resume(&broken)?;
-    assert_eq!(trainer.step(), 17);
-    go(trainer, 16)?;
+    assert_eq!(go(&broken, None, 16)?.0.steps, 33);
     std::fs::remove_dir_all(Checkpoints::new(broken.join("checkpoints")).path(32))?;
-    let (trainer, warnings) = Trainer::resume(&broken)?;
-    assert_eq!((trainer.step(), warnings.len()), (30, 0));
-    let (outcome, _) = go(trainer, u64::MAX)?;
+    let (outcome, _) = go(&broken, None, u64::MAX)?;
     assert_eq!((outcome.ended, outcome.steps, outcome.steps_here), (Ended::Complete, 45, 15));
     assert!(checkpoint_bytes(&whole, 44)? == checkpoint_bytes(&broken, 44)?, "checkpoints differ");
     assert!(std::fs::read(whole.join("metrics.jsonl"))? == std::fs::read(broken.join("metrics.jsonl"))?);
@@ -113,18 +128,16 @@ fn a_small_run_learns_and_resumes_to_the_same_bytes() -> anyhow::Result<()> {
     assert!(figures[2] > 0.9, "{figures:?}");
 
     // Over is over.
-    let (trainer, _) = Trainer::resume(&whole)?;
-    assert_eq!(go(trainer, u64::MAX)?.0.steps_here, 0);
+    assert_eq!(go(&whole, None, u64::MAX)?.0.steps_here, 0);
     // The generator that was saved is the averaged one, and loads by itself.
-    let loaded = super::super::load_generator(&whole)?;
+    let loaded = super::load_generator(&whole)?;
     // A copy of it is on its own.
     let copy = folder.path().join("copy");
     loaded.keep(&copy)?;
-    let kept = super::super::load_generator(&copy)?;
-    assert_eq!((kept.step, &kept.settings), (loaded.step, &loaded.settings));
-    let bytes = |l: &super::super::Loaded| -> anyhow::Result<_> {
-        Ok(crate::gan::state::to_bytes(&l.generator.store().state_tensors()?)?)
-    };
+    let kept = super::load_generator(&copy)?;
+    assert_eq!((kept.step, &kept.config), (loaded.step, &loaded.config));
+    let bytes =
+        |l: &super::Loaded| -> anyhow::Result<_> { Ok(state::to_bytes(&l.generator.store().state_tensors()?)?) };
     assert!(bytes(&kept)? == bytes(&loaded)?);
     assert_eq!((loaded.step, loaded.generator.size()), (44, 16));
     Ok(())
@@ -133,25 +146,14 @@ fn a_small_run_learns_and_resumes_to_the_same_bytes() -> anyhow::Result<()> {
 #[test]
 fn frames_of_another_size_are_refused() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut settings = settings(5);
-    settings.rcan.size = 32;
-    let error = go(Trainer::create(&folder.path().join("run"), &settings)?, 5).err();
-    let message = error.map(|e| e.to_string()).unwrap_or_default();
+    let root = folder.path().join("run");
+    let message = with_large_stack(|| -> anyhow::Result<String> {
+        let mut config = config(5);
+        config.learner.size = 32;
+        let (learner, source) = parts(&config)?;
+        let error = Trainer::create(&root, config, learner, source)?.run(&mut Patience { left: 5, losses: Vec::new() });
+        Ok(error.err().map(|error| error.to_string()).unwrap_or_default())
+    })??;
     assert!(message.contains("16x16") && message.contains("32x32"), "{message}");
-    Ok(())
-}
-
-#[test]
-fn a_run_of_an_earlier_format_is_refused_with_the_cure() -> anyhow::Result<()> {
-    let text = toml::to_string(&settings(5))?;
-    assert!(Settings::parse(&text, Path::new("runs/x")).is_ok());
-    let old = text.replace("format_version = 2\n", "").replace("log_interval", "log_every");
-    let error = Settings::parse(&old, Path::new("runs/x")).err().map(|e| e.to_string()).unwrap_or_default();
-    assert!(
-        error.contains("runs/x/config.toml") && error.contains("format 1") && error.contains("train anew"),
-        "{error}"
-    );
-    let other = Settings::parse("learner = \"qtopt\"", Path::new("runs/x")).err();
-    assert!(other.is_some_and(|error| error.to_string().contains("'qtopt'")));
     Ok(())
 }

@@ -174,9 +174,29 @@ impl SpectralConv2d {
 
     /// `train` improves the singular vectors by one round first.
     pub fn forward(&self, x: &Activations, train: bool) -> CandleResult<Activations> {
-        let weight = self.normalized(usize::from(train))?;
+        if train {
+            self.power_iteration()?;
+        }
+        self.forward_fused(&[x.into()], None)
+    }
+
+    /// As [`Conv2d::forward_fused`], with the singular vectors as they are: for a layer that runs several times a training
+    /// step and calls [`Self::power_iteration`] once.
+    pub fn forward_fused(&self, inputs: &[ConvInput<'_>], norm: Option<&InstanceNorm>) -> CandleResult<Activations> {
+        let weight = self.normalized(0)?;
         let bias = self.bias.as_ref().map(Param::tensor);
-        self.config.apply(&[x.into()], &weight, bias.as_ref(), None)
+        self.config.apply(inputs, &weight, bias.as_ref(), norm)
+    }
+
+    /// Improves the singular vectors by one round of power iteration.
+    pub fn power_iteration(&self) -> CandleResult<()> {
+        self.normalized(1).map(drop)
+    }
+
+    /// The weight as it is used, divided by the estimate of its largest singular value, without gradients:
+    /// `[outputs, inputs, kernel, kernel]`. With it and the bias, a plain convolution does the same.
+    pub fn effective_weight(&self) -> CandleResult<Tensor> {
+        Ok(self.normalized(0)?.detach())
     }
 
     fn normalized(&self, rounds: usize) -> CandleResult<Tensor> {

@@ -98,6 +98,14 @@ impl BatchNorm {
         Ok(Self { affine, mean, variance, momentum: 0.1 })
     }
 
+    /// The same scale and shift with running statistics of its own, in `scope`: for images of another domain.
+    pub fn with_own_statistics(&self, mut scope: Scope<'_>) -> Result<Self, NnError> {
+        let channels = self.mean.get().len();
+        let mean = scope.buffer("running_mean", &[channels], Init::Zeros)?;
+        let variance = scope.buffer("running_var", &[channels], Init::Ones)?;
+        Ok(Self { affine: self.affine.clone(), mean, variance, momentum: self.momentum })
+    }
+
     /// `train` normalizes by the batch and moves the running statistics (variance unbiased there, as in PyTorch);
     /// otherwise the running statistics are used.
     pub fn forward(&self, x: &Activations, activation: Activation, train: bool) -> CandleResult<Activations> {

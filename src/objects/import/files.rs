@@ -1,13 +1,59 @@
 //! The only way in for bytes. In: a path or a reference in another file. Out: contents below a limit, and paths that lie
 //! inside the imported folder.
 
+use super::gltf::percent_decoded;
+use super::text::shortened;
 use super::{ObjectError, Result};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+
+/// The folder that is imported. Links inside it are followed, wherever they lead: its owner put them there. No reference
+/// may leave it.
+#[derive(Clone, Debug)]
+pub(super) struct Root {
+    /// As the user gave it, from the file system's root.
+    given: PathBuf,
+    canonical: PathBuf,
+}
+
+impl Root {
+    /// # Errors
+    /// When the folder cannot be found.
+    pub fn new(folder: &Path) -> Result<Self> {
+        let fail = |source| ObjectError::Read { path: folder.to_owned(), source };
+        let given = normal(&std::path::absolute(folder).map_err(fail)?);
+        Ok(Self { given, canonical: folder.canonicalize().map_err(fail)? })
+    }
+
+    fn holds(&self, path: &Path) -> bool {
+        let own = std::path::absolute(path).map(|path| normal(&path));
+        own.is_ok_and(|path| path.starts_with(&self.given) || path.starts_with(&self.canonical))
+            || path.canonicalize().is_ok_and(|path| path.starts_with(&self.canonical))
+    }
+}
+
+/// `a/./b/../c` as `a/c`.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                normal.pop();
+            }
+            Component::CurDir => {}
+            other => normal.push(other),
+        }
+    }
+    normal
+}
 
 /// The bytes of a file, if they are no more than `limit`.
 pub(super) fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let fail = |source| ObjectError::Read { path: path.to_owned(), source };
+    // A pipe would wait for a writer.
+    if !std::fs::metadata(path).map_err(fail)?.is_file() {
+        return Err(fail(std::io::Error::other("it is a folder, a pipe or a device")));
+    }
     let file = std::fs::File::open(path).map_err(fail)?;
     let bytes = file.metadata().map_err(fail)?.len();
     if bytes > limit {
@@ -22,51 +68,101 @@ pub(super) fn read_capped(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(contents)
 }
 
-/// The file that `reference` in the file `from` means, if it lies inside `root` (a canonical path).
-pub(super) fn resolve(from: &Path, reference: &str, root: &Path) -> Result<PathBuf> {
+/// The file that `reference` in the file `from` means, if it lies inside `root`: a relative or absolute path, `file:`,
+/// or `package://` and `model://` for folders inside `root`. Backslashes, `%20` and capitals that differ are tried last.
+/// The path keeps the reference's ending, also where it is a link.
+pub(super) fn resolve(from: &Path, reference: &str, root: &Root) -> Result<PathBuf> {
+    let reference = reference.trim();
+    if let Some(error) = unresolved(from, reference) {
+        return Err(error);
+    }
     let outside = || ObjectError::OutsideFolder { path: from.to_owned(), reference: reference.to_owned() };
     let parent = from.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut candidates = Vec::new();
-    if let Some(packaged) = reference.strip_prefix("package://") {
-        // ROS: package://NAME/path, where NAME is the folder that holds this file, or lies beside one that does.
-        let inner = packaged.split_once('/').map_or(packaged, |(_, inner)| inner);
-        for folder in parent.canonicalize().iter().flat_map(|parent| parent.ancestors()) {
-            candidates.extend([folder.join(packaged), folder.join(inner)]);
-            if folder == root {
-                break;
-            }
-        }
-    } else if reference.contains("://") || Path::new(reference).has_root() {
-        return Err(outside());
-    } else {
-        candidates.push(parent.join(reference));
-    }
-    let mut missing = None;
-    for candidate in candidates {
-        match candidate.canonicalize() {
-            Ok(path) if path.starts_with(root) => return Ok(path),
-            Ok(_) => return Err(outside()),
-            Err(source) => missing = Some((candidate, source)),
+    let mut spellings = vec![reference.to_owned()];
+    spellings.extend(percent_decoded(reference).filter(|decoded| decoded != reference));
+    for i in 0..spellings.len() {
+        let slashed = spellings[i].replace('\\', "/");
+        if !spellings.contains(&slashed) {
+            spellings.push(slashed);
         }
     }
-    // A path that climbs out is refused as such, whether or not something is there.
-    let mut depth = parent.canonicalize().ok().and_then(|p| p.strip_prefix(root).map(|p| p.components().count()).ok());
-    for component in Path::new(reference).components() {
-        depth = match component {
-            std::path::Component::ParentDir => depth.and_then(|depth| depth.checked_sub(1)),
-            std::path::Component::Normal(_) => depth.map(|depth| depth + 1),
-            _ => depth,
-        };
-        if depth.is_none() {
-            return Err(outside());
+    let mut inside = Vec::new();
+    for candidate in spellings.iter().flat_map(|spelling| candidates(parent, spelling, root)) {
+        if root.holds(&candidate) {
+            inside.push(candidate);
         }
     }
-    Err(match missing {
-        Some((_, source)) => ObjectError::Format {
-            path: from.to_owned(),
-            place: format!("reference '{reference}'"),
-            what: format!("the file cannot be opened ({source}); put it beside this one or correct the reference"),
-        },
-        None => outside(),
+    let found = inside.iter().find(|candidate| candidate.is_file()).cloned();
+    if let Some(found) = found.or_else(|| inside.iter().find_map(|candidate| in_other_capitals(candidate, root))) {
+        return Ok(found);
+    }
+    let Some(first) = inside.first() else { return Err(outside()) };
+    let why = match std::fs::metadata(first) {
+        Err(source) => source.to_string(),
+        Ok(_) => "it is no file".into(),
+    };
+    Err(ObjectError::Format {
+        path: from.to_owned(),
+        place: format!("reference '{reference}'"),
+        what: format!("the file cannot be opened ({why}); put it beside this one or correct the reference"),
     })
+}
+
+/// References that no path stands for.
+fn unresolved(from: &Path, reference: &str) -> Option<ObjectError> {
+    let cure = if reference.contains("$(") || reference.contains("${") {
+        "it is xacro's to fill in: xacro FILE > thing.urdf"
+    } else {
+        let (scheme, _) = reference.split_once("://")?;
+        match scheme {
+            "file" | "package" | "model" => return None,
+            _ => "download the file and refer to it by a relative path",
+        }
+    };
+    Some(ObjectError::Unsupported {
+        path: from.to_owned(),
+        place: "reference".into(),
+        what: format!("'{}'", shortened(reference)),
+        cure,
+    })
+}
+
+/// Where the file could be.
+fn candidates(parent: &Path, reference: &str, root: &Root) -> Vec<PathBuf> {
+    for scheme in ["package://", "model://"] {
+        if let Some(packaged) = reference.strip_prefix(scheme) {
+            // package://NAME/path, where NAME is the folder that holds this file, or lies beside one that does.
+            let inner = packaged.split_once('/').map_or(packaged, |(_, inner)| inner);
+            let parent = std::path::absolute(parent).map(|parent| normal(&parent)).unwrap_or_default();
+            let ancestors = parent.ancestors().filter(|folder| root.holds(folder));
+            return ancestors.flat_map(|folder| [folder.join(packaged), folder.join(inner)]).collect();
+        }
+    }
+    let path = match reference.strip_prefix("file:") {
+        // file:///path, file://localhost/path, file:/path, and file://relative as some write it.
+        Some(rest) => rest.strip_prefix("//localhost").or_else(|| rest.strip_prefix("//")).unwrap_or(rest),
+        None => reference,
+    };
+    vec![parent.join(path)]
+}
+
+/// The file of this name in other capitals, as file systems that ignore them find it.
+fn in_other_capitals(candidate: &Path, root: &Root) -> Option<PathBuf> {
+    let candidate = normal(&std::path::absolute(candidate).ok()?);
+    let (mut here, rest) = match candidate.strip_prefix(&root.given) {
+        Ok(rest) => (root.given.clone(), rest),
+        Err(_) => (root.canonical.clone(), candidate.strip_prefix(&root.canonical).ok()?),
+    };
+    for component in rest.components() {
+        let exact = here.join(component);
+        if exact.exists() {
+            here = exact;
+            continue;
+        }
+        let wanted = component.as_os_str().to_string_lossy().to_lowercase();
+        let entries = std::fs::read_dir(&here).ok()?.flatten();
+        let same = entries.filter(|entry| entry.file_name().to_string_lossy().to_lowercase() == wanted);
+        here = same.map(|entry| entry.path()).min()?;
+    }
+    here.is_file().then_some(here)
 }

@@ -38,6 +38,15 @@ impl RawMesh {
         self.groups.iter().map(|group| group.triangles.len()).sum()
     }
 
+    /// Area of all triangles.
+    pub fn area(&self) -> f64 {
+        let twice = |triangle: &[u32; 3]| {
+            let [a, b, c] = triangle.map(|index| self.positions[index as usize]);
+            f64::from((b - a).cross(c - a).length())
+        };
+        self.groups.iter().flat_map(|group| &group.triangles).map(twice).sum::<f64>() / 2.0
+    }
+
     pub fn mapped(&self, map: impl Fn(Vec3) -> Vec3) -> Self {
         Self {
             positions: self.positions.iter().map(|&point| map(point)).collect(),

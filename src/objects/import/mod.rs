@@ -1,27 +1,33 @@
-//! Objects from a folder of URDF, OBJ, STL, glTF and GLB files. In: a path and [`ImportOptions`]. Out: an
+//! Objects from a folder of URDF, OBJ, STL, PLY, glTF and GLB files. In: a path and [`ImportOptions`]. Out: an
 //! [`ImportReport`] with every object, what was assumed about it, and every file that could not be used.
 //!
-//! A URDF wins over the meshes that it refers to. Meshes that are not convex are decomposed. Nothing larger than the
-//! [`Limits`] is read, and no file outside the folder.
+//! A URDF wins over the meshes that it refers to, also where it cannot be used. Meshes that are not convex are
+//! decomposed. Nothing larger than the [`Limits`] is read, and no file outside the folder.
 
 mod decompose;
 mod files;
+mod finish;
 pub(super) mod gltf;
+mod material;
 mod mesh;
 mod obj;
+mod ply;
+mod polygon;
 mod stl;
+mod text;
 mod urdf;
 mod walk;
 
-use files::{read_capped, resolve};
+use files::{Root, read_capped, resolve};
+use finish::finish;
 pub use mesh::{RawGroup, RawMesh};
 
 use super::error::{ObjectError, Result};
 use super::mass::Inertia;
-use super::model::{ConvexPart, Mass, ObjectModel, Physics};
-use crate::contract::MeshData;
+use super::model::{ConvexPart, ObjectModel};
 use glam::Vec3;
 use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What is read at most, and the sizes that make sense on a table.
@@ -85,6 +91,8 @@ pub struct Imported {
 pub struct ImportReport {
     pub objects: Vec<Imported>,
     pub failures: Vec<ObjectError>,
+    /// What looks like a model and was not read, and meshes that belong to a URDF that failed.
+    pub skipped: Vec<ObjectError>,
 }
 
 /// A piece of an object before it is one.
@@ -121,11 +129,43 @@ struct RawMass {
 /// When the folder is missing, is no folder, or holds no object file. A file that cannot be used is a failure in the
 /// report.
 pub fn import_dir(folder: &Path, options: &ImportOptions) -> Result<ImportReport> {
-    let found = walk::object_files(folder, options)?;
-    let one = |file: &walk::Found| import_named(&file.path, &file.name, &found.root, options);
-    let results: Vec<Result<Imported>> = found.files.par_iter().map(one).collect();
-    let mut report = ImportReport::default();
-    for result in results {
+    let found = walk::object_files(folder, &options.limits)?;
+    let root = Root::new(folder)?;
+    let mut report = ImportReport { skipped: found.skipped, ..ImportReport::default() };
+    let read = |path: &PathBuf| urdf::read(path, &root, options);
+    let urdfs: Vec<Result<(RawObject, Vec<PathBuf>)>> = found.urdfs.par_iter().map(read).collect();
+
+    let failed = found.urdfs.iter().zip(&urdfs).filter(|(_, result)| result.is_err()).map(|(path, _)| path.as_path());
+    let fences = Fences::new(failed, &options.limits);
+    let used: BTreeSet<&PathBuf> = urdfs.iter().flatten().flat_map(|(_, used)| used).collect();
+    let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let mut meshes = Vec::new();
+    for path in found.meshes {
+        match fences.owner_of(&path) {
+            _ if used.contains(&canonical(&path)) => {}
+            Some(owner) => report.skipped.push(ObjectError::OfFailedUrdf { path, owner: owner.to_owned() }),
+            None => meshes.push(path),
+        }
+    }
+    // What a usable URDF only draws is told with its object.
+    report.skipped.retain(|error| error.path().is_none_or(|path| !used.contains(&canonical(path))));
+
+    let mut paths: Vec<PathBuf> = found.urdfs.iter().chain(&meshes).cloned().collect();
+    paths.sort();
+    let names: BTreeMap<PathBuf, String> = paths.iter().cloned().zip(walk::names(folder, &paths)).collect();
+    let name = |path: &Path| names.get(path).map_or("object", String::as_str);
+    let from_urdfs = found.urdfs.par_iter().zip(urdfs).map(|(path, raw)| {
+        let imported = raw.and_then(|(raw, _)| finish(path, name(path), raw, options));
+        (path, imported)
+    });
+    let mut results: Vec<(&PathBuf, Result<Imported>)> = from_urdfs.collect();
+    let from_meshes = meshes.par_iter().map(|path| {
+        let file = read_mesh(path, &root, &options.limits);
+        (path, file.and_then(|file| finish(path, name(path), from_mesh(file), options)))
+    });
+    results.extend(from_meshes.collect::<Vec<_>>());
+    results.sort_by_key(|(path, _)| *path);
+    for (_, result) in results {
         match result {
             Ok(imported) => report.objects.push(imported),
             Err(error) => report.failures.push(error),
@@ -134,28 +174,51 @@ pub fn import_dir(folder: &Path, options: &ImportOptions) -> Result<ImportReport
     Ok(report)
 }
 
-/// One URDF, OBJ, STL, glTF or GLB file. References may not leave its folder.
-pub fn import_file(path: &Path, options: &ImportOptions) -> Result<Imported> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let root = parent.canonicalize().map_err(|source| ObjectError::Read { path: path.to_owned(), source })?;
-    let name = path.file_stem().map_or_else(|| "object".into(), |stem| stem.to_string_lossy());
-    import_named(path, &name, &root, options)
+/// Folders whose meshes belong to URDF files that failed: as objects of their own they would have another scale and mass.
+struct Fences(Vec<(PathBuf, PathBuf)>);
+
+impl Fences {
+    /// The folder of every failed URDF, and those that its references point into.
+    fn new<'a>(failed: impl Iterator<Item = &'a Path>, limits: &Limits) -> Self {
+        let mut fences = Vec::new();
+        for path in failed {
+            let parent = path.parent().unwrap_or(Path::new("")).to_owned();
+            for reference in urdf::references(path, limits) {
+                let relative = reference.rsplit_once("://").map_or(reference.as_str(), |(_, path)| path);
+                if let Some(folder) = parent.join(relative).parent().and_then(|folder| folder.canonicalize().ok()) {
+                    fences.push((folder, path.to_owned()));
+                }
+            }
+            fences.push((parent.canonicalize().unwrap_or(parent), path.to_owned()));
+        }
+        Self(fences)
+    }
+
+    /// The failed URDF that `mesh` belongs to.
+    fn owner_of(&self, mesh: &Path) -> Option<&Path> {
+        let folder = mesh.parent()?.canonicalize().ok()?;
+        self.0.iter().find(|(fence, _)| folder.starts_with(fence)).map(|(_, owner)| owner.as_path())
+    }
 }
 
-fn import_named(path: &Path, name: &str, root: &Path, options: &ImportOptions) -> Result<Imported> {
+/// One URDF, OBJ, STL, PLY, glTF or GLB file. References may not leave its folder.
+pub fn import_file(path: &Path, options: &ImportOptions) -> Result<Imported> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let root = Root::new(parent)?;
+    let name = path.file_stem().map_or_else(|| "object".into(), |stem| stem.to_string_lossy());
     let raw = match walk::Kind::of(path) {
-        Some(walk::Kind::Urdf) => urdf::read(path, root, options)?,
-        Some(walk::Kind::Mesh) => from_mesh(read_mesh(path, root, &options.limits)?),
+        Some(walk::Kind::Urdf) => urdf::read(path, &root, options)?.0,
+        Some(walk::Kind::Mesh) => from_mesh(read_mesh(path, &root, &options.limits)?),
         None => {
             return Err(ObjectError::Unsupported {
                 path: path.to_owned(),
                 place: "file name".into(),
                 what: "this kind of file".into(),
-                cure: "give a .urdf, .obj, .stl, .gltf or .glb file",
+                cure: "give a .urdf, .obj, .stl, .ply, .gltf or .glb file",
             });
         }
     };
-    finish(path, name, raw, options)
+    finish(path, &name, raw, options)
 }
 
 /// A mesh with what its file says besides triangles.
@@ -170,18 +233,19 @@ struct MeshFile {
     warnings: Vec<String>,
 }
 
-fn read_mesh(path: &Path, root: &Path, limits: &Limits) -> Result<MeshFile> {
-    let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
+fn read_mesh(path: &Path, root: &Root, limits: &Limits) -> Result<MeshFile> {
+    let ending = walk::ending(path);
     let file = match ending.as_str() {
-        "obj" => MeshFile { mesh: obj::read(path, root, limits)?, ..MeshFile::default() },
-        "stl" => MeshFile { mesh: stl::read(path, limits)?, ..MeshFile::default() },
+        "obj" => obj::read(path, root, limits)?,
+        "stl" => stl::read(path, limits)?,
+        "ply" => ply::read(path, limits)?,
         "gltf" | "glb" => gltf::read(path, root, limits)?,
         _ => {
             return Err(ObjectError::Unsupported {
                 path: path.to_owned(),
                 place: "file name".into(),
                 what: format!("the mesh format '.{ending}'"),
-                cure: "convert it to .obj, .stl or .glb",
+                cure: "convert it to .obj, .stl, .ply or .glb",
             });
         }
     };
@@ -210,151 +274,6 @@ fn from_mesh(file: MeshFile) -> RawObject {
         color,
         warnings: file.warnings,
     }
-}
-
-/// Scales, checks the size, decomposes, weighs.
-fn finish(path: &Path, name: &str, raw: RawObject, options: &ImportOptions) -> Result<Imported> {
-    let scale = options.scale;
-    if !(scale > 0.0 && scale.is_finite()) {
-        return Err(ObjectError::OutOfRange { name: name.to_owned(), what: "scale", range: "above 0", value: scale });
-    }
-    let collision: Vec<Piece> = raw.collision.iter().map(|piece| scaled(piece, scale)).collect();
-    check_size(path, &collision, &options.limits)?;
-    let mut warnings = raw.warnings;
-    let mut parts = Vec::new();
-    for piece in &collision {
-        match piece {
-            Piece::Part(part) => parts.push(part.clone()),
-            Piece::Mesh(mesh) => parts.extend(decompose::convex_parts(mesh, &mut warnings)),
-        }
-    }
-    let all_boxes = parts.iter().all(|part| matches!(part, ConvexPart::Box { .. }));
-    let mesh = if raw.same {
-        (!all_boxes).then(|| surface(&collision))
-    } else {
-        let visual: Vec<Piece> = raw.visual.iter().map(|piece| scaled(piece, scale)).collect();
-        Some(surface(&visual))
-    };
-    let mass = match raw.mass {
-        None => {
-            warnings.push(format!("no mass is given; {} kg/m^3 is assumed", options.density));
-            Mass::Density(options.density)
-        }
-        Some(RawMass { mass_kg, center: None, .. }) => Mass::Total(mass_kg),
-        Some(RawMass { mass_kg, center: Some(center), .. }) => {
-            let center = center * scale;
-            if inside_bounds(&parts, center) {
-                Mass::Given { mass_kg, center, inertia: None }
-            } else {
-                warnings.push(format!("the centre of mass {center} m lies outside the object; it is computed instead"));
-                Mass::Total(mass_kg)
-            }
-        }
-    };
-    let physics = Physics {
-        mass,
-        friction: raw.friction.unwrap_or(options.friction),
-        restitution: raw.restitution.unwrap_or(options.restitution),
-        color: raw.color,
-    };
-    let mut model = ObjectModel::new(name, parts, mesh, physics).map_err(|error| named(error, path))?;
-    if let Some(given) = raw.mass.and_then(|mass| mass.inertia) {
-        let given = Inertia { principal_kg_m2: given.principal_kg_m2 * scale * scale, ..given };
-        if is_plausible(&given, &model.inertia) {
-            model.inertia = given;
-        } else {
-            warnings.push("the inertia in the file cannot be this object's; it is computed from the shape".into());
-        }
-    }
-    let width = model.grasp_width();
-    let opening = super::grasp::Jaws::default().max_opening_m;
-    if width > opening {
-        warnings.push(format!("{width:.3} m at its narrowest is more than the {opening} m that the jaws open"));
-    }
-    Ok(Imported { path: path.to_owned(), model, warnings })
-}
-
-/// Puts the file's name in front of what is wrong with the object made from it.
-fn named(error: ObjectError, path: &Path) -> ObjectError {
-    match error {
-        ObjectError::Degenerate { what, .. } => ObjectError::Degenerate { name: path.display().to_string(), what },
-        ObjectError::OutOfRange { what, range, value, .. } => {
-            ObjectError::OutOfRange { name: path.display().to_string(), what, range, value }
-        }
-        other => other,
-    }
-}
-
-fn scaled(piece: &Piece, scale: f32) -> Piece {
-    match piece {
-        Piece::Part(ConvexPart::Box { half_extents, body_from_part }) => {
-            let mut pose = *body_from_part;
-            pose.translation *= scale;
-            Piece::Part(ConvexPart::Box { half_extents: *half_extents * scale, body_from_part: pose })
-        }
-        Piece::Part(ConvexPart::Hull { points }) => {
-            Piece::Part(ConvexPart::Hull { points: points.iter().map(|point| *point * scale).collect() })
-        }
-        Piece::Mesh(mesh) if scale == 1.0 => Piece::Mesh(std::sync::Arc::clone(mesh)),
-        Piece::Mesh(mesh) => Piece::Mesh(std::sync::Arc::new(mesh.mapped(|point| point * scale))),
-    }
-}
-
-fn piece_points(piece: &Piece) -> Vec<Vec3> {
-    match piece {
-        Piece::Part(part) => part.corners(),
-        Piece::Mesh(mesh) => mesh.used_points(),
-    }
-}
-
-fn bounds_of(points: impl Iterator<Item = Vec3>) -> (Vec3, Vec3) {
-    points.fold((Vec3::INFINITY, Vec3::NEG_INFINITY), |(low, high), point| (low.min(point), high.max(point)))
-}
-
-fn check_size(path: &Path, pieces: &[Piece], limits: &Limits) -> Result<()> {
-    let (low, high) = bounds_of(pieces.iter().flat_map(piece_points));
-    let (largest_m, path) = ((high - low).max_element(), path.to_owned());
-    if !largest_m.is_finite() {
-        return Err(ObjectError::NotFinite { path, place: "whole object".into() });
-    }
-    if largest_m > limits.largest_m {
-        return Err(ObjectError::TooBig { path, largest_m, limit_m: limits.largest_m });
-    }
-    if largest_m < limits.smallest_m {
-        return Err(ObjectError::TooSmall { path, largest_m, limit_m: limits.smallest_m });
-    }
-    Ok(())
-}
-
-fn inside_bounds(parts: &[ConvexPart], center: Vec3) -> bool {
-    let (low, high) = bounds_of(parts.iter().flat_map(ConvexPart::corners));
-    center.is_finite() && center.cmpge(low).all() && center.cmple(high).all()
-}
-
-/// Whether a file's inertia can belong to the shape: a rigid body's, and neither a tenth nor five times that of the
-/// shape filled evenly (placeholders such as PyBullet's (1, 1, 0) are far off).
-fn is_plausible(given: &Inertia, uniform: &Inertia) -> bool {
-    let ratio = given.principal_kg_m2.element_sum() / uniform.principal_kg_m2.element_sum();
-    given.is_physical() && (0.1..=5.0).contains(&ratio)
-}
-
-/// The drawable surface of some pieces.
-fn surface(pieces: &[Piece]) -> MeshData {
-    let mut whole = MeshData { positions: Vec::new(), normals: Vec::new(), indices: Vec::new() };
-    for piece in pieces {
-        let mesh = match piece {
-            Piece::Mesh(mesh) => mesh.surface(),
-            Piece::Part(part) => match super::geometry::Polyhedron::of_part(part) {
-                Some(solid) => RawMesh::of_polyhedron(&solid).surface(),
-                None => continue,
-            },
-        };
-        let base = whole.positions.len() as u32;
-        whole.positions.extend(mesh.positions);
-        whole.normals.extend(mesh.normals);
-        whole.indices.extend(mesh.indices.iter().map(|index| base + index));
-    }
-    whole
 }
 
 #[cfg(test)]

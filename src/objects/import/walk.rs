@@ -1,12 +1,18 @@
-//! Finds object files. In: a folder. Out: the files that stand for objects, sorted, named, without the meshes that a
-//! URDF already uses.
+//! Finds object files. In: a folder. Out: the files that may stand for objects, sorted; what looks like a model and is
+//! none that can be read; names for objects.
 
-use super::{ImportOptions, ObjectError, Result, urdf};
+use super::urdf::XACRO_CURE;
+use super::{Limits, ObjectError, Result};
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Folders below the one asked for.
 const MAX_DEPTH: usize = 16;
+/// Meshes and scenes of other programs.
+const OTHER_MODELS: &str = "3dm 3ds 3mf abc ac amf b3d blend brep c4d ctm dae dxf fbx iges igs jt lwo ma max mb mesh ms3d \
+     nff off pcd ply2 sat skp sldprt step stp usd usda usdc usdz vrml vtk vtp wrl x x3d x_t xyz";
+const PACKED: [&str; 7] = ["gz", "zip", "xz", "bz2", "zst", "7z", "tar"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -16,26 +22,28 @@ pub(super) enum Kind {
 
 impl Kind {
     pub fn of(path: &Path) -> Option<Self> {
-        match path.extension()?.to_string_lossy().to_ascii_lowercase().as_str() {
+        match ending(path).as_str() {
             "urdf" => Some(Self::Urdf),
-            "obj" | "stl" | "gltf" | "glb" => Some(Self::Mesh),
+            "obj" | "stl" | "gltf" | "glb" | "ply" => Some(Self::Mesh),
             _ => None,
         }
     }
 }
 
+pub(super) fn ending(path: &Path) -> String {
+    path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
+}
+
+/// What lies in and below a folder, each list in the order of the paths.
+#[derive(Debug, Default)]
 pub(super) struct Found {
-    pub path: PathBuf,
-    pub name: String,
+    pub urdfs: Vec<PathBuf>,
+    pub meshes: Vec<PathBuf>,
+    /// Models that cannot be read, links that lead nowhere, folders that cannot be opened.
+    pub skipped: Vec<ObjectError>,
 }
 
-pub(super) struct FoundFiles {
-    /// The folder's canonical path: no reference may leave it.
-    pub root: PathBuf,
-    pub files: Vec<Found>,
-}
-
-pub(super) fn object_files(folder: &Path, options: &ImportOptions) -> Result<FoundFiles> {
+pub(super) fn object_files(folder: &Path, limits: &Limits) -> Result<Found> {
     match folder.metadata() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(ObjectError::Missing { path: folder.to_owned() });
@@ -44,63 +52,162 @@ pub(super) fn object_files(folder: &Path, options: &ImportOptions) -> Result<Fou
         Ok(found) if !found.is_dir() => return Err(ObjectError::NotAFolder { path: folder.to_owned() }),
         Ok(_) => {}
     }
-    let root = folder.canonicalize().map_err(|source| ObjectError::Read { path: folder.to_owned(), source })?;
-    let mut paths = Vec::new();
-    collect(folder, 0, options.limits.files, &mut paths)?;
-    paths.sort();
-    let used = meshes_in_use(&paths, &root, options);
-    paths.retain(|path| {
-        path.canonicalize().is_ok_and(|path| !used.contains(&path)) || Kind::of(path) == Some(Kind::Urdf)
-    });
-    if paths.is_empty() {
-        return Err(ObjectError::Empty { path: folder.to_owned() });
+    let mut walk = Walk { limit: limits.files, ..Walk::default() };
+    walk.visited.insert(folder.canonicalize().map_err(|source| ObjectError::Read { path: folder.to_owned(), source })?);
+    walk.folder(folder, 0).map_err(|source| ObjectError::Read { path: folder.to_owned(), source })??;
+    // Real folders come before links to folders, so that a folder is known by its own name.
+    while !walk.links.is_empty() {
+        let mut links = std::mem::take(&mut walk.links);
+        links.sort();
+        for (path, depth) in links {
+            walk.subfolder(&path, depth)?;
+        }
     }
-    let names = names(folder, &paths);
-    Ok(FoundFiles { root, files: paths.into_iter().zip(names).map(|(path, name)| Found { path, name }).collect() })
+    let Walk { mut found, .. } = walk;
+    found.urdfs.sort();
+    found.meshes.sort();
+    found.skipped.sort_by_key(|error| error.path().map(Path::to_owned));
+    if found.urdfs.is_empty() && found.meshes.is_empty() {
+        let seen = found.skipped.iter().map(|error| format!("\n  {error}")).collect();
+        return Err(ObjectError::Empty { path: folder.to_owned(), seen });
+    }
+    Ok(found)
 }
 
-fn collect(folder: &Path, depth: usize, limit: usize, paths: &mut Vec<PathBuf>) -> Result<()> {
-    let fail = |source| ObjectError::Read { path: folder.to_owned(), source };
-    for entry in std::fs::read_dir(folder).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
-        }
-        // Links to folders are not followed: they may lead in a circle.
-        let kind = entry.file_type().map_err(fail)?;
-        if kind.is_dir() && depth < MAX_DEPTH {
-            collect(&path, depth + 1, limit, paths)?;
-        } else if !kind.is_dir() && Kind::of(&path).is_some() {
-            if paths.len() == limit {
-                return Err(ObjectError::TooMany { path: folder.to_owned(), what: "object files", limit });
-            }
-            paths.push(path);
-        }
-    }
-    Ok(())
+#[derive(Default)]
+struct Walk {
+    limit: usize,
+    found: Found,
+    /// Canonical paths of folders, so that no circle of links is walked twice.
+    visited: BTreeSet<PathBuf>,
+    /// Links to folders, with their depth.
+    links: Vec<(PathBuf, usize)>,
 }
 
-/// The meshes that URDF files refer to; where a URDF cannot be read, those of its own name.
-fn meshes_in_use(paths: &[PathBuf], root: &Path, options: &ImportOptions) -> BTreeSet<PathBuf> {
-    let mut used = BTreeSet::new();
-    for path in paths.iter().filter(|path| Kind::of(path) == Some(Kind::Urdf)) {
-        match urdf::references(path, &options.limits) {
-            Ok(references) => {
-                used.extend(references.iter().filter_map(|reference| super::resolve(path, reference, root).ok()));
+impl Walk {
+    /// The entries of a folder; the outer error is that of the folder itself.
+    fn folder(&mut self, folder: &Path, depth: usize) -> std::io::Result<Result<()>> {
+        for entry in std::fs::read_dir(folder)? {
+            let entry = entry?;
+            let path = entry.path();
+            if entry.file_name().to_string_lossy().starts_with('.') {
+                continue;
             }
-            Err(_) => {
-                let twins = ["obj", "stl", "gltf", "glb"].map(|ending| path.with_extension(ending));
-                used.extend(twins.iter().filter_map(|twin| twin.canonicalize().ok()));
+            if let Err(error) = self.entry(path, entry.file_type()?, depth) {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn entry(&mut self, path: PathBuf, kind: std::fs::FileType, depth: usize) -> Result<()> {
+        if kind.is_dir() {
+            return self.subfolder(&path, depth + 1);
+        }
+        let is_model = Kind::of(&path);
+        let about = if kind.is_symlink() {
+            match std::fs::metadata(&path) {
+                Ok(target) if target.is_dir() => {
+                    self.links.push((path, depth + 1));
+                    return Ok(());
+                }
+                Ok(target) => target.file_type(),
+                Err(_) if is_model.is_none() && foreign(&path).is_none() => return Ok(()),
+                Err(source) => {
+                    self.found.skipped.push(ObjectError::Read { path, source });
+                    return Ok(());
+                }
+            }
+        } else {
+            kind
+        };
+        let Some(is_model) = is_model else {
+            self.found.skipped.extend(foreign(&path));
+            return Ok(());
+        };
+        if !about.is_file() {
+            // Reading a pipe would wait for a writer.
+            let source = std::io::Error::other("it is a pipe, a socket or a device");
+            self.found.skipped.push(ObjectError::Read { path, source });
+            return Ok(());
+        }
+        let list = if is_model == Kind::Urdf { &mut self.found.urdfs } else { &mut self.found.meshes };
+        list.push(path);
+        if self.found.urdfs.len() + self.found.meshes.len() > self.limit {
+            let path = self.found.meshes.pop().or_else(|| self.found.urdfs.pop()).unwrap_or_default();
+            let folder = path.parent().unwrap_or(&path).to_owned();
+            return Err(ObjectError::TooMany { path: folder, what: "object files", limit: self.limit });
+        }
+        Ok(())
+    }
+
+    /// A folder below the one asked for; what cannot be opened is named.
+    fn subfolder(&mut self, path: &Path, depth: usize) -> Result<()> {
+        let skip = |source| ObjectError::Read { path: path.to_owned(), source };
+        if depth > MAX_DEPTH {
+            let source = std::io::Error::other(format!("it lies more than {MAX_DEPTH} folders deep"));
+            self.found.skipped.push(skip(source));
+            return Ok(());
+        }
+        match path.canonicalize() {
+            Ok(canonical) => {
+                if !self.visited.insert(canonical) {
+                    return Ok(());
+                }
+            }
+            Err(source) => {
+                self.found.skipped.push(skip(source));
+                return Ok(());
+            }
+        }
+        match self.folder(path, depth) {
+            Ok(result) => result,
+            Err(source) => {
+                self.found.skipped.push(skip(source));
+                Ok(())
             }
         }
     }
-    used
+}
+
+/// Why a file that looks like a model is not read; `None` for all other files.
+fn foreign(path: &Path) -> Option<ObjectError> {
+    let ending = ending(path);
+    let inner = self::ending(Path::new(path.file_stem()?));
+    let is_mesh = |ending: &str| {
+        matches!(ending, "urdf" | "obj" | "stl" | "gltf" | "glb" | "ply")
+            || OTHER_MODELS.split(' ').any(|e| e == ending)
+    };
+    let (what, cure) = match ending.as_str() {
+        "xacro" => ("a xacro template".to_owned(), XACRO_CURE),
+        "sdf" | "mjcf" => (format!("the robot format '.{ending}'"), "convert it to .urdf"),
+        "xml" => match start_of(path)? {
+            start if start.contains("<mujoco") => ("a MuJoCo model".to_owned(), "convert it to .urdf"),
+            start if start.contains("<robot") => ("a URDF called .xml".to_owned(), "rename it to .urdf"),
+            _ => return None,
+        },
+        packed if PACKED.contains(&packed) && is_mesh(&inner) => (format!("a packed .{inner} file"), "unpack it first"),
+        other if !other.is_empty() && is_mesh(other) => {
+            (format!("the format '.{other}'"), "convert it to .obj, .stl, .ply or .glb (Blender, MeshLab or assimp)")
+        }
+        _ => return None,
+    };
+    Some(ObjectError::Unsupported { path: path.to_owned(), place: "file name".into(), what, cure })
+}
+
+/// The first kilobytes of a file as text.
+fn start_of(path: &Path) -> Option<String> {
+    if !path.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).ok()?.take(4096).read_to_end(&mut bytes).ok()?;
+    Some(super::text::decoded(&bytes).into_owned())
 }
 
 /// Paths without endings; a file called like its folder takes the folder's name; endings come back where two would
 /// share a name.
-fn names(folder: &Path, paths: &[PathBuf]) -> Vec<String> {
+pub(super) fn names(folder: &Path, paths: &[PathBuf]) -> Vec<String> {
     let short: Vec<String> = paths
         .iter()
         .map(|path| {

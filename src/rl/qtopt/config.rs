@@ -164,6 +164,8 @@ pub struct QtOptConfig {
     pub episodes_per_iteration: usize,
     pub updates_per_iteration: u64,
     pub exploration: ExplorationConfig,
+    /// Weight of the loss on a recording of the domain to transfer to (lambda_RL-real of RL-CycleGAN, Table 6).
+    pub real_weight: f32,
 }
 
 impl ExplorationConfig {
@@ -217,6 +219,7 @@ impl QtOptConfig {
             updates_per_iteration: 192,
             // As many as the replay holds: an image has 668 kB.
             exploration: ExplorationConfig { initial_episodes: 300, ..ExplorationConfig::default() },
+            real_weight: 0.1,
         };
         match preset {
             Preset::Paper => paper,
@@ -247,6 +250,7 @@ impl QtOptConfig {
                 // Of twice as many it learned no more an update, and there was time for fewer updates.
                 episodes_per_iteration: 128,
                 exploration: ExplorationConfig::default(),
+                real_weight: 0.1,
                 ..paper
             },
         }
@@ -277,6 +281,9 @@ impl QtOptConfig {
         ];
         if shares.iter().any(|share| !(0.0..=1.0).contains(share)) {
             return bad("shares and the discount must be from 0 to 1");
+        }
+        if !(self.real_weight >= 0.0 && self.real_weight <= 1e3) {
+            return Err(format!("real_weight must be from 0 to 1000, not {}", self.real_weight));
         }
         let least = if self.preset == Preset::Paper { super::network::LEAST_SIZE } else { 16 };
         if !(least..=1024).contains(&self.size) {
@@ -380,13 +387,6 @@ impl QtOptConfig {
     /// Steps between two labellings.
     pub fn label_interval(&self) -> u64 {
         ((self.bellman_batch as f64 * self.updates_per_label / self.batch as f64).round() as u64).max(1)
-    }
-
-    /// The part of the highest learning rate at `step`, `progress` in [0, 1] of the run being over.
-    pub fn lr_scale(&self, step: u64, progress: f64) -> f64 {
-        let rise = if step < self.num_warmup_steps { (step + 1) as f64 / self.num_warmup_steps as f64 } else { 1.0 };
-        let turn = (std::f64::consts::PI * progress.clamp(0.0, 1.0)).cos();
-        rise * (self.final_lr_scale + (1.0 - self.final_lr_scale) * 0.5 * (1.0 + turn))
     }
 }
 

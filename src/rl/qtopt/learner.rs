@@ -10,24 +10,18 @@ use super::network::{
 };
 use super::policy::CemPolicy;
 use super::privileged::{AUXILIARY_LEN, Privileged};
+use super::source::QBatch;
+use super::stream::Samples;
 use crate::contract::{Rng, Seed};
-use crate::gan::state::{from_file, to_bytes};
 use crate::nn::Adam;
 use crate::nn::ops::loss::sigmoid_cross_entropy;
 use crate::rl::action::{ActionFeatures, ActionSpace};
 use crate::rl::cem::Choice;
 use crate::rl::error::RlError;
-use crate::rl::replay::{NStepTransition, Record};
-use crate::train::{Checkpoint, CheckpointContent, TensorFile};
+use crate::rl::replay::NStepTransition;
+use crate::train::{Learner, Metrics, Module, TrainError};
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
-
-/// A transition to learn from.
-#[derive(Clone, Copy)]
-pub struct Sample<'a> {
-    pub image: &'a [u8],
-    pub record: &'a Record,
-}
 
 /// Figures of one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -105,9 +99,16 @@ impl QLearner {
         &self.space
     }
 
-    /// Gradient steps taken.
-    pub fn steps(&self) -> u64 {
-        self.steps
+    /// Begins with the weights of a trained Q-function, in the target networks too.
+    ///
+    /// # Errors
+    /// Another network.
+    pub fn warm_start(&mut self, trained: &dyn QFunction) -> Result<(), RlError> {
+        let state = trained.store().state_tensors()?;
+        for network in [&self.q, &self.averaged, &self.target_2, &self.target_2_pending] {
+            network.store().load_state(&state)?;
+        }
+        Ok(())
     }
 
     /// The current policy.
@@ -163,20 +164,16 @@ impl QLearner {
         Ok(choices.into_iter().zip(others.into_iter().map(value_of)).collect())
     }
 
-    /// Learns from transitions and their targets. `rate` scales the learning rate, `rng` moves the images.
+    /// Learns from labelled transitions. `lr_scale` scales the learning rate.
     ///
     /// # Errors
     /// Gradients that are not finite three times in a row.
-    pub fn step(
-        &mut self,
-        samples: &[Sample<'_>],
-        targets: &[f32],
-        rate: f64,
-        rng: &mut Rng,
-    ) -> Result<StepFigures, RlError> {
-        let images: Vec<&[u8]> = samples.iter().map(|sample| sample.image).collect();
-        let states: Vec<_> = samples.iter().map(|sample| sample.record.state).collect();
-        let actions: Vec<ActionFeatures> = samples.iter().map(|sample| sample.record.action).collect();
+    pub fn learn(&mut self, batch: &QBatch, lr_scale: f64) -> Result<StepFigures, RlError> {
+        let Samples { images, records, targets } = &batch.samples;
+        let rng = &mut batch.rng.clone();
+        let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
+        let states: Vec<_> = records.iter().map(|record| record.state).collect();
+        let actions: Vec<ActionFeatures> = records.iter().map(|record| record.action).collect();
         let moves: Vec<Moved> = images.iter().map(|_| self.moved(rng)).collect();
         let images = moved_image_activations(&images, &moves, self.config.size, self.config.channels)?;
         let auxiliary_step = self.steps % self.config.auxiliary_interval == 0;
@@ -186,14 +183,25 @@ impl QLearner {
         let shares: Vec<f32> = targets.iter().map(|&target| share_of(target)).collect();
         let target = Tensor::from_slice(&shares, shares.len(), &Device::Cpu)?;
         // Each critic learns all of it; they differ by where they began.
-        let losses = logits.iter().map(|logits| sigmoid_cross_entropy(logits, &target));
+        let real = batch.real.min(targets.len());
+        let critic_loss = |logits: &Tensor| -> candle_core::Result<Tensor> {
+            if real == 0 {
+                return sigmoid_cross_entropy(logits, &target);
+            }
+            // RL-CycleGAN, section 4.3: each half is a mean, and a weight is on the real one.
+            let part =
+                |start, len| sigmoid_cross_entropy(&logits.narrow(0, start, len)?, &target.narrow(0, start, len)?);
+            let simulated = targets.len() - real;
+            part(0, simulated)? + (part(simulated, real)? * f64::from(batch.real_weight))?
+        };
+        let losses = logits.iter().map(critic_loss);
         let losses = losses.collect::<candle_core::Result<Vec<_>>>()?;
         let loss = Tensor::stack(&losses, 0)?.mean_all()?;
         let mut whole = loss.clone();
         let mut auxiliary = f64::NAN;
         if self.config.auxiliary_weight > 0.0 && auxiliary_step {
             let plane = &self.config.network.projection.plane(REFERENCE_HEIGHT_M);
-            let auxiliary_targets = samples.iter().map(|sample| sample.record.privileged.auxiliary_targets(plane));
+            let auxiliary_targets = records.iter().map(|record| record.privileged.auxiliary_targets(plane));
             if let (Some(auxiliary_loss), Some(predictions)) =
                 (AuxiliaryLoss::new(auxiliary_targets), self.q.auxiliary_predictions(&encoded)?)
             {
@@ -203,7 +211,7 @@ impl QLearner {
             }
         }
         let gradients = crate::nn::backward(&whole)?;
-        let report = self.adam.step(&gradients, rate * self.config.q_lr)?;
+        let report = self.adam.step(&gradients, lr_scale * self.config.q_lr)?;
         self.averaged.store().polyak_update(self.q.store(), self.config.tau)?;
         self.steps += 1;
         if self.steps % self.config.target_delay == 0 {
@@ -232,39 +240,31 @@ impl QLearner {
         let mut gain = || if self.config.tint_std > 0.0 { (self.config.tint_std * rng.normal()).exp() } else { 1.0 };
         Moved { shift, gain: [gain(), gain(), gain()] }
     }
+}
 
-    fn networks(&self) -> [(&'static str, &dyn QFunction); 4] {
-        [
-            (Q, self.q.as_ref()),
-            (AVERAGED, self.averaged.as_ref()),
-            (TARGET_2, self.target_2.as_ref()),
-            (TARGET_2_PENDING, self.target_2_pending.as_ref()),
+impl Learner for QLearner {
+    type Batch = QBatch;
+
+    fn update(&mut self, batch: &QBatch, lr_scale: f64) -> Result<Metrics, TrainError> {
+        Ok(self.learn(batch, lr_scale)?.named().to_vec())
+    }
+
+    fn step(&self) -> u64 {
+        self.steps
+    }
+
+    fn set_step(&mut self, step: u64) {
+        self.steps = step;
+    }
+
+    fn modules(&mut self) -> Vec<(&'static str, Module<'_>)> {
+        vec![
+            (Q, Module::Network(self.q.store())),
+            (AVERAGED, Module::Network(self.averaged.store())),
+            (TARGET_2, Module::Network(self.target_2.store())),
+            (TARGET_2_PENDING, Module::Network(self.target_2_pending.store())),
+            (ADAM, Module::Optimizer(&mut self.adam)),
         ]
-    }
-
-    /// Adds everything that a checkpoint needs of the learner.
-    ///
-    /// # Errors
-    /// A device that fails.
-    pub fn save(&self, content: &mut CheckpointContent<'static>) -> Result<(), RlError> {
-        for (name, network) in self.networks() {
-            content.groups.insert(name.to_owned(), to_bytes(&network.store().state_tensors()?)?);
-        }
-        content.groups.insert(ADAM.to_owned(), to_bytes(&self.adam.state_tensors()?)?);
-        Ok(())
-    }
-
-    /// Takes over a checkpoint's tensors.
-    ///
-    /// # Errors
-    /// Tensors that are missing or of other sizes.
-    pub fn load(&mut self, checkpoint: &Checkpoint, steps: u64) -> Result<(), RlError> {
-        for (name, network) in self.networks() {
-            network.store().load_state(&from_file(group_of(checkpoint, name)?)?)?;
-        }
-        self.adam.load_state(&from_file(group_of(checkpoint, ADAM)?)?)?;
-        self.steps = steps;
-        Ok(())
     }
 }
 
@@ -301,18 +301,13 @@ const TARGET_2: &str = "q_target_2";
 const TARGET_2_PENDING: &str = "q_target_2_pending";
 const ADAM: &str = "q_adam";
 
-pub(super) fn group_of<'a>(checkpoint: &'a Checkpoint, group: &str) -> Result<&'a TensorFile, RlError> {
-    let found = checkpoint.groups.get(group);
-    found.ok_or_else(|| RlError::NoGroup { path: checkpoint.path.display().to_string(), group: group.to_owned() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rl::action::tests::SPACE;
     use crate::rl::qtopt::bellman::sigmoid;
     use crate::rl::qtopt::config::Preset;
-    use crate::rl::replay::Termination;
+    use crate::rl::replay::{Record, Termination};
 
     #[test]
     fn lessons_are_taught_at_every_second_step_and_q_learns_at_all() -> anyhow::Result<()> {
@@ -335,14 +330,15 @@ mod tests {
             exploratory: 0.0,
             privileged: known,
         };
-        let samples: Vec<Sample<'_>> = images.iter().map(|image| Sample { image, record: &record }).collect();
+        let samples = Samples { images, records: vec![record; 20], targets: vec![0.7; 20] };
         let weights = |learner: &QLearner| -> anyhow::Result<Vec<(String, Vec<f32>)>> {
             let tensors = learner.q.store().state_tensors()?.into_iter();
             tensors.map(|(name, tensor)| Ok((name, tensor.flatten_all()?.to_vec1()?))).collect()
         };
         for auxiliary_step in [true, false, true, false] {
             let before = weights(&learner)?;
-            let figures = learner.step(&samples, &[0.7; 20], 1.0, &mut rng)?;
+            let batch = QBatch { samples: samples.clone(), real: 0, real_weight: 0.0, rng: rng.clone() };
+            let figures = learner.learn(&batch, 1.0)?;
             assert_eq!(figures.auxiliary.is_nan(), !auxiliary_step);
             for ((name, before), (_, after)) in before.into_iter().zip(weights(&learner)?) {
                 let auxiliary = learner.q.is_auxiliary_layer(&name);

@@ -1,4 +1,5 @@
-//! QT-Opt (Kalashnikov et al., 2018): the Q-functions, Bellman updates, collection of episodes, and the training loop.
+//! QT-Opt (Kalashnikov et al., 2018), as the RCAN and RL-CycleGAN papers use it: the Q-function, its learner, and the source
+//! of its experience.
 
 pub mod bellman;
 pub mod collect;
@@ -10,10 +11,17 @@ pub mod load;
 pub mod network;
 pub mod policy;
 pub mod privileged;
-pub mod train;
+pub mod settings;
+pub mod source;
+pub mod stream;
+pub mod success;
 
-pub use config::{Preset, QtOptConfig};
+pub use config::{ExplorationConfig, Preset, QtOptConfig};
 pub use learner::QLearner;
 pub use load::load_policy;
-pub use policy::QPolicy;
-pub use train::{Settings, Trainer};
+pub use policy::{CemPolicy, QPolicy};
+pub use settings::QtOptData;
+pub use source::{EnvOpener, ExperienceSource, QBatch};
+
+#[cfg(test)]
+mod train_tests;

@@ -81,18 +81,20 @@ impl GraspWorld {
             return false;
         }
         let bounds = gripper.swept_bounds(MARGIN);
-        let clear_of_bins = self.cell.bins.iter().zip(&self.divider_offsets).all(|(bin, &offset)| {
-            let half = bin.half_size();
-            bounds.iter().all(|(low, high)| {
-                let (low, high) = (*low - bin.position, *high - bin.position);
+        let above_rims = |low: Vec3| self.cell.bins.iter().all(|bin| low.z - bin.position.z > bin.wall_height);
+        let inside_a_bin = |low: Vec3, high: Vec3| {
+            self.cell.bins.iter().zip(&self.divider_offsets).any(|(bin, &offset)| {
+                let half = bin.half_size();
+                let (low, high) = bounds_in_bin(bin, low, high);
                 let inside = low.truncate().cmpge(-half).all() && high.truncate().cmple(half).all() && low.z > 0.0;
                 let beside_divider = bin.divider.is_none_or(|divider| {
                     let reach = 0.5 * divider.thickness;
                     low.z > divider.height || low.y > offset + reach || high.y < offset - reach
                 });
-                low.z > bin.wall_height || (inside && beside_divider)
+                inside && beside_divider
             })
-        });
+        };
+        let clear_of_bins = bounds.iter().all(|&(low, high)| above_rims(low) || inside_a_bin(low, high));
         clear_of_bins
             && (0..self.models.len()).all(|index| {
                 let (low, high) = self.physics.object_bounds(index);
@@ -127,25 +129,6 @@ impl GraspWorld {
         let wanted = base.position + translation.clamp(-limits.step_m, limits.step_m);
         let yaw = base.yaw + rotation.clamp(-limits.step_rad, limits.step_rad);
         ToolPose { position: self.clamp_to_workspace(wanted), yaw: yaw.clamp(-limits.max_yaw_rad, limits.max_yaw_rad) }
-    }
-
-    /// The nearest place where the gripper may be: over a bin, between floor and ceiling.
-    pub fn clamp_to_workspace(&self, place: Vec3) -> Vec3 {
-        let limits = &self.cell.motion;
-        let inside = |bin: &BinDescription| {
-            let half = (bin.half_size() - limits.wall_margin).extend(0.0);
-            let (low, high) = (bin.position - half, bin.position + half);
-            place.clamp(
-                low + Vec3::Z * limits.floor_clearance,
-                high + Vec3::Z * limits.ceiling.max(limits.floor_clearance),
-            )
-        };
-        self.cell
-            .bins
-            .iter()
-            .map(inside)
-            .min_by(|a, b| a.distance_squared(place).total_cmp(&b.distance_squared(place)))
-            .unwrap_or(place)
     }
 
     /// Carries on with the step by at most `ticks` of physics. Returns its outcome when it is finished.
@@ -259,6 +242,12 @@ impl GraspWorld {
         }
         self.physics_tick();
     }
+}
+
+/// The box in a bin's frame around a box along the world's axes.
+fn bounds_in_bin(bin: &BinDescription, low: Vec3, high: Vec3) -> (Vec3, Vec3) {
+    let corners = [low, low.with_x(high.x), low.with_y(high.y), high].map(|corner| bin.to_bin(corner));
+    corners.iter().fold((Vec3::INFINITY, Vec3::NEG_INFINITY), |(a, b), &corner| (a.min(corner), b.max(corner)))
 }
 
 /// Whether what was at one offset from the gripper and is at another is as far from it, but for 2 cm.

@@ -1,0 +1,117 @@
+//! `bingrasp train gan` and `bingrasp train cyclegan`: translation between two folders of images, no simulator needed.
+
+use super::run::{RunArgs, TrainCommand};
+use crate::cli::common;
+use crate::contract::Seed;
+use crate::gan::cyclegan::folder::{FolderConfig, ImageFolders};
+use crate::gan::cyclegan::{CycleGanConfig, CycleGanData, CycleGanLearner, FolderSource, Method, Preset};
+use crate::train::{Limits, Outcome, ReportText, RunConfig, Trainer};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// The settings of a run on two folders.
+type CycleGanRun = RunConfig<CycleGanConfig>;
+type CycleGanTrainer = Trainer<CycleGanConfig, CycleGanLearner, FolderSource>;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    run: RunArgs,
+    /// Read images from the folders trainA/ and trainB/ (and testA/, testB/) below this one
+    #[arg(long, value_name = "DIR", required_unless_present = "resume")]
+    data: Option<PathBuf>,
+    /// Size: small (64x64, two processor cores) or paper (472x472, the published network)
+    #[arg(long, value_name = "PRESET")]
+    size_preset: Option<Preset>,
+    /// Edge of the square images, pixels [default: 64, paper 472]
+    #[arg(long)]
+    size: Option<usize>,
+    /// Images of each folder in a step [default: 8]
+    #[arg(long)]
+    batch: Option<usize>,
+}
+
+/// One of the two methods, with its flags.
+pub struct Command<'a> {
+    pub method: Method,
+    pub args: &'a Args,
+}
+
+impl TrainCommand for Command<'_> {
+    type Config = CycleGanConfig;
+    type Learner = CycleGanLearner;
+    type Source = FolderSource;
+    const DEFAULT_STEPS: u64 = 20_000;
+
+    fn name(&self) -> String {
+        self.method.to_string()
+    }
+
+    fn run_args(&self) -> &RunArgs {
+        &self.args.run
+    }
+
+    fn defaults(&self) -> CycleGanRun {
+        let preset = self.args.size_preset.unwrap_or_default();
+        let mut learner = CycleGanConfig::preset(self.method, preset);
+        learner.size = self.args.size.unwrap_or(learner.size);
+        RunConfig {
+            seed: 0,
+            log_interval: 25,
+            image_interval: 500,
+            checkpoint_interval: 500,
+            limits: Limits { steps: None, minutes: None },
+            data: CycleGanData { root: PathBuf::new(), images: FolderConfig::for_size(learner.size) },
+            learner,
+        }
+    }
+
+    fn apply(&self, config: &mut CycleGanRun) -> anyhow::Result<()> {
+        let RunConfig { data, learner, .. } = config;
+        learner.method = self.method;
+        learner.preset = self.args.size_preset.unwrap_or(learner.preset);
+        learner.size = self.args.size.unwrap_or(learner.size);
+        learner.batch = self.args.batch.unwrap_or(learner.batch);
+        if let Some(root) = &self.args.data {
+            data.root = common::absolute(root);
+        }
+        Ok(())
+    }
+
+    fn inputs<'a>(&self, config: &'a CycleGanRun) -> common::Inputs<'a> {
+        common::Inputs::default().users("--data", Some(&config.data.root))
+    }
+
+    fn build(&self, _: &Path, config: &CycleGanRun) -> anyhow::Result<(CycleGanLearner, FolderSource)> {
+        let (learner, seed) = (&config.learner, Seed(config.seed));
+        let folders =
+            ImageFolders::open(&config.data.root, config.data.images, learner.size, seed.derive("folders", 0))?;
+        Ok((CycleGanLearner::new(learner, seed)?, FolderSource::new(folders, learner.batch)))
+    }
+
+    fn report(&self, trainer: &CycleGanTrainer, outcome: &Outcome) -> ReportText {
+        let config = trainer.config();
+        let fact = |name: &str, value: String| (name.to_owned(), value);
+        let networks = trainer.learner.networks().into_iter();
+        let parameters =
+            networks.map(|(name, store)| fact(&format!("parameters of {name}"), store.parameter_count().to_string()));
+        ReportText {
+            title: format!("{}: {} to and from", self.method, config.data.root.display()),
+            summary: "A is trainA (x), B is trainB (y). The loss curves of adversarial training say little: look at the \
+                      pictures. `validation/cycle_*` is the mean absolute difference of an image and its way there and back."
+                .into(),
+            facts: [
+                fact("images seen", (2 * outcome.steps * config.learner.batch as u64).to_string()),
+                fact("image size", format!("{0}x{0}", config.learner.size)),
+            ]
+            .into_iter()
+            .chain(parameters)
+            .collect(),
+        }
+    }
+
+    fn figures(&self, trainer: &CycleGanTrainer, outcome: &Outcome) -> Vec<(&'static str, Value)> {
+        let images = 2.0 * outcome.steps_here as f64 * trainer.config().learner.batch as f64;
+        vec![("images_per_s", (images / outcome.seconds.max(1e-9)).into())]
+    }
+}

@@ -1,0 +1,63 @@
+//! Recordings that a run of `train qtopt` begins with (`--offline`) or learns from beside the simulator (`--real`).
+
+use super::qtopt::QtOptRun;
+use crate::cli::{UsageError, agent, common};
+use crate::collect::episodes::recorded_episodes;
+use crate::contract::Crop;
+use crate::data::episodes::EpisodeReader;
+use crate::rl::qtopt::{ExperienceSource, Preset, QLearner, QtOptConfig};
+use crate::train::Trainer;
+use anyhow::Context;
+use std::path::Path;
+
+/// Refuses recordings that the run's network cannot learn from.
+pub(super) fn check(config: &QtOptRun) -> anyhow::Result<()> {
+    for path in [&config.data.offline, &config.data.real].into_iter().flatten() {
+        open(config, path)?;
+    }
+    Ok(())
+}
+
+fn open(config: &QtOptRun, path: &Path) -> anyhow::Result<EpisodeReader> {
+    let shown = path.display();
+    let reader = EpisodeReader::open(path).with_context(|| format!("opening the episodes in {shown}"))?;
+    let (size, recorded) = (config.learner.size as u32, reader.config());
+    if (recorded.width, recorded.height) != (size, size) {
+        let message = format!(
+            "the episodes in {shown} are {}x{} and the network takes {size}x{size}; record them with --size {size}",
+            recorded.width, recorded.height
+        );
+        return Err(UsageError(message).into());
+    }
+    let text = |key: &str| recorded.generator.get(key).and_then(toml::Value::as_str);
+    // The small network knows where in the image things are; recordings that do not say so were cropped at random.
+    let (camera, crop) = (text("camera").unwrap_or(common::CAMERA), text("crop").unwrap_or("random"));
+    let wanted =
+        (config.data.env.camera.as_str(), if config.data.env.crop == Crop::Random { "random" } else { "centre" });
+    if config.learner.preset == Preset::Small && (camera, crop) != wanted {
+        let message = format!(
+            "the episodes in {shown} show the {crop} crop of the camera {camera}, and the network is for the {} crop of \
+             {}; record them anew, or use the preset paper",
+            wanted.1, wanted.0
+        );
+        return Err(UsageError(message).into());
+    }
+    Ok(reader)
+}
+
+/// Recorded episodes into a new run's memory.
+pub(super) fn preload(trainer: &mut Trainer<QtOptConfig, QLearner, ExperienceSource>) -> anyhow::Result<()> {
+    let config = trainer.config().clone();
+    if let Some(path) = &config.data.offline {
+        let reader = open(&config, path)?;
+        let adapter = agent::adapter(trainer.root(), &config, reader.config().domain)?;
+        trainer.source.preload(recorded_episodes(&reader, &config.data.space, &adapter))?;
+    }
+    if let Some(path) = &config.data.real {
+        let reader = open(&config, path)?;
+        let adapter = agent::adapter(trainer.root(), &config, reader.config().domain)?;
+        let weight = config.learner.real_weight;
+        trainer.source.add_real(recorded_episodes(&reader, &config.data.space, &adapter), weight)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,469 @@
+//! Everything that decides what a run of unpaired translation does, with the methods and sizes that go by name.
+
+use crate::gan::losses::{Distance, GanLoss};
+use crate::nn::AdamConfig;
+use serde::{Deserialize, Serialize};
+
+/// An impossible setting, and what is possible.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// The four methods that RL-CycleGAN's Table 1 compares: one learner with terms on or off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// G against D_Y alone.
+    Gan,
+    /// Both generators, both discriminators, cycle consistency (Zhu et al., 2017).
+    #[default]
+    CycleGan,
+    /// G with mask, content, task and domain-adversarial losses (Bousmalis et al., 2018).
+    GraspGan,
+    /// CycleGAN with the consistency of Q-values (Rao et al., 2020).
+    RlCycleGan,
+}
+
+impl Method {
+    pub const ALL: [Self; 4] = [Self::Gan, Self::CycleGan, Self::GraspGan, Self::RlCycleGan];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gan => "gan",
+            Self::CycleGan => "cyclegan",
+            Self::GraspGan => "graspgan",
+            Self::RlCycleGan => "rl-cyclegan",
+        }
+    }
+
+    /// Whether there is a way back: F and D_X.
+    pub const fn has_cycle(self) -> bool {
+        matches!(self, Self::CycleGan | Self::RlCycleGan)
+    }
+}
+
+/// Sizes by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preset {
+    /// 64x64, trains on two processor cores.
+    #[default]
+    Small,
+    /// 472x472, with the published weights of the terms.
+    Paper,
+}
+
+impl Preset {
+    pub const ALL: [Self; 2] = [Self::Small, Self::Paper];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Paper => "paper",
+        }
+    }
+}
+
+macro_rules! by_name {
+    ($type:ty, $what:literal, $names:literal) => {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.pad(self.name())
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = ConfigError;
+
+            fn from_str(text: &str) -> Result<Self, ConfigError> {
+                let found = Self::ALL.into_iter().find(|one| one.name() == text);
+                found.ok_or_else(|| ConfigError(format!("unknown {} '{text}'; there are {}", $what, $names)))
+            }
+        }
+    };
+}
+
+by_name!(Method, "method", "gan, cyclegan, graspgan, rl-cyclegan");
+by_name!(Preset, "size preset", "small, paper");
+
+/// A generator's U-Net. Level 0 has the size of the image; each further level halves it by a stride of two.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GeneratorConfig {
+    /// Filters of each level.
+    pub filters: Vec<usize>,
+    /// Further 3x3 convolutions at the deepest level.
+    pub bottleneck: usize,
+    /// Kernel of the first convolution.
+    pub stem_kernel: usize,
+    /// Kernel of the last convolution.
+    pub head_kernel: usize,
+    /// 3x3 convolutions between the last enlargement and the last convolution.
+    pub refine: usize,
+    /// The input image joins the features again before the last convolution: instance normalization takes the mean and
+    /// the contrast of every feature map away, and with them the absolute colours. Not in the paper.
+    pub raw_input: bool,
+    /// Classes of the mask that G predicts beside the image (GraspGAN); 0 for none.
+    pub mask_classes: usize,
+    /// Instance normalization has a learned scale and shift, and the convolutions before it have no bias.
+    pub affine: bool,
+}
+
+impl GeneratorConfig {
+    pub(super) fn validate(&self, size: usize) -> Result<(), ConfigError> {
+        let bad = |message: String| Err(ConfigError(message));
+        if !(1..=10).contains(&self.filters.len()) || self.filters.iter().any(|f| !(1..=8192).contains(f)) {
+            return bad("generator.filters must list 1 to 10 levels of 1 to 8192 filters".into());
+        }
+        // The deepest level needs more than one pixel: instance normalization makes 0 of a single one.
+        if size > 4096 || size.div_ceil(1 << (self.filters.len() - 1)) < 2 || size < 8 {
+            let least = (1_usize << (self.filters.len() - 1)) + 1;
+            return bad(format!(
+                "size must be from {} to 4096 for {} levels, not {size}",
+                least.max(8),
+                self.filters.len()
+            ));
+        }
+        if [self.stem_kernel, self.head_kernel].iter().any(|k| k % 2 == 0 || *k > 31) {
+            return bad("generator.stem_kernel and head_kernel must be odd and at most 31".into());
+        }
+        if self.bottleneck > 64 || self.refine > 64 || self.mask_classes > 256 {
+            return bad("generator.bottleneck and refine must be at most 64, mask_classes at most 256".into());
+        }
+        Ok(())
+    }
+}
+
+/// Patch discriminators, one a scale.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiscriminatorConfig {
+    /// Edge of every kernel.
+    pub kernel: usize,
+    /// Filters of the convolutions; one to a decision a patch follows.
+    pub filters: Vec<usize>,
+    /// Stride of each of them.
+    pub strides: Vec<usize>,
+    /// Images of full, half, quarter, ... size.
+    pub scales: usize,
+    /// Numbers of state beside each image (is the gripper closed, how high is it), each a constant plane of the input:
+    /// with them a generator need not remove an object to be believed.
+    pub state_planes: usize,
+}
+
+/// Weights of the terms; 0 leaves a term out. RL-CycleGAN's Table 5: GAN 1, cycle 10, scene 10.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TermWeights {
+    pub gan: f64,
+    pub cycle: f64,
+    /// Of the cycle that begins with a real image, relative to the other.
+    pub real_cycle: f64,
+    pub identity: f64,
+    /// Scene consistency (RL-CycleGAN).
+    pub scene: f64,
+    /// Pairwise squared error of G(x) and x (GraspGAN).
+    pub content: f64,
+    /// L2 of the predicted mask (GraspGAN).
+    pub mask: f64,
+    /// The grasp network's own loss on G(x) (GraspGAN).
+    pub task: f64,
+    /// Squared distance of the grasp network's features of G(x) and x (GraspGAN).
+    pub feature: f64,
+    /// The domain classifier's loss, whose gradient reaches the features reversed (GraspGAN; Ganin et al., 2016).
+    pub domain: f64,
+}
+
+/// Sets the weights of cycle and scene once, so that at G(x) the norms of the terms' gradients have given ratios.
+///
+/// The papers leave open over what their losses sum, so that published weights mean little elsewhere; the pull of each
+/// term at the image that all of them judge does not depend on that.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BalanceConfig {
+    /// Norm of the cycle term's gradient over the GAN term's.
+    pub cycle_ratio: f64,
+    /// Norm of the scene term's gradient over the GAN term's.
+    pub scene_ratio: f64,
+    /// Steps of adversarial training before measuring.
+    pub start_step: u64,
+    /// Steps whose norms are averaged.
+    pub num_steps: u64,
+}
+
+/// Standard deviations of Gaussian noise, in units of the images' `[-1, 1]`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoiseConfig {
+    /// On every image a discriminator sees, so that it does not live on sensor noise, which no deterministic generator can
+    /// make.
+    pub discriminator_std: f64,
+    /// On a translation before its way back, so that no code can hide in it (Chu et al., 2017).
+    pub cycle_std: f64,
+}
+
+/// All of a run's settings but its data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CycleGanConfig {
+    pub method: Method,
+    pub preset: Preset,
+    /// Edge of the square images, pixels.
+    pub size: usize,
+    /// Images of each domain in a batch.
+    pub batch: usize,
+    pub gan_loss: GanLoss,
+    pub distance: Distance,
+    /// The real cycle is compared after average pooling over squares of this edge: `reality` has noise in every frame
+    /// that the way back could only give again by smuggling it.
+    pub real_cycle_pooling: usize,
+    pub weights: TermWeights,
+    /// `None` leaves the weights as they are.
+    pub balance: Option<BalanceConfig>,
+    /// The scene term takes part in every so many steps, at as many times its weight.
+    pub scene_interval: u64,
+    /// Steps at the start in which G and F only learn to reproduce images of which a quarter is blanked.
+    pub warm_start_steps: u64,
+    /// Steps over which the reversed gradient of GraspGAN's domain classifier rises (Ganin et al., 2016).
+    pub domain_ramp_steps: u64,
+    pub noise: NoiseConfig,
+    /// Images in the pool of each discriminator; 0 for no pool.
+    pub image_pool: usize,
+    /// The averaged generators keep this much of themselves each step (less in the beginning).
+    pub ema_decay: f64,
+    pub generator_lr: f64,
+    pub discriminator_lr: f64,
+    /// The share of a run after which the learning rates fall in a straight line to 0; 1 keeps them constant.
+    pub lr_decay_start: f64,
+    pub adam: AdamConfig,
+    pub discriminator_adam: AdamConfig,
+    pub generator: GeneratorConfig,
+    pub discriminator: DiscriminatorConfig,
+}
+
+/// Classes of GraspGAN's mask.
+const MASK_CLASSES: usize = crate::contract::Class::COUNT;
+
+impl CycleGanConfig {
+    /// The settings of a method at a size. The small ones stand apart from the paper's where 64 pixels, two cores or the
+    /// experience of others ask for it; each field says why.
+    pub fn preset(method: Method, preset: Preset) -> Self {
+        let small = preset == Preset::Small;
+        let on = |active: bool, weight: f64| if active { weight } else { 0.0 };
+        let (cycle, grasp) = (method.has_cycle(), method == Method::GraspGan);
+        let weights = TermWeights {
+            gan: 1.0,
+            cycle: on(cycle, 10.0),
+            real_cycle: if small { 0.5 } else { 1.0 },
+            identity: 0.0,
+            scene: on(method == Method::RlCycleGan, 10.0),
+            content: on(grasp, 1.0),
+            mask: on(grasp, 1.0),
+            task: on(grasp, 1.0),
+            feature: on(grasp, 1.0),
+            // GraspGAN's weights are not in its text.
+            domain: on(grasp, 0.1),
+        };
+        let generator = GeneratorConfig {
+            filters: if small { vec![24, 48, 96] } else { vec![32, 64, 128, 256, 512, 1024, 1024] },
+            bottleneck: if small { 2 } else { 0 },
+            stem_kernel: if small { 5 } else { 7 },
+            head_kernel: if small { 5 } else { 7 },
+            refine: usize::from(small),
+            raw_input: small,
+            mask_classes: if grasp { MASK_CLASSES } else { 0 },
+            affine: true,
+        };
+        let discriminator = if small {
+            DiscriminatorConfig { kernel: 3, filters: vec![32, 64], strides: vec![2, 1], scales: 3, state_planes: 0 }
+        } else {
+            DiscriminatorConfig {
+                kernel: 4,
+                filters: vec![64, 128, 256, 512],
+                strides: vec![2, 2, 2, 1],
+                scales: 3,
+                state_planes: 0,
+            }
+        };
+        let adam = AdamConfig {
+            beta1: if small { 0.5 } else { 0.1 },
+            clip_norm: small.then_some(10.0),
+            ..AdamConfig::default()
+        };
+        let balance = BalanceConfig { cycle_ratio: 1.0, scene_ratio: 0.5, start_step: 300, num_steps: 10 };
+        let lr = if small { 2e-4 } else { 1e-4 };
+        Self {
+            method,
+            preset,
+            size: if small { 64 } else { 472 },
+            batch: 8,
+            gan_loss: GanLoss::Log,
+            distance: Distance::Squared,
+            real_cycle_pooling: if small { 2 } else { 1 },
+            weights,
+            balance: (small && cycle).then_some(balance),
+            scene_interval: if small { 2 } else { 1 },
+            warm_start_steps: if small { 500 } else { 0 },
+            domain_ramp_steps: 8_000,
+            noise: NoiseConfig {
+                discriminator_std: if small { 0.1 } else { 0.0 },
+                cycle_std: if small { 0.05 } else { 0.0 },
+            },
+            image_pool: if small { 50 } else { 0 },
+            ema_decay: 0.999,
+            generator_lr: lr,
+            discriminator_lr: lr,
+            lr_decay_start: if small { 0.5 } else { 1.0 },
+            adam,
+            discriminator_adam: adam,
+            generator,
+            discriminator,
+        }
+    }
+
+    /// # Errors
+    /// The first impossible setting, and what is possible.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let bad = |message: String| Err(ConfigError(message));
+        self.generator.validate(self.size)?;
+        let d = &self.discriminator;
+        if d.filters.is_empty() || d.filters.len() != d.strides.len() || d.strides.iter().any(|s| !(1..=4).contains(s))
+        {
+            return bad("discriminator.filters and strides must be of one length, with strides from 1 to 4".into());
+        }
+        if !(2..=15).contains(&d.kernel) || d.filters.iter().any(|f| !(1..=8192).contains(f)) {
+            return bad("discriminator.kernel must be from 2 to 15, and its filters from 1 to 8192".into());
+        }
+        let smallest = self.size >> d.scales.saturating_sub(1).min(16);
+        if !(1..=6).contains(&d.scales) || !decides(smallest, d) {
+            return bad(format!(
+                "discriminator.scales must be from 1 to 6 and leave room for a decision: {smallest} pixels of {} do not",
+                self.size
+            ));
+        }
+        if !(1..=4096).contains(&self.batch) || self.image_pool > 100_000 || d.state_planes > 64 {
+            return bad("batch must be from 1 to 4096, image_pool at most 100000, state_planes at most 64".into());
+        }
+        let w = &self.weights;
+        let all = [w.gan, w.cycle, w.real_cycle, w.identity, w.scene, w.content, w.mask, w.task, w.feature, w.domain];
+        if all.iter().any(|weight| !weight.is_finite() || *weight < 0.0) {
+            return bad("the weights of the terms must be finite and not negative".into());
+        }
+        if w.gan <= 0.0 {
+            return bad("weights.gan must be above 0: without it nothing is translated".into());
+        }
+        if !self.method.has_cycle() && w.cycle + w.scene > 0.0 {
+            return bad(format!(
+                "weights.cycle and scene need a way back, which '{}' does not have; use cyclegan or rl-cyclegan",
+                self.method
+            ));
+        }
+        if w.mask > 0.0 && self.generator.mask_classes == 0 {
+            return bad("weights.mask needs generator.mask_classes above 0".into());
+        }
+        if let Some(balance) = &self.balance {
+            let ratios = [balance.cycle_ratio, balance.scene_ratio];
+            if ratios.iter().any(|ratio| !ratio.is_finite() || *ratio <= 0.0) || balance.num_steps == 0 {
+                return bad("balance needs ratios above 0 and at least one step to measure".into());
+            }
+            if !self.method.has_cycle() {
+                return bad(format!("balance sets the weights of cycle and scene, which '{}' lacks", self.method));
+            }
+        }
+        let stds = [self.noise.discriminator_std, self.noise.cycle_std];
+        if stds.iter().any(|std| !(0.0..=2.0).contains(std)) {
+            return bad("the standard deviations of the noise must be from 0 to 2".into());
+        }
+        if !(1..=8).contains(&self.real_cycle_pooling) || self.scene_interval == 0 {
+            return bad("real_cycle_pooling must be from 1 to 8 and scene_interval at least 1".into());
+        }
+        if [self.generator_lr, self.discriminator_lr].iter().any(|lr| !(*lr > 0.0 && *lr <= 1.0)) {
+            return bad("the learning rates must be above 0 and at most 1".into());
+        }
+        if !(0.0..1.0).contains(&self.ema_decay) || !(0.0..=1.0).contains(&self.lr_decay_start) {
+            return bad("ema_decay must be in [0, 1) and lr_decay_start in [0, 1]".into());
+        }
+        Ok(())
+    }
+
+    /// What the learning rates are multiplied by when `progress` in `[0, 1]` of the run is over.
+    pub fn lr_scale(&self, progress: f64) -> f64 {
+        let rest = 1.0 - self.lr_decay_start;
+        if rest <= 0.0 { 1.0 } else { ((1.0 - progress.clamp(0.0, 1.0)) / rest).min(1.0) }
+    }
+}
+
+/// Whether an image of this edge leaves a decision.
+fn decides(size: usize, config: &DiscriminatorConfig) -> bool {
+    let padding = (config.kernel - 1) / 2;
+    let after = config.strides.iter().chain([&1]).try_fold(size, |size, stride| {
+        let room = (size + 2 * padding).checked_sub(config.kernel)?;
+        Some(room / stride + 1)
+    });
+    after.is_some_and(|after| after > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_survive_toml() -> anyhow::Result<()> {
+        for method in Method::ALL {
+            for preset in Preset::ALL {
+                let config = CycleGanConfig::preset(method, preset);
+                config.validate()?;
+                assert_eq!(toml::from_str::<CycleGanConfig>(&toml::to_string(&config)?)?, config);
+                assert_eq!((method.name().parse::<Method>()?, preset.name().parse::<Preset>()?), (method, preset));
+            }
+        }
+        let error = "stargan".parse::<Method>().err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(error.contains("stargan") && error.contains("graspgan"), "{error}");
+        Ok(())
+    }
+
+    #[test]
+    fn the_paper_preset_has_the_papers_numbers() {
+        // Table 5 and appendix A.
+        let paper = CycleGanConfig::preset(Method::RlCycleGan, Preset::Paper);
+        assert_eq!((paper.weights.gan, paper.weights.cycle, paper.weights.scene), (1.0, 10.0, 10.0));
+        assert_eq!((paper.adam.beta1, paper.adam.beta2, paper.generator_lr), (0.1, 0.999, 1e-4));
+        assert_eq!((paper.batch, paper.size, paper.balance, paper.image_pool), (8, 472, None, 0));
+        assert_eq!((paper.gan_loss, paper.distance), (GanLoss::Log, Distance::Squared));
+        assert_eq!(paper.lr_scale(0.9), 1.0);
+    }
+
+    #[test]
+    fn the_learning_rate_falls_in_the_second_half() {
+        let small = CycleGanConfig::preset(Method::CycleGan, Preset::Small);
+        for (progress, expected) in [(0.0, 1.0), (0.5, 1.0), (0.75, 0.5), (1.0, 0.0)] {
+            assert!((small.lr_scale(progress) - expected).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let check = |method: Method, change: fn(&mut CycleGanConfig), expected: &str| {
+            let mut config = CycleGanConfig::preset(method, Preset::Small);
+            change(&mut config);
+            let message = config.validate().err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(message.contains(expected), "'{message}' does not say '{expected}'");
+        };
+        check(Method::CycleGan, |c| c.batch = 0, "batch");
+        check(Method::CycleGan, |c| c.size = 4, "size");
+        check(Method::CycleGan, |c| c.generator.filters = vec![4; 8], "levels");
+        check(Method::CycleGan, |c| c.weights.gan = 0.0, "weights.gan");
+        check(Method::Gan, |c| c.weights.cycle = 1.0, "way back");
+        check(
+            Method::Gan,
+            |c| c.balance = Some(BalanceConfig { cycle_ratio: 1.0, scene_ratio: 1.0, start_step: 0, num_steps: 1 }),
+            "lacks",
+        );
+        check(Method::GraspGan, |c| c.generator.mask_classes = 0, "mask_classes");
+        check(Method::CycleGan, |c| c.discriminator.strides = vec![2], "one length");
+        check(Method::CycleGan, |c| c.discriminator.scales = 9, "scales");
+        check(Method::CycleGan, |c| c.noise.cycle_std = -0.1, "noise");
+        check(Method::RlCycleGan, |c| c.scene_interval = 0, "scene_interval");
+        check(Method::CycleGan, |c| c.generator_lr = f64::NAN, "learning rates");
+    }
+}

@@ -1,0 +1,201 @@
+//! The discriminators D_Y (is this image from reality?) and D_X (from simulation?): patch decisions on three scales.
+//!
+//! Each scale has a network of its own: convolutions with spectral normalization and leaky ReLU, no other normalization, and
+//! a last convolution that gives one decision for each patch. What one decision sees is small on purpose: 11, 22 and 44
+//! of 64 pixels in the small preset, 70 of 472, 236 and 118 in the published one. A discriminator that sees the whole
+//! image can tell the domains by where objects lie, and makes generators move and remove them.
+
+use super::config::DiscriminatorConfig;
+use super::error::CycleGanError;
+use crate::contract::Seed;
+use crate::nn::layers::{Conv2dConfig, SpectralConv2d};
+use crate::nn::ops::{Activation, avg_pool};
+use crate::nn::{Activations, Init, ParamStore};
+use candle_core::{Device, Result, Tensor, bail};
+
+/// Slope of the leaky ReLU.
+const SLOPE: f32 = 0.2;
+
+/// The network with its parameters.
+#[derive(Debug)]
+pub struct Discriminator {
+    store: ParamStore,
+    /// Layers of each scale, full size first.
+    scales: Vec<Vec<SpectralConv2d>>,
+    state_planes: usize,
+}
+
+/// The number of learned floats of a discriminator, by counting.
+pub fn parameter_count(config: &DiscriminatorConfig) -> usize {
+    let taps = config.kernel * config.kernel;
+    let mut inputs = 3 + config.state_planes;
+    let mut one = 0;
+    for &filters in config.filters.iter().chain([&1]) {
+        one += inputs * filters * taps + filters;
+        inputs = filters;
+    }
+    config.scales * one
+}
+
+/// Edge of the square of full-size pixels that one decision of each scale depends on.
+pub fn receptive_fields(config: &DiscriminatorConfig) -> Vec<usize> {
+    let mut field = 1;
+    for &stride in config.strides.iter().chain([&1]).rev() {
+        field = (field - 1) * stride + config.kernel;
+    }
+    (0..config.scales).map(|scale| field << scale).collect()
+}
+
+impl Discriminator {
+    /// # Errors
+    /// A device that fails.
+    pub fn new(config: &DiscriminatorConfig, seed: Seed, device: &Device) -> std::result::Result<Self, CycleGanError> {
+        let mut store = ParamStore::new(seed, device);
+        let mut scales = Vec::new();
+        for scale in 0..config.scales {
+            let mut inputs = 3 + config.state_planes;
+            let mut layers = Vec::new();
+            for (index, (&filters, &stride)) in config.filters.iter().zip(&config.strides).enumerate() {
+                let conv = Conv2dConfig::new(inputs, filters, config.kernel)
+                    .stride(stride)
+                    .padding((config.kernel - 1) / 2)
+                    .activation(Activation::LeakyRelu(SLOPE))
+                    .init(Init::KaimingUniform { gain: std::f32::consts::SQRT_2 });
+                layers.push(SpectralConv2d::new(store.root().sub(format!("scale{scale}")).sub(index), conv)?);
+                inputs = filters;
+            }
+            let decision = Conv2dConfig::new(inputs, 1, config.kernel).padding((config.kernel - 1) / 2);
+            layers.push(SpectralConv2d::new(store.root().sub(format!("scale{scale}")).sub("decision"), decision)?);
+            scales.push(layers);
+        }
+        Ok(Self { store, scales, state_planes: config.state_planes })
+    }
+
+    pub fn store(&self) -> &ParamStore {
+        &self.store
+    }
+
+    /// One round of power iteration in every layer: once a training step.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn power_iteration(&self) -> Result<()> {
+        self.scales.iter().flatten().try_for_each(SpectralConv2d::power_iteration)
+    }
+
+    /// Decisions `[n, 1, h', w']` of each scale, full size first; large is real. Images `[n, 3, height, width]` in
+    /// `[-1, 1]`; `state` `[n, planes]` if the settings ask for it, one number a plane.
+    ///
+    /// # Errors
+    /// Another shape; a state that is missing or not wanted.
+    pub fn forward(&self, image: &Activations, state: Option<&Tensor>) -> Result<Vec<Tensor>> {
+        let found = state.map_or(0, |state| state.dims().last().copied().unwrap_or(0));
+        if found != self.state_planes {
+            bail!("the discriminator takes {} numbers of state beside an image, not {found}", self.state_planes)
+        }
+        let mut decisions = Vec::with_capacity(self.scales.len());
+        let mut image = image.clone();
+        for (scale, layers) in self.scales.iter().enumerate() {
+            if scale > 0 {
+                image = avg_pool(&image, [2, 2], [2, 2])?;
+            }
+            let planes = state.map(|state| state_planes(state, &image)).transpose()?;
+            let mut x = image.clone();
+            for (index, layer) in layers.iter().enumerate() {
+                x = match &planes {
+                    Some(planes) if index == 0 => layer.forward_fused(&[(&x).into(), planes.into()], None)?,
+                    _ => layer.forward_fused(&[(&x).into()], None)?,
+                };
+            }
+            decisions.push(x.to_tensor()?);
+        }
+        Ok(decisions)
+    }
+}
+
+/// `[n, k]` as constant planes `[n, k, height, width]` of the image's size, without gradients.
+fn state_planes(state: &Tensor, image: &Activations) -> Result<Activations> {
+    let [n, _, h, w] = image.dims4()?;
+    let (rows, k) = state.dims2()?;
+    if rows != n {
+        bail!("{rows} states for {n} images")
+    }
+    let planes = state.detach().reshape((n, k, 1, 1))?.broadcast_as((n, k, h, w))?.contiguous()?;
+    Activations::from_tensor(&planes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::{CycleGanConfig, Method, Preset};
+    use super::*;
+    use crate::nn::backward;
+    use crate::nn::ops::GradientSource;
+    use candle_core::{DType, Var};
+
+    fn config(preset: Preset) -> DiscriminatorConfig {
+        CycleGanConfig::preset(Method::CycleGan, preset).discriminator
+    }
+
+    #[test]
+    fn three_scales_of_patches_with_parameters_counted_by_hand() -> anyhow::Result<()> {
+        let config = DiscriminatorConfig { state_planes: 0, ..config(Preset::Small) };
+        let discriminator = Discriminator::new(&config, Seed(1), &Device::Cpu)?;
+        let image = Activations::from_tensor(&Tensor::ones((2, 3, 64, 64), DType::F32, &Device::Cpu)?)?;
+        let shapes: Vec<_> = discriminator.forward(&image, None)?.iter().map(|l| l.dims().to_vec()).collect();
+        assert_eq!(shapes, [[2, 1, 32, 32], [2, 1, 16, 16], [2, 1, 8, 8]]);
+        // 3x3 convolutions 3-32-64-1 with biases: 896 + 18496 + 577 a scale.
+        assert_eq!(discriminator.store().parameter_count(), 3 * 19_969);
+        assert_eq!(parameter_count(&config), 3 * 19_969);
+        assert!(discriminator.forward(&image, Some(&Tensor::ones((2, 1), DType::F32, &Device::Cpu)?)).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn the_published_one_has_five_convolutions_and_a_field_of_70() {
+        // 4x4: 3-64-128-256-512-1.
+        let one = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512) + 64 + 128 + 256 + 512 + 1;
+        let config = DiscriminatorConfig { state_planes: 0, ..config(Preset::Paper) };
+        assert_eq!(parameter_count(&config), 3 * one);
+        assert_eq!(receptive_fields(&config), [70, 140, 280]);
+    }
+
+    #[test]
+    fn one_decision_depends_on_11_22_and_44_pixels() -> anyhow::Result<()> {
+        let config = DiscriminatorConfig { state_planes: 0, ..config(Preset::Small) };
+        assert_eq!(receptive_fields(&config), [11, 22, 44]);
+        let discriminator = Discriminator::new(&config, Seed(2), &Device::Cpu)?;
+        let mut rng = Seed(3).rng();
+        let values: Vec<f32> = (0..3 * 64 * 64).map(|_| rng.range(-1.0, 1.0)).collect();
+        let image = Var::from_vec(values, (1, 3, 64, 64), &Device::Cpu)?;
+        for (scale, field) in [11, 22, 44].into_iter().enumerate() {
+            let decisions = discriminator.forward(&Activations::from_tensor(image.as_tensor())?, None)?;
+            let middle = decisions[scale].dim(2)? / 2;
+            let one = decisions[scale].narrow(2, middle, 1)?.narrow(3, middle, 1)?.sum_all()?;
+            let Some(gradient) = backward(&one)?.tensor(&image)? else { anyhow::bail!("no gradient") };
+            for along in [3, 2] {
+                // Rows, then columns, that the decision depends on.
+                let sums = gradient.abs()?.sum((0, 1))?.sum(along - 2)?.to_vec1::<f32>()?;
+                let support: Vec<usize> = (0..64).filter(|&i| sums[i] > 0.0).collect();
+                assert_eq!(support.len(), field, "scale {scale}: {support:?}");
+                assert_eq!(support[field - 1] - support[0] + 1, field);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_gripper_state_counts() -> anyhow::Result<()> {
+        let config = DiscriminatorConfig { state_planes: 2, ..config(Preset::Small) };
+        let discriminator = Discriminator::new(&config, Seed(4), &Device::Cpu)?;
+        assert_eq!(discriminator.store().parameter_count(), parameter_count(&config));
+        let image = Activations::from_tensor(&Tensor::zeros((1, 3, 16, 16), DType::F32, &Device::Cpu)?)?;
+        let decide = |state: [f32; 2]| -> anyhow::Result<f32> {
+            let decisions = discriminator.forward(&image, Some(&Tensor::new(&[state], &Device::Cpu)?))?;
+            Ok(decisions[0].sum_all()?.to_scalar::<f32>()?)
+        };
+        assert_ne!(decide([0.0, 0.5])?, decide([1.0, 0.5])?);
+        assert_ne!(decide([1.0, 0.0])?, decide([1.0, 0.5])?);
+        assert!(discriminator.forward(&image, None).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,112 @@
+//! Settings of the semantic CycleGAN. The paper's numbers where it gives any.
+
+use crate::nn::AdamConfig;
+use serde::{Deserialize, Serialize};
+
+/// How a decoder layer takes in the encoder's features of its size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SkipJoin {
+    /// Concatenated after the layer's 3x3 convolution, then a 1x1 convolution to the layer's width: two thirds of the work.
+    #[default]
+    Mix,
+    /// Concatenated before the next layer's convolution (Ronneberger et al., 2015; Isola et al., 2017).
+    Concatenate,
+}
+
+/// What a translated image is held close to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IdentityLoss {
+    /// The image that it was made from: `|G(x) - x| + |F(y) - y|`, equation 2 as printed.
+    #[default]
+    Translation,
+    /// An image that is in the target domain already: `|G(y) - y| + |F(x) - x|` (Zhu et al., 2017).
+    SameDomain,
+}
+
+/// Weights of equation 4.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossWeights {
+    pub gan: f64,
+    pub cycle: f64,
+    pub identity: f64,
+    pub semantic: f64,
+    /// Weight of the depth channel within the cycle and identity losses; a colour channel counts 1.
+    pub depth: f64,
+}
+
+impl Default for LossWeights {
+    fn default() -> Self {
+        Self { gan: 1.0, cycle: 10.0, identity: 1.0, semantic: 1.0, depth: 1.0 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SemanticConfig {
+    /// Edge of the square images: 64. The encoder halves six times.
+    pub size: usize,
+    /// Width of the first layer; the seven have 1, 2, 4, 8, 8, 8 and 8 times as much.
+    pub filters: usize,
+    pub skip: SkipJoin,
+    pub identity: IdentityLoss,
+    pub weights: LossWeights,
+    /// Dropout in the generator's decoder, all layers but the first and the image itself; the paper gives no probability.
+    pub p_dropout: f32,
+    pub learning_rate: f64,
+    pub adam: AdamConfig,
+    /// Depths that the network's -1 and 1 stand for, metres; holes and what is farther are 1.
+    pub near_m: f32,
+    pub far_m: f32,
+}
+
+impl Default for SemanticConfig {
+    fn default() -> Self {
+        Self {
+            size: 64,
+            filters: 16,
+            skip: SkipJoin::default(),
+            identity: IdentityLoss::default(),
+            weights: LossWeights::default(),
+            p_dropout: 0.1,
+            learning_rate: 2e-4,
+            adam: AdamConfig { beta1: 0.5, ..AdamConfig::default() },
+            near_m: 0.2,
+            far_m: 1.0,
+        }
+    }
+}
+
+impl SemanticConfig {
+    /// # Errors
+    /// The first setting that makes no sense, with its cure.
+    pub fn validate(&self) -> Result<(), String> {
+        if self.size == 0 || self.size % 64 != 0 {
+            return Err(format!("semantic.size is {}; give a multiple of 64: the encoder halves six times", self.size));
+        }
+        if self.filters == 0 {
+            return Err("semantic.filters is 0; give at least 1".into());
+        }
+        if !(0.0..1.0).contains(&self.p_dropout) {
+            return Err(format!("semantic.p_dropout is {}; give a probability from 0 to below 1", self.p_dropout));
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return Err(format!("semantic.learning_rate is {}; give a number above 0", self.learning_rate));
+        }
+        if !(self.near_m >= 0.0 && self.far_m > self.near_m && self.far_m.is_finite()) {
+            let (near, far) = (self.near_m, self.far_m);
+            return Err(format!("semantic.near_m is {near} and far_m {far}; give 0 <= near < far, metres"));
+        }
+        let LossWeights { gan, cycle, identity, semantic, depth } = self.weights;
+        let weights =
+            [("gan", gan), ("cycle", cycle), ("identity", identity), ("semantic", semantic), ("depth", depth)];
+        for (name, weight) in weights {
+            if !(weight.is_finite() && weight >= 0.0) {
+                return Err(format!("semantic.weights.{name} is {weight}; give 0 or more"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,348 @@
+//! The learner: two generators, two discriminators, one optimizer each; one call is one training step.
+//!
+//! A step translates both images there and back, moves the generators against frozen discriminators, then the discriminators
+//! on the same, detached translations. The semantic loss moves G through a frozen D_Y, D_Y on G(x), and D_X on x; labels of
+//! real images do not exist.
+
+use super::batch::SemanticBatch;
+use super::config::{IdentityLoss, SemanticConfig};
+use super::discriminator::SemanticDiscriminator;
+use super::generator::RgbdGenerator;
+use super::loss::{discriminator_loss, generator_loss, image_distance, semantic_loss};
+use crate::contract::Seed;
+use crate::nn::ops::Activations;
+use crate::nn::{Adam, NnError, ParamStore, backward};
+use crate::train::state::{StateError, from_file, to_bytes};
+use crate::train::{Checkpoint, CheckpointContent, TensorFile};
+use candle_core::{Device, Tensor};
+use std::collections::BTreeMap;
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum SemanticError {
+    #[error("{0}")]
+    Config(String),
+    #[error(transparent)]
+    Nn(#[from] NnError),
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("the checkpoint '{path}' holds no '{group}'; it is not one of a semantic CycleGAN run")]
+    NoGroup { path: String, group: &'static str },
+}
+
+/// Figures of one step, unweighted; what the weights leave out is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SemanticMetrics {
+    /// Both generators' adversarial losses, added up; so are cycle and identity.
+    pub gan: f64,
+    pub cycle: f64,
+    pub identity: f64,
+    /// Cross-entropy of `D_Y(G(x))`, which G learns from.
+    pub semantic: f64,
+    pub generator: f64,
+    pub discriminator_x: f64,
+    pub discriminator_y: f64,
+    /// Cross-entropies that the discriminators learn from.
+    pub segmentation_x: f64,
+    pub segmentation_y: f64,
+    pub generator_gradient_norm: f64,
+}
+
+impl SemanticMetrics {
+    pub fn named(&self) -> [(&'static str, f64); 10] {
+        [
+            ("loss/gan", self.gan),
+            ("loss/cycle", self.cycle),
+            ("loss/identity", self.identity),
+            ("loss/semantic", self.semantic),
+            ("loss/generator", self.generator),
+            ("loss/discriminator_x", self.discriminator_x),
+            ("loss/discriminator_y", self.discriminator_y),
+            ("loss/segmentation_x", self.segmentation_x),
+            ("loss/segmentation_y", self.segmentation_y),
+            ("grad_norm/generators", self.generator_gradient_norm),
+        ]
+    }
+}
+
+/// The generators' losses, with the translations that the discriminators see next.
+pub struct GeneratorLosses {
+    pub total: Tensor,
+    pub gan: Option<Tensor>,
+    pub cycle: Option<Tensor>,
+    pub identity: Option<Tensor>,
+    pub semantic: Option<Tensor>,
+    /// `G(x)` and `F(y)`.
+    pub fake_y: Activations,
+    pub fake_x: Activations,
+}
+
+/// One discriminator's losses; `total` is what it learns from.
+pub struct DiscriminatorLosses {
+    pub total: Tensor,
+    pub gan: Option<Tensor>,
+    pub segmentation: Option<Tensor>,
+}
+
+/// Everything that learns.
+pub struct SemanticCycleGan {
+    config: SemanticConfig,
+    /// G: simulation to reality.
+    pub generator_y: RgbdGenerator,
+    /// F: reality to simulation.
+    pub generator_x: RgbdGenerator,
+    /// Judges simulated images.
+    pub discriminator_x: SemanticDiscriminator,
+    /// Judges and segments real images.
+    pub discriminator_y: SemanticDiscriminator,
+    adams: [Adam; 4],
+    seed: Seed,
+}
+
+const NETWORKS: [&str; 4] = ["generator_y", "generator_x", "discriminator_x", "discriminator_y"];
+const ADAMS: [&str; 4] = ["generator_y_adam", "generator_x_adam", "discriminator_x_adam", "discriminator_y_adam"];
+
+impl SemanticCycleGan {
+    /// # Errors
+    /// An impossible setting.
+    pub fn new(config: &SemanticConfig, seed: Seed) -> Result<Self, SemanticError> {
+        Self::on(config, seed, &Device::Cpu)
+    }
+
+    /// On another device.
+    ///
+    /// # Errors
+    /// An impossible setting.
+    pub fn on(config: &SemanticConfig, seed: Seed, device: &Device) -> Result<Self, SemanticError> {
+        config.validate().map_err(SemanticError::Config)?;
+        let generator_y = RgbdGenerator::new(config, seed.derive("generator_y", 0), device)?;
+        let generator_x = RgbdGenerator::new(config, seed.derive("generator_x", 0), device)?;
+        let discriminator_x = SemanticDiscriminator::new(config, seed.derive("discriminator_x", 0), device)?;
+        let discriminator_y = SemanticDiscriminator::new(config, seed.derive("discriminator_y", 0), device)?;
+        let adam = |store| Adam::new(&[store], config.adam);
+        let adams = [
+            adam(generator_y.store())?,
+            adam(generator_x.store())?,
+            adam(discriminator_x.store())?,
+            adam(discriminator_y.store())?,
+        ];
+        let config = config.clone();
+        Ok(Self { config, generator_y, generator_x, discriminator_x, discriminator_y, adams, seed })
+    }
+
+    pub fn config(&self) -> &SemanticConfig {
+        &self.config
+    }
+
+    /// The networks by name, in the order of their optimizers.
+    pub fn networks(&self) -> [(&'static str, &ParamStore); 4] {
+        [
+            (NETWORKS[0], self.generator_y.store()),
+            (NETWORKS[1], self.generator_x.store()),
+            (NETWORKS[2], self.discriminator_x.store()),
+            (NETWORKS[3], self.discriminator_y.store()),
+        ]
+    }
+
+    /// The generators' part of equation 4. The discriminators should be frozen. `dropout` as in
+    /// [`RgbdGenerator::forward`].
+    ///
+    /// # Errors
+    /// Images of another size.
+    pub fn generator_losses(
+        &self,
+        batch: &SemanticBatch,
+        dropout: Option<Seed>,
+    ) -> Result<GeneratorLosses, SemanticError> {
+        let seed = |index| dropout.map(|seed| seed.derive("pass", index));
+        let (x, y) = (Activations::from_tensor(&batch.x)?, Activations::from_tensor(&batch.y)?);
+        let fake_y = self.generator_y.forward(&x, seed(0))?;
+        let fake_x = self.generator_x.forward(&y, seed(1))?;
+        let weights = &self.config.weights;
+        let distance =
+            |image: &Activations, target: &Tensor| image_distance(&image.to_tensor()?, target, weights.depth);
+        let mut total = Vec::new();
+        let mut add = |weight: f64, loss: Tensor| -> Result<Tensor, SemanticError> {
+            total.push((&loss * weight)?);
+            Ok(loss)
+        };
+        let mut gan = None;
+        let mut semantic = None;
+        let judged = (weights.semantic > 0.0).then(|| self.discriminator_y.judge(&fake_y)).transpose()?;
+        if weights.gan > 0.0 {
+            let values_y = match &judged {
+                Some(judged) => judged.values.clone(),
+                None => self.discriminator_y.values(&fake_y)?,
+            };
+            let values_x = self.discriminator_x.values(&fake_x)?;
+            gan = Some(add(weights.gan, (generator_loss(&values_y)? + generator_loss(&values_x)?)?)?);
+        }
+        if let Some(judged) = &judged {
+            semantic = Some(add(weights.semantic, semantic_loss(&judged.segmentation, &batch.classes)?)?);
+        }
+        let cycle = (weights.cycle > 0.0)
+            .then(|| {
+                let back_x = distance(&self.generator_x.forward(&fake_y, seed(2))?, &batch.x)?;
+                let back_y = distance(&self.generator_y.forward(&fake_x, seed(3))?, &batch.y)?;
+                add(weights.cycle, (back_x + back_y)?)
+            })
+            .transpose()?;
+        let identity = (weights.identity > 0.0)
+            .then(|| {
+                let (of_y, of_x) = match self.config.identity {
+                    IdentityLoss::Translation => (distance(&fake_y, &batch.x)?, distance(&fake_x, &batch.y)?),
+                    IdentityLoss::SameDomain => (
+                        distance(&self.generator_y.forward(&y, seed(4))?, &batch.y)?,
+                        distance(&self.generator_x.forward(&x, seed(5))?, &batch.x)?,
+                    ),
+                };
+                add(weights.identity, (of_y + of_x)?)
+            })
+            .transpose()?;
+        let total = sum(total, &batch.x)?;
+        Ok(GeneratorLosses { total, gan, cycle, identity, semantic, fake_y, fake_x })
+    }
+
+    /// What `discriminator` learns from: real against translated images, and the classes of the one that has labels.
+    ///
+    /// # Errors
+    /// Images of another size.
+    fn discriminator_losses(
+        &self,
+        discriminator: &SemanticDiscriminator,
+        [real, fake]: [&Activations; 2],
+        real_is_labelled: bool,
+        classes: &Tensor,
+    ) -> Result<DiscriminatorLosses, SemanticError> {
+        let weights = &self.config.weights;
+        let (labelled, other) = if real_is_labelled { (real, fake) } else { (fake, real) };
+        let (mut gan, mut segmentation) = (None, None);
+        let mut total = Vec::new();
+        let mut values = None;
+        if weights.semantic > 0.0 {
+            let judged = discriminator.judge(labelled)?;
+            let loss = semantic_loss(&judged.segmentation, classes)?;
+            total.push((&loss * weights.semantic)?);
+            (segmentation, values) = (Some(loss), Some(judged.values));
+        }
+        if weights.gan > 0.0 {
+            let of_labelled = values.map_or_else(|| discriminator.values(labelled), Ok)?;
+            let of_other = discriminator.values(other)?;
+            let (of_real, of_fake) =
+                if real_is_labelled { (&of_labelled, &of_other) } else { (&of_other, &of_labelled) };
+            let loss = discriminator_loss(of_real, of_fake)?;
+            total.push((&loss * weights.gan)?);
+            gan = Some(loss);
+        }
+        Ok(DiscriminatorLosses { total: sum(total, classes)?, gan, segmentation })
+    }
+
+    /// D_X: simulated images, which have labels, against `fake_x` = F(y).
+    ///
+    /// # Errors
+    /// Images of another size.
+    pub fn discriminator_x_losses(
+        &self,
+        batch: &SemanticBatch,
+        fake_x: &Activations,
+    ) -> Result<DiscriminatorLosses, SemanticError> {
+        let x = Activations::from_tensor(&batch.x)?;
+        self.discriminator_losses(&self.discriminator_x, [&x, &fake_x.detach()?], true, &batch.classes)
+    }
+
+    /// D_Y: real images against `fake_y` = G(x), which keeps the labels of x.
+    ///
+    /// # Errors
+    /// Images of another size.
+    pub fn discriminator_y_losses(
+        &self,
+        batch: &SemanticBatch,
+        fake_y: &Activations,
+    ) -> Result<DiscriminatorLosses, SemanticError> {
+        let y = Activations::from_tensor(&batch.y)?;
+        self.discriminator_losses(&self.discriminator_y, [&y, &fake_y.detach()?], false, &batch.classes)
+    }
+
+    /// Learns from one batch. `lr_scale` scales the learning rate, `step` counts from 0 and draws the dropout.
+    ///
+    /// # Errors
+    /// Gradients that are not finite three times in a row.
+    pub fn step(&mut self, batch: &SemanticBatch, lr_scale: f64, step: u64) -> Result<SemanticMetrics, SemanticError> {
+        let scalar = |loss: &Option<Tensor>| -> candle_core::Result<f64> {
+            loss.as_ref().map_or(Ok(0.0), |loss| Ok(f64::from(loss.to_scalar::<f32>()?)))
+        };
+        let learning_rate = self.config.learning_rate * lr_scale;
+        let losses = {
+            let _frozen = (self.discriminator_x.store().freeze(), self.discriminator_y.store().freeze());
+            self.generator_losses(batch, Some(self.seed.derive("dropout", step)))?
+        };
+        let mut metrics = SemanticMetrics {
+            gan: scalar(&losses.gan)?,
+            cycle: scalar(&losses.cycle)?,
+            identity: scalar(&losses.identity)?,
+            semantic: scalar(&losses.semantic)?,
+            generator: f64::from(losses.total.to_scalar::<f32>()?),
+            ..SemanticMetrics::default()
+        };
+        let gradients = backward(&losses.total)?;
+        let mut norms = [0.0; 2];
+        for (norm, adam) in norms.iter_mut().zip(&mut self.adams) {
+            *norm = adam.step(&gradients, learning_rate)?.gradient_norm;
+        }
+        metrics.generator_gradient_norm = norms[0].hypot(norms[1]);
+        drop(gradients);
+        if self.config.weights.gan > 0.0 || self.config.weights.semantic > 0.0 {
+            let of_x = self.discriminator_x_losses(batch, &losses.fake_x)?;
+            self.adams[2].step(&backward(&of_x.total)?, learning_rate)?;
+            let of_y = self.discriminator_y_losses(batch, &losses.fake_y)?;
+            self.adams[3].step(&backward(&of_y.total)?, learning_rate)?;
+            metrics.discriminator_x = scalar(&of_x.gan)?;
+            metrics.discriminator_y = scalar(&of_y.gan)?;
+            metrics.segmentation_x = scalar(&of_x.segmentation)?;
+            metrics.segmentation_y = scalar(&of_y.segmentation)?;
+        }
+        Ok(metrics)
+    }
+
+    /// Everything that a checkpoint needs; dropout is drawn by the step's number, so there is no generator to save.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn save(&self) -> Result<CheckpointContent<'static>, SemanticError> {
+        let mut groups = BTreeMap::new();
+        for (name, store) in self.networks() {
+            groups.insert(name.to_owned(), to_bytes(&store.state_tensors()?)?);
+        }
+        for (name, adam) in ADAMS.iter().zip(&self.adams) {
+            groups.insert((*name).to_owned(), to_bytes(&adam.state_tensors()?)?);
+        }
+        Ok(CheckpointContent { groups, state: serde_json::Value::Null })
+    }
+
+    /// Takes over a checkpoint's tensors; what follows equals the uninterrupted run bit for bit.
+    ///
+    /// # Errors
+    /// Tensors that are missing or of other sizes.
+    pub fn load(&mut self, checkpoint: &Checkpoint) -> Result<(), SemanticError> {
+        let group = |group: &'static str| -> Result<&TensorFile, SemanticError> {
+            let path = || checkpoint.path.display().to_string();
+            checkpoint.groups.get(group).ok_or_else(|| SemanticError::NoGroup { path: path(), group })
+        };
+        for (name, store) in self.networks() {
+            store.load_state(&from_file(group(name)?)?)?;
+        }
+        for (name, adam) in ADAMS.into_iter().zip(&mut self.adams) {
+            adam.load_state(&from_file(group(name)?)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// The sum of scalars; 0 on the device of `like` without any.
+fn sum(losses: Vec<Tensor>, like: &Tensor) -> Result<Tensor, SemanticError> {
+    let mut losses = losses.into_iter();
+    let Some(first) = losses.next() else { return Ok(Tensor::zeros((), candle_core::DType::F32, like.device())?) };
+    Ok(losses.try_fold(first, |total, loss| total + loss)?)
+}

@@ -1,0 +1,216 @@
+//! PLY (Turk, 1994), text and binary, as BOP data sets have it. In: bytes. Out: one group of triangles, and the mean of
+//! the vertices' colours.
+
+use super::polygon::triangulated;
+use super::text::shortened;
+use super::{Limits, MeshFile, ObjectError, RawGroup, RawMesh, Result, read_capped};
+use glam::Vec3;
+use std::path::Path;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Encoding {
+    Text,
+    Little,
+    Big,
+}
+
+/// A number's type: bytes, and whether it is a fraction or has a sign.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Number {
+    bytes: usize,
+    float: bool,
+    signed: bool,
+}
+
+struct Property {
+    name: String,
+    /// Of the length that comes before a list's values.
+    list: Option<Number>,
+    number: Number,
+}
+
+struct Element {
+    name: String,
+    count: usize,
+    properties: Vec<Property>,
+}
+
+pub(super) fn read(path: &Path, limits: &Limits) -> Result<MeshFile> {
+    let bytes = read_capped(path, limits.file_bytes)?;
+    let format = |place: &str, what: String| ObjectError::Format { path: path.to_owned(), place: place.into(), what };
+    let (encoding, elements, start) = header(&bytes).map_err(|what| format("header", what))?;
+    let mut source = Source { bytes: &bytes, at: start, encoding };
+    let mut mesh = RawMesh { groups: vec![RawGroup::default()], ..RawMesh::default() };
+    let (mut colors, mut colored) = ([0_u64; 3], 0_u64);
+    for element in &elements {
+        let (is_vertex, is_face) = (element.name == "vertex", element.name == "face");
+        if is_vertex && element.count > limits.vertices {
+            return Err(ObjectError::TooMany { path: path.to_owned(), what: "vertices", limit: limits.vertices });
+        }
+        for number in 0..element.count {
+            let place = format!("{} {number}", shortened(&element.name));
+            let cut = || format(&place, "the file is cut off; copy or export it again".into());
+            let mut vertex = [None; 3];
+            let mut color = [None; 3];
+            for property in &element.properties {
+                let count = match property.list {
+                    None => 1,
+                    Some(kind) => source.next(kind).ok_or_else(cut)? as usize,
+                };
+                let is_outline = is_face && matches!(property.name.as_str(), "vertex_indices" | "vertex_index");
+                let mut outline: Vec<u32> = Vec::new();
+                for _ in 0..count {
+                    let value = source.next(property.number).ok_or_else(cut)?;
+                    if is_outline {
+                        // What is below 0 is out of range, like what is above the count.
+                        outline.push(if value < 0.0 { u32::MAX } else { value as u32 });
+                    }
+                    match property.name.as_str() {
+                        "x" => vertex[0] = Some(value as f32),
+                        "y" => vertex[1] = Some(value as f32),
+                        "z" => vertex[2] = Some(value as f32),
+                        "red" | "diffuse_red" => color[0] = Some(byte(value, property.number)),
+                        "green" | "diffuse_green" => color[1] = Some(byte(value, property.number)),
+                        "blue" | "diffuse_blue" => color[2] = Some(byte(value, property.number)),
+                        _ => {}
+                    }
+                }
+                if is_outline {
+                    face(path, &place, &mut mesh, &outline, limits)?;
+                }
+            }
+            if is_vertex {
+                let [Some(x), Some(y), Some(z)] = vertex else {
+                    return Err(format("header", "its vertices lack x, y or z; export the mesh again".into()));
+                };
+                let point = Vec3::new(x, y, z);
+                if !point.is_finite() {
+                    return Err(ObjectError::NotFinite { path: path.to_owned(), place });
+                }
+                mesh.positions.push(point);
+                if let [Some(r), Some(g), Some(b)] = color {
+                    colored += 1;
+                    colors.iter_mut().zip([r, g, b]).for_each(|(sum, value)| *sum += u64::from(value));
+                }
+            }
+        }
+    }
+    let mut warnings = Vec::new();
+    if colored > 0 {
+        mesh.color = Some(colors.map(|sum| (sum / colored) as u8));
+        warnings.push("the colours of its vertices are drawn as their mean".into());
+    }
+    Ok(MeshFile { mesh, warnings, ..MeshFile::default() })
+}
+
+fn byte(value: f64, kind: Number) -> u8 {
+    (if kind.float { value * 255.0 } else { value }).clamp(0.0, 255.0).round() as u8
+}
+
+fn face(path: &Path, place: &str, mesh: &mut RawMesh, outline: &[u32], limits: &Limits) -> Result<()> {
+    let count = mesh.positions.len();
+    if let Some(&index) = outline.iter().find(|&&index| index as usize >= count) {
+        return Err(ObjectError::IndexOutOfRange {
+            path: path.to_owned(),
+            place: place.to_owned(),
+            index: i64::from(index),
+            count,
+            what: "vertices",
+        });
+    }
+    let corners: Vec<Vec3> = outline.iter().map(|&index| mesh.positions[index as usize]).collect();
+    let triangles = &mut mesh.groups[0].triangles;
+    triangles.extend(triangulated(&corners).into_iter().map(|triangle| triangle.map(|i| outline[i])));
+    if triangles.len() > limits.triangles {
+        return Err(ObjectError::TooMany { path: path.to_owned(), what: "triangles", limit: limits.triangles });
+    }
+    Ok(())
+}
+
+/// The encoding, the elements, and where the data begin.
+fn header(bytes: &[u8]) -> std::result::Result<(Encoding, Vec<Element>, usize), String> {
+    if !bytes.starts_with(b"ply") {
+        return Err("the file does not begin with 'ply'; export the mesh again".into());
+    }
+    let (mut encoding, mut elements, mut at) = (None, Vec::<Element>::new(), 0);
+    loop {
+        let end = bytes[at..].iter().position(|&byte| byte == b'\n' || byte == b'\r').ok_or("it has no end_header")?;
+        let line = String::from_utf8_lossy(&bytes[at..at + end]).into_owned();
+        at += end + if bytes[at + end..].starts_with(b"\r\n") { 2 } else { 1 };
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        match words[..] {
+            ["format", "ascii", _] => encoding = Some(Encoding::Text),
+            ["format", "binary_little_endian", _] => encoding = Some(Encoding::Little),
+            ["format", "binary_big_endian", _] => encoding = Some(Encoding::Big),
+            ["element", name, count] => {
+                let count = count.parse().map_err(|_| format!("'{}' is no count", shortened(count)))?;
+                elements.push(Element { name: name.to_owned(), count, properties: Vec::new() });
+            }
+            ["property", "list", length, kind, name] => {
+                let property = Property { name: name.to_owned(), list: Some(number(length)?), number: number(kind)? };
+                elements.last_mut().ok_or("a property has no element")?.properties.push(property);
+            }
+            ["property", kind, name] => {
+                let property = Property { name: name.to_owned(), list: None, number: number(kind)? };
+                elements.last_mut().ok_or("a property has no element")?.properties.push(property);
+            }
+            ["end_header"] => break,
+            _ => {}
+        }
+    }
+    // An element without properties takes no bytes, so that its count could be anything.
+    elements.retain(|element| !element.properties.is_empty());
+    Ok((encoding.ok_or("its format is neither ascii nor binary")?, elements, at))
+}
+
+fn number(name: &str) -> std::result::Result<Number, String> {
+    let (bytes, float, signed) = match name {
+        "char" | "int8" => (1, false, true),
+        "uchar" | "uint8" => (1, false, false),
+        "short" | "int16" => (2, false, true),
+        "ushort" | "uint16" => (2, false, false),
+        "int" | "int32" => (4, false, true),
+        "uint" | "uint32" => (4, false, false),
+        "float" | "float32" => (4, true, true),
+        "double" | "float64" => (8, true, true),
+        other => return Err(format!("'{}' is no type of number", shortened(other))),
+    };
+    Ok(Number { bytes, float, signed })
+}
+
+struct Source<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    encoding: Encoding,
+}
+
+impl Source<'_> {
+    /// The next number; `None` at the end, or where a word is none.
+    fn next(&mut self, kind: Number) -> Option<f64> {
+        if self.encoding == Encoding::Text {
+            let skipped = self.bytes[self.at..].iter().position(|byte| !byte.is_ascii_whitespace())?;
+            let word = &self.bytes[self.at + skipped..];
+            let length = word.iter().position(u8::is_ascii_whitespace).unwrap_or(word.len());
+            self.at += skipped + length;
+            return std::str::from_utf8(&word[..length]).ok()?.parse().ok();
+        }
+        let mut wide = [0_u8; 8];
+        let own = self.bytes.get(self.at..self.at + kind.bytes)?;
+        self.at += kind.bytes;
+        wide[..kind.bytes].copy_from_slice(own);
+        if self.encoding == Encoding::Big {
+            wide[..kind.bytes].reverse();
+        }
+        let [a, b, c, d, ..] = wide;
+        Some(match (kind.bytes, kind.float, kind.signed) {
+            (4, true, _) => f64::from(f32::from_le_bytes([a, b, c, d])),
+            (8, true, _) => f64::from_le_bytes(wide),
+            (1, _, true) => f64::from(a as i8),
+            (1, _, _) => f64::from(a),
+            (2, _, true) => f64::from(i16::from_le_bytes([a, b])),
+            (2, _, _) => f64::from(u16::from_le_bytes([a, b])),
+            (_, _, true) => f64::from(i32::from_le_bytes([a, b, c, d])),
+            _ => f64::from(u32::from_le_bytes([a, b, c, d])),
+        })
+    }
+}

@@ -1,0 +1,304 @@
+//! The learner: the actor-critic and its optimizer; one call is one update, a few passes over a rollout.
+
+use super::config::PpoConfig;
+use super::gaussian::bounded;
+use super::loss::{approx_kl, clip_fraction, clipped_policy_loss, explained_variance, mean, normalized, value_loss};
+use super::network::{ActorCritic, NetworkConfig, Observations};
+use super::rollout::Rollout;
+use crate::contract::{Rng, Seed};
+use crate::nn::{Adam, NnError, backward};
+use crate::train::state::{StateError, from_file, to_bytes};
+use crate::train::{Checkpoint, CheckpointContent, TensorFile};
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum PpoError {
+    #[error("{0}")]
+    Config(String),
+    #[error(transparent)]
+    Nn(#[from] NnError),
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("{found} {what}, expected {expected}; give one for each environment and step")]
+    Count { what: &'static str, expected: usize, found: usize },
+    #[error("the rollout has its {num_steps} steps; finish it and update before the next")]
+    Full { num_steps: usize },
+    #[error("environment {env} gave the reward {reward}; rewards must be finite")]
+    Reward { env: usize, reward: f32 },
+    #[error("the checkpoint '{path}' holds no '{group}'; it is not one of a PPO run")]
+    NoGroup { path: String, group: &'static str },
+    #[error("the checkpoint '{path}' has an unreadable PPO state: {message}; resume from an earlier one")]
+    BadState { path: String, message: String },
+}
+
+/// The policy's choices for one step of all environments.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decisions {
+    /// `[n, actions]` as drawn, which the update needs.
+    pub actions: Vec<f32>,
+    /// `[n, actions]` in [-1, 1], which environments take.
+    pub env_actions: Vec<f32>,
+    pub log_probs: Vec<f32>,
+    pub values: Vec<f32>,
+}
+
+/// Figures of one update: means over its minibatches.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PpoMetrics {
+    pub policy_loss: f64,
+    pub value_loss: f64,
+    pub entropy: f64,
+    pub approx_kl: f64,
+    pub clipfrac: f64,
+    /// Of the rollout's values; NaN where all returns are equal.
+    pub explained_variance: f64,
+    pub gradient_norm: f64,
+    /// Passes made.
+    pub epochs: usize,
+    pub learning_rate: f64,
+    /// Mean standard deviation of the policy.
+    pub std: f64,
+    /// Of the episodes that ended in the rollout; NaN where none did.
+    pub episodic_return: f64,
+    pub episodic_length: f64,
+}
+
+impl PpoMetrics {
+    /// By the names of CleanRL and Stable-Baselines3.
+    pub fn named(&self) -> [(&'static str, f64); 12] {
+        [
+            ("losses/policy_loss", self.policy_loss),
+            ("losses/value_loss", self.value_loss),
+            ("losses/entropy", self.entropy),
+            ("losses/approx_kl", self.approx_kl),
+            ("losses/clipfrac", self.clipfrac),
+            ("losses/explained_variance", self.explained_variance),
+            ("losses/gradient_norm", self.gradient_norm),
+            ("charts/update_epochs", self.epochs as f64),
+            ("charts/learning_rate", self.learning_rate),
+            ("charts/action_std", self.std),
+            ("charts/episodic_return", self.episodic_return),
+            ("charts/episodic_length", self.episodic_length),
+        ]
+    }
+}
+
+/// Everything that learns, with the generator that draws actions and minibatches.
+pub struct PpoLearner {
+    config: PpoConfig,
+    pub network: ActorCritic,
+    adam: Adam,
+    rng: Rng,
+    updates: u64,
+}
+
+/// What a checkpoint holds beside tensors.
+#[derive(Serialize, Deserialize)]
+struct SavedState {
+    rng: Rng,
+    updates: u64,
+}
+
+const NETWORK: &str = "actor_critic";
+const ADAM: &str = "actor_critic_adam";
+
+impl PpoLearner {
+    /// # Errors
+    /// An impossible setting.
+    pub fn new(config: &PpoConfig, network: NetworkConfig, seed: Seed) -> Result<Self, PpoError> {
+        Self::on(config, network, seed, &Device::Cpu)
+    }
+
+    /// On another device.
+    ///
+    /// # Errors
+    /// An impossible setting.
+    pub fn on(config: &PpoConfig, network: NetworkConfig, seed: Seed, device: &Device) -> Result<Self, PpoError> {
+        config.validate().map_err(PpoError::Config)?;
+        network.validate().map_err(PpoError::Config)?;
+        let network = ActorCritic::new(&network, seed.derive("actor_critic", 0), device)?;
+        let adam = Adam::new(&[network.store()], config.adam)?;
+        Ok(Self { config: config.clone(), network, adam, rng: seed.derive("ppo", 0).rng(), updates: 0 })
+    }
+
+    pub fn config(&self) -> &PpoConfig {
+        &self.config
+    }
+
+    pub fn network_config(&self) -> &NetworkConfig {
+        self.network.config()
+    }
+
+    /// Updates made.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Draws an action for each observation.
+    ///
+    /// # Errors
+    /// Observations of other sizes.
+    pub fn act(&mut self, observations: &Observations) -> Result<Decisions, PpoError> {
+        let _frozen = self.network.store().freeze();
+        let out = self.network.forward(observations)?;
+        let actions = out.policy.sample(&mut self.rng)?;
+        let drawn = Tensor::from_slice(&actions, out.policy.mean.dims(), out.policy.mean.device())?;
+        let log_probs = out.policy.log_prob(&drawn)?.to_vec1()?;
+        let env_actions = self.bounded(&actions);
+        Ok(Decisions { actions, env_actions, log_probs, values: out.values.to_vec1()? })
+    }
+
+    /// The policy's means as environments take them, `[n, actions]` in [-1, 1]: how it is judged.
+    ///
+    /// # Errors
+    /// Observations of other sizes.
+    pub fn act_greedily(&self, observations: &Observations) -> Result<Vec<f32>, PpoError> {
+        let _frozen = self.network.store().freeze();
+        let out = self.network.forward(observations)?;
+        Ok(self.bounded(&out.policy.mean.flatten_all()?.to_vec1::<f32>()?))
+    }
+
+    /// The critic's values.
+    ///
+    /// # Errors
+    /// Observations of other sizes.
+    pub fn values(&self, observations: &Observations) -> Result<Vec<f32>, PpoError> {
+        let _frozen = self.network.store().freeze();
+        Ok(self.network.forward(observations)?.values.to_vec1()?)
+    }
+
+    fn bounded(&self, actions: &[f32]) -> Vec<f32> {
+        actions.iter().map(|&action| bounded(action, self.config.action_bound)).collect()
+    }
+
+    /// Learns from a rollout. `lr_scale` is the schedule's factor: it scales the learning rate and, where the settings say so,
+    /// the entropy bonus.
+    ///
+    /// # Errors
+    /// An empty rollout, or gradients that are not finite three times in a row.
+    pub fn update(&mut self, rollout: &Rollout, lr_scale: f64) -> Result<PpoMetrics, PpoError> {
+        if rollout.is_empty() {
+            return Err(PpoError::Count { what: "transitions", expected: self.config.minibatch_size, found: 0 });
+        }
+        let learning_rate = self.config.learning_rate * lr_scale;
+        let mut order: Vec<usize> = (0..rollout.len()).collect();
+        let mut total = PpoMetrics::default();
+        let mut minibatches = 0_usize;
+        let mut epochs = 0;
+        while epochs < self.config.num_epochs {
+            self.rng.shuffle(&mut order);
+            let mut kls = Vec::new();
+            for indices in order.chunks(self.config.minibatch_size) {
+                let figures = self.minibatch(rollout, indices, lr_scale)?;
+                total.policy_loss += figures.policy_loss;
+                total.value_loss += figures.value_loss;
+                total.entropy += figures.entropy;
+                total.approx_kl += figures.approx_kl;
+                total.clipfrac += figures.clipfrac;
+                total.gradient_norm += figures.gradient_norm;
+                kls.push(figures.approx_kl);
+                minibatches += 1;
+            }
+            epochs += 1;
+            if self.config.target_kl.is_some_and(|limit| mean(kls.iter().copied()) > limit) {
+                break;
+            }
+        }
+        self.updates += 1;
+        let each = |sum: f64| sum / minibatches as f64;
+        let std = self.network.std()?;
+        Ok(PpoMetrics {
+            policy_loss: each(total.policy_loss),
+            value_loss: each(total.value_loss),
+            entropy: each(total.entropy),
+            approx_kl: each(total.approx_kl),
+            clipfrac: each(total.clipfrac),
+            gradient_norm: each(total.gradient_norm),
+            explained_variance: explained_variance(&rollout.values, &rollout.returns),
+            epochs,
+            learning_rate,
+            std: mean(std.iter().map(|&std| f64::from(std))),
+            episodic_return: rollout.episodic_return.unwrap_or(f64::NAN),
+            episodic_length: rollout.episodic_length.unwrap_or(f64::NAN),
+        })
+    }
+
+    fn minibatch(&mut self, rollout: &Rollout, indices: &[usize], lr_scale: f64) -> Result<PpoMetrics, PpoError> {
+        let network = self.network.config();
+        let device = self.network.store().device();
+        let rows = |from: &[f32], width: usize| -> Vec<f32> {
+            indices.iter().flat_map(|&index| from[index * width..(index + 1) * width].iter().copied()).collect()
+        };
+        let observations = Observations {
+            count: indices.len(),
+            images: rows(&rollout.observations.images, network.image_len()),
+            states: rows(&rollout.observations.states, network.state_len),
+        };
+        let vector = |from: &[f32]| Tensor::from_vec(rows(from, 1), indices.len(), device);
+        let actions = rows(&rollout.actions, network.actions);
+        let actions = Tensor::from_vec(actions, (indices.len(), network.actions), device)?;
+        let mut advantages = rows(&rollout.advantages, 1);
+        if self.config.normalize_advantages {
+            advantages = normalized(&advantages);
+        }
+        let advantages = Tensor::from_vec(advantages, indices.len(), device)?;
+        let old_log_prob = vector(&rollout.log_probs)?;
+
+        let out = self.network.forward(&observations)?;
+        let log_prob = out.policy.log_prob(&actions)?;
+        let entropy = out.policy.entropy()?;
+        let policy_loss = clipped_policy_loss(&log_prob, &old_log_prob, &advantages, self.config.clip_range)?;
+        let value_loss = value_loss(&out.values, &vector(&rollout.returns)?)?;
+        let anneal = if self.config.anneal_entropy { lr_scale } else { 1.0 };
+        let bonus = (&entropy * (self.config.entropy_coef * anneal))?;
+        let total = ((&policy_loss + (&value_loss * self.config.value_coef)?)? - bonus)?;
+        let report = self.adam.step(&backward(&total)?, self.config.learning_rate * lr_scale)?;
+
+        let scalar = |tensor: &Tensor| -> candle_core::Result<f64> { Ok(f64::from(tensor.to_scalar::<f32>()?)) };
+        let (new, old) = (log_prob.to_vec1::<f32>()?, old_log_prob.to_vec1::<f32>()?);
+        Ok(PpoMetrics {
+            policy_loss: scalar(&policy_loss)?,
+            value_loss: scalar(&value_loss)?,
+            entropy: scalar(&entropy)?,
+            approx_kl: approx_kl(&new, &old),
+            clipfrac: clip_fraction(&new, &old, self.config.clip_range),
+            gradient_norm: report.gradient_norm,
+            ..PpoMetrics::default()
+        })
+    }
+
+    /// Everything that a checkpoint needs: weights, moments, the generator.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn save(&self) -> Result<CheckpointContent<'static>, PpoError> {
+        let mut groups = BTreeMap::new();
+        groups.insert(NETWORK.to_owned(), to_bytes(&self.network.store().state_tensors()?)?);
+        groups.insert(ADAM.to_owned(), to_bytes(&self.adam.state_tensors()?)?);
+        let saved = SavedState { rng: self.rng.clone(), updates: self.updates };
+        let state = serde_json::to_value(saved).map_err(|error| PpoError::Config(error.to_string()))?;
+        Ok(CheckpointContent { groups, state })
+    }
+
+    /// Takes over a checkpoint; what follows equals the uninterrupted run bit for bit.
+    ///
+    /// # Errors
+    /// Tensors that are missing or of other sizes, an unreadable state.
+    pub fn load(&mut self, checkpoint: &Checkpoint) -> Result<(), PpoError> {
+        let path = || checkpoint.path.display().to_string();
+        let group = |group: &'static str| -> Result<&TensorFile, PpoError> {
+            checkpoint.groups.get(group).ok_or_else(|| PpoError::NoGroup { path: path(), group })
+        };
+        let saved: SavedState = serde_json::from_value(checkpoint.state.clone())
+            .map_err(|error| PpoError::BadState { path: path(), message: error.to_string() })?;
+        self.network.store().load_state(&from_file(group(NETWORK)?)?)?;
+        self.adam.load_state(&from_file(group(ADAM)?)?)?;
+        (self.rng, self.updates) = (saved.rng, saved.updates);
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+//! Proximal policy optimization (Schulman et al., 2017), with the clipped objective, on images or vectors.
+//!
+//! In: a [`Rollout`] of `num_envs` environments and `num_steps` steps each, collected with [`PpoLearner::act`]. Out: a moved
+//! policy and the field's figures. The environments, the loop and the files belong to others:
+//!
+//! ```no_run
+//! # use bingrasp::rl::ppo::*;
+//! # use bingrasp::contract::Seed;
+//! # fn observe() -> Observations { unimplemented!() }
+//! # fn step(_: &[f32]) -> Transitions { unimplemented!() }
+//! # fn main() -> anyhow::Result<()> {
+//! let config = PpoConfig::default();
+//! let mut learner = PpoLearner::new(&config, NetworkConfig::pose_grasp(), Seed(1))?;
+//! let mut rollout = RolloutBuffer::new(&config, learner.network_config());
+//! loop {
+//!     while !rollout.is_full() {
+//!         let observations = observe();
+//!         let decisions = learner.act(&observations)?;
+//!         let transitions = step(&decisions.env_actions);
+//!         rollout.push(&observations, &decisions, &transitions)?;
+//!     }
+//!     let last_values = learner.values(&observe())?;
+//!     let metrics = learner.update(&rollout.finish(&last_values)?, 1.0)?;
+//!     println!("{:?}", metrics.named());
+//! }
+//! # }
+//! ```
+
+pub mod advantage;
+pub mod config;
+pub mod gaussian;
+pub mod learner;
+pub mod loss;
+pub mod network;
+pub mod rollout;
+
+#[cfg(test)]
+mod tests;
+
+pub use advantage::{Advantages, generalized_advantages};
+pub use config::PpoConfig;
+pub use gaussian::DiagonalGaussian;
+pub use learner::{Decisions, PpoError, PpoLearner, PpoMetrics};
+pub use network::{ActorCritic, EncoderConfig, NetworkConfig, Observations};
+pub use rollout::{Rollout, RolloutBuffer, Transitions};

@@ -1,0 +1,44 @@
+//! The settings of a run of QT-Opt beside the learner's own: where its episodes come from.
+
+use super::config::QtOptConfig;
+use crate::rl::action::ActionSpace;
+use crate::train::{EnvData, LearnerConfig, warmup_cosine};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The section `data` of `config.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QtOptData {
+    #[serde(flatten)]
+    pub env: EnvData,
+    /// The policy that explores without learning.
+    pub script: String,
+    /// A run whose generator the agent looks through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generator: Option<PathBuf>,
+    /// Recorded episodes that stand in for the script's first ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offline: Option<PathBuf>,
+    /// A run whose weights are the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    /// A recording of the domain to transfer to, with a replay and a Bellman updater of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub real: Option<PathBuf>,
+    /// What one action may do.
+    pub space: ActionSpace,
+}
+
+impl LearnerConfig for QtOptConfig {
+    const NAME: &'static str = "qtopt";
+    type Data = QtOptData;
+
+    fn validate(&self, data: &QtOptData) -> Result<(), String> {
+        data.env.validate()?;
+        Self::validate(self)
+    }
+
+    fn lr_scale(&self, step: u64, done: f64) -> f64 {
+        warmup_cosine(self.num_warmup_steps, self.final_lr_scale, step, done)
+    }
+}

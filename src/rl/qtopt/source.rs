@@ -1,0 +1,405 @@
+//! Where QT-Opt's batches come from: episodes that the simulator plays with the learner's own policy, and recordings.
+//!
+//! Every `updates_per_iteration` steps the source plays `episodes_per_iteration` episodes, scripted or with the policy;
+//! Bellman updaters label transitions, and batches are drawn from the labelled ones. A recording has a replay and an
+//! updater of its own.
+
+use super::collect::{BehaviorPolicy, Episode, play_each};
+use super::config::QtOptConfig;
+use super::diagnostics::{cem_optimality, evaluate_q};
+use super::episode_sheet::episode_sheet;
+use super::learner::QLearner;
+use super::stream::{Samples, Stream, StreamState};
+use super::success::SuccessWindow;
+use crate::contract::{Rng, Seed};
+use crate::files::atomic::remove_leftovers;
+use crate::rl::error::RlError;
+use crate::rl::vec_env::{VecEnv, VecEnvError};
+use crate::train::{BatchSource, Checkpoint, Evaluation, Learner, Means, SourceState, StepProgress, TrainError};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::Instant;
+
+const REPLAY_FOLDER: &str = "replay";
+/// Greedy episodes that must have been seen before the policy may be called better than the script.
+const MIN_GREEDY: usize = 100;
+/// Episodes in a picture.
+const SHEET_EPISODES: usize = 10;
+
+/// Opens the environments when the first episodes are to be played.
+pub type EnvOpener = Box<dyn FnOnce() -> Result<Box<dyn VecEnv>, VecEnvError> + Send>;
+
+/// Labelled transitions for one step.
+#[derive(Clone)]
+pub struct QBatch {
+    pub samples: Samples,
+    /// How many of the samples, the last ones, are of a recording, and the weight of their loss.
+    pub real: usize,
+    pub real_weight: f32,
+    /// Decides how images are shifted and tinted.
+    pub rng: Rng,
+}
+
+/// Plays, labels, and draws batches.
+pub struct ExperienceSource {
+    seed: Seed,
+    config: QtOptConfig,
+    open: Option<EnvOpener>,
+    envs: Option<Box<dyn VecEnv>>,
+    pub simulation: Stream,
+    /// A recording of the domain to transfer to, and the weight of its loss.
+    real: Option<(Stream, f32)>,
+    iteration: u64,
+    episodes: u64,
+    /// The policy has become better than the script.
+    policy_beats_script: bool,
+    greedy: SuccessWindow,
+    scripted: SuccessWindow,
+    /// The last iteration's episodes, to draw.
+    shown: Vec<Episode>,
+    means: Means,
+    collect_s: f64,
+    label_s: f64,
+    /// Streams as the kept checkpoints name them.
+    named: VecDeque<Vec<StreamState>>,
+}
+
+/// What is saved beside tensors and replay.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Saved {
+    iteration: u64,
+    episodes: u64,
+    policy_beats_script: bool,
+    greedy: SuccessWindow,
+    scripted: SuccessWindow,
+    means: Means,
+    streams: Vec<StreamState>,
+}
+
+impl ExperienceSource {
+    /// An empty source of a run with this seed.
+    pub fn new(config: &QtOptConfig, seed: Seed, open: EnvOpener) -> Self {
+        Self {
+            seed,
+            config: config.clone(),
+            open: Some(open),
+            envs: None,
+            simulation: Stream::new("simulation", ["off-policy", "on-policy"], config),
+            real: None,
+            iteration: 0,
+            episodes: 0,
+            policy_beats_script: false,
+            greedy: SuccessWindow::default(),
+            scripted: SuccessWindow::default(),
+            shown: Vec::new(),
+            means: Means::default(),
+            collect_s: 0.0,
+            label_s: 0.0,
+            named: VecDeque::new(),
+        }
+    }
+
+    /// Episodes played since the run began.
+    pub fn episodes(&self) -> u64 {
+        self.episodes
+    }
+
+    /// Success of the policy without noise, and of the script, over the last episodes in training; NaN before the first.
+    pub fn success(&self) -> [f64; 2] {
+        [self.greedy.rate(), self.scripted.rate()]
+    }
+
+    /// Fills the off-policy replay with recorded episodes before training; their success is the one to beat. A resumed run
+    /// has them in its replay already.
+    ///
+    /// # Errors
+    /// What the recording met.
+    pub fn preload(&mut self, episodes: impl Iterator<Item = Result<Episode, VecEnvError>>) -> Result<(), RlError> {
+        for episode in episodes {
+            let episode = episode?;
+            self.simulation.off_policy.push(&episode.transitions);
+            self.scripted.add(episode.success);
+        }
+        Ok(())
+    }
+
+    /// Adds a recording of the domain to transfer to as a stream of its own; half of every batch is drawn from it, and
+    /// `weight` multiplies the loss of that half (lambda_RL-real of RL-CycleGAN, section 4.3). Recorded episodes carry no
+    /// privileged state.
+    ///
+    /// # Errors
+    /// What the recording met.
+    pub fn add_real(
+        &mut self,
+        episodes: impl Iterator<Item = Result<Episode, VecEnvError>>,
+        weight: f32,
+    ) -> Result<(), RlError> {
+        let mut stream = Stream::new("real", ["real-off-policy", "real-on-policy"], &self.config);
+        for episode in episodes {
+            stream.off_policy.push(&episode?.transitions);
+        }
+        if stream.is_empty() {
+            return Err(RlError::Config("the recording of --real holds no episode to learn from".into()));
+        }
+        self.real = Some((stream, weight));
+        Ok(())
+    }
+
+    /// The behavior policy of each episode of an iteration.
+    fn plan(&self, seed: Seed) -> Vec<BehaviorPolicy> {
+        let e = &self.config.exploration;
+        if self.iteration == 0 {
+            // Data to learn from is there already when episodes were loaded.
+            let first = if self.simulation.off_policy.is_empty() { e.initial_episodes } else { 0 };
+            return vec![BehaviorPolicy::Scripted; first.max(self.config.episodes_per_iteration)];
+        }
+        let mut rng = seed.derive("plan", 0).rng();
+        let p_policy = if self.policy_beats_script { e.p_policy } else { e.p_policy_warmup };
+        (0..self.config.episodes_per_iteration)
+            .map(|_| match (rng.chance(p_policy), rng.chance(e.p_greedy)) {
+                (false, _) => BehaviorPolicy::Scripted,
+                (true, true) => BehaviorPolicy::Greedy,
+                (true, false) => BehaviorPolicy::Noisy,
+            })
+            .collect()
+    }
+
+    fn envs(&mut self) -> Result<&mut dyn VecEnv, RlError> {
+        if let Some(open) = self.open.take() {
+            let envs = open()?;
+            let ((size, channels), config) = (envs.image_shape(), &self.config);
+            if (size, channels) != (config.size, config.channels) {
+                return Err(RlError::Config(format!(
+                    "the images are {size}x{size} with {channels} channels and the network takes {0}x{0} with {1}",
+                    config.size, config.channels
+                )));
+            }
+            self.envs = Some(envs);
+        }
+        self.envs
+            .as_deref_mut()
+            .map(|envs| envs as _)
+            .ok_or_else(|| RlError::Inconsistent("the environments failed to open".into()))
+    }
+
+    /// Plays the episodes of an iteration into the replay.
+    fn collect(&mut self, learner: &QLearner) -> Result<(), RlError> {
+        let started = Instant::now();
+        let seed = self.seed.derive("round", self.iteration);
+        let plan = self.plan(seed);
+        self.envs()?;
+        let Some(envs) = self.envs.as_deref_mut() else { return Ok(()) };
+        let (discount, policy) = (self.config.discount, learner.cem_policy());
+        // The script's first episodes are many times an iteration's: the last of them are enough to look at.
+        let kept = self.config.episodes_per_iteration;
+        let mut episodes = VecDeque::new();
+        let Stream { off_policy, on_policy, .. } = &mut self.simulation;
+        let (scripted, greedy, means) = (&mut self.scripted, &mut self.greedy, &mut self.means);
+        play_each(envs, Some(policy), &self.config.exploration, &plan, seed, &mut |episode| {
+            if !episode.invalid {
+                let is_scripted = episode.behavior == BehaviorPolicy::Scripted;
+                let replay = if is_scripted { &mut *off_policy } else { &mut *on_policy };
+                replay.push(&episode.transitions);
+                match episode.behavior {
+                    BehaviorPolicy::Scripted => scripted.add(episode.success),
+                    BehaviorPolicy::Greedy => greedy.add(episode.success),
+                    BehaviorPolicy::Noisy => {}
+                }
+                means.add(figures_of(&episode, discount));
+            }
+            if episodes.len() >= kept {
+                episodes.pop_front();
+            }
+            episodes.push_back(episode);
+        })?;
+        self.shown = episodes.into();
+        if learner.step() > 0 {
+            let usable = |scripted: bool| -> Vec<&Episode> {
+                let kind = |episode: &&Episode| (episode.behavior == BehaviorPolicy::Scripted) == scripted;
+                self.shown.iter().filter(|episode| !episode.invalid).filter(kind).collect()
+            };
+            let fresh = evaluate_q(policy, &usable(true))?;
+            let own = evaluate_q(policy, &usable(false))?;
+            self.means.add([
+                ("separation/auc_script", fresh.auc),
+                ("separation/auc_policy", own.auc),
+                ("calibration/predicted", own.predicted),
+                ("calibration/achieved", own.achieved),
+                ("separation/cross_entropy", own.cross_entropy),
+                ("separation/base_entropy", own.base),
+            ]);
+        }
+        self.episodes += plan.len() as u64;
+        self.iteration += 1;
+        let [greedy, scripted] = self.success();
+        self.policy_beats_script |= self.greedy.count() >= MIN_GREEDY && greedy > scripted;
+        self.means.add([
+            ("success/greedy_window", greedy),
+            ("replay/off_policy", self.simulation.off_policy.len() as f64),
+            ("replay/on_policy", self.simulation.on_policy.len() as f64),
+            ("replay/episodes", self.episodes as f64),
+        ]);
+        self.collect_s += started.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    fn label(&mut self, learner: &QLearner) -> Result<(), RlError> {
+        let started = Instant::now();
+        self.means.add(self.simulation.label(learner, self.seed)?);
+        if let Some((real, _)) = &mut self.real {
+            let [spread, disagreement, _] = real.label(learner, self.seed.derive("real", 0))?;
+            self.means.add([("cem/spread_real", spread.1), ("q/disagreement_real", disagreement.1)]);
+        }
+        self.label_s += started.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    fn streams(&mut self) -> impl Iterator<Item = &mut Stream> {
+        std::iter::once(&mut self.simulation).chain(self.real.as_mut().map(|(stream, _)| stream))
+    }
+}
+
+impl BatchSource<QLearner> for ExperienceSource {
+    fn next(&mut self, learner: &QLearner, progress: StepProgress) -> Result<QBatch, TrainError> {
+        let index = progress.step % self.config.updates_per_iteration;
+        if index == 0 {
+            self.collect(learner)?;
+        }
+        if index % self.config.label_interval() == 0 || self.simulation.is_unlabelled() {
+            self.label(learner)?;
+        }
+        let mut rng = self.seed.derive("steps", 0).derive("batch", progress.step).rng();
+        let mut samples = Samples::default();
+        let (mut real, mut real_weight) = (0, 0.0);
+        let half = self.config.batch / 2;
+        self.simulation.sample(self.config.batch - if self.real.is_some() { half } else { 0 }, &mut rng, &mut samples);
+        if let Some((stream, weight)) = &self.real {
+            let before = samples.targets.len();
+            stream.sample(half, &mut rng, &mut samples);
+            (real, real_weight) = (samples.targets.len() - before, *weight);
+        }
+        Ok(QBatch { samples, real, real_weight, rng })
+    }
+
+    fn metrics(&mut self) -> Vec<(String, f64)> {
+        self.means.take()
+    }
+
+    fn seconds(&self) -> Vec<(&'static str, f64)> {
+        vec![("collect", self.collect_s), ("label", self.label_s)]
+    }
+
+    fn progress_line(&self) -> String {
+        let percent = |rate: f64| if rate.is_finite() { format!("{:.0}%", 100.0 * rate) } else { "-".to_owned() };
+        let [greedy, scripted] = self.success().map(percent);
+        format!("{} episodes, success {greedy} (script {scripted})", self.episodes)
+    }
+
+    fn evaluate(&mut self, learner: &mut QLearner) -> Result<Evaluation, TrainError> {
+        let greedy = |episode: &&Episode| episode.behavior == BehaviorPolicy::Greedy;
+        let mut shown: Vec<&Episode> = self.shown.iter().filter(greedy).collect();
+        if shown.is_empty() {
+            shown = self.shown.iter().take(24).collect();
+        }
+        let (count, draws) = self.config.dense_search();
+        let states: Vec<_> = shown.iter().take(count).filter_map(|episode| episode.transitions.first()).collect();
+        let images: Vec<&[u8]> = states.iter().map(|transition| &transition.image[..]).collect();
+        let grippers: Vec<_> = states.iter().map(|transition| transition.record.state).collect();
+        let seed = self.seed.derive("dense", self.iteration);
+        let share = cem_optimality(learner.cem_policy(), &images, &grippers, draws, seed)?;
+        let title = format!("QT-Opt after {} steps and {} episodes", learner.step(), self.episodes);
+        let subtitle = format!("the policy's success over its last episodes: {:.0}%", 100.0 * self.greedy.rate());
+        let shown = &shown[..shown.len().min(SHEET_EPISODES)];
+        let sheet = episode_sheet(&title, &subtitle, shown, self.config.size, self.config.channels);
+        Ok(Evaluation {
+            metrics: vec![("cem/share_of_dense".to_owned(), share)],
+            images: vec![("episodes", sheet.draw())],
+        })
+    }
+
+    fn save(&mut self, root: &Path) -> Result<SourceState, TrainError> {
+        let folder = root.join(REPLAY_FOLDER);
+        let mut saved = SourceState::default();
+        let mut streams = Vec::new();
+        for stream in self.streams() {
+            let (state, (name, tensors)) = stream.save(&folder)?;
+            saved.groups.insert(name, tensors);
+            streams.push(state);
+        }
+        self.named.push_back(streams.clone());
+        let state = Saved {
+            iteration: self.iteration,
+            episodes: self.episodes,
+            policy_beats_script: self.policy_beats_script,
+            greedy: self.greedy.clone(),
+            scripted: self.scripted.clone(),
+            means: self.means.clone(),
+            streams,
+        };
+        saved.state = serde_json::to_value(state).map_err(TrainError::state)?;
+        Ok(saved)
+    }
+
+    fn saved(&mut self, root: &Path, keep: usize) -> Result<(), TrainError> {
+        while self.named.len() > keep {
+            self.named.pop_front();
+        }
+        // A resumed run does not know what older checkpoints name until it has written as many itself.
+        if self.named.len() < keep {
+            return Ok(());
+        }
+        let folder = root.join(REPLAY_FOLDER);
+        let named = std::mem::take(&mut self.named);
+        for (index, stream) in self.streams().enumerate() {
+            let states = |of: fn(&StreamState) -> &crate::rl::replay::ReplayState| -> Vec<_> {
+                named.iter().filter_map(|streams| streams.get(index)).map(|state| of(state).clone()).collect()
+            };
+            stream.off_policy.remove_unnamed(&folder, &states(|state| &state.off_policy))?;
+            stream.on_policy.remove_unnamed(&folder, &states(|state| &state.on_policy))?;
+        }
+        self.named = named;
+        Ok(())
+    }
+
+    fn restore(&mut self, root: &Path, checkpoint: &Checkpoint, state: Value) -> Result<Vec<String>, TrainError> {
+        let saved: Saved = serde_json::from_value(state).map_err(TrainError::state)?;
+        let folder = root.join(REPLAY_FOLDER);
+        if folder.is_dir() {
+            remove_leftovers(&folder)?;
+        }
+        if saved.streams.len() > 1 {
+            let weight = self.real.as_ref().map_or(self.config.real_weight, |(_, weight)| *weight);
+            self.real = Some((Stream::new("real", ["real-off-policy", "real-on-policy"], &self.config), weight));
+        }
+        let mut lost = Vec::new();
+        for (stream, state) in self.streams().zip(&saved.streams) {
+            lost.extend(stream.restore(&folder, checkpoint, state)?);
+        }
+        (self.iteration, self.episodes) = (saved.iteration, saved.episodes);
+        self.policy_beats_script = saved.policy_beats_script;
+        (self.greedy, self.scripted, self.means) = (saved.greedy, saved.scripted, saved.means);
+        self.named.push_back(saved.streams);
+        Ok(lost)
+    }
+}
+
+/// What an episode adds to an iteration's figures.
+fn figures_of(episode: &Episode, discount: f32) -> Vec<(&'static str, f64)> {
+    let success = f64::from(u8::from(episode.success));
+    let length = episode.transitions.len() as f64;
+    match episode.behavior {
+        BehaviorPolicy::Scripted => vec![("success/scripted", success), ("length/scripted", length)],
+        BehaviorPolicy::Noisy => vec![("success/noisy", success), ("length/noisy", length)],
+        BehaviorPolicy::Greedy => {
+            let first = episode.choices.first().map_or(f64::NAN, |choice| f64::from(choice.value()));
+            vec![
+                ("success/greedy", success),
+                ("length/greedy", length),
+                ("calibration/start_predicted", first),
+                ("calibration/start_achieved", f64::from(episode.discounted_return(discount))),
+            ]
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! A stream of experience: its replay buffers, its Bellman updater, and the labelled transitions that wait for training.
+//!
+//! A run has one stream for the simulator and, with `--real`, one for a recording: separate buffers and separate updaters,
+//! as RL-CycleGAN's Figure 6 draws them.
+
+use super::config::QtOptConfig;
+use super::learner::QLearner;
+use crate::contract::{Rng, Seed};
+use crate::rl::error::RlError;
+use crate::rl::replay::{Record, Replay, ReplayState};
+use crate::train::{Checkpoint, NamedTensors, TensorBytes, TensorKind};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::path::Path;
+
+/// A transition with its target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Labelled {
+    on_policy: bool,
+    number: u64,
+    target: f32,
+}
+
+/// What is saved of a stream beside its replay files and its training buffer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StreamState {
+    pub(super) off_policy: ReplayState,
+    pub(super) on_policy: ReplayState,
+    bellman_batches: u64,
+}
+
+/// Off-policy and on-policy replay with one Bellman updater.
+pub struct Stream {
+    name: &'static str,
+    pub off_policy: Replay,
+    pub on_policy: Replay,
+    buffer: VecDeque<Labelled>,
+    bellman_batches: u64,
+}
+
+/// Transitions to learn from, and their targets.
+#[derive(Clone, Debug, Default)]
+pub struct Samples {
+    pub images: Vec<Vec<u8>>,
+    pub records: Vec<Record>,
+    pub targets: Vec<f32>,
+}
+
+impl Stream {
+    /// An empty stream; `name` is that of its files.
+    pub fn new(name: &'static str, [off_policy, on_policy]: [&str; 2], config: &QtOptConfig) -> Self {
+        let replay = |name, capacity| Replay::new(name, config.image_bytes(), config.segment_len, capacity);
+        Self {
+            name,
+            off_policy: replay(off_policy, config.off_policy_capacity),
+            on_policy: replay(on_policy, config.on_policy_capacity),
+            buffer: VecDeque::new(),
+            bellman_batches: 0,
+        }
+    }
+
+    /// Transitions in memory.
+    pub fn len(&self) -> usize {
+        self.off_policy.len() + self.on_policy.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether there is nothing to train on until [`Self::label`] is called.
+    pub fn is_unlabelled(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// The Bellman updater: samples transitions from both buffers and labels them. Returns figures.
+    ///
+    /// # Errors
+    /// Images of another size.
+    pub fn label(&mut self, learner: &QLearner, seed: Seed) -> Result<[(&'static str, f64); 3], RlError> {
+        let config = learner.config();
+        let seed = seed.derive("labels", self.bellman_batches);
+        self.bellman_batches += 1;
+        let mut rng = seed.derive("draw", 0).rng();
+        // The policy's own transitions count for more than the script's: they show where Q is wrong.
+        let (off, on) = (self.off_policy.len() as f32, self.on_policy.len() as f32);
+        let weighted = config.on_policy_weight * on / (config.on_policy_weight * on + off).max(1.0);
+        let p_on_policy = weighted.min(config.p_on_policy).max(on / (on + off).max(1.0));
+        let mut drawn = Vec::with_capacity(config.bellman_batch);
+        let mut transitions = Vec::with_capacity(config.bellman_batch);
+        while drawn.len() < config.bellman_batch {
+            let on_policy = rng.chance(p_on_policy);
+            let replay = if on_policy { &self.on_policy } else { &self.off_policy };
+            let Some(number) = replay.draw((config.p_terminal, config.p_closing), &mut rng) else { break };
+            if let Some(transition) = replay.n_step(number, config.n_step, config.discount) {
+                transitions.push(transition);
+                drawn.push((on_policy, number));
+            }
+        }
+        let labels = learner.bellman_targets(&transitions, seed)?;
+        for ((on_policy, number), target) in drawn.into_iter().zip(labels.targets) {
+            if self.buffer.len() >= config.training_buffer {
+                self.buffer.pop_front();
+            }
+            self.buffer.push_back(Labelled { on_policy, number, target });
+        }
+        Ok([
+            ("cem/spread", labels.spread),
+            ("q/disagreement", labels.disagreement),
+            ("replay/on_policy_share", f64::from(p_on_policy)),
+        ])
+    }
+
+    /// Adds up to `count` labelled transitions.
+    pub fn sample(&self, count: usize, rng: &mut Rng, samples: &mut Samples) {
+        let wanted = samples.targets.len() + count;
+        // A labelled transition may have left the replay since; another is drawn then.
+        for _ in 0..4 * count {
+            if samples.targets.len() == wanted || self.buffer.is_empty() {
+                break;
+            }
+            let labelled = self.buffer[rng.below(self.buffer.len())];
+            let replay = if labelled.on_policy { &self.on_policy } else { &self.off_policy };
+            if let Some((image, record)) = replay.get(labelled.number) {
+                samples.images.push(image.to_vec());
+                samples.records.push(*record);
+                samples.targets.push(labelled.target);
+            }
+        }
+    }
+
+    /// Writes replay files into `folder`. Also returns the training buffer with the name of its file.
+    pub(super) fn save(&mut self, folder: &Path) -> Result<(StreamState, (String, NamedTensors<'static>)), RlError> {
+        let (off_policy, on_policy) = (self.off_policy.save(folder)?, self.on_policy.save(folder)?);
+        let state = StreamState { off_policy, on_policy, bellman_batches: self.bellman_batches };
+        Ok((state, (self.buffer_name(), self.buffer_tensors())))
+    }
+
+    /// Takes over a saved stream, and returns sentences about replay that is lost.
+    pub(super) fn restore(
+        &mut self,
+        folder: &Path,
+        checkpoint: &Checkpoint,
+        state: &StreamState,
+    ) -> Result<Vec<String>, RlError> {
+        let mut lost = self.off_policy.load(folder, &state.off_policy)?;
+        lost.extend(self.on_policy.load(folder, &state.on_policy)?);
+        let file = checkpoint.group(&self.buffer_name())?;
+        let bad = || RlError::Inconsistent("the training buffer is incomplete".into());
+        self.buffer = read_buffer(&file.tensors()?).ok_or_else(bad)?;
+        if !lost.is_empty() {
+            // Its numbers may soon stand for other transitions; it is filled again before the next step.
+            self.buffer.clear();
+        }
+        self.bellman_batches = state.bellman_batches;
+        Ok(lost)
+    }
+
+    fn buffer_name(&self) -> String {
+        format!("training_buffer_{}", self.name)
+    }
+
+    fn buffer_tensors(&self) -> NamedTensors<'static> {
+        let numbers: Vec<i64> = self.buffer.iter().map(|l| i64::try_from(l.number).unwrap_or(i64::MAX)).collect();
+        let kinds: Vec<u8> = self.buffer.iter().map(|l| u8::from(l.on_policy)).collect();
+        let targets: Vec<f32> = self.buffer.iter().map(|l| l.target).collect();
+        let shape = [self.buffer.len()];
+        let owned = |kind, bytes: &[u8]| TensorBytes::new(kind, &shape, bytes.to_vec());
+        vec![
+            ("number".into(), owned(TensorKind::I64, bytemuck::cast_slice(&numbers))),
+            ("on_policy".into(), owned(TensorKind::U8, &kinds)),
+            ("target".into(), owned(TensorKind::F32, bytemuck::cast_slice(&targets))),
+        ]
+    }
+}
+
+fn read_buffer(tensors: &[(String, TensorBytes<'_>)]) -> Option<VecDeque<Labelled>> {
+    let find = |name: &str| tensors.iter().find(|(known, _)| known == name).map(|(_, tensor)| tensor);
+    let (numbers, targets) = (find("number")?.to_i64()?, find("target")?.to_f32()?);
+    let kinds = &find("on_policy")?.data;
+    if numbers.len() != targets.len() || kinds.len() != targets.len() {
+        return None;
+    }
+    let labelled = |((number, &kind), target): ((i64, &u8), f32)| {
+        Some(Labelled { on_policy: kind != 0, number: u64::try_from(number).ok()?, target })
+    };
+    numbers.into_iter().zip(kinds.iter()).zip(targets).map(labelled).collect()
+}

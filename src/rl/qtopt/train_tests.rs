@@ -1,0 +1,307 @@
+//! On a toy of pixels it learns, and killed and resumed it ends in the same bytes.
+
+use super::collect::{BehaviorPolicy, play};
+use super::network::Projection;
+use super::privileged::{CELLS, Privileged};
+use super::*;
+use crate::contract::{Action, Crop, Domain, GripperState, Rng, Seed, Step};
+use crate::nn::with_large_stack;
+use crate::rl::action::ActionSpace;
+use crate::rl::vec_env::{EnvCommand, Observation, VecEnv, VecEnvError};
+use crate::train::{Checkpoints, Ended, EnvData, Limits, Outcome, Progress, RunConfig, TrainCallback, Trainer};
+use glam::Vec2;
+use std::path::Path;
+
+const SIZE: usize = 16;
+const WIDTH_M: f32 = 0.4;
+
+/// A hand (green) over a table with one object (red). Ending the episode over the object succeeds.
+struct Table {
+    places: Vec<([f32; 2], [f32; 2], u64)>,
+    rng: Rng,
+}
+
+const SPACE: ActionSpace = ActionSpace { step_m: [0.1, 0.1, 0.02], step_rad: 0.5 };
+
+impl Table {
+    fn new() -> Self {
+        Self { places: vec![([0.0; 2], [0.0; 2], 0); 8], rng: Seed(1).rng() }
+    }
+
+    fn observation(&self) -> Observation {
+        let mut images = Vec::new();
+        for (hand, object, _) in &self.places {
+            let mut image = vec![0_u8; SIZE * SIZE * 3];
+            for y in 0..SIZE {
+                for x in 0..SIZE {
+                    let at = [x, y].map(|i| (i as f32 + 0.5) / SIZE as f32 * 2.0 - 1.0);
+                    for (channel, place) in [(0, object), (1, hand)] {
+                        let near = (at[0] - place[0]).abs().max((at[1] - place[1]).abs()) < 0.2;
+                        image[(y * SIZE + x) * 3 + channel] = if near { 255 } else { 0 };
+                    }
+                }
+            }
+            images.extend(image);
+        }
+        // Only a closed hand may end an episode.
+        let hand = GripperState { closed: true, ..GripperState::default() };
+        // The image is 0.4 m across, its rows point down.
+        let know = |(hand, ..): &([f32; 2], [f32; 2], u64)| {
+            Privileged::new(&[0.0; CELLS], None, Vec2::new(hand[0], -hand[1]) * 0.5 * WIDTH_M, 0.0)
+        };
+        let privileged = self.places.iter().map(know).collect();
+        Observation { images, gripper: vec![hand; self.places.len()], privileged }
+    }
+}
+
+impl VecEnv for Table {
+    fn num_envs(&self) -> usize {
+        self.places.len()
+    }
+
+    fn image_shape(&self) -> (usize, usize) {
+        (SIZE, 3)
+    }
+
+    fn action_space(&self) -> ActionSpace {
+        SPACE
+    }
+
+    fn step(&mut self, commands: &[EnvCommand]) -> Result<(Observation, Vec<Step>), VecEnvError> {
+        let mut steps = vec![Step::default(); self.places.len()];
+        for ((command, place), step) in commands.iter().zip(&mut self.places).zip(&mut steps) {
+            match command {
+                EnvCommand::Idle => {}
+                EnvCommand::Reset(seed) | EnvCommand::NextAttempt(seed) => {
+                    let mut rng = seed.rng();
+                    let mut point = || [rng.range(-0.8, 0.8), rng.range(-0.8, 0.8)];
+                    *place = (point(), point(), 0);
+                }
+                EnvCommand::Act(action) => {
+                    place.2 += 1;
+                    for axis in 0..2 {
+                        // Rows of the image point down.
+                        let step = action.translation_m[axis] / (0.5 * WIDTH_M) * [1.0, -1.0][axis];
+                        place.0[axis] = (place.0[axis] + step).clamp(-0.8, 0.8);
+                    }
+                    step.terminated = action.terminate;
+                    step.truncated = !action.terminate && place.2 >= 6;
+                    let apart = (0..2).map(|axis| (place.0[axis] - place.1[axis]).abs()).fold(0.0, f32::max);
+                    let success = step.done() && apart < 0.3;
+                    step.reward = if !step.done() { -0.05 } else { f32::from(u8::from(success)) };
+                    step.grasped = if success { vec![0] } else { Vec::new() };
+                }
+            }
+        }
+        Ok((self.observation(), steps))
+    }
+
+    /// Anywhere, then ends: right now and then.
+    fn scripted(&mut self, index: usize) -> Action {
+        // Decided by the state alone, so that a resumed run plays the same.
+        let (hand, _, count) = self.places[index];
+        let mut rng = Seed(u64::from(hand[0].to_bits())).derive("script", u64::from(hand[1].to_bits())).rng();
+        self.rng = rng.clone();
+        let aside = SPACE.denormalize(std::array::from_fn(|_| rng.range(-1.0, 1.0)), false);
+        Action { terminate: count >= 2, ..aside }
+    }
+}
+
+struct Patience(u64);
+
+impl TrainCallback for Patience {
+    fn should_continue(&mut self) -> bool {
+        self.0 = self.0.saturating_sub(1);
+        self.0 > 0
+    }
+
+    fn progress(&mut self, _: &Progress<'_>) {}
+}
+
+fn config(steps: u64) -> RunConfig<QtOptConfig> {
+    let mut qtopt = QtOptConfig::preset(Preset::Small);
+    qtopt.size = SIZE;
+    qtopt.network.projection = Projection::from_above(WIDTH_M);
+    (qtopt.network.coarse_pose_filters, qtopt.network.coarse_pose_strides) = (vec![8, 12], vec![2, 1]);
+    (qtopt.network.grip_filters, qtopt.network.grip_strides) = (vec![8, 8], vec![2, 1]);
+    (qtopt.network.coarse_pose_width, qtopt.network.num_heads) = (32, 4);
+    (qtopt.network.map_filters, qtopt.network.map_joined, qtopt.network.map_features) = (vec![8, 8], 8, 2);
+    // What lies where, only Q teaches here.
+    (qtopt.network.grip_width, qtopt.network.grip_features, qtopt.auxiliary_interval) = (32, 16, 1);
+    (qtopt.network.features, qtopt.network.embedding) = (48, 24);
+    (qtopt.network.merged, qtopt.network.hidden) = (64, 32);
+    qtopt.cem.end_above_m = 0.0;
+    qtopt.batch = 64;
+    qtopt.num_warmup_steps = 20;
+    qtopt.q_lr = 3e-3;
+    qtopt.target_delay = 20;
+    qtopt.tau = 0.05;
+    qtopt.bellman_batch = 64;
+    qtopt.training_buffer = 512;
+    (qtopt.segment_len, qtopt.off_policy_capacity, qtopt.on_policy_capacity) = (128, 1024, 1024);
+    (qtopt.episodes_per_iteration, qtopt.updates_per_iteration) = (40, 20);
+    qtopt.exploration.initial_episodes = 200;
+    let env = EnvData {
+        domain: Domain::Canonical,
+        objects: "train".to_owned(),
+        textures: None,
+        camera: "above".to_owned(),
+        crop: Crop::Centre,
+        num_envs: 8,
+        object_files: None,
+        digests: std::collections::BTreeMap::new(),
+    };
+    let (script, space) = ("random".to_owned(), SPACE);
+    RunConfig {
+        seed: 11,
+        log_interval: 20,
+        image_interval: 180,
+        checkpoint_interval: 80,
+        limits: Limits { steps: Some(steps), minutes: None },
+        data: QtOptData { env, script, generator: None, offline: None, init: None, real: None, space },
+        learner: qtopt,
+    }
+}
+
+type TableTrainer = Trainer<QtOptConfig, QLearner, ExperienceSource>;
+
+fn parts(config: &RunConfig<QtOptConfig>) -> anyhow::Result<(QLearner, ExperienceSource)> {
+    let seed = Seed(config.seed);
+    let open: EnvOpener = Box::new(|| Ok(Box::new(Table::new()) as Box<dyn VecEnv>));
+    Ok((QLearner::new(&config.learner, config.data.space, seed)?, ExperienceSource::new(&config.learner, seed, open)))
+}
+
+fn create(root: &Path, steps: u64) -> anyhow::Result<TableTrainer> {
+    let (learner, source) = parts(&config(steps))?;
+    Ok(Trainer::create(root, config(steps), learner, source)?)
+}
+
+fn resume(root: &Path) -> anyhow::Result<TableTrainer> {
+    let (learner, source) = parts(&config(1))?;
+    let (trainer, warnings) = Trainer::resume(root, learner, source)?;
+    assert!(warnings.is_empty(), "{warnings:?}");
+    Ok(trainer)
+}
+
+/// Starts or resumes a run, for at most `patience` steps of this process, on `threads` threads. Also returns the success of
+/// policy and script.
+fn go(root: &Path, steps: Option<u64>, patience: u64, threads: usize) -> anyhow::Result<(Outcome, [f64; 2])> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(64 << 20).build()?;
+    pool.install(|| {
+        let mut trainer = if let Some(steps) = steps { create(root, steps)? } else { resume(root)? };
+        let outcome = trainer.run(&mut Patience(patience))?;
+        Ok((outcome, trainer.source.success()))
+    })
+}
+
+#[test]
+fn it_learns_to_reach_from_pixels() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let root = folder.path().join("run");
+    let (outcome, [greedy, scripted]) = go(&root, Some(2400), u64::MAX, 2)?;
+    assert_eq!((outcome.ended, outcome.steps), (Ended::Complete, 2400));
+    assert!(scripted < 0.4, "the script succeeds in {scripted}");
+    assert!(greedy > 0.7, "the policy succeeds in {greedy}");
+    // The memory kept its bounds.
+    let trainer = resume(&root)?;
+    let stream = &trainer.source.simulation;
+    assert!(stream.off_policy.len() <= 1024 && stream.on_policy.len() <= 1024);
+    drop(trainer);
+    let loaded = load_policy(&root)?;
+    let episodes = with_large_stack(|| {
+        let mut table = Table::new();
+        play(
+            &mut table,
+            Some(loaded.policy.cem_policy()),
+            &ExplorationConfig::default(),
+            &[BehaviorPolicy::Greedy; 100],
+            Seed(77),
+        )
+    })??;
+    let successes = episodes.iter().filter(|episode| episode.success).count();
+    assert!(successes > 70, "{successes} of 100 with the loaded policy");
+    Ok(())
+}
+
+#[test]
+fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    go(&whole, Some(200), u64::MAX, 2)?;
+    // Interrupted in the middle of an iteration.
+    let (first, _) = go(&broken, Some(200), 67, 1)?;
+    assert_eq!((first.ended, first.steps), (Ended::Interrupted, 67));
+    // Killed behind a checkpoint: what came after it is played again.
+    go(&broken, None, 50, 3)?;
+    let checkpoints = Checkpoints::new(broken.join("checkpoints"));
+    assert_eq!(checkpoints.steps()?, [66, 79, 116]);
+    std::fs::remove_dir_all(checkpoints.path(116))?;
+    std::fs::remove_dir_all(checkpoints.path(79))?;
+    go(&broken, None, u64::MAX, 3)?;
+    let file = |root: &Path, name: &str| std::fs::read(root.join("checkpoints/step-000000199").join(name));
+    for name in [
+        "q.safetensors",
+        "q_averaged.safetensors",
+        "q_target_2.safetensors",
+        "q_adam.safetensors",
+        "training_buffer_simulation.safetensors",
+        "state.json",
+    ] {
+        assert!(file(&whole, name)? == file(&broken, name)?, "{name} differs");
+    }
+    assert!(std::fs::read(whole.join("metrics.jsonl"))? == std::fs::read(broken.join("metrics.jsonl"))?);
+    Ok(())
+}
+
+/// Episodes of one step each. In environment 1 the simulation cuts every one off.
+struct Brief(Vec<[u32; 2]>);
+
+impl VecEnv for Brief {
+    fn num_envs(&self) -> usize {
+        self.0.len()
+    }
+
+    fn image_shape(&self) -> (usize, usize) {
+        (1, 3)
+    }
+
+    fn action_space(&self) -> ActionSpace {
+        SPACE
+    }
+
+    fn step(&mut self, commands: &[EnvCommand]) -> Result<(Observation, Vec<Step>), VecEnvError> {
+        for (command, [begun, gone_on]) in commands.iter().zip(&mut self.0) {
+            match command {
+                EnvCommand::Reset(_) => *begun += 1,
+                EnvCommand::NextAttempt(_) => *gone_on += 1,
+                EnvCommand::Idle | EnvCommand::Act(_) => {}
+            }
+        }
+        let observation = Observation {
+            images: vec![0; 3 * commands.len()],
+            gripper: vec![GripperState::default(); commands.len()],
+            privileged: Vec::new(),
+        };
+        let step = |index| Step { terminated: index != 1, invalid: index == 1, ..Step::default() };
+        Ok((observation, (0..commands.len()).map(step).collect()))
+    }
+
+    fn scripted(&mut self, _: usize) -> Action {
+        Action::default()
+    }
+}
+
+#[test]
+fn attempts_go_on_with_what_the_last_one_left() -> anyhow::Result<()> {
+    let commands = |p_keep_objects: f32| -> anyhow::Result<Vec<[u32; 2]>> {
+        let (mut envs, exploration) =
+            (Brief(vec![[0; 2]; 2]), ExplorationConfig { p_keep_objects, ..ExplorationConfig::default() });
+        play(&mut envs, None, &exploration, &[BehaviorPolicy::Scripted; 200], Seed(3))?;
+        Ok(envs.0)
+    };
+    assert_eq!(commands(0.0)?, [[100, 0], [100, 0]]);
+    assert_eq!(commands(1.0)?, [[1, 99], [100, 0]]);
+    let some = commands(0.75)?;
+    assert!((60..90).contains(&some[0][1]) && some[0][0] + some[0][1] == 100 && some[1] == [100, 0], "{some:?}");
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! A finished or interrupted run, read without being opened for writing.
+
+use super::checkpoint::{CHECKPOINTS_NAME, Checkpoint, Checkpoints};
+use super::directory::RunDir;
+use super::error::TrainError;
+use super::run_config::{LearnerConfig, RunConfig};
+use std::path::{Path, PathBuf};
+
+/// The settings of a run and one of its checkpoints.
+pub struct LoadedRun<C: LearnerConfig> {
+    pub config: RunConfig<C>,
+    pub checkpoint: Checkpoint,
+    /// The run's folder.
+    pub run: PathBuf,
+    /// Sentences about newer checkpoints that are damaged.
+    pub warnings: Vec<String>,
+}
+
+/// Loads a run's newest whole checkpoint, or one checkpoint when `path` is its folder
+/// (`RUN/checkpoints/step-000001000`).
+///
+/// # Errors
+/// No run, a run of another learner, no checkpoint, damage.
+pub fn load_run<C: LearnerConfig>(path: &Path) -> Result<LoadedRun<C>, TrainError> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let step = name.strip_prefix("step-").and_then(|digits| digits.parse::<u64>().ok());
+    let above = path.parent().filter(|folder| folder.ends_with(CHECKPOINTS_NAME)).and_then(Path::parent);
+    let (run, step) = match (step, above) {
+        (Some(step), Some(run)) => (run, Some(step)),
+        _ => (path, None),
+    };
+    let config = RunConfig::parse(&RunDir::read_config(run)?, run)?;
+    let checkpoints = Checkpoints::new(run.join(CHECKPOINTS_NAME));
+    let mut warnings = Vec::new();
+    let none = || TrainError::WrongRun {
+        path: path.display().to_string(),
+        message: "it has no checkpoint yet; train longer or wait for the first one".to_owned(),
+    };
+    let checkpoint = match step {
+        Some(step) => checkpoints.load(step)?,
+        None => checkpoints.load_latest(|error| warnings.push(error.to_string()))?.ok_or_else(none)?,
+    };
+    Ok(LoadedRun { config, checkpoint, run: run.to_owned(), warnings })
+}
