@@ -23,6 +23,7 @@ pub mod rl;
 pub mod scene;
 pub mod servo;
 pub mod sim;
+pub mod tasks;
 pub mod train;
 #[cfg(feature = "viewer")]
 pub mod viewer;

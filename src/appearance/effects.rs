@@ -4,7 +4,7 @@
 //! The geometric part (distortion) moves every image of a frame alike, so that pairs stay aligned.
 
 use super::material::srgb_to_linear;
-use crate::contract::{Rng, Seed};
+use crate::contract::{FrameChannels, Rng, Seed};
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 
@@ -65,10 +65,18 @@ impl CameraEffects {
     }
 }
 
-/// One frame's images, changed in place. Sizes: `width * height` pixels, 3 bytes a pixel for colours.
+/// The images that `effects` look at beside the source picture that they change.
+pub fn inputs(effects: &CameraEffects) -> FrameChannels {
+    FrameChannels { depth: effects.occlusion > 0.0, identity: effects.shutter > 0.0, ..FrameChannels::NONE }
+}
+
+/// One frame's images, changed in place. Sizes: `width * height` pixels, 3 bytes a pixel for colours; or none of an image
+/// that is neither wanted nor one of the [`inputs`].
 pub struct FrameImages<'a> {
     pub width: usize,
     pub height: usize,
+    /// Images outside these are looked at and left as they are. They do not change what becomes of the others.
+    pub wanted: FrameChannels,
     pub source_rgb: &'a mut [u8],
     pub canonical_rgb: &'a mut [u8],
     pub segmentation: &'a mut [u8],
@@ -87,6 +95,13 @@ pub fn apply(effects: &CameraEffects, frame: &mut FrameImages<'_>, seed: Seed) {
     if effects.is_none() {
         return;
     }
+    let distorted = effects.k1 != 0.0 || effects.k2 != 0.0;
+    if !frame.wanted.source {
+        if distorted {
+            distort(&mut [], frame, effects);
+        }
+        return;
+    }
     let pixels = frame.width * frame.height;
     let mut light = vec![[0.0_f32; 3]; pixels];
     let decode = srgb_table();
@@ -99,7 +114,7 @@ pub fn apply(effects: &CameraEffects, frame: &mut FrameImages<'_>, seed: Seed) {
     if effects.shutter > 0.0 {
         smear(&mut light, frame, effects.shutter);
     }
-    if effects.k1 != 0.0 || effects.k2 != 0.0 {
+    if distorted {
         distort(&mut light, frame, effects);
     }
     if effects.blur > 0.0 {
@@ -262,13 +277,17 @@ pub fn undistorted(effects: &CameraEffects, width: usize, height: usize, x: f32,
     (cx + u * scale * unit, cy + v * scale * unit)
 }
 
+/// Moves `light` (none of it where the source picture is not wanted) and the other wanted images alike.
 fn distort(light: &mut [[f32; 3]], frame: &mut FrameImages<'_>, effects: &CameraEffects) {
-    let (width, height) = (frame.width, frame.height);
+    fn copy<T: Clone>(image: &[T], wanted: bool) -> Vec<T> {
+        if wanted { image.to_vec() } else { Vec::new() }
+    }
+    let (width, height, wanted) = (frame.width, frame.height, frame.wanted);
     let sharp = light.to_vec();
-    let canonical = frame.canonical_rgb.to_vec();
-    let segmentation = frame.segmentation.to_vec();
-    let instances = frame.instances.to_vec();
-    let depth = frame.depth_m.to_vec();
+    let canonical = copy(frame.canonical_rgb, wanted.canonical);
+    let segmentation = copy(frame.segmentation, wanted.identity);
+    let instances = copy(frame.instances, wanted.identity);
+    let depth = copy(frame.depth_m, wanted.depth);
     for y in 0..height {
         for x in 0..width {
             let (sx, sy) = undistorted(effects, width, height, x as f32 + 0.5, y as f32 + 0.5);
@@ -285,20 +304,28 @@ fn distort(light: &mut [[f32; 3]], frame: &mut FrameImages<'_>, effects: &Camera
                 (yb * width + xb, fx * fy),
             ];
             let at = y * width + x;
-            let mut colour = [0.0_f32; 3];
-            let mut pair = [0.0_f32; 3];
-            for (from, weight) in corners {
-                for c in 0..3 {
-                    colour[c] += sharp[from][c] * weight;
-                    pair[c] += f32::from(canonical[from * 3 + c]) * weight;
+            if !sharp.is_empty() {
+                let mut colour = [0.0_f32; 3];
+                for (from, weight) in corners {
+                    (0..3).for_each(|c| colour[c] += sharp[from][c] * weight);
                 }
+                light[at] = colour;
             }
-            light[at] = colour;
-            (0..3).for_each(|c| frame.canonical_rgb[at * 3 + c] = (pair[c] + 0.5) as u8);
+            if !canonical.is_empty() {
+                let mut pair = [0.0_f32; 3];
+                for (from, weight) in corners {
+                    (0..3).for_each(|c| pair[c] += f32::from(canonical[from * 3 + c]) * weight);
+                }
+                (0..3).for_each(|c| frame.canonical_rgb[at * 3 + c] = (pair[c] + 0.5) as u8);
+            }
             let nearest = clamp(sy + 0.5, height) * width + clamp(sx + 0.5, width);
-            frame.segmentation[at] = segmentation[nearest];
-            frame.instances[at] = instances[nearest];
-            frame.depth_m[at] = depth[nearest];
+            if wanted.identity {
+                frame.segmentation[at] = segmentation[nearest];
+                frame.instances[at] = instances[nearest];
+            }
+            if wanted.depth {
+                frame.depth_m[at] = depth[nearest];
+            }
         }
     }
 }
@@ -363,6 +390,7 @@ mod tests {
         let mut frame = FrameImages {
             width,
             height,
+            wanted: FrameChannels::PAIRED,
             source_rgb: &mut source,
             canonical_rgb: &mut canonical,
             segmentation: &mut segmentation,
@@ -434,6 +462,7 @@ mod tests {
         let frame = FrameImages {
             width,
             height,
+            wanted: FrameChannels::PAIRED,
             source_rgb: &mut a,
             canonical_rgb: &mut b,
             segmentation: &mut s,

@@ -142,6 +142,19 @@ impl Look {
             Domain::Reality => reality::sample(seeds),
         }
     }
+
+    /// The look with objects in their files' own colours (sRGB, in the order of the episode), where the domain is one
+    /// that keeps them: `canonical` and `reality`. `None` leaves the domain's choice.
+    pub fn with_paint(mut self, paint: impl IntoIterator<Item = Option<[u8; 3]>>) -> Self {
+        if matches!(self.domain, Domain::Canonical | Domain::Reality) {
+            for (material, paint) in self.surfaces.objects.iter_mut().zip(paint) {
+                if let Some(color) = paint.map(srgb_to_linear) {
+                    *material = Material { colour_a: color, colour_b: color, image: None, ..*material };
+                }
+            }
+        }
+        self
+    }
 }
 
 /// How a surface looks in the canonical picture.
@@ -363,6 +376,20 @@ mod tests {
             (b.surfaces.tray, b.surfaces.arm, b.surfaces.floor)
         );
         assert_ne!(a.surfaces.objects, b.surfaces.objects);
+    }
+
+    #[test]
+    fn files_keep_their_colour_where_the_domain_keeps_colours() {
+        for domain in Domain::ALL {
+            let plain = Look::sample(domain, Seed(5), 0);
+            let painted = plain.clone().with_paint([None, Some([255, 0, 0])]);
+            assert_eq!(painted.surfaces.objects[0], plain.surfaces.objects[0]);
+            let keeps = matches!(domain, Domain::Canonical | Domain::Reality);
+            let red =
+                painted.surfaces.objects[1].colour_a == Vec3::X && painted.surfaces.objects[1].colour_b == Vec3::X;
+            assert_eq!(red, keeps, "{domain}");
+            assert_eq!(painted == plain, !keeps, "{domain}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::contract::Domain;
 use crate::files::atomic::sha256_file;
 use crate::files::console::warn_all;
 use crate::gan::rcan::{self, load_generator};
+use crate::nn::HOST;
 use crate::rl::qtopt::load::Loaded;
 use crate::rl::qtopt::{QLearner, QtOptConfig, load_policy};
 use crate::train::checkpoint::{CHECKPOINTS_NAME, CHECKSUMS_NAME};
@@ -23,7 +24,7 @@ pub fn load(policy: &str) -> anyhow::Result<Loaded> {
         let message = format!("'{policy}' is neither scripted, noisy-planner, oracle, random nor the folder of a run");
         return Err(UsageError(message).into());
     }
-    let loaded = load_policy(path)?;
+    let loaded = load_policy(path, &HOST)?;
     warn_all(&loaded.warnings);
     Ok(loaded)
 }
@@ -60,12 +61,12 @@ fn generator(run: &Path, config: &RunConfig<QtOptConfig>) -> anyhow::Result<Opti
     let Some(path) = &config.data.generator else { return Ok(None) };
     let (own, from) = (own_generator(run), path.display());
     let loaded = if own.is_dir() {
-        load_generator(&own).with_context(|| {
+        load_generator(&own, &HOST).with_context(|| {
             let copy = own.display();
             format!("loading the run's copy of its generator; if {from} is what it was, remove {copy} to copy it again")
         })?
     } else {
-        load_generator(path).with_context(|| format!("loading the generator in {from}"))?
+        load_generator(path, &HOST).with_context(|| format!("loading the generator in {from}"))?
     };
     warn_all(&loaded.warnings);
     Ok(Some(loaded))
@@ -94,7 +95,8 @@ pub fn keep_generator(run: &Path, config: &RunConfig<QtOptConfig>) -> anyhow::Re
 /// # Errors
 /// A run that is missing, damaged, or of another network.
 pub fn warm_start(learner: &mut QLearner, init: &Path) -> anyhow::Result<()> {
-    let loaded = load_policy(init).with_context(|| format!("loading the run in {} for --init", init.display()))?;
+    let loaded =
+        load_policy(init, &HOST).with_context(|| format!("loading the run in {} for --init", init.display()))?;
     warn_all(&loaded.warnings);
     let other = |error| UsageError(format!("--init {}: {error}; its network must be that of this run", init.display()));
     Ok(learner.warm_start(loaded.policy.q.as_ref()).map_err(other)?)

@@ -1,7 +1,7 @@
 //! `bingrasp bench`: figures of this machine, with the adapter and thread count beside them.
 
 use super::{bench_qtopt, bench_train, common, numbers, output};
-use crate::contract::{Domain, Seed};
+use crate::contract::{Domain, FrameChannels, Seed};
 use crate::env::{EnvConfig, GraspEnv, Rollout};
 use crate::eval::protocol::soak;
 use crate::objects::{ObjectSet, Split};
@@ -24,7 +24,7 @@ enum What {
     /// Paired frames a second: source, canonical, ids and depth, with shadows in both
     #[command(after_help = "Example: bingrasp bench capture --size 64 --num-envs 64 --json")]
     Capture(CaptureArgs),
-    /// Whole scripted grasp attempts a second, with a paired capture at every step
+    /// Whole scripted grasp attempts a second, with a capture at every step
     #[command(after_help = "Example: bingrasp bench episodes --size 64 --json")]
     Episodes(EpisodeArgs),
     /// Environment steps under random and scripted actions, watched for impossible states
@@ -50,6 +50,10 @@ struct CaptureArgs {
     /// Environments in one batch; the default fits the size
     #[arg(long, value_parser = numbers::count(numbers::ENVIRONMENTS))]
     num_envs: Option<usize>,
+    /// Images to draw and read back: source, canonical, identity, depth, sensed-depth with commas between them, or paired,
+    /// all
+    #[arg(long, value_name = "LIST", default_value = "paired")]
+    channels: FrameChannels,
     /// Source domain
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
     domain: Domain,
@@ -74,6 +78,10 @@ struct EpisodeArgs {
     /// Environments in one batch; the default fits the size
     #[arg(long, value_parser = numbers::count(numbers::ENVIRONMENTS))]
     num_envs: Option<usize>,
+    /// Images to draw and read back: source, canonical, identity, depth, sensed-depth with commas between them, or paired,
+    /// all; the default is what a policy sees
+    #[arg(long, value_name = "LIST", default_value_t = FrameChannels::SOURCE)]
+    channels: FrameChannels,
     /// How long to measure
     #[arg(long, default_value_t = 8.0, value_parser = numbers::real(numbers::SECONDS))]
     seconds: f64,
@@ -139,10 +147,8 @@ pub fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn environment(domain: Domain, envs: usize, size: u32, seed: Seed, smooth: bool) -> anyhow::Result<GraspEnv> {
-    let objects = ObjectSet::builtin().split(Split::Train);
-    let config = EnvConfig { smooth_edges: smooth, ..EnvConfig::new(objects, domain, envs, size, seed) };
-    Ok(GraspEnv::new(config)?)
+fn environment(domain: Domain, envs: usize, size: u32, seed: Seed) -> EnvConfig {
+    EnvConfig::new(ObjectSet::builtin().split(Split::Train), domain, envs, size, seed)
 }
 
 fn adapter(env: &GraspEnv) -> String {
@@ -151,7 +157,8 @@ fn adapter(env: &GraspEnv) -> String {
 
 fn capture(args: &CaptureArgs, started: Instant) -> anyhow::Result<()> {
     let envs = args.num_envs.unwrap_or_else(|| common::num_envs_for(args.size));
-    let mut env = environment(args.domain, envs, args.size, args.seed.get(), !args.no_smooth)?;
+    let config = environment(args.domain, envs, args.size, args.seed.get());
+    let mut env = GraspEnv::new(EnvConfig { channels: args.channels, smooth_edges: !args.no_smooth, ..config })?;
     env.observe()?;
     let first_frame_s = started.elapsed().as_secs_f64();
     // Scenes as they are in the middle of attempts.
@@ -193,7 +200,8 @@ fn capture(args: &CaptureArgs, started: Instant) -> anyhow::Result<()> {
 
 fn episodes(args: &EpisodeArgs) -> anyhow::Result<()> {
     let envs = args.num_envs.unwrap_or_else(|| common::num_envs_for(args.size));
-    let mut env = environment(Domain::RandomizedHeavy, envs, args.size, args.seed.get(), true)?;
+    let config = environment(Domain::RandomizedHeavy, envs, args.size, args.seed.get());
+    let mut env = GraspEnv::new(EnvConfig { channels: args.channels, ..config })?;
     let mut rollout = Rollout::begin(&mut env, PolicyKind::Scripted, args.seed.get())?;
     env.observe()?;
     let (mut attempts, mut successes, mut pairs, mut rounds) = (0_u64, 0_u64, 0_u64, 0_u64);

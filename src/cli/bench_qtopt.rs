@@ -5,6 +5,7 @@ use crate::collect::observation_adapter::ObservationAdapter;
 use crate::collect::vec_env::GraspVecEnv;
 use crate::contract::{Domain, GripperState, Rng, Seed};
 use crate::env::EnvConfig;
+use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::objects::{ObjectSet, Split};
 use crate::policies::PolicyKind;
@@ -136,7 +137,7 @@ fn measure(
     episodes: usize,
 ) -> anyhow::Result<Report> {
     let space = envs.action_space();
-    let mut learner = QLearner::new(config, space, seed)?;
+    let mut learner = QLearner::new(config, space, seed, &HOST)?;
     let mut rng = seed.derive("noise", 0).rng();
     let noise = Noise::new(config, &space, &mut rng);
     let transitions = noise.transitions(config.discount);

@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use crate::files::console;
 use crate::gan::cyclegan::bench::{self as cyclegan, BENCH_NETWORKS as CYCLEGAN_NETWORKS};
 use crate::gan::rcan::{BENCH_NETWORKS as RCAN_NETWORKS, StepTimes, bench_step};
+use crate::nn::HOST;
 use crate::nn::bench::{Report, bench_train_step};
 use crate::nn::networks::BENCH_NETWORKS;
 
@@ -39,7 +40,7 @@ pub fn run(args: &BenchTrainArgs) -> Result<()> {
     };
     for network in networks {
         let (batch, repeats) = (args.batch.map(|batch| batch as usize), args.repeats as usize);
-        if let Some(times) = bench_step(network, batch, repeats)? {
+        if let Some(times) = bench_step(network, batch, repeats, &HOST)? {
             if args.json {
                 console::print_line(serde_json::to_string(&times)?)?;
             } else {
@@ -55,7 +56,8 @@ pub fn run(args: &BenchTrainArgs) -> Result<()> {
             }
             continue;
         }
-        let report = bench_train_step(network, batch, repeats).with_context(|| format!("training {network} failed"))?;
+        let report =
+            bench_train_step(network, batch, repeats, &HOST).with_context(|| format!("training {network} failed"))?;
         let Some(report) = report else { bail!("no network is called `{network}`; there are {BENCH_NETWORKS:?}") };
         if args.json {
             console::print_line(serde_json::to_string(&report)?)?;

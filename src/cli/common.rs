@@ -129,7 +129,7 @@ fn load_set(name: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<ObjectMod
             }
             let set = ObjectSet::load_dir_with(path, &options.get())
                 .with_context(|| format!("loading objects from {folder}"))?;
-            console::warn_all(set.failures());
+            console::warn_all(set.failures().iter().chain(set.skipped()));
             Ok(set.objects().to_vec())
         }
     }

@@ -10,6 +10,7 @@ use crate::files::console;
 use crate::gan::frames::Frame;
 use crate::gan::rcan::picture::{Row, sheet};
 use crate::gan::rcan::{Generator, Translation, load_generator};
+use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::pictures::LeftOut;
 use crate::policies::PolicyKind;
@@ -90,7 +91,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .textures(&args.textures)
         .check_picture("--sheet", &sheet)?;
     let started = Instant::now();
-    let loaded = load_generator(&args.generator)?;
+    let loaded = load_generator(&args.generator, &HOST)?;
     console::warn_all(&loaded.warnings);
     let size = loaded.generator.size() as u32;
     // Seeds that no training run derives.
@@ -200,6 +201,7 @@ fn first_frames(mut batch: FrameBatch, count: usize) -> FrameBatch {
             ids.truncate(count * pixels);
         }
         batch.depth_m.truncate(count * pixels);
+        batch.sensed_depth_m.truncate(count * pixels);
         batch.cameras.truncate(count);
         batch.step_indices.truncate(count);
         batch.look_seeds.truncate(count);
@@ -219,6 +221,7 @@ fn one(batch: &FrameBatch, i: usize) -> FrameBatch {
         segmentation: batch.segmentation_image(i).to_vec(),
         instances: batch.instance_image(i).to_vec(),
         depth_m: batch.depth_image(i).to_vec(),
+        sensed_depth_m: batch.sensed_depth_image(i).to_vec(),
         cameras: vec![batch.cameras[i]],
         step_indices: vec![batch.step_indices[i]],
         look_seeds: vec![batch.look_seeds[i]],

@@ -3,6 +3,7 @@
 use crate::files::console;
 use crate::gan::rcan::batch::images_tensor;
 use crate::gan::rcan::{Generator, load_generator};
+use crate::nn::HOST;
 use crate::viewer::translator::{Translate, Translated, Translator};
 use std::path::Path;
 
@@ -28,7 +29,7 @@ impl Translate for Rcan {
 /// # Errors
 /// No run, a run of another learner, no checkpoint, damage.
 pub fn translator(run: &Path) -> anyhow::Result<Translator> {
-    let loaded = load_generator(run)?;
+    let loaded = load_generator(run, &HOST)?;
     console::warn_all(&loaded.warnings);
     let name = format!("{}, step {}", run.display(), loaded.step);
     Ok(Translator::start(Box::new(Rcan(loaded.generator)), name)?)

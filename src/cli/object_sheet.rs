@@ -2,7 +2,7 @@
 
 use super::{common, numbers, output};
 use crate::appearance::{ImageSet, Look};
-use crate::contract::{Camera, Class, Domain, Intrinsics, Pose, Seed, Shape, Surface, VisualPart};
+use crate::contract::{Camera, Class, Domain, FrameChannels, Intrinsics, Pose, Seed, Shape, Surface, VisualPart};
 use crate::draw::{ContactSheet, Picture};
 use crate::objects::ObjectModel;
 use crate::render::{Gpu, RenderConfig, SceneBounds, SceneView, TiledRenderer};
@@ -75,7 +75,8 @@ fn draw(
                 instance: 0,
             });
             let poses = vec![Pose::from_translation(Vec3::Z * -lowest), Pose::IDENTITY];
-            (parts, poses, Look::sample(Domain::Canonical, Seed((first + i) as u64), 0))
+            let look = Look::sample(Domain::Canonical, Seed((first + i) as u64), 0).with_paint([object.paint]);
+            (parts, poses, look)
         })
         .collect();
     let target = Vec3::new(0.0, 0.0, largest * 0.45);
@@ -97,7 +98,7 @@ fn draw(
             arm_motion_m: Vec3::ZERO,
         })
         .collect();
-    let frames = renderer.capture(Domain::Canonical, &views)?;
+    let frames = renderer.capture(Domain::Canonical, &views, FrameChannels::SOURCE)?;
     let size = SIZE as usize;
     Ok((0..group.len()).map(|i| Picture::photo(size, size, frames.source_image(i).to_vec())).collect())
 }

@@ -34,7 +34,7 @@ enum Verb {
     /// Write a set as URDF (PyBullet's layout) or glTF
     #[command(after_help = "Example: bingrasp objects export --out urdfs --format urdf --split test")]
     Export(ExportArgs),
-    /// Read a folder of URDF, OBJ, STL, glTF and GLB files and tell what became of each
+    /// Read a folder of URDF, OBJ, STL, PLY, glTF and GLB files and tell what became of each
     #[command(after_help = "Example: bingrasp objects import my_meshes --scale 0.001")]
     Import(ImportArgs),
     /// A set in figures, beside PyBullet's
@@ -104,7 +104,7 @@ enum SplitArg {
 /// Which set, and how its files are read.
 #[derive(Debug, clap::Args)]
 struct SetArgs {
-    /// A folder of URDF, OBJ, STL, glTF or GLB files; without it the 1,000 built-in objects
+    /// A folder of URDF, OBJ, STL, PLY, glTF or GLB files; without it the 1,000 built-in objects
     #[arg(long, value_name = "DIR")]
     objects: Option<PathBuf>,
     #[command(flatten)]
@@ -216,7 +216,9 @@ fn list(args: &ListArgs) -> Result<()> {
     let objects = set.split(args.split.into());
     if args.json {
         let rows: Vec<Value> = objects.iter().map(|object| figures(object)).collect();
-        return output::json(&json!({"count": rows.len(), "objects": rows, "failures": failures(&set)}));
+        return output::json(
+            &json!({"count": rows.len(), "objects": rows, "failures": texts(set.failures()), "skipped": texts(set.skipped())}),
+        );
     }
     output::line(&header())?;
     objects.iter().try_for_each(|object| output::line(&line(object)))
@@ -238,14 +240,15 @@ fn import(args: &ImportArgs) -> Result<()> {
     let report = import_dir(&args.dir, &args.options.get())?;
     if args.json {
         let objects: Vec<Value> = report.objects.iter().map(imported_figures).collect();
-        let failures: Vec<String> = report.failures.iter().map(ToString::to_string).collect();
-        output::json(&json!({"count": objects.len(), "objects": objects, "failures": failures}))?;
+        let (failures, skipped) = (texts(&report.failures), texts(&report.skipped));
+        output::json(&json!({"count": objects.len(), "objects": objects, "failures": failures, "skipped": skipped}))?;
     } else {
         output::line(&header())?;
         for imported in &report.objects {
             output::line(&line(&imported.model))?;
             imported.warnings.iter().try_for_each(|warning| output::line(&format!("    note: {warning}")))?;
         }
+        report.skipped.iter().for_each(|skipped| console::remark(format_args!("not read: {skipped}")));
         report.failures.iter().for_each(|failure| console::remark(format_args!("failed: {failure}")));
     }
     let (bad, all) = (report.failures.len(), report.failures.len() + report.objects.len());
@@ -298,11 +301,12 @@ fn load(args: &SetArgs) -> Result<ObjectSet> {
     let Some(folder) = &args.objects else { return Ok(ObjectSet::builtin()) };
     let set = ObjectSet::load_dir_with(folder, &args.options.get())?;
     set.failures().iter().for_each(|failure| console::remark(format_args!("left out: {failure}")));
+    set.skipped().iter().for_each(|skipped| console::remark(format_args!("not read: {skipped}")));
     Ok(set)
 }
 
-fn failures(set: &ObjectSet) -> Vec<String> {
-    set.failures().iter().map(ToString::to_string).collect()
+fn texts(errors: &[impl ToString]) -> Vec<String> {
+    errors.iter().map(ToString::to_string).collect()
 }
 
 fn figures(object: &ObjectModel) -> Value {

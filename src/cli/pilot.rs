@@ -3,6 +3,7 @@
 use super::agent;
 use crate::collect::observation_adapter::ObservationAdapter;
 use crate::contract::{Action, Domain, Rng, Seed};
+use crate::nn::HOST;
 use crate::rl::qtopt::load::Loaded;
 use crate::rl::qtopt::load_policy;
 use crate::viewer::pilot::{Pilot, PolicyInput};
@@ -40,7 +41,7 @@ impl Pilot for Learned {
 /// # Errors
 /// No run, a run of another learner, no checkpoint, damage.
 pub fn pilot(run: &Path) -> anyhow::Result<Box<dyn Pilot>> {
-    let loaded = load_policy(run)?;
+    let loaded = load_policy(run, &HOST)?;
     crate::files::console::warn_all(&loaded.warnings);
     // The viewer says which domain is seen.
     let adapter = agent::adapter(&loaded.run, &loaded.config, Domain::Canonical)?;

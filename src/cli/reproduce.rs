@@ -2,19 +2,20 @@
 
 use super::train::qtopt::{self, QtOptRun};
 use super::train::run::{RunArgs, execute, resolve};
-use super::{UsageError, agent, common, eval, numbers, output};
+use super::{UsageError, common, eval, numbers, output};
 use crate::contract::{Domain, Seed};
 use crate::env::EnvConfig;
 use crate::eval::protocol::{EvaluationConfig, GraspEvaluation};
 use crate::eval::table1::{Row, RowResult, figure, markdown};
-use crate::files::atomic::{create_folder, read_capped, write_atomic};
+use crate::files::atomic::{create_folder, read_capped, sha256_file, write_atomic};
 use crate::files::console::{remark, warn_all};
 use crate::files::interrupt;
-use crate::gan::rcan::load_generator;
+use crate::gan::rcan::RcanConfig;
+use crate::nn::HOST;
 use crate::rl::qtopt::load_policy;
-use crate::train::{Ended, Limits, RunConfig, RunDir};
+use crate::train::{Ended, Limits, RunGraph, load_run};
 use anyhow::Context;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -55,6 +56,9 @@ struct Table1Args {
     /// Grasp attempts of each measurement
     #[arg(long, default_value_t = 700, value_parser = numbers::count(numbers::ATTEMPTS))]
     attempts: usize,
+    /// Shrink everything to minutes, to see that it runs; the table says so and shows nothing else
+    #[arg(long, conflicts_with_all = ["minutes", "steps", "attempts"])]
+    quick: bool,
     #[command(flatten)]
     seed: common::SeedArg,
     /// One JSON object on standard output
@@ -66,6 +70,7 @@ struct Table1Args {
 struct Report {
     out: PathBuf,
     complete: bool,
+    quick: bool,
     results: Vec<RowResult>,
     table: PathBuf,
     figure: PathBuf,
@@ -77,53 +82,51 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Steps and attempts of a quick table.
+const QUICK: (u64, usize) = (200, 20);
+/// Nodes of the graph and their results lie in this folder of `--out`.
+const RUNS: &str = "runs";
+const RESULT_NAME: &str = "result.json";
+const MAX_RESULT_BYTES: u64 = 1 << 20;
+
+/// What training left for the table.
+#[derive(Serialize, Deserialize)]
+struct Trained {
+    steps: u64,
+    episodes: u64,
+}
+
 fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
     let mut rows = if args.rows.is_empty() { Row::ALL.to_vec() } else { args.rows.clone() };
     rows.sort();
     rows.dedup();
     limits(args).validate().map_err(UsageError)?;
     let generator = args.generator.as_deref().map(std::path::absolute).transpose().context("--generator")?;
-    let inputs = common::Inputs::default().run("--generator", generator.as_deref());
-    inputs.check_distinct("--out", &args.out)?;
-    // Each row has a run there, of which one is called rcan.
-    for row in Row::ALL {
-        inputs.check_folder(&args.out.join(row.name()))?;
-    }
-    let unfinished = |row: Row| !result_path(&args.out, row).is_file();
-    if rows.contains(&Row::Rcan) && unfinished(Row::Rcan) {
+    common::Inputs::default().run("--generator", generator.as_deref()).check_folder(&args.out)?;
+    if rows.contains(&Row::Rcan) && generator.is_none() {
         let message = "the row rcan needs a generator: train one (`bingrasp train rcan --out runs/rcan --minutes 40`) and \
                        pass --generator runs/rcan, or leave the row out with --rows";
-        let Some(generator) = &generator else { return Err(UsageError(message.into()).into()) };
-        // Before other rows train for hours. A run that was begun has a copy.
-        if !agent::own_generator(&args.out.join(Row::Rcan.name())).is_dir() {
-            load_generator(generator).with_context(|| format!("loading the generator in {}", generator.display()))?;
-        }
+        return Err(UsageError(message.into()).into());
     }
-    for row in rows.iter().copied().filter(|row| !unfinished(*row)) {
-        check_finished(args, row, generator.as_deref().filter(|_| row == Row::Rcan))?;
+    let mut graph = RunGraph::new(&args.out.join(RUNS));
+    for row in &rows {
+        add_row(&mut graph, args, *row, generator.as_deref().filter(|_| *row == Row::Rcan))?;
     }
     create_folder(&args.out)?;
     let mut complete = true;
     for row in rows {
-        if unfinished(row) {
-            if interrupt::requested() {
-                complete = false;
-                break;
-            }
-            remark(format_args!("{}: training in {}", row.title(), row.domain()));
-            if !bring_to_end(args, row, generator.as_deref().filter(|_| row == Row::Rcan))? {
-                complete = false;
-                break;
-            }
+        complete = bring_to_end(&mut graph, args, row)?;
+        if !complete {
+            break;
         }
-        write_table(&args.out)?;
+        write_table(args)?;
     }
     let results = results_in(&args.out)?;
-    let (table, figure) = write_table(&args.out)?;
+    let (table, figure) = write_table(args)?;
     if args.json {
-        output::json(&Report { out: args.out.clone(), complete, results, table, figure })?;
+        output::json(&Report { out: args.out.clone(), complete, quick: args.quick, results, table, figure })?;
     } else {
-        output::line(&markdown(&results))?;
+        output::line(&std::fs::read_to_string(&table)?)?;
         output::line(&format!("{} and {}", table.display(), figure.display()))?;
     }
     if complete {
@@ -134,87 +137,86 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
 }
 
 fn limits(args: &Table1Args) -> Limits {
+    if args.quick {
+        return Limits { steps: Some(QUICK.0), minutes: None };
+    }
     let minutes = if args.steps.is_none() { Some(args.minutes.unwrap_or(90.0)) } else { args.minutes };
     Limits { steps: args.steps, minutes }
+}
+
+fn attempts(args: &Table1Args) -> usize {
+    if args.quick { QUICK.1 } else { args.attempts }
+}
+
+/// The nodes of a row: its training, and a measurement in its own simulation and in `reality`.
+fn add_row<'a>(
+    graph: &mut RunGraph<'a>,
+    args: &'a Table1Args,
+    row: Row,
+    generator: Option<&Path>,
+) -> anyhow::Result<()> {
+    let (command, config) = training(args, row, generator)?;
+    let mut identity = config.clone();
+    if let Some(path) = &mut identity.data.generator {
+        // What it is counts, not where it lies.
+        let loaded =
+            load_run::<RcanConfig>(path).with_context(|| format!("loading the generator in {}", path.display()))?;
+        *path = sha256_file(&loaded.checkpoint.path.join("generator_averaged.safetensors"))?.into();
+    }
+    let train = format!("train-{}", row.name());
+    graph.add(&train, &identity.to_toml()?, &[], move |context| {
+        remark(format_args!("{}: training in {}", row.title(), row.domain()));
+        let resume = context.folder.join("config.toml").is_file();
+        let run = RunArgs { out: context.folder.to_owned(), resume, ..command.run.clone() };
+        let command = qtopt::Args { run, ..command.clone() };
+        let (outcome, episodes) =
+            execute(&command, context.folder, &config, resume, |trainer, _| Ok(trainer.source.episodes()))?;
+        let trained = Trained { steps: outcome.steps, episodes };
+        write_atomic(&context.folder.join(RESULT_NAME), &serde_json::to_vec_pretty(&trained)?)?;
+        Ok(outcome.ended)
+    })?;
+    for (name, domain) in [("simulation", row.domain()), ("reality", Domain::Reality)] {
+        let settings = format!("attempts = {}\nseed = {}\ndomain = {domain}\n", attempts(args), args.seed.get().0);
+        let input = train.clone();
+        graph.add(&format!("{name}-{}", row.name()), &settings, &[&train], move |context| {
+            remark(format_args!("{}: measuring in {domain}", row.title()));
+            if interrupt::requested() {
+                return Ok(Ended::Interrupted);
+            }
+            let evaluation = measure(args, context.input(&input), domain)?;
+            create_folder(context.folder)?;
+            write_atomic(&context.folder.join(RESULT_NAME), &serde_json::to_vec_pretty(&evaluation)?)?;
+            Ok(Ended::Complete)
+        })?;
+    }
+    Ok(())
+}
+
+/// Trains and measures one row; false when it was interrupted.
+fn bring_to_end(graph: &mut RunGraph<'_>, args: &Table1Args, row: Row) -> anyhow::Result<bool> {
+    let name = row.name();
+    let nodes = [format!("train-{name}"), format!("simulation-{name}"), format!("reality-{name}")];
+    for node in &nodes {
+        if graph.complete(node)? == Ended::Interrupted {
+            return Ok(false);
+        }
+    }
+    let [trained, simulation, reality] = nodes.map(|node| graph.folder(&node).join(RESULT_NAME));
+    let Trained { steps: training_steps, episodes: training_episodes } = read(&trained)?;
+    let (simulation, reality) = (read(&simulation)?, read(&reality)?);
+    let result = RowResult { row, training_steps, training_episodes, simulation, reality };
+    write_atomic(&result_path(&args.out, row), &serde_json::to_vec_pretty(&result)?)?;
+    Ok(true)
 }
 
 fn result_path(out: &Path, row: Row) -> PathBuf {
     out.join(format!("{}.json", row.name()))
 }
 
-/// Trains and measures one row; false when it was interrupted.
-fn bring_to_end(args: &Table1Args, row: Row, generator: Option<&Path>) -> anyhow::Result<bool> {
-    let run = args.out.join(row.name());
-    let (command, config) = training(args, row, generator)?;
-    let resume = run.join("config.toml").is_file();
-    if resume && RunDir::read_config(&run)? != config.to_toml()? {
-        return Err(UsageError(format!(
-            "the run in {} was started with other settings; use the same ones, or another folder",
-            run.display()
-        ))
-        .into());
-    }
-    let command = qtopt::Args { run: RunArgs { resume, ..command.run }, ..command };
-    let (outcome, episodes) = execute(&command, &run, &config, resume, |trainer, _| Ok(trainer.source.episodes()))?;
-    // The run itself is whole then, and only measured again.
-    if outcome.ended != Ended::Complete || interrupt::requested() {
-        return Ok(false);
-    }
-    let simulation = measure(args, &run, row.domain())?;
-    if interrupt::requested() {
-        return Ok(false);
-    }
-    let reality = measure(args, &run, Domain::Reality)?;
-    let result = RowResult { row, training_steps: outcome.steps, training_episodes: episodes, simulation, reality };
-    let text = serde_json::to_string_pretty(&result)?;
-    write_atomic(&result_path(&args.out, row), text.as_bytes())?;
-    Ok(true)
-}
-
-/// Refuses to pass a finished row for what these arguments would make of it.
-fn check_finished(args: &Table1Args, row: Row, generator: Option<&Path>) -> anyhow::Result<()> {
-    let differs = |option: &str, there: Option<String>| {
-        let there = there.map_or(format!("without {option}"), |there| format!("with {option} {there}"));
-        UsageError(format!(
-            "the row {} in {} was made {there}; do the same, leave the row out with --rows, or choose another --out",
-            row.name(),
-            args.out.display()
-        ))
-    };
-    let result = read_result(&result_path(&args.out, row))?;
-    if result.reality.attempts != args.attempts {
-        return Err(differs("--attempts", Some(result.reality.attempts.to_string())).into());
-    }
-    let run = args.out.join(row.name());
-    if !run.join("config.toml").is_file() {
-        return Ok(());
-    }
-    let there: QtOptRun = RunConfig::parse(&RunDir::read_config(&run)?, &run)?;
-    let (_, here) = training(args, row, generator)?;
-    let of = |config: &QtOptRun| {
-        let path = config.data.generator.as_ref().map(|path| path.display().to_string());
-        [
-            ("--seed", Some(config.seed.to_string())),
-            ("--steps", config.limits.steps.map(|steps| steps.to_string())),
-            ("--minutes", config.limits.minutes.map(|minutes| minutes.to_string())),
-            ("--generator", path),
-        ]
-    };
-    // The other settings may be those of another version.
-    for ((option, there), (_, here)) in of(&there).into_iter().zip(of(&here)) {
-        // A finished row needs no generator again.
-        if there != here && !(option == "--generator" && generator.is_none()) {
-            return Err(differs(option, there).into());
-        }
-    }
-    Ok(())
-}
-
 /// The training of a row, and its settings.
 fn training(args: &Table1Args, row: Row, generator: Option<&Path>) -> anyhow::Result<(qtopt::Args, QtOptRun)> {
     let Limits { steps, minutes } = limits(args);
-    let out = args.out.join(row.name());
-    let run = RunArgs { out, steps, minutes, seed: Some(args.seed.get().0), ..RunArgs::default() };
+    let run = RunArgs { steps, minutes, seed: Some(args.seed.get().0), ..RunArgs::default() };
     let generator = generator.map(Path::to_owned);
     let command = qtopt::Args { run, domain: Some(row.domain()), generator, ..qtopt::Args::default() };
     let config = resolve(&command)?;
@@ -223,9 +225,9 @@ fn training(args: &Table1Args, row: Row, generator: Option<&Path>) -> anyhow::Re
 
 /// Success on unseen objects; the same sets for every row.
 fn measure(args: &Table1Args, run: &Path, domain: Domain) -> anyhow::Result<GraspEvaluation> {
-    let loaded = load_policy(run)?;
+    let loaded = load_policy(run, &HOST)?;
     warn_all(&loaded.warnings);
-    let config = EvaluationConfig { attempts: args.attempts, ..EvaluationConfig::default() };
+    let config = EvaluationConfig { attempts: attempts(args), ..EvaluationConfig::default() };
     let seed: Seed = args.seed.get().derive("table1", 0);
     let env = EnvConfig::new(
         common::load_objects("test", common::ImportArgs::default())?,
@@ -237,27 +239,23 @@ fn measure(args: &Table1Args, run: &Path, domain: Domain) -> anyhow::Result<Gras
     Ok(eval::play_learned(&loaded, &config, env, 0)?.evaluation)
 }
 
-fn read_result(path: &Path) -> anyhow::Result<RowResult> {
-    let bytes = read_capped(path, 1 << 20)?;
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
+    let bytes = read_capped(path, MAX_RESULT_BYTES)?;
     serde_json::from_slice(&bytes)
-        .with_context(|| format!("reading {}; remove it to measure that row again", path.display()))
+        .with_context(|| format!("reading {}; remove its folder to make it again", path.display()))
 }
 
+/// The rows whose results lie in the folder: those of this command, and those that were copied there.
 fn results_in(out: &Path) -> anyhow::Result<Vec<RowResult>> {
-    let mut results = Vec::new();
-    for row in Row::ALL {
-        let path = result_path(out, row);
-        if path.is_file() {
-            results.push(read_result(&path)?);
-        }
-    }
-    Ok(results)
+    Row::ALL.map(|row| result_path(out, row)).iter().filter(|path| path.is_file()).map(|path| read(path)).collect()
 }
 
-fn write_table(out: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
-    let results = results_in(out)?;
-    let (table, picture) = (out.join("table1.md"), out.join("table1.png"));
-    write_atomic(&table, markdown(&results).as_bytes())?;
+fn write_table(args: &Table1Args) -> anyhow::Result<(PathBuf, PathBuf)> {
+    let results = results_in(&args.out)?;
+    let (table, picture) = (args.out.join("table1.md"), args.out.join("table1.png"));
+    let quick =
+        if args.quick { "**Quick run: it shows that the table can be made, and nothing else.**\n\n" } else { "" };
+    write_atomic(&table, format!("{quick}{}", markdown(&results)).as_bytes())?;
     figure(&results).save(&picture)?;
     Ok((table, picture))
 }

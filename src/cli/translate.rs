@@ -9,6 +9,7 @@ use crate::files::names::UniqueNames;
 use crate::files::paths::resolve;
 use crate::gan::rcan::batch::images_tensor;
 use crate::gan::rcan::{Generator, Translation, load_generator};
+use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::pictures::{self, LeftOut, PictureError};
 use anyhow::Context;
@@ -61,7 +62,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })?;
     let (files, mut left_out) = (listing.pictures, listing.left_out);
     check_results(args, &files)?;
-    let loaded = load_generator(&args.generator)?;
+    let loaded = load_generator(&args.generator, &HOST)?;
     console::warn_all(&loaded.warnings);
     let names = names_of(&files);
     for folder in ["mask", "depth"] {

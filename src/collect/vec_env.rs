@@ -1,7 +1,7 @@
 //! The simulator as a [`VecEnv`]: what QT-Opt learns in.
 
 use super::observation_adapter::ObservationAdapter;
-use crate::contract::{Action, Pose, Rng, Seed, Step};
+use crate::contract::{Action, FrameChannels, Pose, Rng, Seed, Step};
 use crate::env::{EnvConfig, EnvError, GraspEnv, Reset};
 use crate::policies::{Policy, PolicyKind};
 use crate::rl::action::ActionSpace;
@@ -56,7 +56,8 @@ impl GraspVecEnv {
     /// # Errors
     /// An impossible configuration; no graphics adapter.
     pub fn new(config: EnvConfig, adapter: ObservationAdapter, script: PolicyKind) -> Result<Self, EnvError> {
-        let env = GraspEnv::new(config)?;
+        // An agent sees nothing else: whatever it learns of the state comes from the simulator itself.
+        let env = GraspEnv::new(EnvConfig { channels: FrameChannels::SOURCE, ..config })?;
         let policies = (0..env.len()).map(|_| script.create()).collect();
         let generators = (0..env.len()).map(|_| Seed(0).rng()).collect();
         Ok(Self { env, adapter, script, policies, generators })

@@ -9,6 +9,7 @@
 
 pub mod action;
 pub mod camera;
+pub mod channels;
 pub mod domain;
 pub mod frame;
 pub mod pose;
@@ -17,6 +18,7 @@ pub mod visual;
 
 pub use action::{Action, GripperCommand, GripperState, Step};
 pub use camera::{Camera, Crop, Intrinsics};
+pub use channels::{FrameChannels, MissingChannels};
 pub use domain::Domain;
 pub use frame::FrameBatch;
 pub use pose::Pose;

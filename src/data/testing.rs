@@ -116,6 +116,7 @@ pub fn frames(seed: Seed, first: u64, count: usize, (width, height): (usize, usi
         segmentation: Vec::with_capacity(pixels),
         instances: Vec::with_capacity(pixels),
         depth_m: Vec::with_capacity(pixels),
+        sensed_depth_m: Vec::new(),
         cameras: vec![camera; count],
         step_indices: (0..count as u64).map(|i| (first + i) % 20).collect(),
         look_seeds: (0..count as u64).map(|i| seed.derive("look", first + i).0).collect(),

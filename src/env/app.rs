@@ -3,7 +3,7 @@
 use super::config::{EnvConfig, EnvError};
 use crate::appearance::Look;
 use crate::contract::Crop;
-use crate::contract::{Action, Camera, Domain, FrameBatch, Seed, Step};
+use crate::contract::{Action, Camera, Domain, FrameBatch, FrameChannels, Seed, Step};
 use crate::objects::ObjectModel;
 use crate::render::{Gpu, RenderConfig, SceneBounds, SceneView, TiledRenderer};
 use crate::scene::CameraDescription;
@@ -67,6 +67,7 @@ pub struct CaptureState {
     pub cameras: Vec<CameraDescription>,
     pub crop: Crop,
     pub size: u32,
+    pub channels: FrameChannels,
     /// The next update captures.
     pub wanted: bool,
     pub captured: Result<Vec<FrameBatch>, EnvError>,
@@ -107,6 +108,7 @@ pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
             cameras,
             crop: config.crop,
             size: config.size,
+            channels: config.channels,
             wanted: false,
             captured: Ok(Vec::new()),
         });
@@ -172,11 +174,11 @@ fn capture(mut work: ResMut<CaptureState>, order: Res<Environments>, environment
         return;
     }
     let scenes: Vec<(&GraspWorld, &Episode)> = order.0.iter().filter_map(|&e| environments.get(e).ok()).collect();
-    let CaptureState { renderer, sources, cameras, crop, size, captured, .. } = &mut *work;
+    let CaptureState { renderer, sources, cameras, crop, size, channels, captured, .. } = &mut *work;
     let mut batches = Vec::with_capacity(cameras.len() * sources.len());
     for description in cameras.iter() {
         for &source in sources.iter() {
-            match capture_one(renderer, source, &scenes, description, (*crop, *size)) {
+            match capture_one(renderer, (source, *channels), &scenes, description, (*crop, *size)) {
                 Ok(batch) => batches.push(batch),
                 Err(error) => {
                     *captured = Err(error);
@@ -190,7 +192,7 @@ fn capture(mut work: ResMut<CaptureState>, order: Res<Environments>, environment
 
 fn capture_one(
     renderer: &mut TiledRenderer,
-    source: Domain,
+    (source, channels): (Domain, FrameChannels),
     scenes: &[(&GraspWorld, &Episode)],
     description: &CameraDescription,
     (crop, size): (Crop, u32),
@@ -207,7 +209,8 @@ fn capture_one(
             };
             let seed = look_seed(source, episode.seed, world.step_index());
             let camera = description.camera(window, world.gripper_pose());
-            (camera, Look::sample(source, seed, images), seed)
+            let paint = world.objects().iter().map(|object| object.paint);
+            (camera, Look::sample(source, seed, images).with_paint(paint), seed)
         })
         .collect();
     let views: Vec<SceneView<'_>> = scenes
@@ -224,5 +227,5 @@ fn capture_one(
             arm_motion_m: episode.gripper_now - episode.gripper_before,
         })
         .collect();
-    Ok(renderer.capture(source, &views)?)
+    Ok(renderer.capture(source, &views, channels)?)
 }

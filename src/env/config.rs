@@ -1,7 +1,7 @@
 //! What a vectorized environment is built from.
 
 use crate::appearance::ImageSet;
-use crate::contract::{Crop, Domain, Seed};
+use crate::contract::{Crop, Domain, FrameChannels, Seed};
 use crate::objects::ObjectModel;
 use crate::render::RenderError;
 use crate::scene::{CellDescription, CellError};
@@ -18,6 +18,8 @@ pub struct EnvConfig {
     pub size: u32,
     /// Source domains to render; each delivers its own pair with the canonical domain. May be empty: no pictures.
     pub sources: Vec<Domain>,
+    /// Images to draw and read back; the others are empty in every batch.
+    pub channels: FrameChannels,
     /// Names of the cell's cameras to render from.
     pub cameras: Vec<String>,
     pub crop: Crop,
@@ -39,6 +41,7 @@ impl EnvConfig {
             num_envs,
             size,
             sources: vec![source],
+            channels: FrameChannels::default(),
             cameras: vec!["over-the-shoulder".to_owned()],
             crop: Crop::Centre,
             objects,

@@ -6,7 +6,7 @@
 
 use super::protocol::{AttemptOutcome, EvaluationConfig, GraspEvaluation, draw, summarize};
 use crate::collect::observation_adapter::ObservationAdapter;
-use crate::contract::{Action, GripperState, Rng, Seed, Step};
+use crate::contract::{Action, FrameChannels, GripperState, Rng, Seed, Step};
 use crate::env::{EnvConfig, EnvError, GraspEnv, Reset};
 use crate::policies::{Policy, PolicyKind};
 use crate::rl::action::ActionSpace;
@@ -73,7 +73,7 @@ pub fn evaluate_with_episodes(
     let objects = env.objects.clone();
     let space = crate::collect::vec_env::action_space(&env.cell);
     let num_envs = env.num_envs.min(sets).max(1);
-    let mut env = GraspEnv::new(EnvConfig { num_envs, ..env })?;
+    let mut env = GraspEnv::new(EnvConfig { num_envs, channels: FrameChannels::SOURCE, ..env })?;
     let mut slots: Vec<Option<Slot>> = (0..num_envs).map(|_| None).collect();
     let mut outcomes: Vec<Option<AttemptOutcome>> = vec![None; config.attempts];
     let (mut kept, mut next_set) = ([Vec::new(), Vec::new()], 0);

@@ -6,7 +6,7 @@
 use super::metrics::{
     Confusion, DepthError, Presence, PresenceSettings, TruthFrame, bootstrap_mean, colour_bias, mean, psnr, ssim,
 };
-use crate::contract::{Class, FrameBatch, Seed};
+use crate::contract::{Class, FrameBatch, FrameChannels, Seed};
 use crate::gan::frames::Frame;
 use crate::gan::rcan::translate_frames;
 use crate::gan::rcan::{Generator, Translation};
@@ -93,12 +93,13 @@ impl TranslationMeter {
     /// Translates and adds whole batches. Returns each frame's score and translation, in order.
     ///
     /// # Errors
-    /// The network does not take these frames.
+    /// The network does not take these frames; they were captured without their truth.
     pub fn add_batch(
         &mut self,
         generator: &Generator,
         batch: &FrameBatch,
     ) -> candle_core::Result<Vec<(FrameScore, Translation)>> {
+        batch.require(FrameChannels::PAIRED).map_err(candle_core::Error::wrap)?;
         let frames: Vec<Frame<'_>> = (0..batch.count).map(|index| Frame { batch, index }).collect();
         let mut scored = Vec::with_capacity(frames.len());
         for part in frames.chunks(BATCH) {

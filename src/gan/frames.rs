@@ -231,6 +231,7 @@ pub(crate) mod testing {
             segmentation: Vec::new(),
             instances: Vec::new(),
             depth_m: Vec::new(),
+            sensed_depth_m: Vec::new(),
             cameras: vec![camera; count],
             step_indices: vec![0; count],
             look_seeds: vec![0; count],

@@ -37,8 +37,13 @@ pub struct Report {
 
 /// Trains `network` on one random batch (mean of the squared outputs, Adam at 1e-4) and times the steps. `batch` of
 /// `None` is the network's own. `Ok(None)` for an unknown network.
-pub fn bench_train_step(network: &str, batch: Option<usize>, repeats: usize) -> Result<Option<Report>, NnError> {
-    let Some((network_box, own_batch)) = bench_network(network, Seed(0), &Device::Cpu)? else { return Ok(None) };
+pub fn bench_train_step(
+    network: &str,
+    batch: Option<usize>,
+    repeats: usize,
+    device: &Device,
+) -> Result<Option<Report>, NnError> {
+    let Some((network_box, own_batch)) = bench_network(network, Seed(0), device)? else { return Ok(None) };
     let batch = batch.unwrap_or(own_batch).max(1);
     let repeats = repeats.max(1);
     with_large_stack(move || measure(network, network_box.as_ref(), batch, repeats))?.map(Some)
@@ -49,7 +54,7 @@ fn measure(name: &str, network: &dyn Network, batch: usize, repeats: usize) -> R
     let inputs = network
         .inputs()
         .iter()
-        .map(|spec| spec.random(batch, &mut rng, &Device::Cpu))
+        .map(|spec| spec.random(batch, &mut rng, network.store().device()))
         .collect::<candle_core::Result<Vec<_>>>()?;
     let mut adam = Adam::new(&[network.store()], AdamConfig::default())?;
     let mut losses = Vec::new();
@@ -91,11 +96,11 @@ mod tests {
 
     #[test]
     fn a_benchmark_trains_what_it_times() -> anyhow::Result<()> {
-        let Some(report) = bench_train_step("q-encoder", Some(4), 6)? else { anyhow::bail!("no report") };
+        let Some(report) = bench_train_step("q-encoder", Some(4), 6, &Device::Cpu)? else { anyhow::bail!("no report") };
         assert!(report.last_loss < report.first_loss, "{report:?}");
         assert!(report.ms_per_step > 0.0 && report.fastest_ms <= report.ms_per_step);
         assert_eq!((report.batch, report.parameters), (4, 196_768));
-        assert!(bench_train_step("nothing", None, 1)?.is_none());
+        assert!(bench_train_step("nothing", None, 1, &Device::Cpu)?.is_none());
         Ok(())
     }
 }

@@ -39,6 +39,25 @@ pub enum Init {
 impl Init {
     /// PyTorch's default for convolution and linear weights: uniform within `1 / sqrt(fan_in)`.
     pub const PYTORCH: Self = Self::KaimingUniform { gain: 0.577_350_26 };
+
+    /// The nearest that candle-nn has a name for; only the truncated normal differs (it has no cut there).
+    pub fn hint(self, shape: &[usize]) -> candle_nn::Init {
+        use candle_nn::Init as Hint;
+        let (fan_in, fan_both) = fans_as_f32(shape);
+        let uniform = |bound: f32| Hint::Uniform { lo: -f64::from(bound), up: f64::from(bound) };
+        let normal = |std: f32| Hint::Randn { mean: 0.0, stdev: f64::from(std) };
+        match self {
+            Self::Zeros => Hint::Const(0.0),
+            Self::Ones => Hint::Const(1.0),
+            Self::Constant(value) => Hint::Const(f64::from(value)),
+            Self::Uniform { bound } => uniform(bound),
+            Self::KaimingUniform { gain } => uniform(gain * (3.0 / fan_in).sqrt()),
+            Self::XavierUniform { gain } => uniform(gain * (6.0 / fan_both).sqrt()),
+            Self::Normal { std } | Self::TruncatedNormal { std } => normal(std),
+            Self::KaimingNormal { gain } => normal(gain / fan_in.sqrt()),
+            Self::XavierNormal { gain } => normal(gain * (2.0 / fan_both).sqrt()),
+        }
+    }
 }
 
 /// `(fan_in, fan_out)` of a weight `[out, in, kernel...]`; a vector counts its length for both.
@@ -53,11 +72,16 @@ pub fn fans(shape: &[usize]) -> (usize, usize) {
     }
 }
 
+/// Fan-in, and the sum of both, at least 1.
+fn fans_as_f32(shape: &[usize]) -> (f32, f32) {
+    let (fan_in, fan_out) = fans(shape);
+    (fan_in.max(1) as f32, (fan_in + fan_out).max(1) as f32)
+}
+
 /// The values of a parameter of this shape.
 pub fn sample(init: Init, shape: &[usize], rng: &mut Rng) -> Vec<f32> {
     let count: usize = shape.iter().product();
-    let (fan_in, fan_out) = fans(shape);
-    let (fan_in, fan_both) = (fan_in.max(1) as f32, (fan_in + fan_out).max(1) as f32);
+    let (fan_in, fan_both) = fans_as_f32(shape);
     let mut uniform = |bound: f32| (0..count).map(|_| rng.range(-bound, bound)).collect();
     match init {
         Init::Zeros => vec![0.0; count],
@@ -79,6 +103,26 @@ pub fn sample(init: Init, shape: &[usize], rng: &mut Rng) -> Vec<f32> {
                 }
             })
             .collect(),
+    }
+}
+
+/// The values of a parameter that candle-nn asks for, from our generator.
+pub fn sample_stock(hint: candle_nn::Init, shape: &candle_core::Shape, rng: &mut Rng) -> Vec<f32> {
+    use candle_nn::Init as Hint;
+    use candle_nn::init::NormalOrUniform;
+    let count = shape.elem_count();
+    let mut uniform = |low: f64, high: f64| (0..count).map(|_| rng.range(low as f32, high as f32)).collect();
+    match hint {
+        Hint::Const(value) => vec![value as f32; count],
+        Hint::Uniform { lo, up } => uniform(lo, up),
+        Hint::Randn { mean, stdev } => (0..count).map(|_| mean as f32 + stdev as f32 * rng.normal()).collect(),
+        Hint::Kaiming { dist, fan, non_linearity } => {
+            let std = non_linearity.gain() / (fan.for_shape(shape).max(1) as f64).sqrt();
+            match dist {
+                NormalOrUniform::Uniform => uniform(-3.0_f64.sqrt() * std, 3.0_f64.sqrt() * std),
+                NormalOrUniform::Normal => (0..count).map(|_| std as f32 * rng.normal()).collect(),
+            }
+        }
     }
 }
 

@@ -10,7 +10,7 @@
 //! use candle_core::{DType, Device, Tensor};
 //!
 //! # fn main() -> anyhow::Result<()> {
-//! let mut store = ParamStore::new(Seed(1), &Device::Cpu);
+//! let store = ParamStore::new(Seed(1), &Device::Cpu);
 //! let conv = Conv2d::new(store.root().sub("conv1"), Conv2dConfig::new(3, 8, 3).activation(Activation::Relu))?;
 //! let mut adam = Adam::new(&[&store], AdamConfig::default())?;
 //!
@@ -26,20 +26,25 @@
 //! slower). Train inside [`with_large_stack`]: it recurses.
 
 pub mod bench;
+pub mod builder;
+pub mod device;
 pub mod error;
 pub mod init;
 pub mod layers;
 pub mod networks;
 pub mod ops;
 pub mod optim;
+mod optimizer;
 pub mod params;
 pub mod schedule;
 mod threads;
 
+pub use builder::Scope;
+pub use device::{DeviceError, DeviceSpec, HOST};
 pub use error::NnError;
 pub use init::Init;
 pub use ops::{Activations, GradientSource, Gradients, backward};
 pub use optim::{Adam, AdamConfig, Sgd, SgdConfig, StepReport};
-pub use params::{Param, ParamStore, Scope, StateBuffer};
+pub use params::{Param, ParamStore, StateBuffer};
 pub use schedule::Schedule;
 pub use threads::with_large_stack;

@@ -1,8 +1,9 @@
 //! Optimizers whose whole state is data: Adam (and AdamW), SGD with momentum; clipping and the guard against NaN.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::device::HOST;
 use super::error::NnError;
 use super::ops::GradientSource;
 use super::ops::update::{self, AdamFactors, Gradient};
@@ -117,6 +118,11 @@ enum Moments {
     Device { m: Tensor, v: Tensor },
 }
 
+/// The published default (Kingma and Ba, 2015), and PyTorch's.
+const ADAM_RATE: f64 = 1e-3;
+/// PyTorch's default.
+const SGD_RATE: f64 = 1e-3;
+
 /// Adam (Kingma and Ba, 2015), in PyTorch's order of operations.
 #[derive(Debug)]
 pub struct Adam {
@@ -128,13 +134,15 @@ pub struct Adam {
     /// What each parameter's learning rate is multiplied by.
     rates: Vec<f64>,
     guard: Guard,
+    /// Of the steps that candle-nn's `Optimizer` takes; ours are given theirs.
+    pub(super) learning_rate: f64,
 }
 
 impl Adam {
     /// For all parameters of the stores, in order. Parameters of different stores may share names if their stores were
     /// given different scopes; the state is listed by name and must be unambiguous.
     pub fn new(stores: &[&ParamStore], config: AdamConfig) -> Result<Self> {
-        let params: Vec<Param> = stores.iter().flat_map(|store| store.params().cloned()).collect();
+        let params: Vec<Param> = stores.iter().flat_map(|store| store.params()).collect();
         Self::for_params(params, config)
     }
 
@@ -149,7 +157,7 @@ impl Adam {
             });
         }
         let (steps, rates) = (vec![0; params.len()], vec![1.0; params.len()]);
-        Ok(Self { config, params, moments, steps, rates, guard: Guard::default() })
+        Ok(Self { config, params, moments, steps, rates, guard: Guard::default(), learning_rate: ADAM_RATE })
     }
 
     /// Parameters whose names satisfy `chosen` learn at `factor` times the rate.
@@ -218,9 +226,7 @@ impl Adam {
         for ((param, moments), &steps) in self.params.iter().zip(&self.moments).zip(&self.steps) {
             let dims = param.var().dims();
             let (m, v) = match moments {
-                Moments::Host { m, v } => {
-                    (Tensor::from_slice(m, dims, &Device::Cpu)?, Tensor::from_slice(v, dims, &Device::Cpu)?)
-                }
+                Moments::Host { m, v } => (Tensor::from_slice(m, dims, &HOST)?, Tensor::from_slice(v, dims, &HOST)?),
                 Moments::Device { m, v } => (m.copy()?, v.copy()?),
             };
             let name = param.name();
@@ -278,13 +284,18 @@ pub struct Sgd {
     params: Vec<Param>,
     velocities: Vec<Vec<f32>>,
     guard: Guard,
+    /// Of the steps that candle-nn's `Optimizer` takes; ours are given theirs.
+    pub(super) learning_rate: f64,
 }
 
 impl Sgd {
     pub fn new(stores: &[&ParamStore], config: SgdConfig) -> Self {
-        let params: Vec<Param> = stores.iter().flat_map(|store| store.params().cloned()).collect();
+        Self::for_params(stores.iter().flat_map(|store| store.params()).collect(), config)
+    }
+
+    pub fn for_params(params: Vec<Param>, config: SgdConfig) -> Self {
         let velocities = params.iter().map(|param| vec![0.0; param.var().elem_count()]).collect();
-        Self { config, params, velocities, guard: Guard::default() }
+        Self { config, params, velocities, guard: Guard::default(), learning_rate: SGD_RATE }
     }
 
     /// As [`Adam::step`].
@@ -303,7 +314,7 @@ impl Sgd {
     pub fn state_tensors(&self) -> Result<Vec<(String, Tensor)>> {
         let mut state = Vec::with_capacity(self.params.len() + 1);
         for (param, velocity) in self.params.iter().zip(&self.velocities) {
-            let tensor = Tensor::from_slice(velocity, param.var().dims(), &Device::Cpu)?;
+            let tensor = Tensor::from_slice(velocity, param.var().dims(), &HOST)?;
             state.push((format!("{}.momentum_buffer", param.name()), tensor));
         }
         state.push((GUARD.into(), counters(&[self.guard.skipped_total, self.guard.skipped_in_a_row.into()])?));
@@ -331,7 +342,7 @@ fn floats(tensor: &Tensor) -> Result<Vec<f32>> {
 /// Counters as a tensor of 64-bit integers, which safetensors stores exactly.
 fn counters(values: &[u64]) -> Result<Tensor> {
     let values: Vec<i64> = values.iter().map(|&value| i64::try_from(value).unwrap_or(i64::MAX)).collect();
-    Ok(Tensor::new(values, &Device::Cpu)?)
+    Ok(Tensor::new(values, &HOST)?)
 }
 
 /// Reads a state by name and notices what is left over.

@@ -1,5 +1,6 @@
 //! Optimizers against PyTorch's formulas by hand, the guard, and exact resume.
 
+use candle_core::Device;
 use candle_core::backprop::GradStore;
 use candle_core::{Result as CandleResult, Var};
 
@@ -8,7 +9,7 @@ use crate::contract::Seed;
 use crate::nn::init::Init;
 
 fn store() -> Result<(ParamStore, Param)> {
-    let mut store = ParamStore::new(Seed(1), &Device::Cpu);
+    let store = ParamStore::new(Seed(1), &Device::Cpu);
     let param = store.root().param("w", &[3], Init::PYTORCH)?;
     param.var().set(&Tensor::new(&[1.0_f32, -2.0, 0.5], &Device::Cpu)?)?;
     Ok((store, param))
@@ -72,7 +73,7 @@ fn adam_follows_the_paper() -> Result<()> {
 
 #[test]
 fn chosen_parameters_learn_at_their_own_rate() -> Result<()> {
-    let mut store = ParamStore::new(Seed(1), &Device::Cpu);
+    let store = ParamStore::new(Seed(1), &Device::Cpu);
     let params =
         [store.root().param("seen.w", &[3], Init::PYTORCH)?, store.root().param("judged.w", &[3], Init::PYTORCH)?];
     let config = AdamConfig { weight_decay: 0.1, decoupled: true, ..Default::default() };
@@ -95,7 +96,7 @@ fn chosen_parameters_learn_at_their_own_rate() -> Result<()> {
 
 #[test]
 fn the_device_path_is_the_same_adam() -> Result<()> {
-    let mut store = ParamStore::with_dtype(Seed(1), &Device::Cpu, DType::F64);
+    let store = ParamStore::with_dtype(Seed(1), &Device::Cpu, DType::F64);
     let param = store.root().param("w", &[3], Init::PYTORCH)?;
     param.var().set(&Tensor::new(&[1.0_f64, -2.0, 0.5], &Device::Cpu)?)?;
     let config = AdamConfig { weight_decay: 0.1, clip_norm: Some(1.5), ..Default::default() };

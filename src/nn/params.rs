@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use super::device::HOST;
 use super::error::NnError;
 use super::init::{Init, sample};
 use super::ops::update;
-use crate::contract::Seed;
+use crate::contract::{Rng, Seed};
 
 type Result<T> = std::result::Result<T, NnError>;
 
@@ -26,6 +27,10 @@ pub struct Param {
 }
 
 impl Param {
+    pub(super) fn new(name: &str, var: Var, frozen: Arc<AtomicUsize>) -> Self {
+        Self { name: name.into(), var, frozen }
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -53,6 +58,15 @@ pub struct StateBuffer {
 }
 
 impl StateBuffer {
+    pub(super) fn new(name: &str, shape: &[usize], values: Vec<f32>) -> Self {
+        Self { name: name.into(), shape: shape.to_vec(), values: Arc::new(Mutex::new(values)) }
+    }
+
+    /// A copy, where state is saved.
+    fn to_tensor(&self) -> candle_core::Result<Tensor> {
+        Tensor::from_vec(self.get(), self.shape.as_slice(), &HOST)
+    }
+
     pub fn lock(&self) -> MutexGuard<'_, Vec<f32>> {
         // Plain floats: a panic elsewhere cannot leave them inconsistent beyond being half updated.
         self.values.lock().unwrap_or_else(PoisonError::into_inner)
@@ -83,11 +97,16 @@ impl Entry {
     }
 }
 
-/// All parameters and buffers of one network.
-#[derive(Debug)]
-pub struct ParamStore {
-    entries: Vec<Entry>,
+#[derive(Debug, Default)]
+struct Entries {
+    list: Vec<Entry>,
     names: BTreeMap<String, usize>,
+}
+
+/// All parameters and buffers of one network. Clones share them.
+#[derive(Clone, Debug)]
+pub struct ParamStore {
+    entries: Arc<Mutex<Entries>>,
     seed: Seed,
     device: Device,
     dtype: DType,
@@ -112,14 +131,7 @@ impl ParamStore {
 
     /// As [`ParamStore::new`], with another float type (gradient checks run in f64).
     pub fn with_dtype(seed: Seed, device: &Device, dtype: DType) -> Self {
-        Self {
-            entries: Vec::new(),
-            names: BTreeMap::new(),
-            seed,
-            device: device.clone(),
-            dtype,
-            frozen: Arc::default(),
-        }
+        Self { entries: Arc::default(), seed, device: device.clone(), dtype, frozen: Arc::default() }
     }
 
     pub fn device(&self) -> &Device {
@@ -130,27 +142,66 @@ impl ParamStore {
         self.dtype
     }
 
-    /// Where layers create their parameters, without a prefix.
-    pub fn root(&mut self) -> Scope<'_> {
-        Scope { store: self, prefix: String::new() }
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        // An entry is added whole or not at all.
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn insert(&mut self, entry: Entry) -> Result<()> {
+    fn insert(&self, entry: Entry) -> Result<()> {
+        let mut entries = self.entries();
         let name = entry.name().to_owned();
-        if self.names.contains_key(&name) {
+        if entries.names.contains_key(&name) {
             return Err(NnError::NameTaken { name });
         }
-        self.names.insert(name, self.entries.len());
-        self.entries.push(entry);
+        let index = entries.list.len();
+        entries.names.insert(name, index);
+        entries.list.push(entry);
         Ok(())
     }
 
+    /// Creates a parameter; gives what freezes it.
+    pub(super) fn create_param(&self, name: &str, shape: &[usize], init: Init) -> Result<Arc<AtomicUsize>> {
+        self.create_with(name, shape, |rng| sample(init, shape, rng))?;
+        Ok(self.frozen.clone())
+    }
+
+    /// Creates a parameter whose values `draw` takes from the parameter's own stream.
+    pub(super) fn create_with(
+        &self,
+        name: &str,
+        shape: &[usize],
+        draw: impl FnOnce(&mut Rng) -> Vec<f32>,
+    ) -> Result<()> {
+        let values = Tensor::from_vec(draw(&mut self.seed.derive(name, 0).rng()), shape, &HOST)?;
+        let values = values.to_dtype(self.dtype)?.to_device(&self.device)?;
+        self.insert(Entry::Param(Param::new(name, Var::from_tensor(&values)?, self.frozen.clone())))
+    }
+
+    /// Creates a buffer.
+    pub(super) fn create_buffer(&self, name: &str, shape: &[usize], init: Init) -> Result<StateBuffer> {
+        let values = sample(init, shape, &mut self.seed.derive(name, 0).rng());
+        let buffer = StateBuffer::new(name, shape, values);
+        self.insert(Entry::Buffer(buffer.clone()))?;
+        Ok(buffer)
+    }
+
+    /// The variable of this name, or a copy of the buffer.
+    pub(super) fn find(&self, name: &str) -> Option<Tensor> {
+        let entries = self.entries();
+        match &entries.list[*entries.names.get(name)?] {
+            Entry::Param(param) => Some(param.var.as_tensor().clone()),
+            // A vector of the shape's length, by construction.
+            Entry::Buffer(buffer) => buffer.to_tensor().ok(),
+        }
+    }
+
     /// Parameters in the order of their creation.
-    pub fn params(&self) -> impl Iterator<Item = &Param> {
-        self.entries.iter().filter_map(|entry| match entry {
-            Entry::Param(param) => Some(param),
+    pub fn params(&self) -> impl Iterator<Item = Param> {
+        let of_entry = |entry: &Entry| match entry {
+            Entry::Param(param) => Some(param.clone()),
             Entry::Buffer(_) => None,
-        })
+        };
+        self.entries().list.iter().filter_map(of_entry).collect::<Vec<_>>().into_iter()
     }
 
     /// Number of learned floats.
@@ -167,31 +218,30 @@ impl ParamStore {
 
     /// Names and current values of parameters and buffers, in order; copies, so training may go on meanwhile.
     pub fn state_tensors(&self) -> Result<Vec<(String, Tensor)>> {
-        self.entries
-            .iter()
-            .map(|entry| {
-                let tensor = match entry {
-                    Entry::Param(param) => param.var.as_detached_tensor().copy()?,
-                    Entry::Buffer(buffer) => Tensor::from_vec(buffer.get(), buffer.shape.as_slice(), &Device::Cpu)?,
-                };
-                Ok((entry.name().to_owned(), tensor))
-            })
-            .collect()
+        let state = |entry: &Entry| {
+            let tensor = match entry {
+                Entry::Param(param) => param.var.as_detached_tensor().copy()?,
+                Entry::Buffer(buffer) => buffer.to_tensor()?,
+            };
+            Ok((entry.name().to_owned(), tensor))
+        };
+        self.entries().list.iter().map(state).collect()
     }
 
     /// Takes over a state that names exactly this store's tensors, in any order. On error nothing has changed.
     pub fn load_state(&self, state: &[(String, Tensor)]) -> Result<()> {
         let found = index_state(state)?;
-        if let Some(name) = found.keys().find(|name| !self.names.contains_key(**name)) {
+        let entries = self.entries();
+        if let Some(name) = found.keys().find(|name| !entries.names.contains_key(**name)) {
             return Err(NnError::Unexpected { name: (*name).to_owned() });
         }
-        let mut values = Vec::with_capacity(self.entries.len());
-        for entry in &self.entries {
+        let mut values = Vec::with_capacity(entries.list.len());
+        for entry in &entries.list {
             let name = entry.name();
             let tensor = *found.get(name).ok_or_else(|| NnError::Missing { name: name.to_owned() })?;
             let (expected, dtype, device) = match entry {
                 Entry::Param(param) => (param.var.dims(), self.dtype, &self.device),
-                Entry::Buffer(buffer) => (&buffer.shape[..], DType::F32, &Device::Cpu),
+                Entry::Buffer(buffer) => (&buffer.shape[..], DType::F32, &HOST),
             };
             if tensor.dims() != expected {
                 return Err(NnError::Shape {
@@ -202,7 +252,7 @@ impl ParamStore {
             }
             values.push(tensor.detach().to_dtype(dtype)?.to_device(device)?.contiguous()?);
         }
-        for (entry, tensor) in self.entries.iter().zip(values) {
+        for (entry, tensor) in entries.list.iter().zip(values) {
             match entry {
                 Entry::Param(param) if param.var.is_same_storage(&tensor) => {}
                 Entry::Param(param) => param.var.set(&tensor)?,
@@ -215,13 +265,16 @@ impl ParamStore {
     /// `self = rate * source + (1 - rate) * self`, parameter by parameter: a lagged (Polyak, EMA) copy. Buffers are
     /// copied. Both stores must have the same entries.
     pub fn polyak_update(&self, source: &Self, rate: f64) -> Result<()> {
-        if self.entries.len() != source.entries.len() {
-            let (longer, shorter) =
-                if self.entries.len() > source.entries.len() { (self, source) } else { (source, self) };
+        if Arc::ptr_eq(&self.entries, &source.entries) {
+            return Ok(());
+        }
+        let (own, other) = (self.entries(), source.entries());
+        if own.list.len() != other.list.len() {
+            let (longer, shorter) = if own.list.len() > other.list.len() { (&own, &other) } else { (&other, &own) };
             let name = longer.names.keys().find(|name| !shorter.names.contains_key(*name)).cloned().unwrap_or_default();
             return Err(NnError::Missing { name });
         }
-        for (to, from) in self.entries.iter().zip(&source.entries) {
+        for (to, from) in own.list.iter().zip(&other.list) {
             match (to, from) {
                 (Entry::Param(to), Entry::Param(from)) if to.name == from.name && to.var.dims() == from.var.dims() => {
                     update::blend(&to.var, &from.var, rate)?;
@@ -264,50 +317,12 @@ pub(crate) fn index_state(state: &[(String, Tensor)]) -> Result<BTreeMap<&str, &
     Ok(found)
 }
 
-/// A place in the store with a name prefix; layers create their tensors through it.
-pub struct Scope<'a> {
-    store: &'a mut ParamStore,
-    prefix: String,
-}
-
-impl Scope<'_> {
-    /// The place called `name` below this one.
-    pub fn sub(&mut self, name: impl std::fmt::Display) -> Scope<'_> {
-        let prefix = self.full_name(&name.to_string());
-        Scope { store: self.store, prefix }
-    }
-
-    fn full_name(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
-    }
-
-    /// Creates a parameter.
-    pub fn param(&mut self, name: &str, shape: &[usize], init: Init) -> Result<Param> {
-        let name = self.full_name(name);
-        let mut rng = self.store.seed.derive(&name, 0).rng();
-        let values = Tensor::from_vec(sample(init, shape, &mut rng), shape, &Device::Cpu)?;
-        let values = values.to_dtype(self.store.dtype)?.to_device(&self.store.device)?;
-        let param = Param { name: name.into(), var: Var::from_tensor(&values)?, frozen: self.store.frozen.clone() };
-        self.store.insert(Entry::Param(param.clone()))?;
-        Ok(param)
-    }
-
-    /// Creates a buffer.
-    pub fn buffer(&mut self, name: &str, shape: &[usize], init: Init) -> Result<StateBuffer> {
-        let name = self.full_name(name);
-        let values = sample(init, shape, &mut self.store.seed.derive(&name, 0).rng());
-        let buffer = StateBuffer { name: name.into(), shape: shape.to_vec(), values: Arc::new(Mutex::new(values)) };
-        self.store.insert(Entry::Buffer(buffer.clone()))?;
-        Ok(buffer)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn store(seed: u64) -> Result<(ParamStore, Param, StateBuffer)> {
-        let mut store = ParamStore::new(Seed(seed), &Device::Cpu);
+        let store = ParamStore::new(Seed(seed), &Device::Cpu);
         let weight = store.root().sub("encoder").sub("conv1").param("weight", &[2, 3], Init::PYTORCH)?;
         let mean = store.root().sub("encoder").buffer("running_mean", &[3], Init::Zeros)?;
         Ok((store, weight, mean))
@@ -325,7 +340,7 @@ mod tests {
     #[test]
     fn a_value_depends_on_seed_and_name_alone() -> Result<()> {
         let values = |seed: u64, before: bool| -> Result<Vec<f32>> {
-            let mut store = ParamStore::new(Seed(seed), &Device::Cpu);
+            let store = ParamStore::new(Seed(seed), &Device::Cpu);
             if before {
                 store.root().param("other", &[5], Init::PYTORCH)?;
             }
@@ -361,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_name_serves_once() {
-        let mut store = ParamStore::new(Seed(1), &Device::Cpu);
+        let store = ParamStore::new(Seed(1), &Device::Cpu);
         assert!(store.root().param("weight", &[1], Init::Ones).is_ok());
         assert!(matches!(store.root().param("weight", &[1], Init::Ones), Err(NnError::NameTaken { .. })));
     }

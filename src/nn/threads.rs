@@ -1,8 +1,9 @@
 //! Where training runs: on a pool of threads with large stacks.
 
-use rayon::ThreadPoolBuilder;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::error::NnError;
+use super::ops::dispatch::{force_stock, is_stock_forced};
 
 /// Address space for each thread's stack; only what is touched costs memory.
 const STACK_BYTES: usize = 256 << 20;
@@ -11,13 +12,21 @@ const STACK_BYTES: usize = 256 << 20;
 ///
 /// Candle's backward pass and the dropping of its graphs recurse once a layer or more, which overflows ordinary stacks in
 /// deep networks. Work inside the pool also hands its parallel loops to the other threads without waking them first.
+///
+/// # Errors
+/// The threads cannot be started.
 pub fn with_large_stack<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R, NnError> {
-    let pool = ThreadPoolBuilder::new()
+    Ok(large_stack_pool(is_stock_forced())?.install(work))
+}
+
+/// A pool of training threads; `stock` sends all their operations along the stock path.
+pub(super) fn large_stack_pool(stock: bool) -> Result<ThreadPool, NnError> {
+    Ok(ThreadPoolBuilder::new()
         .num_threads(rayon::current_num_threads())
         .stack_size(STACK_BYTES)
         .thread_name(|index| format!("train-{index}"))
-        .build()?;
-    Ok(pool.install(work))
+        .start_handler(move |_| force_stock(stock))
+        .build()?)
 }
 
 #[cfg(test)]

@@ -117,6 +117,9 @@ pub struct ObjectModel {
     pub restitution: f32,
     /// sRGB, the source's own colour; domains may repaint.
     pub color: Option<[u8; 3]>,
+    /// sRGB of a user's file, in which the domains `canonical` and `reality` draw it. `None` for generated objects, whose
+    /// look is the domain's to choose.
+    pub paint: Option<[u8; 3]>,
     /// Volume of the union of the parts, cubic metres.
     pub volume_m3: f32,
 }
@@ -191,6 +194,7 @@ impl ObjectModel {
             friction: physics.friction,
             restitution: physics.restitution,
             color: physics.color,
+            paint: None,
             volume_m3: moments.volume as f32,
         };
         model.shift(-center);

@@ -29,11 +29,12 @@ const SMALLEST_DIVIDED: usize = 10;
 pub struct ObjectSet {
     objects: Vec<Arc<ObjectModel>>,
     failures: Vec<Arc<ObjectError>>,
+    skipped: Vec<Arc<ObjectError>>,
 }
 
 impl ObjectSet {
     pub fn new(objects: Vec<Arc<ObjectModel>>) -> Self {
-        Self { objects, failures: Vec::new() }
+        Self { objects, ..Self::default() }
     }
 
     /// The 1,000 procedural objects that the program carries: 900 for training, 100 (ids ending in 0) for test.
@@ -85,6 +86,7 @@ impl ObjectSet {
         Ok(Self {
             objects: report.objects.into_iter().map(|imported| Arc::new(imported.model)).collect(),
             failures: report.failures.into_iter().map(Arc::new).collect(),
+            skipped: report.skipped.into_iter().map(Arc::new).collect(),
         })
     }
 
@@ -111,6 +113,11 @@ impl ObjectSet {
     /// What could not be loaded, in the order of the paths.
     pub fn failures(&self) -> &[Arc<ObjectError>] {
         &self.failures
+    }
+
+    /// What looks like a model and was not read (see [`super::ImportReport::skipped`]).
+    pub fn skipped(&self) -> &[Arc<ObjectError>] {
+        &self.skipped
     }
 
     pub fn len(&self) -> usize {

@@ -66,10 +66,29 @@ pub(super) fn lathe(profile: &[(f32, f32)], segments: usize) -> MeshData {
     mesh
 }
 
+/// How far the flat ends of a turned solid are rounded.
+const END_ROUNDING: f32 = 0.001;
+
 /// The convex solid through circles of (radius, height), with `count` corners on each; a radius of 0 is one corner.
+///
+/// Flat ends have four corners, a millimetre beyond a circle of `count`: the engine makes contacts at no more than four
+/// corners of a face, the first it finds, and on those of a dodecagon that lie side by side nothing can stand.
 pub(super) fn turned_hull(rings: &[(f32, f32)], count: usize) -> ConvexPart {
-    let points = |&(radius, height): &(f32, f32)| circle(radius, height, if radius > 0.0 { count } else { 1 });
-    ConvexPart::Hull { points: rings.iter().flat_map(points).collect() }
+    let middle = 0.5 * (rings.first().map_or(0.0, |ring| ring.1) + rings.last().map_or(0.0, |ring| ring.1));
+    let mut points = Vec::new();
+    for (index, &(radius, height)) in rings.iter().enumerate() {
+        let is_end = index == 0 || index + 1 == rings.len();
+        if radius <= 0.0 {
+            points.extend(circle(0.0, height, 1));
+        } else if is_end {
+            let inwards = (middle - height).clamp(-END_ROUNDING, END_ROUNDING);
+            points.extend(circle(radius, height, 4));
+            points.extend(circle(radius, height + inwards, count));
+        } else {
+            points.extend(circle(radius, height, count));
+        }
+    }
+    ConvexPart::Hull { points }
 }
 
 /// `count` upright pieces that make a wall between two circles, `wall` thick: a hollow vessel's side. `bottom` and

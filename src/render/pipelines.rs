@@ -3,6 +3,7 @@
 use super::gpu::Gpu;
 use super::instances::InstanceRecord;
 use super::meshes::Vertex;
+use std::collections::BTreeMap;
 use std::mem::size_of;
 
 pub const COLOUR_FORMAT: wgpu::TextureFormat = wgpu::TextureFormat::Rgba8Unorm;
@@ -26,12 +27,42 @@ pub struct Variant {
     pub multisample: bool,
 }
 
-/// The shader's text with its switches resolved.
-pub fn shader_text(variant: Variant) -> String {
+/// Which images a capture draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DrawnImages {
+    pub source: bool,
+    pub canonical: bool,
+    /// Instances, faces and depth.
+    pub identity: bool,
+}
+
+impl DrawnImages {
+    /// By target: source colour, canonical colour, identity.
+    pub fn targets(self) -> [bool; 3] {
+        [self.source, self.canonical, self.identity]
+    }
+
+    /// Targets of the colour pass; none where no colour is wanted.
+    pub fn colour_pass(self, multisample: bool) -> Option<[bool; 3]> {
+        let colours = self.source || self.canonical;
+        colours.then_some([self.source, self.canonical, self.identity && !multisample])
+    }
+
+    /// Identity is drawn in a pass of its own where its samples differ from the colours', and where it is alone.
+    pub fn identity_pass(self, multisample: bool) -> bool {
+        self.identity && (multisample || self.colour_pass(multisample).is_none())
+    }
+}
+
+/// The shader's text with its switches resolved, for a colour pass with these targets.
+pub fn shader_text(variant: Variant, [source, canonical, identity]: [bool; 3]) -> String {
     let on = |switch: &str| match switch {
         "clip" => variant.clip_distances,
         "discard" => !variant.clip_distances,
         "images" => variant.images,
+        "source" => source,
+        "canonical" => canonical,
+        "identity" => identity,
         _ => false,
     };
     let mut text = String::with_capacity(SHADER.len());
@@ -57,18 +88,31 @@ pub struct Pipelines {
     pub scene_layout: wgpu::BindGroupLayout,
     pub shade_layout: wgpu::BindGroupLayout,
     pub shadow: [wgpu::RenderPipeline; 2],
-    pub colour: wgpu::RenderPipeline,
-    /// Only with multisampled colours.
-    pub identity: Option<wgpu::RenderPipeline>,
+    variant: Variant,
+    /// With all targets of a colour pass.
+    module: wgpu::ShaderModule,
+    plain_layout: wgpu::PipelineLayout,
+    colour_layout: wgpu::PipelineLayout,
+    /// By the targets of the pass: built when a capture first wants them.
+    colour: BTreeMap<[bool; 3], wgpu::RenderPipeline>,
+    identity: Option<wgpu::RenderPipeline>,
+}
+
+fn module(gpu: &Gpu, variant: Variant, targets: [bool; 3]) -> wgpu::ShaderModule {
+    gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some("tiled"),
+        source: wgpu::ShaderSource::Wgsl(shader_text(variant, targets).into()),
+    })
+}
+
+fn all_targets(variant: Variant) -> [bool; 3] {
+    [true, true, !variant.multisample]
 }
 
 impl Pipelines {
     pub fn new(gpu: &Gpu, variant: Variant) -> Self {
         let device = &gpu.device;
-        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-            label: Some("tiled"),
-            source: wgpu::ShaderSource::Wgsl(shader_text(variant).into()),
-        });
+        let module = module(gpu, variant, all_targets(variant));
         let storage = |binding| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::VERTEX_FRAGMENT,
@@ -119,8 +163,8 @@ impl Pipelines {
                 fragment(4, wgpu::BindingType::Sampler(wgpu::SamplerBindingType::Filtering)),
             ],
         });
-        let shadow_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some("shadow"),
+        let plain_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some("plain"),
             bind_group_layouts: &[Some(&scene_layout)],
             immediate_size: 0,
         });
@@ -131,17 +175,49 @@ impl Pipelines {
         });
         let build = Build { gpu, module: &module, variant };
         let shadow =
-            ["vertex_shadow_source", "vertex_shadow_canonical"].map(|entry| build.shadow(&shadow_layout, entry));
-        let (colours, samples): (&[wgpu::TextureFormat], u32) = if variant.multisample {
-            (&[COLOUR_FORMAT, COLOUR_FORMAT], SAMPLES)
-        } else {
-            (&[COLOUR_FORMAT, COLOUR_FORMAT, IDENTITY_FORMAT], 1)
-        };
-        let entry = if variant.multisample { "fragment_colours" } else { "fragment_everything" };
-        let colour = build.shaded(&colour_layout, entry, colours, samples);
-        let identity =
-            variant.multisample.then(|| build.shaded(&shadow_layout, "fragment_identity", &[IDENTITY_FORMAT], 1));
-        Self { scene_layout, shade_layout, shadow, colour, identity }
+            ["vertex_shadow_source", "vertex_shadow_canonical"].map(|entry| build.shadow(&plain_layout, entry));
+        Self {
+            scene_layout,
+            shade_layout,
+            shadow,
+            variant,
+            module,
+            plain_layout,
+            colour_layout,
+            colour: BTreeMap::new(),
+            identity: None,
+        }
+    }
+
+    /// Builds what a capture of `images` needs and no capture needed before.
+    pub fn prepare(&mut self, gpu: &Gpu, images: DrawnImages) {
+        let variant = self.variant;
+        if let Some(targets) = images.colour_pass(variant.multisample)
+            && !self.colour.contains_key(&targets)
+        {
+            let own = (targets != all_targets(variant)).then(|| module(gpu, variant, targets));
+            let build = Build { gpu, module: own.as_ref().unwrap_or(&self.module), variant };
+            let formats = [COLOUR_FORMAT, COLOUR_FORMAT, IDENTITY_FORMAT];
+            let formats = [0, 1, 2].map(|i| targets[i].then_some(formats[i]));
+            let samples = if variant.multisample { SAMPLES } else { 1 };
+            let pipeline = build.shaded(&self.colour_layout, "fragment_colour", &formats, samples);
+            self.colour.insert(targets, pipeline);
+        }
+        if images.identity_pass(variant.multisample) && self.identity.is_none() {
+            let build = Build { gpu, module: &self.module, variant };
+            let formats = [Some(IDENTITY_FORMAT)];
+            self.identity = Some(build.shaded(&self.plain_layout, "fragment_identity", &formats, 1));
+        }
+    }
+
+    /// The pipeline of the colour pass; none where there is no such pass, and before [`Self::prepare`].
+    pub fn colour(&self, images: DrawnImages) -> Option<&wgpu::RenderPipeline> {
+        self.colour.get(&images.colour_pass(self.variant.multisample)?)
+    }
+
+    /// The pipeline of the identity pass; none where there is no such pass, and before [`Self::prepare`].
+    pub fn identity(&self, images: DrawnImages) -> Option<&wgpu::RenderPipeline> {
+        self.identity.as_ref().filter(|_| images.identity_pass(self.variant.multisample))
     }
 }
 
@@ -198,11 +274,11 @@ impl Build<'_> {
         &self,
         layout: &wgpu::PipelineLayout,
         entry: &str,
-        formats: &[wgpu::TextureFormat],
+        formats: &[Option<wgpu::TextureFormat>],
         samples: u32,
     ) -> wgpu::RenderPipeline {
         let buffers = vertex_layouts();
-        let targets: Vec<_> = formats.iter().map(|&format| Some(format.into())).collect();
+        let targets: Vec<_> = formats.iter().map(|format| format.map(wgpu::ColorTargetState::from)).collect();
         let taps = [
             ("SHADOW_TAPS", f64::from(self.variant.shadow_taps)),
             ("CANONICAL_TAPS", f64::from(self.variant.shadow_taps.div_ceil(2))),
@@ -261,10 +337,25 @@ mod tests {
     #[test]
     fn switches_keep_or_drop_their_lines() {
         let variant = Variant { clip_distances: true, images: false, shadow_taps: 4, multisample: true };
-        let text = shader_text(variant);
+        let text = shader_text(variant, [true; 3]);
         assert!(text.contains("enable clip_distances;") && !text.contains("discard;"));
         assert!(text.lines().all(|line| !line.starts_with("//#")));
-        let text = shader_text(Variant { clip_distances: false, images: true, ..variant });
+        assert!(text.contains("out.source =") && text.contains("out.canonical =") && text.contains("out.identity ="));
+        let text = shader_text(Variant { clip_distances: false, images: true, ..variant }, [true, false, false]);
         assert!(!text.contains("enable clip_distances;") && text.contains("discard;") && text.contains("level"));
+        assert!(text.contains("out.source =") && !text.contains("out.canonical =") && !text.contains("out.identity ="));
+    }
+
+    #[test]
+    fn each_image_is_drawn_in_one_pass() {
+        for bits in 0..8_u32 {
+            let images = DrawnImages { source: bits & 1 > 0, canonical: bits & 2 > 0, identity: bits & 4 > 0 };
+            for multisample in [false, true] {
+                let colour = images.colour_pass(multisample).unwrap_or_default();
+                assert_eq!([colour[0], colour[1]], [images.source, images.canonical]);
+                let identity = images.identity_pass(multisample);
+                assert!(images.identity == (identity ^ colour[2]) && !(multisample && colour[2]), "{images:?}");
+            }
+        }
     }
 }

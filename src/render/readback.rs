@@ -1,6 +1,7 @@
 //! From the atlas in device memory to contiguous batches on the host.
 
 use super::gpu::{Gpu, RenderError};
+use super::pipelines::DrawnImages;
 use super::smooth;
 use super::targets::Targets;
 use crate::contract::FrameBatch;
@@ -67,52 +68,79 @@ pub fn wait(gpu: &Gpu, submission: wgpu::SubmissionIndex, mappings: &[Mapping]) 
     }
 }
 
-/// Copies one tile for each table of `classes` (segmentation class by instance id) into `frames`, from frame `first` on;
-/// `smooth_edges` blends them morphologically on the way.
-pub fn unpack(targets: &Targets, classes: &[[u8; 256]], frames: &mut FrameBatch, first: usize, smooth_edges: bool) {
-    let (width, height) = targets.tile;
-    let pixels = width * height;
-    let range = first * pixels..(first + classes.len()) * pixels;
-    let colours = range.start * 3..range.end * 3;
+/// `count` equal parts of an image array; empty ones of an array that is not wanted.
+pub fn parts<T>(array: &mut [T], count: usize) -> Vec<&mut [T]> {
+    match array.len().checked_div(count) {
+        None | Some(0) => (0..count).map(|_| Default::default()).collect(),
+        Some(size) => array.chunks_exact_mut(size).collect(),
+    }
+}
+
+/// The images of one frame; those that are not wanted are empty.
+struct FrameTile<'a> {
+    source: &'a mut [u8],
+    canonical: &'a mut [u8],
+    segmentation: &'a mut [u8],
+    instances: &'a mut [u8],
+    depth_m: &'a mut [f32],
+    /// Segmentation class by instance id.
+    classes: &'a [u8; 256],
+}
+
+/// Copies one tile for each table of `classes` (segmentation class by instance id) into the images of `frames` that have
+/// room, from frame `first` on; `smooth_edges` blends colours morphologically on the way.
+pub fn unpack(
+    targets: &Targets,
+    drawn: DrawnImages,
+    classes: &[[u8; 256]],
+    (frames, first): (&mut FrameBatch, usize),
+    smooth_edges: bool,
+) {
+    let pixels = targets.tile.0 * targets.tile.1;
+    let count = classes.len();
+    fn run<T>(array: &mut [T], first: usize, count: usize, per_frame: usize) -> Vec<&mut [T]> {
+        let wanted = if array.is_empty() { array } else { &mut array[first * per_frame..(first + count) * per_frame] };
+        parts(wanted, count)
+    }
     {
-        let views = [0, 1, 2].map(|i| targets.readbacks[i].buffer.slice(..).get_mapped_range());
-        let [source_view, canonical_view, identity_view] = [0, 1, 2].map(|i| Atlas {
-            bytes: &views[i],
-            stride: targets.readbacks[i].bytes_per_row as usize,
-            columns: targets.grid.columns,
-            tile: targets.tile,
+        let drawn = drawn.targets();
+        let views = [0, 1, 2].map(|i| drawn[i].then(|| targets.readbacks[i].buffer.slice(..).get_mapped_range()));
+        let [source, canonical, identity] = [0, 1, 2].map(|i| {
+            views[i].as_ref().map(|bytes| Atlas {
+                bytes,
+                stride: targets.readbacks[i].bytes_per_row as usize,
+                columns: targets.grid.columns,
+                tile: targets.tile,
+            })
         });
-        frames.source_rgb[colours.clone()]
-            .par_chunks_mut(pixels * 3)
-            .zip(frames.canonical_rgb[colours].par_chunks_mut(pixels * 3))
-            .zip(frames.segmentation[range.clone()].par_chunks_mut(pixels))
-            .zip(frames.instances[range.clone()].par_chunks_mut(pixels))
-            .zip(frames.depth_m[range].par_chunks_mut(pixels))
+        run(&mut frames.source_rgb, first, count, pixels * 3)
+            .into_par_iter()
+            .zip(run(&mut frames.canonical_rgb, first, count, pixels * 3))
+            .zip(run(&mut frames.segmentation, first, count, pixels))
+            .zip(run(&mut frames.instances, first, count, pixels))
+            .zip(run(&mut frames.depth_m, first, count, pixels))
             .zip(classes)
             .enumerate()
-            .for_each(|(tile, (((((source, canonical), segmentation), instances), depth), classes))| {
-                source_view.unpack_colour(tile, source);
-                canonical_view.unpack_colour(tile, canonical);
-                let mut faces = vec![0_u16; if smooth_edges { pixels } else { 0 }];
-                for y in 0..height {
-                    let line = y * width..(y + 1) * width;
-                    for (i, texel) in line.clone().zip(identity_view.row(tile, y).chunks_exact(4)) {
-                        instances[i] = texel[0];
-                        segmentation[i] = classes[usize::from(texel[0])];
-                        depth[i] = f32::from(u16::from_le_bytes([texel[2], texel[3]])) * 1e-4;
-                    }
-                    if smooth_edges {
-                        for (face, texel) in faces[line].iter_mut().zip(identity_view.row(tile, y).chunks_exact(4)) {
-                            *face = u16::from_le_bytes([texel[0], texel[1]]);
-                        }
+            .for_each(|(number, (((((source_rgb, canonical_rgb), segmentation), instances), depth_m), classes))| {
+                let mut tile = FrameTile {
+                    source: source_rgb,
+                    canonical: canonical_rgb,
+                    segmentation,
+                    instances,
+                    depth_m,
+                    classes,
+                };
+                for (atlas, rgb) in [(&source, &mut *tile.source), (&canonical, &mut *tile.canonical)] {
+                    if let Some(atlas) = atlas {
+                        atlas.unpack_colour(number, rgb);
                     }
                 }
-                if smooth_edges {
-                    smooth::smooth(&mut smooth::Tile { width, height, faces: &faces, pictures: [source, canonical] });
+                if let Some(identity) = &identity {
+                    identity.unpack_identity(number, &mut tile, smooth_edges);
                 }
             });
     }
-    targets.readbacks.iter().for_each(|readback| readback.buffer.unmap());
+    targets.readbacks_of(drawn.targets()).for_each(|readback| readback.buffer.unmap());
 }
 
 /// A mapped picture of all tiles, four bytes a pixel.
@@ -137,6 +165,40 @@ impl<'v> Atlas<'v> {
             for (to, from) in line.chunks_exact_mut(3).zip(self.row(tile, y).chunks_exact(4)) {
                 to.copy_from_slice(&from[..3]);
             }
+        }
+    }
+
+    fn unpack_identity(&self, number: usize, tile: &mut FrameTile<'_>, smooth_edges: bool) {
+        let (width, height) = self.tile;
+        let mut faces = vec![0_u16; if smooth_edges { width * height } else { 0 }];
+        for y in 0..height {
+            let line = y * width..(y + 1) * width;
+            let texels = || self.row(number, y).chunks_exact(4);
+            if !tile.instances.is_empty() {
+                for (id, texel) in tile.instances[line.clone()].iter_mut().zip(texels()) {
+                    *id = texel[0];
+                }
+            }
+            if !tile.segmentation.is_empty() {
+                for (class, texel) in tile.segmentation[line.clone()].iter_mut().zip(texels()) {
+                    *class = tile.classes[usize::from(texel[0])];
+                }
+            }
+            if !tile.depth_m.is_empty() {
+                for (depth, texel) in tile.depth_m[line.clone()].iter_mut().zip(texels()) {
+                    *depth = f32::from(u16::from_le_bytes([texel[2], texel[3]])) * 1e-4;
+                }
+            }
+            if smooth_edges {
+                for (face, texel) in faces[line].iter_mut().zip(texels()) {
+                    *face = u16::from_le_bytes([texel[0], texel[1]]);
+                }
+            }
+        }
+        if smooth_edges {
+            let mut pictures = [&mut *tile.source, &mut *tile.canonical];
+            let pictures = pictures.iter_mut().filter(|rgb| !rgb.is_empty()).map(|rgb| &mut **rgb).collect();
+            smooth::smooth(&mut smooth::Tile { width, height, faces: &faces, pictures });
         }
     }
 }

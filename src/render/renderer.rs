@@ -3,13 +3,14 @@
 use super::gpu::{Gpu, RenderError};
 use super::instances::{Grid, TileRecords, globals, jittered, tile_records};
 use super::meshes::Mesh;
-use super::pipelines::{Pipelines, Variant};
+use super::pipelines::{DrawnImages, Pipelines, Variant};
+use super::readback::parts;
 use super::scene_view::SceneView;
 use super::slot::{Slot, SlotDevice};
 use super::targets::Geometry;
 use crate::appearance::ImageSet;
 use crate::appearance::effects::{self, FrameImages};
-use crate::contract::{Class, Domain, FrameBatch, Seed};
+use crate::contract::{Class, Domain, FrameBatch, FrameChannels, Seed};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -114,14 +115,54 @@ impl TiledRenderer {
         self.image_count
     }
 
-    /// Draws every view into a tile and reads the pixels back. The frames show exactly the given states.
+    /// Draws every view into a tile and reads back the images of `channels`; the others are empty in the batch, and no image
+    /// depends on which others are asked for. The frames show exactly the given states.
     ///
     /// # Errors
     /// A lost or silent device.
-    pub fn capture(&mut self, source: Domain, views: &[SceneView<'_>]) -> Result<FrameBatch, RenderError> {
+    pub fn capture(
+        &mut self,
+        source: Domain,
+        views: &[SceneView<'_>],
+        channels: FrameChannels,
+    ) -> Result<FrameBatch, RenderError> {
+        self.gpu.check()?;
+        let captured = captured_channels(source, views, channels);
+        let smooth = self.config.smooth_edges && !self.multisample && (captured.source || captured.canonical);
+        let drawn = DrawnImages {
+            source: captured.source,
+            canonical: captured.canonical,
+            identity: captured.identity || captured.depth || smooth,
+        };
+        let (height, width) = (self.config.height as usize, self.config.width as usize);
+        let mut frames = FrameBatch::blank(source, captured, views.len(), height, width);
+        if drawn.targets().contains(&true) {
+            self.draw(views, drawn, smooth, &mut frames)?;
+        }
+        if source == Domain::Canonical && channels.source {
+            // The domain is defined by the canonical picture, which knows neither highlights nor reflections.
+            let canonical = &mut frames.canonical_rgb;
+            frames.source_rgb = if channels.canonical { canonical.clone() } else { std::mem::take(canonical) };
+        }
+        frames.cameras = views.iter().map(|view| jittered(&view.camera, &view.look.jitter)).collect();
+        frames.step_indices = views.iter().map(|view| view.step_index).collect();
+        frames.look_seeds = views.iter().map(|view| view.look_seed).collect();
+        apply_effects(&mut frames, views, channels);
+        frames.keep(channels);
+        Ok(frames)
+    }
+
+    /// Draws `drawn` and copies into those images of `frames` that have room.
+    fn draw(
+        &mut self,
+        views: &[SceneView<'_>],
+        drawn: DrawnImages,
+        smooth: bool,
+        frames: &mut FrameBatch,
+    ) -> Result<(), RenderError> {
+        self.pipelines.prepare(&self.gpu, drawn);
         self.gpu.check()?;
         let per_part = self.views_per_part(views.len());
-        let smooth = self.config.smooth_edges && !self.multisample;
         let parts: Vec<&[SceneView<'_>]> = views.chunks(per_part).collect();
         while self.slots.len() < parts.len() {
             self.slots.push(Slot::new(&self.gpu));
@@ -137,6 +178,7 @@ impl TiledRenderer {
                 config: &self.config,
                 multisample: self.multisample,
                 images: &self.images,
+                drawn,
             };
             slot.prepare(&device, grid);
             let taps = self.config.shadow_taps;
@@ -144,20 +186,10 @@ impl TiledRenderer {
                 part.par_iter().enumerate().map(|(index, view)| tile_records(view, index, grid, taps)).collect();
             pending.push(slot.submit(&device, &mut self.geometry, &tiles, &globals(grid, taps, shadow_radius))?);
         }
-        let mut frames =
-            FrameBatch::blank(source, views.len(), self.config.height as usize, self.config.width as usize);
         for (number, (slot, pending)) in self.slots.iter().zip(pending).enumerate() {
-            slot.read(&self.gpu, pending, &mut frames, number * per_part, smooth)?;
+            slot.read(&self.gpu, pending, frames, number * per_part, smooth)?;
         }
-        if source == Domain::Canonical {
-            // The domain is defined by the canonical picture, which knows neither highlights nor reflections.
-            frames.source_rgb.copy_from_slice(&frames.canonical_rgb);
-        }
-        frames.cameras = views.iter().map(|view| jittered(&view.camera, &view.look.jitter)).collect();
-        frames.step_indices = views.iter().map(|view| view.step_index).collect();
-        frames.look_seeds = views.iter().map(|view| view.look_seed).collect();
-        apply_effects(&mut frames, views);
-        Ok(frames)
+        Ok(())
     }
 
     /// A few parts for a batch of `count` views, more where the adapter's largest texture is small.
@@ -173,24 +205,32 @@ impl TiledRenderer {
     }
 }
 
+/// What must be drawn and read back for `channels`: camera effects look at images that they do not deliver.
+fn captured_channels(source: Domain, views: &[SceneView<'_>], channels: FrameChannels) -> FrameChannels {
+    let inputs = views.iter().fold(FrameChannels::NONE, |set, view| set.union(effects::inputs(&view.look.effects)));
+    let canonical_alone = source == Domain::Canonical;
+    FrameChannels {
+        source: channels.source && !canonical_alone,
+        canonical: channels.canonical || (channels.source && canonical_alone),
+        ..if channels.source { channels.union(inputs) } else { channels }
+    }
+}
+
 /// Camera effects of the looks that have any, frame by frame on all cores.
-fn apply_effects(frames: &mut FrameBatch, views: &[SceneView<'_>]) {
+fn apply_effects(frames: &mut FrameBatch, views: &[SceneView<'_>], wanted: FrameChannels) {
     if views.iter().all(|view| view.look.effects.is_none()) {
         return;
     }
-    let (width, height) = (frames.width, frames.height);
-    let pixels = width * height;
-    let cameras = &frames.cameras;
-    frames
-        .source_rgb
-        .par_chunks_mut(pixels * 3)
-        .zip(frames.canonical_rgb.par_chunks_mut(pixels * 3))
-        .zip(frames.segmentation.par_chunks_mut(pixels))
-        .zip(frames.instances.par_chunks_mut(pixels))
-        .zip(frames.depth_m.par_chunks_mut(pixels))
-        .enumerate()
-        .for_each(|(i, ((((source_rgb, canonical_rgb), segmentation), instances), depth_m))| {
-            let (view, camera) = (&views[i], &cameras[i]);
+    let (width, height, count) = (frames.width, frames.height, frames.count);
+    parts(&mut frames.source_rgb, count)
+        .into_par_iter()
+        .zip(parts(&mut frames.canonical_rgb, count))
+        .zip(parts(&mut frames.segmentation, count))
+        .zip(parts(&mut frames.instances, count))
+        .zip(parts(&mut frames.depth_m, count))
+        .zip(&frames.cameras)
+        .zip(views)
+        .for_each(|((((((source_rgb, canonical_rgb), segmentation), instances), depth_m), camera), view)| {
             let hand = view.scene_bounds.bin_centre;
             let (now, depth) = camera.project(hand + view.arm_motion_m);
             let (before, _) = camera.project(hand);
@@ -198,6 +238,7 @@ fn apply_effects(frames: &mut FrameBatch, views: &[SceneView<'_>]) {
             let mut images = FrameImages {
                 width,
                 height,
+                wanted,
                 source_rgb,
                 canonical_rgb,
                 segmentation,

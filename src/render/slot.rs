@@ -2,7 +2,7 @@
 
 use super::gpu::{Gpu, RenderError};
 use super::instances::{DrawKind, GlobalsRecord, Grid, InstanceRecord, PackedRecord, TileRecords, Visibility};
-use super::pipelines::Pipelines;
+use super::pipelines::{DrawnImages, Pipelines};
 use super::readback::{self, Mapping};
 use super::renderer::RenderConfig;
 use super::targets::{Geometry, GrowingBuffer, Targets};
@@ -16,6 +16,7 @@ pub struct SlotDevice<'a> {
     pub config: &'a RenderConfig,
     pub multisample: bool,
     pub images: &'a wgpu::TextureView,
+    pub drawn: DrawnImages,
 }
 
 /// Device memory of one part.
@@ -31,6 +32,7 @@ pub struct Slot {
 pub struct Pending {
     submission: wgpu::SubmissionIndex,
     mappings: Vec<Mapping>,
+    drawn: DrawnImages,
     /// Segmentation class by instance id, for every tile.
     classes: Vec<[u8; 256]>,
 }
@@ -83,13 +85,15 @@ impl Slot {
         let targets = self.targets.as_ref().ok_or_else(|| RenderError::Lost("no targets".to_owned()))?;
         let mut encoder = device.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         self.encode(device, &mut encoder, (targets, geometry), &draws);
-        targets.encode_copies(&mut encoder);
+        let drawn = device.drawn;
+        targets.encode_copies(&mut encoder, drawn.targets());
         let submission = queue.submit([encoder.finish()]);
-        let mappings = targets.readbacks.iter().map(|readback| Mapping::start(&readback.buffer)).collect();
-        Ok(Pending { submission, mappings, classes: tiles.iter().map(|tile| tile.class_of_instance).collect() })
+        let mappings = targets.readbacks_of(drawn.targets()).map(|readback| Mapping::start(&readback.buffer)).collect();
+        let classes = tiles.iter().map(|tile| tile.class_of_instance).collect();
+        Ok(Pending { submission, mappings, drawn, classes })
     }
 
-    /// Waits for a submission and copies its tiles into `frames` from frame `first` on.
+    /// Waits for a submission and copies its tiles into those images of `frames` that have room, from frame `first` on.
     ///
     /// # Errors
     /// The device is lost, fails to map, or stays silent for a minute.
@@ -103,7 +107,7 @@ impl Slot {
     ) -> Result<(), RenderError> {
         readback::wait(gpu, pending.submission, &pending.mappings)?;
         if let Some(targets) = &self.targets {
-            readback::unpack(targets, &pending.classes, frames, first, smooth_edges);
+            readback::unpack(targets, pending.drawn, &pending.classes, (frames, first), smooth_edges);
         }
         Ok(())
     }
@@ -169,19 +173,24 @@ impl Slot {
                 wgpu::BindGroupEntry { binding: 2, resource: self.lights.get().as_entire_binding() },
             ],
         });
-        for light in 0..2 {
+        // Each colour has a light of its own.
+        let lights = [device.drawn.source, device.drawn.canonical];
+        for light in (0..2).filter(|&light| lights[light]) {
             let mut pass = targets.begin_shadow(encoder, light);
             pass.set_pipeline(&pipelines.shadow[light]);
             pass.set_bind_group(0, &scene, &[]);
             self.draw(&mut pass, geometry, draws, |draw| (Geometry::caster(draw.mesh), draw.shadow.clone()));
         }
-        let mut pass = targets.begin_colour(encoder);
-        pass.set_pipeline(&pipelines.colour);
-        pass.set_bind_group(0, &scene, &[]);
-        pass.set_bind_group(1, &targets.shade_group, &[]);
-        self.draw(&mut pass, geometry, draws, |draw| (draw.mesh, draw.camera.clone()));
-        drop(pass);
-        if let Some(pipeline) = &pipelines.identity {
+        if let Some((pipeline, wanted)) =
+            pipelines.colour(device.drawn).zip(device.drawn.colour_pass(device.multisample))
+        {
+            let mut pass = targets.begin_colour(encoder, wanted);
+            pass.set_pipeline(pipeline);
+            pass.set_bind_group(0, &scene, &[]);
+            pass.set_bind_group(1, &targets.shade_group, &[]);
+            self.draw(&mut pass, geometry, draws, |draw| (draw.mesh, draw.camera.clone()));
+        }
+        if let Some(pipeline) = pipelines.identity(device.drawn) {
             let mut pass = targets.begin_identity(encoder);
             pass.set_pipeline(pipeline);
             pass.set_bind_group(0, &scene, &[]);

@@ -2,18 +2,18 @@
 //! multisampling costs more than the picture itself.
 //!
 //! Edges are not guessed from colours: the identity target tells where one face of one part ends and another begins.
-//! Both colour pictures are blended with the same weights, so that they agree on every silhouette.
+//! All colour pictures are blended with the same weights, so that they agree on every silhouette.
 
 /// Longest straight run of an edge that is followed, in pixels.
 const LONGEST_RUN: usize = 32;
 
-/// One tile's pixels: `width * height` face numbers, and two RGB pictures to smooth in place.
+/// One tile's pixels: `width * height` face numbers, and RGB pictures to smooth in place.
 pub struct Tile<'a> {
     pub width: usize,
     pub height: usize,
     /// Equal numbers belong to one face; neighbours with different numbers have an edge between them.
     pub faces: &'a [u16],
-    pub pictures: [&'a mut [u8]; 2],
+    pub pictures: Vec<&'a mut [u8]>,
 }
 
 /// How much of a pixel shows its four neighbours.
@@ -205,7 +205,7 @@ mod tests {
         let mut picture: Vec<u8> = faces.iter().flat_map(|&f| [if f == 1 { 200 } else { 0 }; 3]).collect();
         let mut other = picture.clone();
         let jagged = picture.clone();
-        smooth(&mut Tile { width, height, faces: &faces, pictures: [&mut picture, &mut other] });
+        smooth(&mut Tile { width, height, faces: &faces, pictures: vec![&mut picture, &mut other] });
         assert_eq!(picture, other, "both pictures are blended alike");
         let exact = |i: usize| {
             let (x, y) = ((i % width) as f32, (i / width) as f32);
@@ -238,7 +238,7 @@ mod tests {
         let mut picture: Vec<u8> = (0..256 * 3).map(|i| (i % 251) as u8).collect();
         let before = picture.clone();
         let mut other = picture.clone();
-        smooth(&mut Tile { width: 16, height: 16, faces: &faces, pictures: [&mut picture, &mut other] });
+        smooth(&mut Tile { width: 16, height: 16, faces: &faces, pictures: vec![&mut picture, &mut other] });
         assert_eq!(picture, before);
     }
 }

@@ -223,16 +223,18 @@ impl Targets {
         })
     }
 
-    /// Source and canonical colour; identity too when edges are not smoothed.
-    pub fn begin_colour<'e>(&self, encoder: &'e mut wgpu::CommandEncoder) -> wgpu::RenderPass<'e> {
-        let [source, canonical, identity] = [0, 1, 2].map(|i| &self.views[i]);
-        let attachments = match &self.smooth {
-            Some([smooth_source, smooth_canonical]) => vec![
-                Some(colour_attachment(smooth_source, Some(source))),
-                Some(colour_attachment(smooth_canonical, Some(canonical))),
-            ],
-            None => [source, canonical, identity].map(|view| Some(colour_attachment(view, None))).to_vec(),
-        };
+    /// Those of source colour, canonical colour and identity that are `wanted`; identity only when edges are not smoothed.
+    pub fn begin_colour<'e>(&self, encoder: &'e mut wgpu::CommandEncoder, wanted: [bool; 3]) -> wgpu::RenderPass<'e> {
+        let attachments: Vec<_> = (0..3)
+            .map(|i| {
+                let view = &self.views[i];
+                let attachment = match self.smooth.as_ref().and_then(|smooth| smooth.get(i)) {
+                    Some(smooth) => colour_attachment(smooth, Some(view)),
+                    None => colour_attachment(view, None),
+                };
+                wanted[i].then_some(attachment)
+            })
+            .collect();
         let depth = self.smooth_depth.as_ref().unwrap_or(&self.depth);
         encoder.begin_render_pass(&wgpu::RenderPassDescriptor {
             label: Some("colour"),
@@ -251,8 +253,13 @@ impl Targets {
         })
     }
 
-    pub fn encode_copies(&self, encoder: &mut wgpu::CommandEncoder) {
-        for readback in &self.readbacks {
+    /// The images among `drawn` (source, canonical, identity).
+    pub fn readbacks_of(&self, drawn: [bool; 3]) -> impl Iterator<Item = &Readback> {
+        self.readbacks.iter().zip(drawn).filter(|(_, drawn)| *drawn).map(|(readback, _)| readback)
+    }
+
+    pub fn encode_copies(&self, encoder: &mut wgpu::CommandEncoder, drawn: [bool; 3]) {
+        for readback in self.readbacks_of(drawn) {
             encoder.copy_texture_to_buffer(
                 readback.texture.as_image_copy(),
                 wgpu::TexelCopyBufferInfo {

@@ -1,6 +1,6 @@
 // The tiled renderer's shaders. Every environment is a tile of one atlas; one instanced draw per mesh kind covers all of
 // them. The vertex stage moves an instance into its environment's tile and clips it there; the fragment stage shades the
-// source domain and the canonical domain side by side. Positions are metres from the environment's bin centre, so that
+// source domain and the canonical domain side by side, or one of them. Positions are metres from the environment's bin centre, so that
 // the canonical light is the same uniform for all.
 //
 // Software adapters read storage buffers one lane at a time, so the fragment stage reads none: matrices come as instance
@@ -323,30 +323,14 @@ fn tone(c: vec3<f32>) -> vec3<f32> {
     return min(c, vec3<f32>(0.6)) + over / (1.0 + over * 2.5);
 }
 
-struct Shaded {
-    source: vec3<f32>,
-    canonical: vec3<f32>,
-}
-
-fn shade(in: Fragment) -> Shaded {
+// What a part's surface reflects, linear light.
+fn surface_albedo(in: Fragment, n: vec3<f32>) -> vec3<f32> {
     // Colours are packed as square roots.
-    let a = unpack4x8unorm(in.material_low.x);
-    let b = unpack4x8unorm(in.material_low.y);
-    let roughness = a.w;
-    let metallic = b.w;
-    let light_position = halves(in.light_low.x, in.light_low.y);
-    let light_colour = halves(in.light_low.z, in.light_low.w);
-    // Ambient colours, packed as square roots of half their value; w: exposure / 2.
-    let sky_packed = unpack4x8unorm(in.light_high.x);
-    let ground_packed = unpack4x8unorm(in.light_high.y);
-    let sky = 2.0 * sky_packed.xyz * sky_packed.xyz;
-    let ground = 2.0 * ground_packed.xyz * ground_packed.xyz;
-    let n = normalize(in.normal);
-    let distance2 = dot(in.to_camera, in.to_camera);
-    let inverse_distance = inverseSqrt(distance2);
-    // Depth is 1 / pixel.w; light_colour.w is the angle of a pixel.
-    let footprint = light_colour.w / in.pixel.w;
-    var albedo = albedo_of(in, a.xyz * a.xyz, b.xyz * b.xyz, footprint);
+    let a = unpack4x8unorm(in.material_low.x).xyz;
+    let b = unpack4x8unorm(in.material_low.y).xyz;
+    // Depth is 1 / pixel.w; the light colour's w is the angle of a pixel.
+    let footprint = unpack2x16float(in.light_low.w).y / in.pixel.w;
+    var albedo = albedo_of(in, a * a, b * b, footprint);
 //#images     {
 //#images         // An image's layer is in the place of the check share, its scale in that of the first wave.
 //#images         let layer = i32(-unpack2x16float(in.material_low.z).x) - 1;
@@ -357,10 +341,23 @@ fn shade(in: Fragment) -> Shaded {
 //#images         let uv = select(uv_side, in.local.xy, o.z > max(o.x, o.y)) * scale;
 //#images         let level = max(log2(footprint * scale * 256.0), 0.0);
 //#images         let texel = textureSampleLevel(images, image_sampler, uv, max(layer, 0), level).rgb;
-//#images         albedo = select(albedo, texel * (a.xyz * a.xyz), layer >= 0);
+//#images         albedo = select(albedo, texel * (a * a), layer >= 0);
 //#images     }
-    // Source domain: diffuse, a highlight, and a soft picture of the surroundings in glossy surfaces.
-    let view = in.to_camera * inverse_distance;
+    return albedo;
+}
+
+// Source domain: diffuse, a highlight, and a soft picture of the surroundings in glossy surfaces.
+fn shade_source(in: Fragment, n: vec3<f32>, albedo: vec3<f32>) -> vec3<f32> {
+    let roughness = unpack4x8unorm(in.material_low.x).w;
+    let metallic = unpack4x8unorm(in.material_low.y).w;
+    let light_position = halves(in.light_low.x, in.light_low.y);
+    let light_colour = halves(in.light_low.z, in.light_low.w);
+    // Ambient colours, packed as square roots of half their value; w: exposure / 2.
+    let sky_packed = unpack4x8unorm(in.light_high.x);
+    let ground_packed = unpack4x8unorm(in.light_high.y);
+    let sky = 2.0 * sky_packed.xyz * sky_packed.xyz;
+    let ground = 2.0 * ground_packed.xyz * ground_packed.xyz;
+    let view = in.to_camera * inverseSqrt(dot(in.to_camera, in.to_camera));
     let l = normalize(light_position.xyz - in.bin);
     let shadow = lit_source(in, light_position.w);
     let diffuse = max(dot(n, l), 0.0) * shadow;
@@ -381,18 +378,20 @@ fn shade(in: Fragment) -> Shaded {
     let source = albedo * (1.0 - metallic) * (light_colour.rgb * diffuse + mix(ground, sky, up))
         + f0 * light_colour.rgb * (lobe * diffuse)
         + fresnel * surroundings * (1.0 - 0.5 * roughness);
-    // Canonical domain: matte, one fixed light.
+    return encode_srgb(tone(source * (2.0 * sky_packed.w)));
+}
+
+// Canonical domain: matte, one fixed light.
+fn shade_canonical(in: Fragment, n: vec3<f32>, albedo: vec3<f32>) -> vec3<f32> {
     let packed = vec3<f32>(vec3<u32>(in.ids.y, in.ids.y >> 10u, in.ids.y >> 20u) & vec3<u32>(1023u)) * (1.0 / 1023.0);
     let keep = (in.ids.y & 0x40000000u) != 0u;
     let unlit = (in.ids.y & 0x80000000u) != 0u;
     let canonical_albedo = select(packed, albedo, keep);
+    let up = n.z * 0.5 + 0.5;
     let lc = normalize(globals.canonical_light.xyz - in.bin);
     let canonical_lit = canonical_albedo * (globals.canonical_colour.rgb * (max(dot(n, lc), 0.0) * lit_canonical(in))
         + mix(globals.canonical_ground.rgb, globals.canonical_sky.rgb, up));
-    var out: Shaded;
-    out.source = encode_srgb(tone(source * (2.0 * sky_packed.w)));
-    out.canonical = encode_srgb(select(tone(canonical_lit), canonical_albedo, unlit));
-    return out;
+    return encode_srgb(select(tone(canonical_lit), canonical_albedo, unlit));
 }
 
 // instance | face << 8 | depth in tenths of a millimetre << 16. The fragment's w is 1 / depth.
@@ -401,33 +400,23 @@ fn identity(ids: u32, inverse_depth: f32) -> u32 {
     return (ids & 0xffffu) | (tenths << 16u);
 }
 
-struct Everything {
-    @location(0) source: vec4<f32>,
-    @location(1) canonical: vec4<f32>,
-    @location(2) identity: u32,
-}
-
-struct Colours {
-    @location(0) source: vec4<f32>,
-    @location(1) canonical: vec4<f32>,
+// The images of the colour pass; those that are not wanted have no target.
+struct Images {
+//#source     @location(0) source: vec4<f32>,
+//#canonical     @location(1) canonical: vec4<f32>,
+//#identity     @location(2) identity: u32,
 }
 
 @fragment
-fn fragment_everything(in: Fragment) -> Everything {
+fn fragment_colour(in: Fragment) -> Images {
 //#discard     if (max(abs(in.tile_clip.x), abs(in.tile_clip.y)) > in.tile_clip.z) { discard; }
-    let s = shade(in);
-    var out: Everything;
-    out.source = vec4<f32>(s.source, 1.0);
-    out.canonical = vec4<f32>(s.canonical, 1.0);
-    out.identity = identity(in.ids.x, in.pixel.w);
+    let n = normalize(in.normal);
+    let albedo = surface_albedo(in, n);
+    var out: Images;
+//#source     out.source = vec4<f32>(shade_source(in, n, albedo), 1.0);
+//#canonical     out.canonical = vec4<f32>(shade_canonical(in, n, albedo), 1.0);
+//#identity     out.identity = identity(in.ids.x, in.pixel.w);
     return out;
-}
-
-@fragment
-fn fragment_colours(in: Fragment) -> Colours {
-//#discard     if (max(abs(in.tile_clip.x), abs(in.tile_clip.y)) > in.tile_clip.z) { discard; }
-    let s = shade(in);
-    return Colours(vec4<f32>(s.source, 1.0), vec4<f32>(s.canonical, 1.0));
 }
 
 struct FragmentPlain {

@@ -261,24 +261,9 @@ fn part_collider(part: &ConvexPart, model: &ObjectModel) -> Option<Collider> {
             solid(SharedShape::cuboid(half_extents.x, half_extents.y, half_extents.z), model.friction)
                 .position(to_rapier(*body_from_part))
         }
-        ConvexPart::Hull { points } => solid(hull_shape(points)?, model.friction),
+        ConvexPart::Hull { points } => solid(SharedShape::convex_hull(points)?, model.friction),
     };
     Some(builder.restitution(model.restitution).collision_groups(object_groups()).build())
-}
-
-/// The hull of points. Where many of them lie in one plane (a drum's two faces) the engine may fail to put the faces
-/// together; a tenth of a millimetre outwards, differently for each, helps it.
-fn hull_shape(points: &[Vec3]) -> Option<SharedShape> {
-    SharedShape::convex_hull(points).or_else(|| {
-        let middle = points.iter().sum::<Vec3>() / points.len().max(1) as f32;
-        let share = |index: usize| (index as f32 * 0.618_034).fract();
-        let nudged: Vec<Vec3> = points
-            .iter()
-            .enumerate()
-            .map(|(index, &point)| point + (point - middle).normalize_or_zero() * (1e-4 * share(index)))
-            .collect();
-        SharedShape::convex_hull(&nudged)
-    })
 }
 
 /// How thick the solids behind a bin's walls are, on its -x, +x, -y and +y side: [`BACKING`], or half of the gap to the

@@ -10,6 +10,7 @@ pub mod directory;
 pub mod env_data;
 pub mod error;
 pub mod events;
+pub mod graph;
 pub mod learner;
 pub mod limits;
 pub mod load;
@@ -28,6 +29,7 @@ pub use checkpoint::{Checkpoint, CheckpointContent, CheckpointError, Checkpoints
 pub use directory::{Resumed, RunDir, RunError};
 pub use env_data::{EnvData, ObjectFiles};
 pub use error::TrainError;
+pub use graph::{GraphError, RunGraph};
 pub use learner::{Learner, Metrics, Module, NamedGroup, NamedImage};
 pub use limits::{Ended, Limits};
 pub use load::{LoadedRun, load_run};

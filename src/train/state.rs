@@ -1,7 +1,8 @@
 //! Learners' tensors to and from the plain bytes of checkpoints.
 
 use super::{NamedTensors, TensorBytes, TensorFile, TensorKind};
-use candle_core::{DType, Device, Tensor};
+use crate::nn::HOST;
+use candle_core::{DType, Tensor};
 
 /// What can go wrong between a learner and its checkpoint.
 #[derive(Debug, thiserror::Error)]
@@ -19,7 +20,7 @@ pub fn to_bytes(tensors: &[(String, Tensor)]) -> Result<NamedTensors<'static>, S
     tensors
         .iter()
         .map(|(name, tensor)| {
-            let flat = tensor.to_device(&Device::Cpu)?.flatten_all()?;
+            let flat = tensor.to_device(&HOST)?.flatten_all()?;
             let (kind, data) = match tensor.dtype() {
                 DType::I64 => (TensorKind::I64, bytes_of(&flat.to_vec1::<i64>()?)),
                 _ => (TensorKind::F32, bytes_of(&flat.to_dtype(DType::F32)?.to_vec1::<f32>()?)),
@@ -40,8 +41,8 @@ pub fn from_file(file: &TensorFile) -> Result<Vec<(String, Tensor)>, StateError>
         .map(|(name, bytes)| {
             let shape = bytes.shape.as_slice();
             let tensor = match bytes.kind {
-                TensorKind::F32 => Tensor::from_vec(bytes.to_f32().unwrap_or_default(), shape, &Device::Cpu)?,
-                TensorKind::I64 => Tensor::from_vec(bytes.to_i64().unwrap_or_default(), shape, &Device::Cpu)?,
+                TensorKind::F32 => Tensor::from_vec(bytes.to_f32().unwrap_or_default(), shape, &HOST)?,
+                TensorKind::I64 => Tensor::from_vec(bytes.to_i64().unwrap_or_default(), shape, &HOST)?,
                 kind => return Err(StateError::Kind { name, kind }),
             };
             Ok((name, tensor))
@@ -58,8 +59,8 @@ mod tests {
     fn floats_and_counters_come_back_bit_for_bit() -> anyhow::Result<()> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("model.safetensors");
-        let floats = Tensor::new(&[[1.0_f32, -0.0, f32::MIN_POSITIVE], [3.5e-42, 7.25, -1e30]], &Device::Cpu)?;
-        let counters = Tensor::new(&[3_i64, i64::MAX], &Device::Cpu)?;
+        let floats = Tensor::new(&[[1.0_f32, -0.0, f32::MIN_POSITIVE], [3.5e-42, 7.25, -1e30]], &HOST)?;
+        let counters = Tensor::new(&[3_i64, i64::MAX], &HOST)?;
         let state = [("b.counters".to_owned(), counters), ("a.weight".to_owned(), floats.clone())];
         save_tensors(&path, &to_bytes(&state)?)?;
         let back = from_file(&TensorFile::read(&path)?)?;

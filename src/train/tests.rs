@@ -45,7 +45,7 @@ struct ToyLearner {
 
 impl ToyLearner {
     fn new(config: &ToyConfig) -> Result<Self, NnError> {
-        let mut store = ParamStore::new(Seed(3), &Device::Cpu);
+        let store = ParamStore::new(Seed(3), &Device::Cpu);
         let weight = store.root().param("weight", &[1], Init::Constant(0.0))?;
         let adam = Adam::new(&[&store], AdamConfig::default())?;
         Ok(Self { lr: config.lr, store, weight, adam, step: 0 })

@@ -250,7 +250,8 @@ fn view_args(session: &Session) -> String {
 fn write_pair(session: &Session, folder: &Path) -> anyhow::Result<()> {
     let (stage, setup) = (session.stage(), session.setup());
     let world = stage.world();
-    let look = setup.look(world.step_index(), session.panel_renderer.image_count());
+    let paint = world.objects().iter().map(|object| object.paint);
+    let look = setup.look(world.step_index(), session.panel_renderer.image_count()).with_paint(paint);
     let request = RenderRequest {
         world,
         look: &look,

@@ -4,7 +4,7 @@
 //! twice from the same state.
 
 use crate::appearance::{CameraEffects, ImageSet, Look};
-use crate::contract::{Camera, FrameBatch, Pose};
+use crate::contract::{Camera, FrameBatch, FrameChannels, Pose};
 use crate::draw::depth_range;
 use crate::draw::palette::{colour_classes, colour_depth, colour_instances};
 use crate::env::scene_bounds_of;
@@ -240,7 +240,7 @@ impl PanelRenderer {
             let Some(camera) = wanted.main else { return Ok(None) };
             if wanted.enlarged {
                 let renderer = Self::renderer(enlarged, gpu, images, size(&camera))?;
-                return renderer.capture(domain, &[request.view(camera)]).map(Some);
+                return renderer.capture(domain, &[request.view(camera)], FrameChannels::PAIRED).map(Some);
             }
             // As the domain paints it, without the robot camera's faults.
             let mut look = request.look.clone();
@@ -251,31 +251,35 @@ impl PanelRenderer {
                 std::mem::swap(main, main_before);
             }
             let renderer = Self::renderer(main, gpu, images, size(&camera))?;
-            renderer.capture(domain, &[RenderRequest { look: &look, ..*request }.view(camera)]).map(Some)
+            renderer
+                .capture(domain, &[RenderRequest { look: &look, ..*request }.view(camera)], FrameChannels::PAIRED)
+                .map(Some)
         };
         let draw_small = || -> Result<_, RenderError> {
             // First, because a generator then works while the rest is drawn.
             if let Some((camera, hand_over)) = wanted.network {
                 let renderer = Self::renderer(network, gpu, images, size(&camera))?;
-                hand_over(renderer.capture(domain, &[request.view(camera)])?);
+                // Objects are picked in it, and depth sets the range of the generated depth's colours.
+                let channels = FrameChannels { canonical: false, ..FrameChannels::PAIRED };
+                hand_over(renderer.capture(domain, &[request.view(camera)], channels)?);
             }
             let Some(camera) = wanted.panels else { return Ok(None) };
             let renderer = Self::renderer(robot, gpu, images, size(&camera))?;
-            renderer.capture(domain, &[request.view(camera)]).map(Some)
+            renderer.capture(domain, &[request.view(camera)], FrameChannels::PAIRED).map(Some)
         };
         // The small ones come first on the device, and their camera effects are done while it draws the main picture.
         let (panels, main) = rayon::join(draw_small, draw_main);
         Ok(Drawn { main: main?, panels: panels? })
     }
 
-    /// The pair that a learned policy decides on.
+    /// The picture that a learned policy decides on.
     ///
     /// # Errors
     /// The graphics device fails.
     pub fn pilot(&mut self, request: &RenderRequest<'_>, camera: Camera) -> Result<FrameBatch, RenderError> {
         let size = (camera.intrinsics.width, camera.intrinsics.height);
         let renderer = Self::renderer(&mut self.pilot, &self.gpu, &self.images, size)?;
-        renderer.capture(request.look.domain, &[request.view(camera)])
+        renderer.capture(request.look.domain, &[request.view(camera)], FrameChannels::SOURCE)
     }
 
     /// The pair at any size, without touching the live panels.
@@ -284,7 +288,11 @@ impl PanelRenderer {
     /// The graphics device fails.
     pub fn once(&self, request: &RenderRequest<'_>, camera: Camera) -> Result<FrameBatch, RenderError> {
         let config = RenderConfig::new(camera.intrinsics.width, camera.intrinsics.height);
-        TiledRenderer::new(&self.gpu, config, &self.images)?.capture(request.look.domain, &[request.view(camera)])
+        TiledRenderer::new(&self.gpu, config, &self.images)?.capture(
+            request.look.domain,
+            &[request.view(camera)],
+            FrameChannels::PAIRED,
+        )
     }
 }
 

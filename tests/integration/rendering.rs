@@ -1,7 +1,7 @@
 //! The tiled renderer against independent geometry: rays cast from the camera at boxes, cylinders and spheres.
 
 use bingrasp::appearance::{ImageSet, Look};
-use bingrasp::contract::{Action, Camera, Domain, Pose, Seed, Shape, VisualPart};
+use bingrasp::contract::{Action, Camera, Domain, FrameChannels, Pose, Seed, Shape, VisualPart};
 use bingrasp::env::{EnvConfig, GraspEnv, scene_bounds_of};
 use bingrasp::objects::{ObjectSet, Split};
 use bingrasp::render::{Gpu, RenderConfig, SceneView, TiledRenderer};
@@ -83,7 +83,7 @@ fn ids_and_depth_agree_with_ray_casting() {
         let world = world(seed);
         let look = Look::sample(Domain::Canonical, Seed(seed), 0);
         let view = view(&world, &look, size);
-        let frames = renderer.capture(Domain::Canonical, &[view]).expect("captured");
+        let frames = renderer.capture(Domain::Canonical, &[view], FrameChannels::PAIRED).expect("captured");
         let mut rng = Seed(seed).derive("pixels", 0).rng();
         for _ in 0..1500 {
             let (x, y) = (rng.below(size as usize), rng.below(size as usize));
@@ -123,11 +123,11 @@ fn a_tile_equals_the_same_scene_alone() {
     let looks: Vec<Look> = (0..7).map(|i| Look::sample(Domain::RandomizedHeavy, Seed(i), 0)).collect();
     let mut renderer = TiledRenderer::new(&gpu, RenderConfig::new(64, 64), &ImageSet::default()).expect("built");
     let views: Vec<_> = worlds.iter().zip(&looks).map(|(w, l)| view(w, l, 64)).collect();
-    let together = renderer.capture(Domain::RandomizedHeavy, &views).expect("captured");
-    let again = renderer.capture(Domain::RandomizedHeavy, &views).expect("captured");
+    let together = renderer.capture(Domain::RandomizedHeavy, &views, FrameChannels::PAIRED).expect("captured");
+    let again = renderer.capture(Domain::RandomizedHeavy, &views, FrameChannels::PAIRED).expect("captured");
     assert_eq!(together.source_rgb, again.source_rgb, "the same state gives the same bytes");
     for (i, view) in views.iter().enumerate() {
-        let alone = renderer.capture(Domain::RandomizedHeavy, &[*view]).expect("captured");
+        let alone = renderer.capture(Domain::RandomizedHeavy, &[*view], FrameChannels::PAIRED).expect("captured");
         // A tile's place in the atlas rounds edges to other 256ths of a pixel: now and then a pixel on an edge changes
         // hands, and nothing else does.
         let differs = |a: &[u8], b: &[u8]| a.iter().zip(b).filter(|(a, b)| a != b).count();
@@ -194,7 +194,7 @@ fn every_domain_differs_and_none_is_blank() {
     let mut pictures: Vec<(Domain, Vec<u8>)> = Vec::new();
     for domain in Domain::ALL {
         let look = Look::sample(domain, Seed(3), 0);
-        let frames = renderer.capture(domain, &[view(&world, &look, 128)]).expect("captured");
+        let frames = renderer.capture(domain, &[view(&world, &look, 128)], FrameChannels::PAIRED).expect("captured");
         let mean = frames.source_rgb.iter().map(|&b| f64::from(b)).sum::<f64>() / frames.source_rgb.len() as f64;
         assert!((20.0..235.0).contains(&mean), "{domain}: mean {mean}");
         let (low, high) = frames.source_rgb.iter().fold((255, 0), |(l, h), &b| (b.min(l), b.max(h)));
@@ -221,7 +221,7 @@ fn source_and_canonical_share_every_silhouette() {
     look.surfaces.floor = plain([20, 20, 220]);
     look.surfaces.backdrop = plain([20, 20, 220]);
     let view = view(&world, &look, 160);
-    let frames = renderer.capture(Domain::RandomizedHeavy, &[view]).expect("captured");
+    let frames = renderer.capture(Domain::RandomizedHeavy, &[view], FrameChannels::PAIRED).expect("captured");
     let mut checked = 0;
     for (i, class) in frames.segmentation.iter().enumerate() {
         let source = &frames.source_rgb[i * 3..i * 3 + 3];
@@ -245,4 +245,52 @@ fn source_and_canonical_share_every_silhouette() {
         }
     }
     assert!(pairs > 100 && contrast * 10 > pairs * 7, "{contrast} of {pairs}");
+}
+
+/// Every set of the images of a paired frame.
+fn channel_sets() -> impl Iterator<Item = FrameChannels> {
+    (0..16_u32).map(|bits| FrameChannels {
+        source: bits & 1 != 0,
+        canonical: bits & 2 != 0,
+        identity: bits & 4 != 0,
+        depth: bits & 8 != 0,
+        ..FrameChannels::NONE
+    })
+}
+
+#[test]
+fn no_image_depends_on_which_others_are_captured() {
+    let gpu = Gpu::open().expect("an adapter");
+    let worlds: Vec<GraspWorld> = (0..3).map(world).collect();
+    for smooth_edges in [true, false] {
+        let config = RenderConfig { smooth_edges, ..RenderConfig::new(64, 48) };
+        let mut renderer = TiledRenderer::new(&gpu, config, &ImageSet::default()).expect("built");
+        for domain in Domain::ALL {
+            let looks: Vec<Look> = (0..3).map(|i| Look::sample(domain, Seed(i), 0)).collect();
+            // The arm moves, so that a camera's shutter smears it.
+            let views: Vec<SceneView<'_>> = worlds
+                .iter()
+                .zip(&looks)
+                .map(|(w, l)| SceneView { arm_motion_m: Vec3::new(0.2, 0.1, -0.1), ..view(w, l, 64) })
+                .map(|view| SceneView { camera: cropped(&view.camera, 64, 48), ..view })
+                .collect();
+            let whole = renderer.capture(domain, &views, FrameChannels::PAIRED).expect("captured");
+            assert_eq!(whole.channels(), FrameChannels::PAIRED);
+            for channels in channel_sets() {
+                let some = renderer.capture(domain, &views, channels).expect("captured");
+                assert_eq!(some.channels(), channels, "{domain}");
+                let what = format!("{domain}, {channels} alone, smooth edges: {smooth_edges}");
+                assert!(!channels.source || some.source_rgb == whole.source_rgb, "source of {what}");
+                assert!(!channels.canonical || some.canonical_rgb == whole.canonical_rgb, "canonical of {what}");
+                assert!(!channels.identity || some.segmentation == whole.segmentation, "classes of {what}");
+                assert!(!channels.identity || some.instances == whole.instances, "instances of {what}");
+                assert!(!channels.depth || some.depth_m == whole.depth_m, "depth of {what}");
+                assert_eq!((some.cameras, some.step_indices), (whole.cameras.clone(), whole.step_indices.clone()));
+            }
+        }
+    }
+}
+
+fn cropped(camera: &Camera, width: u32, height: u32) -> Camera {
+    Camera { intrinsics: camera.intrinsics.cropped(0, 8, width, height), ..*camera }
 }

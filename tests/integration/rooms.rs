@@ -66,6 +66,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ("scene", &["contract", "objects"]),
     ("sim", &["contract", "objects", "scene"]),
     ("policies", &["contract", "objects", "scene", "sim"]),
+    ("tasks", &["contract"]),
     ("servo", &["contract"]),
     ("pictures", &["contract"]),
     ("appearance", &["contract", "pictures"]),

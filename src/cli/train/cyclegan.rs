@@ -6,6 +6,7 @@ use crate::contract::Seed;
 use crate::gan::cyclegan::folder::{FolderConfig, ImageFolders};
 use crate::gan::cyclegan::{CycleGanConfig, CycleGanData, CycleGanLearner, FolderSource, Method, Preset};
 use crate::train::{Limits, Outcome, ReportText, RunConfig, Trainer};
+use candle_core::Device;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -82,11 +83,16 @@ impl TrainCommand for Command<'_> {
         common::Inputs::default().users("--data", Some(&config.data.root))
     }
 
-    fn build(&self, _: &Path, config: &CycleGanRun) -> anyhow::Result<(CycleGanLearner, FolderSource)> {
+    fn build(
+        &self,
+        _: &Path,
+        config: &CycleGanRun,
+        device: &Device,
+    ) -> anyhow::Result<(CycleGanLearner, FolderSource)> {
         let (learner, seed) = (&config.learner, Seed(config.seed));
         let folders =
             ImageFolders::open(&config.data.root, config.data.images, learner.size, seed.derive("folders", 0))?;
-        Ok((CycleGanLearner::new(learner, seed)?, FolderSource::new(folders, learner.batch)))
+        Ok((CycleGanLearner::new(learner, seed, device)?, FolderSource::new(folders, learner.batch)))
     }
 
     fn report(&self, trainer: &CycleGanTrainer, outcome: &Outcome) -> ReportText {

@@ -12,6 +12,7 @@ use crate::rl::qtopt::{EnvOpener, ExperienceSource, Preset, QLearner, QtOptConfi
 use crate::rl::vec_env::{VecEnv, VecEnvError};
 use crate::scene::CellDescription;
 use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer};
+use candle_core::Device;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 pub type QtOptRun = RunConfig<QtOptConfig>;
 type QtOptTrainer = Trainer<QtOptConfig, QLearner, ExperienceSource>;
 
-#[derive(clap::Args, Default)]
+#[derive(clap::Args, Clone, Default)]
 pub struct Args {
     #[command(flatten)]
     pub run: RunArgs,
@@ -164,13 +165,13 @@ impl TrainCommand for Args {
             .env(&data.env)
     }
 
-    fn build(&self, out: &Path, config: &QtOptRun) -> anyhow::Result<(QLearner, ExperienceSource)> {
+    fn build(&self, out: &Path, config: &QtOptRun, device: &Device) -> anyhow::Result<(QLearner, ExperienceSource)> {
         let seed = Seed(config.seed);
         let open = opener(out, config)?;
         if !self.run.resume {
             recording::check(config)?;
         }
-        let learner = QLearner::new(&config.learner, config.data.space, seed)?;
+        let learner = QLearner::new(&config.learner, config.data.space, seed, device)?;
         let memory = human_bytes(config.learner.replay_bytes());
         remark(format_args!("transitions take up to {memory} of memory, and as much of the disk in {}", out.display()));
         Ok((learner, ExperienceSource::new(&config.learner, seed, open)))

@@ -10,6 +10,7 @@ use crate::eval::translation::TranslationMeter;
 use crate::gan::rcan::{Generator, ImageLoss, PairSource, Preset, RcanConfig, RcanData, RcanLearner};
 use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer};
 use anyhow::Context;
+use candle_core::Device;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -126,13 +127,18 @@ impl TrainCommand for Args {
         common::Inputs::default().ours("--data", config.data.dataset.as_deref()).env(&config.data.env)
     }
 
-    fn build(&self, _: &Path, config: &RunConfig<RcanConfig>) -> anyhow::Result<(RcanLearner, PairSource)> {
+    fn build(
+        &self,
+        _: &Path,
+        config: &RunConfig<RcanConfig>,
+        device: &Device,
+    ) -> anyhow::Result<(RcanLearner, PairSource)> {
         if !self.run.resume && !self.allow_evaluation_data {
             refuse_evaluation_data(config)?;
         }
         let (learner, seed) = (&config.learner, Seed(config.seed));
         let source = PairSource::new(learner, seed, config.data.frames_per_block, opener(config)?, Box::new(score));
-        Ok((RcanLearner::new(learner, seed)?, source))
+        Ok((RcanLearner::new(learner, seed, device)?, source))
     }
 
     fn report(&self, trainer: &Trainer<RcanConfig, RcanLearner, PairSource>, outcome: &Outcome) -> ReportText {

@@ -4,11 +4,12 @@ use crate::cli::common::Inputs;
 use crate::cli::{UsageError, output};
 use crate::files::console::{remark, warn_all};
 use crate::files::interrupt;
-use crate::nn::{NnError, with_large_stack};
+use crate::nn::{DeviceSpec, NnError, with_large_stack};
 use crate::train::{
     BatchSource, Ended, Learner, LearnerConfig, Limits, Module, Outcome, Progress, ReportText, RunConfig, RunDir,
     TrainCallback, TrainError, Trainer, write_report,
 };
+use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
@@ -39,6 +40,9 @@ pub struct RunArgs {
     /// Resume the run in --out with its saved settings. --steps and --minutes give it another end
     #[arg(long)]
     pub resume: bool,
+    /// Compute on this device: cpu, cuda:N or metal
+    #[arg(long, default_value_t = DeviceSpec::Cpu)]
+    pub device: DeviceSpec,
     /// Print one JSON object on standard output
     #[arg(long)]
     pub json: bool,
@@ -106,7 +110,12 @@ pub trait TrainCommand {
     ///
     /// # Errors
     /// A dataset, generator or object that is missing or does not fit.
-    fn build(&self, out: &Path, config: &RunConfig<Self::Config>) -> anyhow::Result<(Self::Learner, Self::Source)>;
+    fn build(
+        &self,
+        out: &Path,
+        config: &RunConfig<Self::Config>,
+        device: &Device,
+    ) -> anyhow::Result<(Self::Learner, Self::Source)>;
 
     /// Prepares a new run's folder and source once the run is open.
     ///
@@ -232,7 +241,8 @@ pub fn execute<T: TrainCommand + Sync, R: Send>(
     interrupt::install(|| remark("saving a checkpoint; Ctrl-C again stops at once"))?;
     // An environment cannot move between threads: it is made where it is used.
     with_large_stack(|| -> anyhow::Result<_> {
-        let (learner, source) = command.build(out, config)?;
+        let device = command.run_args().device.open()?;
+        let (learner, source) = command.build(out, config, &device)?;
         let mut trainer = if resume {
             let (trainer, warnings) = Trainer::resume(out, learner, source)?;
             warn_all(&warnings);

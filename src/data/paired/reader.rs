@@ -294,6 +294,7 @@ pub fn to_frames(pairs: &[Pair]) -> Result<FrameBatch, DataError> {
         segmentation: pairs.iter().flat_map(|p| &p.segmentation).copied().collect(),
         instances: pairs.iter().flat_map(|p| p.instances.clone().unwrap_or_else(|| vec![0; pixels])).collect(),
         depth_m: pairs.iter().flat_map(metres).collect(),
+        sensed_depth_m: Vec::new(),
         cameras: pairs.iter().map(|p| p.meta.camera).collect(),
         step_indices: pairs.iter().map(|p| p.meta.step_index).collect(),
         look_seeds: pairs.iter().map(|p| p.meta.look_seed).collect(),

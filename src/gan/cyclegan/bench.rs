@@ -10,6 +10,7 @@ use super::config::{CycleGanConfig, Method, NoiseConfig, Preset};
 use super::error::CycleGanError;
 use super::learner::{Critics, CycleGanLearner};
 use crate::contract::Seed;
+use crate::nn::HOST;
 use crate::nn::ops::memory;
 use crate::nn::{AdamConfig, with_large_stack};
 use candle_core::{Device, Tensor};
@@ -69,7 +70,7 @@ pub fn bench_step(network: &str, batch: Option<usize>, repeats: usize) -> Result
 }
 
 fn measure(network: &str, config: &CycleGanConfig, repeats: usize) -> Result<StepTimes, CycleGanError> {
-    let mut learner = CycleGanLearner::new(config, Seed(0))?;
+    let mut learner = CycleGanLearner::new(config, Seed(0), &HOST)?;
     let mut rng = Seed(0).derive("bench", 0).rng();
     let shape = [config.batch, 3, config.size, config.size];
     let mut images = || {

@@ -50,7 +50,7 @@ impl Discriminator {
     /// # Errors
     /// A device that fails.
     pub fn new(config: &DiscriminatorConfig, seed: Seed, device: &Device) -> std::result::Result<Self, CycleGanError> {
-        let mut store = ParamStore::new(seed, device);
+        let store = ParamStore::new(seed, device);
         let mut scales = Vec::new();
         for scale in 0..config.scales {
             let mut inputs = 3 + config.state_planes;

@@ -28,12 +28,7 @@ struct Block {
 }
 
 impl Block {
-    fn new(
-        store: &mut ParamStore,
-        name: &str,
-        config: Conv2dConfig,
-        affine: bool,
-    ) -> std::result::Result<Self, NnError> {
+    fn new(store: &ParamStore, name: &str, config: Conv2dConfig, affine: bool) -> std::result::Result<Self, NnError> {
         let config = config.activation(Activation::Relu).init(Init::KaimingUniform { gain: RELU_GAIN });
         // Instance normalization takes a bias away again; its own shift stands in.
         let config = if affine { config.without_bias() } else { config };
@@ -106,11 +101,11 @@ impl Generator {
         config.validate(size)?;
         let GeneratorConfig { filters, bottleneck, stem_kernel, head_kernel, refine, raw_input, mask_classes, affine } =
             config;
-        let mut store = ParamStore::new(seed, device);
-        let mut block = |name: String, config: Conv2dConfig| Block::new(&mut store, &name, config, *affine);
+        let store = ParamStore::new(seed, device);
+        let block = |name: String, config: Conv2dConfig| Block::new(&store, &name, config, *affine);
         let levels = filters.len();
         let stem = block("stem".into(), Conv2dConfig::new(3, filters[0], *stem_kernel))?;
-        let mut many = |name: &str, configs: Vec<(usize, Conv2dConfig)>| {
+        let many = |name: &str, configs: Vec<(usize, Conv2dConfig)>| {
             configs
                 .into_iter()
                 .map(|(index, config)| block(format!("{name}{index}"), config))

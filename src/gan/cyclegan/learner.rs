@@ -20,7 +20,7 @@ use crate::contract::Seed;
 use crate::gan::losses::{content_loss, cycle_loss, identity_loss, mask_loss};
 use crate::nn::ops::{avg_pool, loss};
 use crate::nn::{Activations, Gradients, backward};
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 /// Figures of a step by name.
 pub type Metrics = Vec<(&'static str, f64)>;
@@ -60,8 +60,8 @@ impl CycleGanLearner {
     ///
     /// # Errors
     /// An impossible setting.
-    pub fn new(config: &CycleGanConfig, seed: Seed) -> Result<Self, CycleGanError> {
-        Self::with_task_features(config, seed, None)
+    pub fn new(config: &CycleGanConfig, seed: Seed, device: &Device) -> Result<Self, CycleGanError> {
+        Self::with_task_features(config, seed, None, device)
     }
 
     /// GraspGAN's: a grasp network whose features have so many channels will be given to every step.
@@ -72,18 +72,20 @@ impl CycleGanLearner {
         config: &CycleGanConfig,
         seed: Seed,
         channels: Option<usize>,
+        device: &Device,
     ) -> Result<Self, CycleGanError> {
         config.validate()?;
         let cycle = config.method.has_cycle();
-        let way_back = || TrainedGenerator::new(config, false, seed.derive("real2sim", 0));
-        let judge = |name: &str| TrainedDiscriminator::new(config, seed.derive(name, 0));
-        let domain =
-            |channels| DomainClassifier::new(channels, config.discriminator_adam, seed.derive("domain-classifier", 0));
+        let way_back = || TrainedGenerator::new(config, false, seed.derive("real2sim", 0), device);
+        let judge = |name: &str| TrainedDiscriminator::new(config, seed.derive(name, 0), device);
+        let domain = |channels| {
+            DomainClassifier::new(channels, config.discriminator_adam, seed.derive("domain-classifier", 0), device)
+        };
         Ok(Self {
             config: config.clone(),
             seed,
             steps: 0,
-            sim2real: TrainedGenerator::new(config, true, seed.derive("sim2real", 0))?,
+            sim2real: TrainedGenerator::new(config, true, seed.derive("sim2real", 0), device)?,
             real2sim: cycle.then(way_back).transpose()?,
             real_discriminator: judge("real-discriminator")?,
             sim_discriminator: cycle.then(|| judge("sim-discriminator")).transpose()?,
@@ -94,6 +96,11 @@ impl CycleGanLearner {
 
     pub fn config(&self) -> &CycleGanConfig {
         &self.config
+    }
+
+    /// Where the networks are, and batches go.
+    pub fn device(&self) -> &Device {
+        self.sim2real.generator.store().device()
     }
 
     /// Steps done.

@@ -5,6 +5,7 @@ use super::super::scene::SceneTerm;
 use super::super::state::{LearnerState, NamedTensors};
 use super::*;
 use crate::gan::losses::{normalized_scene_error, scene_consistency};
+use crate::nn::HOST;
 use crate::nn::layers::Linear;
 use crate::nn::ops::{Activation, GradientSource, flatten};
 use crate::nn::{Adam, AdamConfig, NnError, ParamStore};
@@ -21,7 +22,7 @@ struct LinearQ {
 
 impl LinearQ {
     fn new(pixels: usize) -> Result<Self, NnError> {
-        let mut store = ParamStore::new(Seed(77), &Device::Cpu);
+        let store = ParamStore::new(Seed(77), &Device::Cpu);
         let sim = Linear::new(store.root().sub("sim"), 3 * pixels, 2, Activation::None)?;
         let real = Linear::new(store.root().sub("real"), 3 * pixels, 2, Activation::None)?;
         Ok(Self { store, sim, real, ready: true })
@@ -64,7 +65,7 @@ struct ToyTask {
 
 impl ToyTask {
     fn new(pixels: usize) -> Result<Self, NnError> {
-        let mut store = ParamStore::new(Seed(78), &Device::Cpu);
+        let store = ParamStore::new(Seed(78), &Device::Cpu);
         let features = Linear::new(store.root().sub("features"), 3 * pixels, 5, Activation::Relu)?;
         let value = Linear::new(store.root().sub("value"), 5, 1, Activation::None)?;
         let adam = Adam::new(&[&store], AdamConfig::default())?;
@@ -160,7 +161,7 @@ fn names(list: &[&str]) -> BTreeSet<String> {
 #[test]
 fn each_half_of_a_step_changes_its_own_networks_and_nothing_else() -> anyhow::Result<()> {
     let config = CycleGanConfig { warm_start_steps: 0, ..tiny(Method::RlCycleGan) };
-    let mut learner = CycleGanLearner::new(&config, Seed(1))?;
+    let mut learner = CycleGanLearner::new(&config, Seed(1), &HOST)?;
     let q = LinearQ::new(256)?;
     // A first step, so that the moments of Adam are not all zero.
     learner.update(&batch(0)?, 1.0, Critics { scene: Some(&q), task: None })?;
@@ -202,7 +203,7 @@ fn each_half_of_a_step_changes_its_own_networks_and_nothing_else() -> anyhow::Re
 #[test]
 fn a_frozen_q_gives_the_generators_the_same_gradient() -> anyhow::Result<()> {
     let q = LinearQ::new(256)?;
-    let learner = CycleGanLearner::new(&tiny(Method::RlCycleGan), Seed(2))?;
+    let learner = CycleGanLearner::new(&tiny(Method::RlCycleGan), Seed(2), &HOST)?;
     let batch = batch(0)?;
     let gradient = |frozen: bool| -> anyhow::Result<Vec<f32>> {
         let _frozen = frozen.then(|| q.store.freeze());
@@ -231,11 +232,11 @@ fn a_killed_and_restored_learner_ends_in_the_same_bytes() -> anyhow::Result<()> 
     let critics = |method: Method| Critics { scene: (method == Method::RlCycleGan).then_some(&q as _), task: None };
     for method in [Method::Gan, Method::CycleGan, Method::RlCycleGan] {
         let config = tiny(method);
-        let mut whole = CycleGanLearner::new(&config, Seed(3))?;
+        let mut whole = CycleGanLearner::new(&config, Seed(3), &HOST)?;
         for step in 0..9 {
             whole.update(&batch(step)?, 1.0, critics(method))?;
         }
-        let mut learner = CycleGanLearner::new(&config, Seed(3))?;
+        let mut learner = CycleGanLearner::new(&config, Seed(3), &HOST)?;
         // Within the warm start, while the balance is measured, and when the pools are full.
         for (first, last) in [(0, 1), (1, 4), (4, 7), (7, 9)] {
             for step in first..last {
@@ -243,7 +244,7 @@ fn a_killed_and_restored_learner_ends_in_the_same_bytes() -> anyhow::Result<()> 
             }
             let mut state = learner.state()?;
             state.values = serde_json::from_str(&serde_json::to_string(&state.values)?)?;
-            learner = CycleGanLearner::new(&config, Seed(3))?;
+            learner = CycleGanLearner::new(&config, Seed(3), &HOST)?;
             learner.load_state(&state)?;
         }
         assert_eq!(changed(&whole.state()?, &learner.state()?)?, BTreeSet::new(), "{method}");
@@ -258,8 +259,8 @@ fn a_killed_and_restored_learner_ends_in_the_same_bytes() -> anyhow::Result<()> 
 
 #[test]
 fn a_state_of_another_method_is_refused() -> anyhow::Result<()> {
-    let mut gan = CycleGanLearner::new(&tiny(Method::Gan), Seed(4))?;
-    let mut cycle = CycleGanLearner::new(&tiny(Method::CycleGan), Seed(4))?;
+    let mut gan = CycleGanLearner::new(&tiny(Method::Gan), Seed(4), &HOST)?;
+    let mut cycle = CycleGanLearner::new(&tiny(Method::CycleGan), Seed(4), &HOST)?;
     let message = |result: Result<(), CycleGanError>| result.err().map(|e| e.to_string()).unwrap_or_default();
     let text = message(cycle.load_state(&gan.state()?));
     assert!(text.contains("real2sim"), "{text}");
@@ -275,7 +276,7 @@ fn methods_have_the_networks_and_terms_of_their_papers() -> anyhow::Result<()> {
     for method in Method::ALL {
         let config = CycleGanConfig { warm_start_steps: 0, scene_interval: 1, ..tiny(method) };
         let channels = (method == Method::GraspGan).then(|| task.feature_channels());
-        let mut learner = CycleGanLearner::with_task_features(&config, Seed(5), channels)?;
+        let mut learner = CycleGanLearner::with_task_features(&config, Seed(5), channels, &HOST)?;
         let critics = match method {
             Method::RlCycleGan => Critics { scene: Some(&q), task: None },
             Method::GraspGan => Critics { scene: None, task: Some(&mut task) },
@@ -322,7 +323,7 @@ fn the_scene_term_waits_for_q_and_takes_part_every_other_step() -> anyhow::Resul
     let mut q = LinearQ::new(256)?;
     q.ready = false;
     let config = CycleGanConfig { warm_start_steps: 0, ..tiny(Method::RlCycleGan) };
-    let mut learner = CycleGanLearner::new(&config, Seed(6))?;
+    let mut learner = CycleGanLearner::new(&config, Seed(6), &HOST)?;
     let mut seen = Vec::new();
     for step in 0..6 {
         q.ready = step >= 3;
@@ -337,7 +338,7 @@ fn the_scene_term_waits_for_q_and_takes_part_every_other_step() -> anyhow::Resul
 
 #[test]
 fn a_batch_that_does_not_fit_is_refused() -> anyhow::Result<()> {
-    let mut learner = CycleGanLearner::new(&tiny(Method::GraspGan), Seed(7))?;
+    let mut learner = CycleGanLearner::new(&tiny(Method::GraspGan), Seed(7), &HOST)?;
     let mut refused = |change: fn(&mut UnpairedBatch), expected: &str| -> anyhow::Result<()> {
         let mut batch = batch(0)?;
         change(&mut batch);
@@ -354,7 +355,7 @@ fn a_batch_that_does_not_fit_is_refused() -> anyhow::Result<()> {
 #[test]
 fn the_warm_start_goes_towards_the_identity_and_leaves_discriminators_alone() -> anyhow::Result<()> {
     let config = CycleGanConfig { warm_start_steps: 120, generator_lr: 3e-3, ..tiny(Method::CycleGan) };
-    let mut learner = CycleGanLearner::new(&config, Seed(8))?;
+    let mut learner = CycleGanLearner::new(&config, Seed(8), &HOST)?;
     let start = learner.state()?;
     let mut losses = Vec::new();
     for step in 0..120 {
@@ -375,7 +376,7 @@ fn the_warm_start_goes_towards_the_identity_and_leaves_discriminators_alone() ->
 
 #[test]
 fn pictures_are_named_and_have_the_averaged_generators_images() -> anyhow::Result<()> {
-    let learner = CycleGanLearner::new(&tiny(Method::CycleGan), Seed(9))?;
+    let learner = CycleGanLearner::new(&tiny(Method::CycleGan), Seed(9), &HOST)?;
     let images = learner.translations(&batch(0)?)?;
     assert_eq!(
         images.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
@@ -383,7 +384,7 @@ fn pictures_are_named_and_have_the_averaged_generators_images() -> anyhow::Resul
     );
     let gx = learner.sim2real().forward(&Activations::from_tensor(&images[0].1)?)?.to_tensor()?;
     assert_eq!((gx - &images[1].1)?.abs()?.max_all()?.to_scalar::<f32>()?, 0.0);
-    let gan = CycleGanLearner::new(&tiny(Method::Gan), Seed(9))?;
+    let gan = CycleGanLearner::new(&tiny(Method::Gan), Seed(9), &HOST)?;
     assert_eq!(gan.translations(&batch(0)?)?.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["x", "G(x)", "y"]);
     Ok(())
 }
@@ -404,7 +405,7 @@ fn three_steps_equal_pytorchs() -> anyhow::Result<()> {
     (config.image_pool, config.warm_start_steps, config.balance, config.scene_interval) = (0, 0, None, 1);
     config.noise = NoiseConfig { discriminator_std: 0.0, cycle_std: 0.0 };
     config.weights.scene = 2.0;
-    let mut learner = CycleGanLearner::new(&config, Seed(0))?;
+    let mut learner = CycleGanLearner::new(&config, Seed(0), &HOST)?;
     for (name, store) in learner.networks() {
         store.load_state(&named(&format!("start/{name}/")))?;
     }

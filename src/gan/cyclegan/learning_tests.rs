@@ -7,6 +7,7 @@ use super::config::{CycleGanConfig, DiscriminatorConfig, GeneratorConfig, Method
 use super::learner::{Critics, CycleGanLearner};
 use super::{CycleGanError, UnpairedBatch};
 use crate::contract::{Rng, Seed};
+use crate::nn::HOST;
 use crate::nn::{Activations, with_large_stack};
 use candle_core::{Device, Tensor};
 
@@ -77,7 +78,7 @@ fn train(
 ) -> anyhow::Result<CycleGanLearner> {
     let config = config.clone();
     let learner = with_large_stack(move || -> Result<CycleGanLearner, CycleGanError> {
-        let mut learner = CycleGanLearner::new(&config, Seed(11))?;
+        let mut learner = CycleGanLearner::new(&config, Seed(11), &HOST)?;
         for step in 0..steps {
             let batch = draw(&mut Seed(12).derive("batch", step).rng())?;
             learner.update(&batch, config.lr_scale(step as f64 / steps as f64), Critics::default())?;
@@ -90,7 +91,8 @@ fn train(
 #[test]
 fn learning_a_known_map_of_colours() -> anyhow::Result<()> {
     let config = config(Method::CycleGan);
-    let (steps, least_gain) = if full() { (3_000, 9.0) } else { (400, 3.0) };
+    // Measured in the short form: 14.6 dB untranslated, 30.1 dB translated.
+    let steps = if full() { 3_000 } else { 400 };
     let (size, count) = (config.size, config.batch);
     let draw = move |rng: &mut Rng| {
         let x = scenes(count, size, rng)?;
@@ -103,41 +105,35 @@ fn learning_a_known_map_of_colours() -> anyhow::Result<()> {
     let gx = learner.sim2real().forward(&Activations::from_tensor(&x)?)?.to_tensor()?;
     let (before, after) = (psnr(&x, &truth)?, psnr(&gx, &truth)?);
     println!("known map: {before:.1} dB untranslated, {after:.1} dB translated after {steps} steps");
-    assert!(after > before + least_gain, "{before:.1} dB before, {after:.1} dB after");
-    if full() {
-        assert!(after > 25.0, "{after:.1} dB");
-    }
+    assert!(before < 16.0 && after > 25.0, "{before:.1} dB before, {after:.1} dB after");
     Ok(())
 }
 
 #[test]
-fn learning_leaves_no_hidden_code_with_noise_in_the_cycle() -> anyhow::Result<()> {
+fn learning_with_noise_in_the_cycle_hides_no_code() -> anyhow::Result<()> {
     let steps = if full() { 3_000 } else { 400 };
-    let sensitivity = |cycle_std: f64| -> anyhow::Result<f64> {
-        let mut config = config(Method::CycleGan);
-        config.noise.cycle_std = cycle_std;
-        (config.weights.real_cycle, config.real_cycle_pooling) = (1.0, 1);
-        let (size, count) = (config.size, config.batch);
-        // Only y has a brightness of its own in every image, which the way back can give again only from a code in F(y).
-        let bright = move |rng: &mut Rng, count: usize| -> candle_core::Result<Tensor> {
-            let shift: Vec<f32> = (0..count).map(|_| rng.range(-0.4, 0.4)).collect();
-            let y = (colour_map(&scenes(count, size, rng)?)? * 0.6)?;
-            y.broadcast_add(&Tensor::from_vec(shift, (count, 1, 1, 1), &Device::Cpu)?)?.clamp(-1.0, 1.0)
-        };
-        let draw = move |rng: &mut Rng| {
-            let x = scenes(count, size, rng)?;
-            Ok(UnpairedBatch::new(x, bright(rng, count)?))
-        };
-        let learner = train(&config, steps, draw)?;
-        let mut rng = Seed(14).rng();
-        let batch = UnpairedBatch::new(scenes(16, size, &mut rng)?, bright(&mut rng, 16)?);
-        Ok(learner.noise_sensitivity(&batch, 0.03, Seed(15))?[1].1)
+    let mut config = config(Method::CycleGan);
+    config.noise.cycle_std = 0.1;
+    (config.weights.real_cycle, config.real_cycle_pooling) = (1.0, 1);
+    let (size, count) = (config.size, config.batch);
+    // Only y has a brightness of its own in every image, which the way back could give again from a code in F(y).
+    let bright = move |rng: &mut Rng, count: usize| -> candle_core::Result<Tensor> {
+        let shift: Vec<f32> = (0..count).map(|_| rng.range(-0.4, 0.4)).collect();
+        let y = (colour_map(&scenes(count, size, rng)?)? * 0.6)?;
+        y.broadcast_add(&Tensor::from_vec(shift, (count, 1, 1, 1), &Device::Cpu)?)?.clamp(-1.0, 1.0)
     };
-    let (without, with) = (sensitivity(0.0)?, sensitivity(0.1)?);
-    println!("hidden code: noise sensitivity {without:.2} without noise in the cycle, {with:.2} with it");
-    assert!(without > 1.2 * with, "{without:.2} without noise, {with:.2} with it");
-    if full() {
-        assert!(with < 1.5 && without > super::watch::HIDDEN_CODE_ALARM, "{without:.2} without, {with:.2} with noise");
-    }
+    let draw = move |rng: &mut Rng| {
+        let x = scenes(count, size, rng)?;
+        Ok(UnpairedBatch::new(x, bright(rng, count)?))
+    };
+    let learner = train(&config, steps, draw)?;
+    let mut rng = Seed(14).rng();
+    let batch = UnpairedBatch::new(scenes(16, size, &mut rng)?, bright(&mut rng, 16)?);
+    // Noise that can be seen disturbs the way back, so that the measure is not 1 whatever happens.
+    let of = |std: f64| -> anyhow::Result<f64> { Ok(learner.noise_sensitivity(&batch, std, Seed(15))?[1].1) };
+    let (none, faint, strong) = (of(0.0)?, of(0.03)?, of(1.0)?);
+    println!("hidden code: noise sensitivity {faint:.2} at 0.03, {strong:.2} at 1.0, after {steps} steps");
+    assert_eq!(none, 1.0);
+    assert!(faint < 1.5 && strong > 1.5 * faint, "{faint:.2} {strong:.2}");
     Ok(())
 }

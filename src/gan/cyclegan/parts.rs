@@ -21,13 +21,18 @@ pub(super) struct TrainedGenerator {
 
 impl TrainedGenerator {
     /// `masked` keeps the mask head of the settings; only G has one.
-    pub fn new(config: &CycleGanConfig, masked: bool, seed: Seed) -> std::result::Result<Self, CycleGanError> {
+    pub fn new(
+        config: &CycleGanConfig,
+        masked: bool,
+        seed: Seed,
+        device: &Device,
+    ) -> std::result::Result<Self, CycleGanError> {
         let mut network = config.generator.clone();
         if !masked {
             network.mask_classes = 0;
         }
-        let generator = Generator::new(&network, config.size, seed, &Device::Cpu)?;
-        let averaged = Generator::new(&network, config.size, seed, &Device::Cpu)?;
+        let generator = Generator::new(&network, config.size, seed, device)?;
+        let averaged = Generator::new(&network, config.size, seed, device)?;
         let adam = Adam::new(&[generator.store()], config.adam)?;
         Ok(Self { generator, averaged, adam })
     }
@@ -54,8 +59,8 @@ pub(super) struct TrainedDiscriminator {
 }
 
 impl TrainedDiscriminator {
-    pub fn new(config: &CycleGanConfig, seed: Seed) -> std::result::Result<Self, CycleGanError> {
-        let discriminator = Discriminator::new(&config.discriminator, seed, &Device::Cpu)?;
+    pub fn new(config: &CycleGanConfig, seed: Seed, device: &Device) -> std::result::Result<Self, CycleGanError> {
+        let discriminator = Discriminator::new(&config.discriminator, seed, device)?;
         let adam = Adam::new(&[discriminator.store()], config.discriminator_adam)?;
         let pool = ImagePool::new(config.image_pool, seed.derive("image-pool", 0));
         Ok(Self { discriminator, adam, pool })

@@ -77,8 +77,13 @@ impl DomainClassifier {
     ///
     /// # Errors
     /// A device that fails.
-    pub fn new(channels: usize, adam: AdamConfig, seed: Seed) -> std::result::Result<Self, CycleGanError> {
-        let mut store = ParamStore::new(seed, &Device::Cpu);
+    pub fn new(
+        channels: usize,
+        adam: AdamConfig,
+        seed: Seed,
+        device: &Device,
+    ) -> std::result::Result<Self, CycleGanError> {
+        let store = ParamStore::new(seed, device);
         let hidden = Linear::new(store.root().sub("hidden"), channels, HIDDEN, Activation::Relu)?;
         let decision = Linear::new(store.root().sub("decision"), HIDDEN, 1, Activation::None)?;
         let adam = Adam::new(&[&store], adam)?;
@@ -120,7 +125,7 @@ mod tests {
 
     #[test]
     fn features_get_the_reversed_gradient_and_the_classifier_its_own() -> anyhow::Result<()> {
-        let classifier = DomainClassifier::new(4, AdamConfig::default(), Seed(1))?;
+        let classifier = DomainClassifier::new(4, AdamConfig::default(), Seed(1), &Device::Cpu)?;
         let features = |seed: u64| -> Result<Var> {
             let mut rng = Seed(seed).rng();
             Var::from_vec((0..3 * 4).map(|_| rng.normal()).collect::<Vec<f32>>(), (3, 4), &Device::Cpu)
@@ -131,7 +136,8 @@ mod tests {
             let loss = classifier.loss(&enter(&adapted)?, &enter(&real)?, ramp)?;
             let gradients = backward(&loss)?;
             let mut found = Vec::new();
-            for var in [&adapted, &real].into_iter().chain(classifier.store().params().map(|param| param.var())) {
+            let params: Vec<_> = classifier.store().params().map(|param| param.var().clone()).collect();
+            for var in [&adapted, &real].into_iter().chain(&params) {
                 let Some(gradient) = gradients.tensor(var)? else { anyhow::bail!("no gradient") };
                 found.push(gradient.flatten_all()?.to_vec1::<f32>()?);
             }

@@ -8,6 +8,7 @@ use super::learner::{Critics, CycleGanLearner};
 use super::state::{POOLS, REAL2SIM, SIM2REAL};
 use crate::contract::Seed;
 use crate::draw::{ContactSheet, Picture};
+use crate::nn::HOST;
 use crate::train::state::from_file;
 use crate::train::{
     BatchSource, Checkpoint, Evaluation, Learner, LearnerConfig, LoadedRun, Metrics, Module, NamedGroup, NamedImage,
@@ -167,7 +168,7 @@ fn sheet(learner: &CycleGanLearner, images: &[(&'static str, Tensor)]) -> Result
 /// `[n, 3, height, width]` in `[-1, 1]` as pictures.
 fn to_pictures(images: &Tensor) -> candle_core::Result<Vec<Picture>> {
     let (n, _, height, width) = images.dims4()?;
-    let values = images.to_device(&Device::Cpu)?.permute((0, 2, 3, 1))?.reshape((n, height * width * 3))?;
+    let values = images.to_device(&HOST)?.permute((0, 2, 3, 1))?.reshape((n, height * width * 3))?;
     let byte = |value: f32| ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8;
     let rows = values.to_dtype(DType::F32)?.to_vec2::<f32>()?;
     Ok(rows.into_iter().map(|row| Picture::photo(width, height, row.into_iter().map(byte).collect())).collect())
@@ -186,7 +187,7 @@ pub struct LoadedGenerator {
 ///
 /// # Errors
 /// No run, a run of another learner, no checkpoint, damage, a method without F.
-pub fn load_generator(path: &Path, backward: bool) -> Result<LoadedGenerator, TrainError> {
+pub fn load_generator(path: &Path, backward: bool, device: &Device) -> Result<LoadedGenerator, TrainError> {
     let LoadedRun { config, checkpoint, warnings, .. } = load_run::<CycleGanConfig>(path)?;
     if backward && !config.learner.method.has_cycle() {
         let message = format!("a run of {} learns no way from B to A; train cyclegan", config.learner.method);
@@ -197,7 +198,7 @@ pub fn load_generator(path: &Path, backward: bool) -> Result<LoadedGenerator, Tr
     if backward {
         shape.mask_classes = 0;
     }
-    let generator = Generator::new(&shape, config.learner.size, Seed(0), &Device::Cpu).map_err(TrainError::other)?;
+    let generator = Generator::new(&shape, config.learner.size, Seed(0), device).map_err(TrainError::other)?;
     let group = if backward { REAL2SIM } else { SIM2REAL };
     generator.store().load_state(&from_file(checkpoint.group(group)?)?)?;
     Ok(LoadedGenerator { generator, config, step: checkpoint.step, warnings })

@@ -1,8 +1,9 @@
 //! Frames as training tensors.
 
 use super::config::ConfigError;
-use crate::contract::Class;
+use crate::contract::{Class, FrameChannels};
 use crate::gan::frames::Frame;
+use crate::nn::HOST;
 use crate::nn::ops::Activations;
 use candle_core::{Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -47,7 +48,7 @@ pub fn image_planes(rgb: &[u8], planes: &mut Vec<f32>) {
     }
 }
 
-/// Images of `[height, width, 3]` bytes as one tensor `[n, 3, height, width]` in `[-1, 1]`.
+/// Images of `[height, width, 3]` bytes as one tensor `[n, 3, height, width]` in `[-1, 1]`, on the host.
 ///
 /// # Errors
 /// An image of another size.
@@ -58,7 +59,7 @@ pub fn images_tensor<'a>(images: impl Iterator<Item = &'a [u8]>, [h, w]: [usize;
         image_planes(image, &mut planes);
         count += 1;
     }
-    Tensor::from_vec(planes, (count, 3, h, w), &Device::Cpu)
+    Tensor::from_vec(planes, (count, 3, h, w), &HOST)
 }
 
 /// What one training step sees.
@@ -75,10 +76,13 @@ pub struct TrainBatch {
 
 impl TrainBatch {
     /// # Errors
-    /// Frames of different sizes.
-    pub fn new(frames: &[Frame<'_>], range: DepthRange) -> Result<Self> {
+    /// Frames of different sizes; frames without pairs, ids or depth.
+    pub fn new(frames: &[Frame<'_>], range: DepthRange, device: &Device) -> Result<Self> {
         let Some(first) = frames.first() else { candle_core::bail!("a batch needs at least one frame") };
         let (n, h, w) = (frames.len(), first.batch.height, first.batch.width);
+        for frame in frames {
+            frame.batch.require(FrameChannels::PAIRED).map_err(candle_core::Error::wrap)?;
+        }
         let sizes = [h, w];
         let source = images_tensor(frames.iter().map(|f| f.batch.source_image(f.index)), sizes)?;
         let canonical = images_tensor(frames.iter().map(|f| f.batch.canonical_image(f.index)), sizes)?;
@@ -91,10 +95,10 @@ impl TrainBatch {
             depth.extend(frame.batch.depth_image(frame.index).iter().map(|&d| range.encode(d)));
         }
         Ok(Self {
-            source: Activations::from_tensor(&source)?,
-            canonical,
-            mask: Tensor::from_vec(mask, (n, Class::COUNT, h, w), &Device::Cpu)?,
-            depth: Tensor::from_vec(depth, (n, 1, h, w), &Device::Cpu)?,
+            source: Activations::from_tensor(&source.to_device(device)?)?,
+            canonical: canonical.to_device(device)?,
+            mask: Tensor::from_vec(mask, (n, Class::COUNT, h, w), device)?,
+            depth: Tensor::from_vec(depth, (n, 1, h, w), device)?,
         })
     }
 }
@@ -110,7 +114,7 @@ mod tests {
         let frames = squares(Seed(5), 3, 16);
         let range = DepthRange { near_m: 0.5, far_m: 1.5 };
         let picked = [Frame { batch: &frames, index: 2 }, Frame { batch: &frames, index: 0 }];
-        let batch = TrainBatch::new(&picked, range)?;
+        let batch = TrainBatch::new(&picked, range, &HOST)?;
         assert_eq!(batch.source.shape(), [2, 3, 16, 16]);
         let (x, y) = (9, 4);
         let pixel = y * 16 + x;
@@ -122,6 +126,15 @@ mod tests {
         let depth = batch.depth.get(1)?.get(0)?.get(y)?.get(x)?.to_scalar::<f32>()?;
         assert!((range.decode(depth) - frames.depth_image(0)[pixel]).abs() < 1e-6);
         Ok(())
+    }
+
+    #[test]
+    fn frames_without_a_truth_are_refused() {
+        let mut frames = squares(Seed(5), 1, 16);
+        frames.keep(FrameChannels { depth: false, ..FrameChannels::PAIRED });
+        let range = DepthRange { near_m: 0.5, far_m: 1.5 };
+        let error = TrainBatch::new(&[Frame { batch: &frames, index: 0 }], range, &HOST).err().map(|e| e.to_string());
+        assert!(error.as_ref().is_some_and(|text| text.contains("lack depth")), "{error:?}");
     }
 
     #[test]

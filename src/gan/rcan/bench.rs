@@ -40,7 +40,12 @@ pub struct StepTimes {
 ///
 /// # Errors
 /// The threads cannot be started.
-pub fn bench_step(network: &str, batch: Option<usize>, repeats: usize) -> Result<Option<StepTimes>, TrainError> {
+pub fn bench_step(
+    network: &str,
+    batch: Option<usize>,
+    repeats: usize,
+    device: &Device,
+) -> Result<Option<StepTimes>, TrainError> {
     let preset = match network {
         "rcan-small" => Preset::Small,
         "rcan-paper" => Preset::Paper,
@@ -49,16 +54,16 @@ pub fn bench_step(network: &str, batch: Option<usize>, repeats: usize) -> Result
     let mut config = RcanConfig::preset(preset);
     config.batch = batch.unwrap_or(if preset == Preset::Small { 16 } else { 1 }).max(1);
     let repeats = repeats.max(1);
-    with_large_stack(move || measure(network, &config, repeats))?.map(Some)
+    with_large_stack(move || measure(network, &config, repeats, device))?.map(Some)
 }
 
-fn measure(network: &str, config: &RcanConfig, repeats: usize) -> Result<StepTimes, TrainError> {
-    let mut learner = RcanLearner::new(config, Seed(0))?;
+fn measure(network: &str, config: &RcanConfig, repeats: usize, device: &Device) -> Result<StepTimes, TrainError> {
+    let mut learner = RcanLearner::new(config, Seed(0), device)?;
     let (n, size) = (config.batch, config.size);
     let mut rng = Seed(0).derive("bench", 0).rng();
     let mut random = |channels: usize, low: f32, high: f32| {
         let values: Vec<f32> = (0..n * channels * size * size).map(|_| rng.range(low, high)).collect();
-        Tensor::from_vec(values, (n, channels, size, size), &Device::Cpu)
+        Tensor::from_vec(values, (n, channels, size, size), device)
     };
     let batch = TrainBatch {
         source: Activations::from_tensor(&random(3, -1.0, 1.0)?)?,

@@ -26,7 +26,7 @@ impl Discriminator {
     /// # Errors
     /// A device that fails.
     pub fn new(config: &RcanConfig, seed: Seed, device: &Device) -> std::result::Result<Self, NnError> {
-        let mut store = ParamStore::new(seed, device);
+        let store = ParamStore::new(seed, device);
         let mut scales = Vec::new();
         for scale in 0..config.discriminator.num_scales {
             let mut inputs = 3;

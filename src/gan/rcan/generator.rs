@@ -11,7 +11,7 @@ use crate::contract::{Class, Seed};
 use crate::nn::layers::{Conv2d, Conv2dConfig, InstanceNorm};
 use crate::nn::networks::{Network, Range, Spec};
 use crate::nn::ops::{Activation, Activations, ConvInput, Resample, activate, avg_pool, softmax, upsample_bilinear};
-use crate::nn::{Init, NnError, ParamStore};
+use crate::nn::{HOST, Init, NnError, ParamStore};
 use candle_core::{Device, Result, Tensor};
 
 /// He et al.'s gain for ReLU.
@@ -25,7 +25,7 @@ struct Block {
 }
 
 impl Block {
-    fn new(store: &mut ParamStore, name: &str, config: Conv2dConfig) -> std::result::Result<Self, NnError> {
+    fn new(store: &ParamStore, name: &str, config: Conv2dConfig) -> std::result::Result<Self, NnError> {
         let config = config.without_bias().activation(Activation::Relu).init(Init::KaimingUniform { gain: RELU_GAIN });
         let conv = Conv2d::new(store.root().sub(name).sub("conv"), config)?;
         let norm = InstanceNorm::affine(store.root().sub(name).sub("norm"), config.outputs)?;
@@ -83,22 +83,22 @@ impl Generator {
     pub fn new(config: &RcanConfig, seed: Seed, device: &Device) -> std::result::Result<Self, NnError> {
         let GeneratorConfig { filters, num_strided, num_bottleneck, stem_kernel, head_kernel, num_refine, raw_input } =
             &config.generator;
-        let mut store = ParamStore::new(seed, device);
-        let stem = Block::new(&mut store, "stem", Conv2dConfig::new(3, filters[0], *stem_kernel))?;
+        let store = ParamStore::new(seed, device);
+        let stem = Block::new(&store, "stem", Conv2dConfig::new(3, filters[0], *stem_kernel))?;
         let levels = filters.len();
         let mut down = Vec::new();
         for level in 1..levels {
             let stride = if level <= *num_strided { 2 } else { 1 };
             let conv = Conv2dConfig::new(filters[level - 1], filters[level], 3).stride(stride);
-            down.push(Block::new(&mut store, &format!("down{level}"), conv)?);
+            down.push(Block::new(&store, &format!("down{level}"), conv)?);
         }
         let deepest = filters[levels - 1];
         let raw = if *raw_input { 3 } else { 0 };
-        let mut around = |name: &str, count: usize, width: usize, extra: usize| {
+        let around = |name: &str, count: usize, width: usize, extra: usize| {
             (0..count)
                 .map(|i| {
                     let inputs = width + if i == 0 { extra } else { 0 };
-                    Block::new(&mut store, &format!("{name}{i}"), Conv2dConfig::new(inputs, width, 3))
+                    Block::new(&store, &format!("{name}{i}"), Conv2dConfig::new(inputs, width, 3))
                 })
                 .collect::<std::result::Result<Vec<_>, _>>()
         };
@@ -107,8 +107,8 @@ impl Generator {
         let (mut up, mut mix) = (Vec::new(), Vec::new());
         for level in (0..levels - 1).rev() {
             let (own, below) = (filters[level], filters[level + 1]);
-            up.push(Block::new(&mut store, &format!("up{level}"), Conv2dConfig::new(below, own, 3))?);
-            mix.push(Block::new(&mut store, &format!("mix{level}"), Conv2dConfig::new(2 * own, own, 1))?);
+            up.push(Block::new(&store, &format!("up{level}"), Conv2dConfig::new(below, own, 3))?);
+            mix.push(Block::new(&store, &format!("mix{level}"), Conv2dConfig::new(2 * own, own, 1))?);
         }
         let outputs = 3 + 1 + Class::COUNT;
         let heads = Conv2d::new(store.root().sub("heads"), Conv2dConfig::new(filters[0] + raw, outputs, *head_kernel))?;
@@ -177,15 +177,16 @@ impl Generator {
         ])
     }
 
-    /// Translates a batch `[n, 3, height, width]` in `[-1, 1]` without keeping gradients.
+    /// Translates a batch `[n, 3, height, width]` in `[-1, 1]`, wherever it is, without keeping gradients.
     ///
     /// # Errors
     /// Another shape.
     pub fn translate(&self, images: &Tensor) -> Result<Vec<Translation>> {
         let _frozen = self.store.freeze();
-        let out = self.forward(&Activations::from_tensor(&images.detach())?)?;
+        let images = images.detach().to_device(self.store.device())?;
+        let out = self.forward(&Activations::from_tensor(&images)?)?;
         let (n, _, height, width) = out.image.dims4()?;
-        let flat = |tensor: &Tensor| tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>();
+        let flat = |tensor: &Tensor| tensor.to_device(&HOST)?.flatten_all()?.to_vec1::<f32>();
         let (image, mask, depth) = (flat(&out.image)?, flat(&out.mask)?, flat(&out.depth)?);
         let pixels = height * width;
         let translation = |i: usize| {

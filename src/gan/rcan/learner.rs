@@ -62,12 +62,11 @@ pub struct RcanLearner {
 impl RcanLearner {
     /// # Errors
     /// An impossible setting.
-    pub fn new(config: &RcanConfig, seed: Seed) -> Result<Self, TrainError> {
+    pub fn new(config: &RcanConfig, seed: Seed, device: &Device) -> Result<Self, TrainError> {
         config.validate().map_err(|error| TrainError::Config(error.to_string()))?;
-        let device = Device::Cpu;
-        let generator = Generator::new(config, seed.derive("generator", 0), &device)?;
-        let averaged = Generator::new(config, seed.derive("generator", 0), &device)?;
-        let discriminator = Discriminator::new(config, seed.derive("discriminator", 0), &device)?;
+        let generator = Generator::new(config, seed.derive("generator", 0), device)?;
+        let averaged = Generator::new(config, seed.derive("generator", 0), device)?;
+        let discriminator = Discriminator::new(config, seed.derive("discriminator", 0), device)?;
         let generator_adam = Adam::new(&[generator.store()], config.adam)?;
         let discriminator_adam = Adam::new(&[discriminator.store()], config.discriminator_adam)?;
         Ok(Self {
@@ -83,6 +82,11 @@ impl RcanLearner {
 
     pub fn config(&self) -> &RcanConfig {
         &self.config
+    }
+
+    /// Where the networks are, and batches go.
+    pub fn device(&self) -> &Device {
+        self.generator.store().device()
     }
 
     /// One step on a batch; `lr_scale` scales the learning rates.
@@ -201,4 +205,48 @@ fn accuracy(real: &[Tensor], fake: &[Tensor]) -> candle_core::Result<f64> {
         }
     }
     Ok(right as f64 / f64::from(u32::try_from(all.max(1)).unwrap_or(u32::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::Preset;
+    use super::*;
+    use crate::gan::frames::{Frame, testing::squares};
+    use crate::nn::HOST;
+
+    /// Tensors by name.
+    type Named = Vec<(String, Vec<f32>)>;
+
+    /// Figures and the gradients of both networks (Adam's first moments) of one step.
+    fn one_step() -> anyhow::Result<(StepFigures, Named)> {
+        let mut config = RcanConfig::preset(Preset::Small);
+        config.size = 32;
+        let mut learner = RcanLearner::new(&config, Seed(5), &HOST)?;
+        let frames = squares(Seed(5), 4, 32);
+        let picked: Vec<Frame<'_>> = (0..4).map(|index| Frame { batch: &frames, index }).collect();
+        let figures = learner.learn(&TrainBatch::new(&picked, config.depth, &HOST)?, 1.0)?;
+        let mut moments = Vec::new();
+        for adam in [&learner.generator_adam, &learner.discriminator_adam] {
+            for (name, tensor) in adam.state_tensors()?.into_iter().filter(|(name, _)| name.ends_with(".exp_avg")) {
+                moments.push((name, tensor.flatten_all()?.to_vec1()?));
+            }
+        }
+        Ok((figures, moments))
+    }
+
+    #[test]
+    fn the_stock_path_takes_the_same_step() -> anyhow::Result<()> {
+        let native = one_step()?;
+        let stock = crate::nn::ops::with_stock_path(one_step)??;
+        for ((name, a), (_, b)) in native.0.named().iter().zip(stock.0.named()) {
+            assert!((a - b).abs() <= 1e-3 * (0.1 + a.abs()), "{name}: {a} {b}");
+        }
+        assert_eq!(native.1.len(), stock.1.len());
+        for ((name, a), (_, b)) in native.1.iter().zip(&stock.1) {
+            let scale = a.iter().fold(1e-6_f32, |m, x| m.max(x.abs()));
+            let apart = a.iter().zip(b).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs()));
+            assert!(apart <= 5e-3 * scale, "{name}: {apart} of {scale}");
+        }
+        Ok(())
+    }
 }

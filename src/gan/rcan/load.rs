@@ -56,9 +56,9 @@ fn write_folder(folder: &Path, write: impl FnOnce(&Path) -> Result<(), TrainErro
 ///
 /// # Errors
 /// No run, a run of another learner, no checkpoint, damage.
-pub fn load_generator(path: &Path) -> Result<Loaded, TrainError> {
+pub fn load_generator(path: &Path, device: &Device) -> Result<Loaded, TrainError> {
     let LoadedRun { config, checkpoint, warnings, .. } = load_run::<RcanConfig>(path)?;
-    let generator = Generator::new(&config.learner, Seed(0), &Device::Cpu)?;
+    let generator = Generator::new(&config.learner, Seed(0), device)?;
     generator.store().load_state(&from_file(checkpoint.group(AVERAGED)?)?)?;
     Ok(Loaded { generator, config, step: checkpoint.step, warnings })
 }

@@ -65,7 +65,7 @@ impl PairSource {
 }
 
 impl BatchSource<RcanLearner> for PairSource {
-    fn next(&mut self, _: &RcanLearner, progress: StepProgress) -> Result<TrainBatch, TrainError> {
+    fn next(&mut self, learner: &RcanLearner, progress: StepProgress) -> Result<TrainBatch, TrainError> {
         let block = progress.step / self.config.steps_per_block(self.frames_per_block);
         let waiting = Instant::now();
         self.start(block)?;
@@ -74,7 +74,7 @@ impl BatchSource<RcanLearner> for PairSource {
         self.wait_s += waiting.elapsed().as_secs_f64();
         let mut rng = self.seed.derive("batch", 0).derive("step", progress.step).rng();
         let picked = self.pool.draw(self.config.batch, &mut rng);
-        Ok(TrainBatch::new(&picked, self.config.depth)?)
+        Ok(TrainBatch::new(&picked, self.config.depth, learner.device())?)
     }
 
     fn seconds(&self) -> Vec<(&'static str, f64)> {

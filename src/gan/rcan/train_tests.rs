@@ -5,6 +5,7 @@ use super::source::spread;
 use super::*;
 use crate::contract::{Crop, Domain, FrameBatch, Seed};
 use crate::gan::frames::testing::Squares;
+use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::train::{
     Checkpoints, Ended, EnvData, Limits, Outcome, Progress, RunConfig, TrainCallback, Trainer, read_metrics, state,
@@ -74,7 +75,7 @@ fn parts(config: &RunConfig<RcanConfig>) -> anyhow::Result<(RcanLearner, PairSou
     let open: FrameOpener = Box::new(|| Ok(Box::new(Squares { seed: Seed(5), size: 16, count: 12 })));
     let (learner, seed) = (&config.learner, Seed(config.seed));
     let source = PairSource::new(learner, seed, config.data.frames_per_block, open, Box::new(score));
-    Ok((RcanLearner::new(learner, seed)?, source))
+    Ok((RcanLearner::new(learner, seed, &HOST)?, source))
 }
 
 /// Starts or resumes a run, for at most `patience` steps of this process.
@@ -130,11 +131,11 @@ fn a_small_run_learns_and_resumes_to_the_same_bytes() -> anyhow::Result<()> {
     // Over is over.
     assert_eq!(go(&whole, None, u64::MAX)?.0.steps_here, 0);
     // The generator that was saved is the averaged one, and loads by itself.
-    let loaded = super::load_generator(&whole)?;
+    let loaded = super::load_generator(&whole, &HOST)?;
     // A copy of it is on its own.
     let copy = folder.path().join("copy");
     loaded.keep(&copy)?;
-    let kept = super::load_generator(&copy)?;
+    let kept = super::load_generator(&copy, &HOST)?;
     assert_eq!((kept.step, &kept.config), (loaded.step, &loaded.config));
     let bytes =
         |l: &super::Loaded| -> anyhow::Result<_> { Ok(state::to_bytes(&l.generator.store().state_tensors()?)?) };

@@ -12,10 +12,8 @@ use super::loss::{discriminator_loss, generator_loss, image_distance, semantic_l
 use crate::contract::Seed;
 use crate::nn::ops::Activations;
 use crate::nn::{Adam, NnError, ParamStore, backward};
-use crate::train::state::{StateError, from_file, to_bytes};
-use crate::train::{Checkpoint, CheckpointContent, TensorFile};
+use crate::train::{Learner, Metrics, Module, TrainError};
 use candle_core::{Device, Tensor};
-use std::collections::BTreeMap;
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -26,10 +24,16 @@ pub enum SemanticError {
     Nn(#[from] NnError),
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
-    #[error(transparent)]
-    State(#[from] StateError),
-    #[error("the checkpoint '{path}' holds no '{group}'; it is not one of a semantic CycleGAN run")]
-    NoGroup { path: String, group: &'static str },
+}
+
+impl From<SemanticError> for TrainError {
+    fn from(error: SemanticError) -> Self {
+        match error {
+            SemanticError::Config(message) => Self::Config(message),
+            SemanticError::Nn(error) => Self::Nn(error),
+            SemanticError::Candle(error) => Self::Candle(error),
+        }
+    }
 }
 
 /// Figures of one step, unweighted; what the weights leave out is 0.
@@ -98,7 +102,9 @@ pub struct SemanticCycleGan {
     /// Judges and segments real images.
     pub discriminator_y: SemanticDiscriminator,
     adams: [Adam; 4],
+    /// Draws the dropout of each step.
     seed: Seed,
+    step: u64,
 }
 
 const NETWORKS: [&str; 4] = ["generator_y", "generator_x", "discriminator_x", "discriminator_y"];
@@ -129,7 +135,7 @@ impl SemanticCycleGan {
             adam(discriminator_y.store())?,
         ];
         let config = config.clone();
-        Ok(Self { config, generator_y, generator_x, discriminator_x, discriminator_y, adams, seed })
+        Ok(Self { config, generator_y, generator_x, discriminator_x, discriminator_y, adams, seed, step: 0 })
     }
 
     pub fn config(&self) -> &SemanticConfig {
@@ -265,18 +271,18 @@ impl SemanticCycleGan {
         self.discriminator_losses(&self.discriminator_y, [&y, &fake_y.detach()?], false, &batch.classes)
     }
 
-    /// Learns from one batch. `lr_scale` scales the learning rate, `step` counts from 0 and draws the dropout.
+    /// Learns from one batch. `lr_scale` scales the learning rate.
     ///
     /// # Errors
     /// Gradients that are not finite three times in a row.
-    pub fn step(&mut self, batch: &SemanticBatch, lr_scale: f64, step: u64) -> Result<SemanticMetrics, SemanticError> {
+    pub fn learn(&mut self, batch: &SemanticBatch, lr_scale: f64) -> Result<SemanticMetrics, SemanticError> {
         let scalar = |loss: &Option<Tensor>| -> candle_core::Result<f64> {
             loss.as_ref().map_or(Ok(0.0), |loss| Ok(f64::from(loss.to_scalar::<f32>()?)))
         };
         let learning_rate = self.config.learning_rate * lr_scale;
         let losses = {
             let _frozen = (self.discriminator_x.store().freeze(), self.discriminator_y.store().freeze());
-            self.generator_losses(batch, Some(self.seed.derive("dropout", step)))?
+            self.generator_losses(batch, Some(self.seed.derive("dropout", self.step)))?
         };
         let mut metrics = SemanticMetrics {
             gan: scalar(&losses.gan)?,
@@ -303,40 +309,36 @@ impl SemanticCycleGan {
             metrics.segmentation_x = scalar(&of_x.segmentation)?;
             metrics.segmentation_y = scalar(&of_y.segmentation)?;
         }
+        self.step += 1;
         Ok(metrics)
     }
+}
 
-    /// Everything that a checkpoint needs; dropout is drawn by the step's number, so there is no generator to save.
-    ///
-    /// # Errors
-    /// A device that fails.
-    pub fn save(&self) -> Result<CheckpointContent<'static>, SemanticError> {
-        let mut groups = BTreeMap::new();
-        for (name, store) in self.networks() {
-            groups.insert(name.to_owned(), to_bytes(&store.state_tensors()?)?);
-        }
-        for (name, adam) in ADAMS.iter().zip(&self.adams) {
-            groups.insert((*name).to_owned(), to_bytes(&adam.state_tensors()?)?);
-        }
-        Ok(CheckpointContent { groups, state: serde_json::Value::Null })
+impl Learner for SemanticCycleGan {
+    type Batch = SemanticBatch;
+
+    fn update(&mut self, batch: &SemanticBatch, lr_scale: f64) -> Result<Metrics, TrainError> {
+        Ok(self.learn(batch, lr_scale)?.named().to_vec())
     }
 
-    /// Takes over a checkpoint's tensors; what follows equals the uninterrupted run bit for bit.
-    ///
-    /// # Errors
-    /// Tensors that are missing or of other sizes.
-    pub fn load(&mut self, checkpoint: &Checkpoint) -> Result<(), SemanticError> {
-        let group = |group: &'static str| -> Result<&TensorFile, SemanticError> {
-            let path = || checkpoint.path.display().to_string();
-            checkpoint.groups.get(group).ok_or_else(|| SemanticError::NoGroup { path: path(), group })
-        };
-        for (name, store) in self.networks() {
-            store.load_state(&from_file(group(name)?)?)?;
-        }
-        for (name, adam) in ADAMS.into_iter().zip(&mut self.adams) {
-            adam.load_state(&from_file(group(name)?)?)?;
-        }
-        Ok(())
+    fn step(&self) -> u64 {
+        self.step
+    }
+
+    fn set_step(&mut self, step: u64) {
+        self.step = step;
+    }
+
+    fn modules(&mut self) -> Vec<(&'static str, Module<'_>)> {
+        let networks = [
+            self.generator_y.store(),
+            self.generator_x.store(),
+            self.discriminator_x.store(),
+            self.discriminator_y.store(),
+        ];
+        let networks = NETWORKS.into_iter().zip(networks).map(|(name, store)| (name, Module::Network(store)));
+        let adams = ADAMS.into_iter().zip(&mut self.adams).map(|(name, adam)| (name, Module::Optimizer(adam)));
+        networks.chain(adams).collect()
     }
 }
 

@@ -49,7 +49,7 @@ impl UNet {
         seed: Seed,
         device: &Device,
     ) -> std::result::Result<Self, NnError> {
-        let mut store = ParamStore::new(seed, device);
+        let store = ParamStore::new(seed, device);
         let width = |level: usize| config.filters * WIDTHS[level];
         let init = Init::KaimingUniform { gain: std::f32::consts::SQRT_2 };
         let (mut down, mut up, mut mix) = (Vec::new(), Vec::new(), Vec::new());

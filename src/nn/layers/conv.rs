@@ -3,12 +3,13 @@
 use candle_core::{Result as CandleResult, Tensor, bail};
 
 use super::norm::{BatchNorm, InstanceNorm};
+use crate::nn::builder::Scope;
 use crate::nn::error::NnError;
 use crate::nn::init::Init;
 use crate::nn::ops::{
     Activation, Activations, ConvInput, ConvNorm, ConvOptions, SingularVectors, conv2d_fused, spectral_normalize,
 };
-use crate::nn::params::{Param, Scope, StateBuffer};
+use crate::nn::params::{Param, StateBuffer};
 
 /// Sizes and settings of a convolution; the default is 3x3, stride 1, "same" padding, with bias, linear.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,7 +63,7 @@ impl Conv2dConfig {
         [self.outputs, self.inputs, self.kernel, self.kernel]
     }
 
-    fn create_bias(&self, scope: &mut Scope<'_>) -> Result<Option<Param>, NnError> {
+    fn create_bias(&self, scope: &Scope<'_>) -> Result<Option<Param>, NnError> {
         if !self.bias {
             return Ok(None);
         }
@@ -102,9 +103,9 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    pub fn new(mut scope: Scope<'_>, config: Conv2dConfig) -> Result<Self, NnError> {
+    pub fn new(scope: Scope<'_>, config: Conv2dConfig) -> Result<Self, NnError> {
         let weight = scope.param("weight", &config.weight_shape(), config.init)?;
-        let bias = config.create_bias(&mut scope)?;
+        let bias = config.create_bias(&scope)?;
         Ok(Self { config, weight, bias })
     }
 
@@ -160,8 +161,8 @@ pub struct SpectralConv2d {
 }
 
 impl SpectralConv2d {
-    pub fn new(mut scope: Scope<'_>, config: Conv2dConfig) -> Result<Self, NnError> {
-        let bias = config.create_bias(&mut scope)?;
+    pub fn new(scope: Scope<'_>, config: Conv2dConfig) -> Result<Self, NnError> {
+        let bias = config.create_bias(&scope)?;
         let weight = scope.param("weight_orig", &config.weight_shape(), config.init)?;
         let (rows, columns) = (config.outputs, config.inputs * config.kernel * config.kernel);
         let left = scope.buffer("weight_u", &[rows], Init::Normal { std: 1.0 })?;
@@ -219,7 +220,7 @@ mod tests {
 
     #[test]
     fn with_fixed_statistics_a_normalized_convolution_is_one_convolution() -> anyhow::Result<()> {
-        let mut store = ParamStore::new(Seed(3), &Device::Cpu);
+        let store = ParamStore::new(Seed(3), &Device::Cpu);
         let conv = Conv2d::new(store.root().sub("conv"), Conv2dConfig::new(3, 5, 3).stride(2).without_bias())?;
         let norm = BatchNorm::new(store.root().sub("norm"), 5)?;
         let mut rng = Seed(4).rng();

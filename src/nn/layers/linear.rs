@@ -2,10 +2,11 @@
 
 use candle_core::{Result as CandleResult, Tensor};
 
+use crate::nn::builder::Scope;
 use crate::nn::error::NnError;
 use crate::nn::init::Init;
 use crate::nn::ops::{Activation, Activations, linear};
-use crate::nn::params::{Param, Scope};
+use crate::nn::params::Param;
 
 /// `activation(x weight^T + bias)` with parameters `weight` `[outputs, inputs]` and `bias` `[outputs]`.
 #[derive(Clone, Debug)]
@@ -24,7 +25,7 @@ impl Linear {
 
     /// `sizes` are inputs and outputs, `inits` those of weight and bias.
     pub fn with_init(
-        mut scope: Scope<'_>,
+        scope: Scope<'_>,
         sizes: [usize; 2],
         activation: Activation,
         inits: [Init; 2],

@@ -3,6 +3,7 @@
 
 mod conv;
 mod linear;
+mod module;
 mod norm;
 
 pub use conv::{Conv2d, Conv2dConfig, SpectralConv2d};

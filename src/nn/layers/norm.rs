@@ -2,12 +2,13 @@
 
 use candle_core::{Result as CandleResult, Tensor};
 
+use crate::nn::builder::Scope;
 use crate::nn::error::NnError;
 use crate::nn::init::Init;
 use crate::nn::ops::{
     Activation, Activations, BatchStatistics, NormOptions, batch_norm, group_norm, instance_norm, layer_norm,
 };
-use crate::nn::params::{Param, Scope, StateBuffer};
+use crate::nn::params::{Param, StateBuffer};
 
 const EPSILON: f64 = 1e-5;
 
@@ -19,7 +20,7 @@ struct Affine {
 }
 
 impl Affine {
-    fn new(scope: &mut Scope<'_>, size: usize) -> Result<Self, NnError> {
+    fn new(scope: &Scope<'_>, size: usize) -> Result<Self, NnError> {
         Ok(Self {
             gamma: scope.param("weight", &[size], Init::Ones)?,
             beta: scope.param("bias", &[size], Init::Zeros)?,
@@ -46,8 +47,8 @@ impl InstanceNorm {
         Self { affine: None }
     }
 
-    pub fn affine(mut scope: Scope<'_>, channels: usize) -> Result<Self, NnError> {
-        Ok(Self { affine: Some(Affine::new(&mut scope, channels)?) })
+    pub fn affine(scope: Scope<'_>, channels: usize) -> Result<Self, NnError> {
+        Ok(Self { affine: Some(Affine::new(&scope, channels)?) })
     }
 
     pub fn epsilon(&self) -> f64 {
@@ -72,8 +73,8 @@ pub struct GroupNorm {
 }
 
 impl GroupNorm {
-    pub fn new(mut scope: Scope<'_>, groups: usize, channels: usize) -> Result<Self, NnError> {
-        Ok(Self { groups, affine: Affine::new(&mut scope, channels)? })
+    pub fn new(scope: Scope<'_>, groups: usize, channels: usize) -> Result<Self, NnError> {
+        Ok(Self { groups, affine: Affine::new(&scope, channels)? })
     }
 
     pub fn forward(&self, x: &Activations, activation: Activation) -> CandleResult<Activations> {
@@ -91,15 +92,15 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    pub fn new(mut scope: Scope<'_>, channels: usize) -> Result<Self, NnError> {
-        let affine = Affine::new(&mut scope, channels)?;
+    pub fn new(scope: Scope<'_>, channels: usize) -> Result<Self, NnError> {
+        let affine = Affine::new(&scope, channels)?;
         let mean = scope.buffer("running_mean", &[channels], Init::Zeros)?;
         let variance = scope.buffer("running_var", &[channels], Init::Ones)?;
         Ok(Self { affine, mean, variance, momentum: 0.1 })
     }
 
     /// The same scale and shift with running statistics of its own, in `scope`: for images of another domain.
-    pub fn with_own_statistics(&self, mut scope: Scope<'_>) -> Result<Self, NnError> {
+    pub fn with_own_statistics(&self, scope: Scope<'_>) -> Result<Self, NnError> {
         let channels = self.mean.get().len();
         let mean = scope.buffer("running_mean", &[channels], Init::Zeros)?;
         let variance = scope.buffer("running_var", &[channels], Init::Ones)?;
@@ -135,7 +136,7 @@ impl BatchNorm {
     /// A device that fails.
     pub fn fixed(&self) -> CandleResult<[Tensor; 2]> {
         let (gamma, beta) = (self.affine.gamma.tensor().detach(), self.affine.beta.tensor().detach());
-        let tensor = |values: Vec<f32>| Tensor::from_vec(values, gamma.dims(), gamma.device());
+        let tensor = |values: Vec<f32>| Tensor::from_vec(values, gamma.dims(), gamma.device())?.to_dtype(gamma.dtype());
         let inverse = tensor(self.variance.get().into_iter().map(|v| 1.0 / (v + EPSILON as f32).sqrt()).collect())?;
         let scale = (&gamma * inverse)?;
         let shift = (beta - tensor(self.mean.get())?.mul(&scale)?)?;
@@ -150,8 +151,8 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    pub fn new(mut scope: Scope<'_>, width: usize) -> Result<Self, NnError> {
-        Ok(Self { affine: Affine::new(&mut scope, width)? })
+    pub fn new(scope: Scope<'_>, width: usize) -> Result<Self, NnError> {
+        Ok(Self { affine: Affine::new(&scope, width)? })
     }
 
     pub fn forward(&self, x: &Activations, activation: Activation) -> CandleResult<Activations> {

@@ -14,7 +14,7 @@ type Built<T> = std::result::Result<T, NnError>;
 
 const SIZE: [usize; 2] = [64, 64];
 
-fn convs(store: &mut ParamStore, prefix: &str, configs: &[Conv2dConfig]) -> Built<Vec<Conv2d>> {
+fn convs(store: &ParamStore, prefix: &str, configs: &[Conv2dConfig]) -> Built<Vec<Conv2d>> {
     configs.iter().enumerate().map(|(i, config)| Conv2d::new(store.root().sub(prefix).sub(i), *config)).collect()
 }
 
@@ -26,7 +26,7 @@ pub struct UNet7 {
 
 impl UNet7 {
     pub fn new(seed: Seed, device: &Device) -> Built<Self> {
-        let mut store = ParamStore::new(seed, device);
+        let store = ParamStore::new(seed, device);
         let conv = |i, o, k| Conv2dConfig::new(i, o, k).activation(Activation::Relu);
         let configs = [
             conv(3, 32, 7),
@@ -37,7 +37,7 @@ impl UNet7 {
             conv(64, 32, 3),
             Conv2dConfig::new(32, 3, 7),
         ];
-        let convs = convs(&mut store, "c", &configs)?;
+        let convs = convs(&store, "c", &configs)?;
         Ok(Self { store, convs })
     }
 }
@@ -77,13 +77,13 @@ pub struct SkipUNet {
 
 impl SkipUNet {
     pub fn new(seed: Seed, device: &Device) -> Built<Self> {
-        let mut store = ParamStore::new(seed, device);
+        let store = ParamStore::new(seed, device);
         let w = [32, 64, 128, 256];
         let conv = |i, o, k| Conv2dConfig::new(i, o, k).activation(Activation::Relu);
         let inc = Conv2d::new(store.root().sub("inc"), conv(3, w[0], 7))?;
-        let down = convs(&mut store, "down", &[0, 1, 2].map(|i| conv(w[i], w[i + 1], 3).stride(2)))?;
-        let up = convs(&mut store, "up", &[2, 1, 0].map(|i| conv(w[i + 1], w[i], 3)))?;
-        let mix = convs(&mut store, "mix", &[2, 1, 0].map(|i| conv(2 * w[i], w[i], 1)))?;
+        let down = convs(&store, "down", &[0, 1, 2].map(|i| conv(w[i], w[i + 1], 3).stride(2)))?;
+        let up = convs(&store, "up", &[2, 1, 0].map(|i| conv(w[i + 1], w[i], 3)))?;
+        let mix = convs(&store, "mix", &[2, 1, 0].map(|i| conv(2 * w[i], w[i], 1)))?;
         let out = Conv2d::new(store.root().sub("out"), Conv2dConfig::new(w[0], 9, 7))?;
         Ok(Self { store, inc, down, up, mix, out })
     }
@@ -128,9 +128,9 @@ pub struct QEncoder {
 
 impl QEncoder {
     pub fn new(seed: Seed, device: &Device) -> Built<Self> {
-        let mut store = ParamStore::new(seed, device);
+        let store = ParamStore::new(seed, device);
         let conv = |i, o| Conv2dConfig::new(i, o, 3).stride(2).activation(Activation::Relu);
-        let convs = convs(&mut store, "c", &[conv(3, 32), conv(32, 32), conv(32, 64), conv(64, 64)])?;
+        let convs = convs(&store, "c", &[conv(3, 32), conv(32, 32), conv(32, 64), conv(64, 64)])?;
         let f = Linear::new(store.root().sub("f"), 64 * 16, 128, Activation::None)?;
         Ok(Self { store, convs, f })
     }

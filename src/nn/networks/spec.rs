@@ -3,6 +3,7 @@
 use candle_core::{Device, Result, Tensor, bail};
 
 use crate::contract::Rng;
+use crate::nn::device::HOST;
 use crate::nn::ops::Activations;
 use crate::nn::params::ParamStore;
 
@@ -60,7 +61,7 @@ impl Spec {
                 Range::Between(low, high) => rng.range(low, high),
             })
             .collect();
-        Tensor::from_vec(values, dims, &Device::Cpu)?.to_device(device)
+        Tensor::from_vec(values, dims, &HOST)?.to_device(device)
     }
 
     /// Fails, naming the tensor, when shape or numbers are not as declared.

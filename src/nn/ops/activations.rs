@@ -1,17 +1,18 @@
 //! [`Activations`]: an activation on its way through a network.
 //!
 //! On the CPU, in `f32` or `f64`, it is a pooled buffer with its gradient beside it (see [`super::tracking`]) and the ops
-//! of this folder run their own kernels on it. On any other device or type it is an ordinary candle tensor and the same
+//! of this folder run their own kernels on it. On any other device or type (or where the stock path is forced) it is an ordinary candle tensor and the same
 //! functions compose stock candle operations. Values enter from tensors and leave as tensors, differentiably both ways.
 
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Result, Shape, Tensor, bail};
 
+use super::dispatch::is_native;
 use super::elementwise::{par_add_assign, par_copy};
 use super::kind::OpKind;
 use super::memory::Buffer;
-use super::real::{Real, is_native};
+use super::real::Real;
 use super::tracking::{Slot, token};
 
 /// The elements of a native value, row-major.
@@ -85,7 +86,7 @@ impl Activations {
     /// Enters a tensor; tracked if the tensor is.
     pub fn from_tensor(tensor: &Tensor) -> Result<Self> {
         let shape: Arc<[usize]> = tensor.dims().into();
-        if !(tensor.device().is_cpu() && is_native(tensor.dtype())) {
+        if !is_native(tensor) {
             return Ok(Self::stock(tensor.clone()));
         }
         let data = with_float!(tensor.dtype(), T => with_slice::<T, _>(tensor, |values| {

@@ -230,6 +230,21 @@ fn cases(kind: OpKind) -> Vec<Case> {
             case("one each", &[&[2, 3, 2, 2], &[2, 3]], &[], |v, _| broadcast_add(&v[0], &v[1])?.to_tensor()),
             case("four each", &[&[2, 3, 2, 2], &[8, 3]], &[], |v, _| broadcast_add(&v[0], &v[1])?.to_tensor()),
         ],
+        OpKind::GridSample => vec![
+            case("places of their own, edges", &[&[2, 3, 3, 4]], &[], |v, _| {
+                let own = [
+                    [[0.25, 0.5], [0.25, 0.5], [-3.0, 1.125], [9.0, 9.0]],
+                    [[3.0, 2.0], [3.5, 1.75], [0.0, 0.0], [0.0, -0.5]],
+                ];
+                let grid = SampleGrid::per_image(2, 4, [4, 3], Bilinear::Weighted, |image| own[image].into_iter());
+                grid_sample(&v[0], 0..3, &grid)?.to_tensor()
+            }),
+            case("the same places, some channels", &[&[3, 3, 4, 5]], &[], |v, _| {
+                let same = [[0.0, 0.0], [1.625, 3.5], [1.625, 3.5], [4.0, 0.25], [2.0, 7.0], [-1.0, -1.0]];
+                let grid = SampleGrid::shared([5, 4], Bilinear::Separable, same.into_iter());
+                grid_sample(&v[0], 1..3, &grid)?.to_tensor()
+            }),
+        ],
         OpKind::SpectralNorm => vec![case("", &[], &[&[4, 2, 3, 3]], |_, t| {
             let mut rng = Seed(9).rng();
             let mut unit = |len: usize| {

@@ -26,6 +26,7 @@ pub enum OpKind {
     Dropout,
     ReflectionPad,
     BroadcastAdd,
+    GridSample,
     SpectralNorm,
     SigmoidCrossEntropy,
     SoftmaxCrossEntropy,
@@ -36,7 +37,7 @@ pub enum OpKind {
 }
 
 impl OpKind {
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::Enter,
         Self::Leave,
         Self::Conv,
@@ -60,6 +61,7 @@ impl OpKind {
         Self::Dropout,
         Self::ReflectionPad,
         Self::BroadcastAdd,
+        Self::GridSample,
         Self::SpectralNorm,
         Self::SigmoidCrossEntropy,
         Self::SoftmaxCrossEntropy,
@@ -95,6 +97,7 @@ impl OpKind {
             Self::Dropout => "bingrasp-dropout",
             Self::ReflectionPad => "bingrasp-reflection-pad",
             Self::BroadcastAdd => "bingrasp-broadcast-add",
+            Self::GridSample => "bingrasp-grid-sample",
             Self::SpectralNorm => "bingrasp-spectral-norm",
             Self::SigmoidCrossEntropy => "bingrasp-sigmoid-cross-entropy",
             Self::SoftmaxCrossEntropy => "bingrasp-softmax-cross-entropy",

@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Result, Shap
 
 use super::activation::sigmoid;
 use super::activations::{with_float, with_slice};
+use super::dispatch::is_native;
 use super::kind::OpKind;
 use super::parallel::{self, Shared};
 use super::real::Real;
@@ -111,7 +112,7 @@ impl Pointwise {
         if x.elem_count() == 0 {
             bail!("{}: the prediction is empty", self.kind().name())
         }
-        if !(x.device().is_cpu() && super::real::is_native(x.dtype())) {
+        if !is_native(x) {
             return self.stock(x, &target);
         }
         x.contiguous()?.apply_op2(&target.contiguous()?, self)
@@ -223,7 +224,7 @@ pub fn pairwise_squared_error(x: &Tensor, target: &Tensor) -> Result<Tensor> {
     if n < 2 {
         bail!("pairwise squared error: a sample of {n} elements has no pairs")
     }
-    if !(x.device().is_cpu() && super::real::is_native(x.dtype())) {
+    if !is_native(x) {
         let d = (x - target)?.reshape((batch, n))?;
         let squares = (d.sqr()?.sum(1)? * (2.0 / (n - 1) as f64))?;
         let offsets = (d.sum(1)?.sqr()? * (2.0 / (n as f64 * (n - 1) as f64)))?;
@@ -337,7 +338,7 @@ pub fn softmax_cross_entropy(logits: &Tensor, classes: &Tensor) -> Result<Tensor
     if let Some(bad) = numbers.iter().find(|&&number| number as usize >= k) {
         bail!("softmax cross-entropy: class number {bad} of {k} classes")
     }
-    if !(logits.device().is_cpu() && super::real::is_native(logits.dtype())) {
+    if !is_native(logits) {
         let x = logits.reshape((n, k, inner))?;
         let shifted = x.broadcast_sub(&x.detach().max_keepdim(1)?)?;
         let picked =

@@ -4,7 +4,7 @@ use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, DType, WithDType};
+use candle_core::{CpuStorage, WithDType};
 
 use super::activations::Data;
 use super::memory::Buffer;
@@ -29,6 +29,7 @@ pub trait Real:
     const NEG_INFINITY: Self;
 
     fn of(value: f64) -> Self;
+    fn of_f32(value: f32) -> Self;
     fn as_f64(self) -> f64;
     fn sqrt(self) -> Self;
     fn exp(self) -> Self;
@@ -55,6 +56,10 @@ macro_rules! real {
             #[inline(always)]
             fn of(value: f64) -> Self {
                 value as $float
+            }
+            #[inline(always)]
+            fn of_f32(value: f32) -> Self {
+                value.into()
             }
             #[inline(always)]
             fn as_f64(self) -> f64 {
@@ -101,8 +106,3 @@ macro_rules! real {
 }
 real!(f32, F32, true);
 real!(f64, F64, false);
-
-/// Whether native kernels exist for this type; anything else takes the stock path.
-pub fn is_native(dtype: DType) -> bool {
-    matches!(dtype, DType::F32 | DType::F64)
-}

@@ -4,6 +4,7 @@
 use candle_core::{CpuStorage, CustomOp1, Device, Layout, Result, Shape, Tensor, bail};
 
 use super::activations::{with_float, with_slice};
+use super::dispatch::is_native;
 use super::kind::OpKind;
 use super::real::Real;
 use super::simd;
@@ -60,7 +61,7 @@ pub fn spectral_normalize(weight: &Tensor, vectors: &mut SingularVectors, iterat
         vectors.right = right.iter().map(|x| x.as_f64()).collect();
         Ok(sigma)
     }))?;
-    if !weight.device().is_cpu() {
+    if !is_native(weight) {
         let shape = |v: &[f64], dims: (usize, usize)| {
             Tensor::from_slice(v, dims, &Device::Cpu)?.to_dtype(weight.dtype())?.to_device(weight.device())
         };

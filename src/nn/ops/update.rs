@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Result, Tensor, Var, bail};
 
 use super::activations::with_slice;
+use super::dispatch::is_native;
 use super::parallel::{self, Shared};
 use super::simd::simd_fn;
 use super::tracking::GradientSource;
@@ -83,7 +84,7 @@ impl<'a> Gradient<'a> {
 
 /// Whether the fused updates apply to this variable.
 pub fn is_fused(var: &Var) -> bool {
-    var.device().is_cpu() && var.dtype() == DType::F32 && var.is_contiguous()
+    is_native(var) && var.dtype() == DType::F32 && var.is_contiguous()
 }
 
 /// One Adam step's numbers, the same for all parameters.

@@ -1,4 +1,4 @@
-//! A plastic fork, knife and spoon: 160 to 190 mm long, about 25 mm wide, 15 mm high (handles are arched), 4 to 6 g.
+//! A plastic fork, knife and spoon: 160 to 190 mm long, about 25 mm wide, 15 mm high (handles are arched), 6 to 8 g.
 
 use super::{Member, color};
 use crate::contract::Rng;
@@ -11,7 +11,7 @@ const COLORS: [[u8; 3]; 4] = [[240, 240, 238], [45, 45, 48], [220, 215, 190], [1
 pub(super) fn utensil(rng: &mut Rng, index: usize) -> Member {
     let length = rng.range(0.162, 0.188);
     let height = rng.range(0.0135, 0.0155);
-    let thick = rng.range(0.0045, 0.0055);
+    let thick = rng.range(0.0070, 0.0080);
     let handle_width = rng.range(0.0125, 0.0145);
     // Along x, arched: both ends on the table, the middle highest.
     let section = |share: f32, width: f32, flat: f32| {
@@ -76,5 +76,5 @@ pub(super) fn utensil(rng: &mut Rng, index: usize) -> Member {
         .flat_map(|sections| loft_hulls(sections, 8))
         .chain(tines.iter().flat_map(|sections| loft_hulls(&[sections[0], sections[2]], 4)))
         .collect();
-    Member { parts, mesh, mass_kg: rng.range(0.004, 0.006), friction: rng.range(0.5, 0.65), color: color(rng, &COLORS) }
+    Member { parts, mesh, mass_kg: rng.range(0.006, 0.008), friction: rng.range(0.5, 0.65), color: color(rng, &COLORS) }
 }

@@ -50,7 +50,7 @@ impl Vessel {
         let inset = 0.5 * self.wall;
         let top = self.floor;
         let mut parts =
-            vec![turned_hull(&[(self.bottom - inset, 0.0), (self.radius(top) - inset, top)], config.staves)];
+            vec![turned_hull(&[(self.bottom - inset, 0.0005), (self.radius(top) - inset, top)], config.staves)];
         parts.extend(staves(low, high, self.wall, config.staves));
         parts
     }

@@ -62,6 +62,7 @@ pub(super) fn finish(path: &Path, name: &str, raw: RawObject, options: &ImportOp
         color: raw.color,
     };
     let mut model = ObjectModel::new(name, parts, mesh, physics).map_err(|error| named(error, path))?;
+    model.paint = model.color;
     if let Some(given) = raw.mass.and_then(|mass| mass.inertia) {
         let given = Inertia { principal_kg_m2: given.principal_kg_m2 * scale * scale, ..given };
         if is_plausible(&given, &model.inertia) {

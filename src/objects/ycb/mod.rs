@@ -53,7 +53,8 @@ fn rounded_box(name: &str, size: [f32; 3], mass_kg: f32, color: [u8; 3]) -> Resu
         roundness: 0.3,
     };
     let sections = [section(0.0, 0.95), section(0.003, 1.0), section(z - 0.003, 1.0), section(z, 0.95)];
-    let points = sections.iter().flat_map(|section| section.points(20)).collect();
+    // Four corners on the flat ends, as in `turned_hull`.
+    let points = sections.iter().zip([4, 20, 20, 4]).flat_map(|(section, count)| section.points(count)).collect();
     ObjectModel::new(name, vec![ConvexPart::Hull { points }], Some(loft(&sections, 40)), physics(mass_kg, 0.5, color))
 }
 
@@ -161,10 +162,16 @@ fn mustard_bottle() -> Result<ObjectModel> {
     ];
     let nozzle = [section(0.147, 0.036, 0.036), section(0.160, 0.034, 0.034), section(0.166, 0.016, 0.016)];
     let tip = [section(0.165, 0.014, 0.014), section(0.190, 0.008, 0.008)];
-    let hull = |sections: &[CrossSection], count: usize| ConvexPart::Hull {
-        points: sections.iter().flat_map(|section| section.points(count)).collect(),
+    // Four corners on the bottom and the nozzle's end, as in `turned_hull`.
+    let hull = |sections: &[CrossSection], counts: &[usize]| ConvexPart::Hull {
+        points: sections.iter().zip(counts).flat_map(|(section, &count)| section.points(count)).collect(),
     };
-    let parts = vec![hull(&body[..5], 16), hull(&body[4..], 16), hull(&nozzle, 12), hull(&tip, 8)];
+    let parts = vec![
+        hull(&body[..5], &[4, 16, 16, 16, 16]),
+        hull(&body[4..], &[16; 2]),
+        hull(&nozzle, &[12; 3]),
+        hull(&tip, &[8, 4]),
+    ];
     let mesh = joined([loft(&body, SEGMENTS), loft(&nozzle, SEGMENTS), loft(&tip, 16)]);
     ObjectModel::new("006_mustard_bottle", parts, Some(mesh), physics(0.603, 0.5, [240, 200, 40]))
 }

@@ -7,11 +7,9 @@ use super::network::{ActorCritic, NetworkConfig, Observations};
 use super::rollout::Rollout;
 use crate::contract::{Rng, Seed};
 use crate::nn::{Adam, NnError, backward};
-use crate::train::state::{StateError, from_file, to_bytes};
-use crate::train::{Checkpoint, CheckpointContent, TensorFile};
+use crate::train::{Checkpoint, Learner, Metrics, Module, TrainError};
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -22,18 +20,23 @@ pub enum PpoError {
     Nn(#[from] NnError),
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
-    #[error(transparent)]
-    State(#[from] StateError),
     #[error("{found} {what}, expected {expected}; give one for each environment and step")]
     Count { what: &'static str, expected: usize, found: usize },
     #[error("the rollout has its {num_steps} steps; finish it and update before the next")]
     Full { num_steps: usize },
     #[error("environment {env} gave the reward {reward}; rewards must be finite")]
     Reward { env: usize, reward: f32 },
-    #[error("the checkpoint '{path}' holds no '{group}'; it is not one of a PPO run")]
-    NoGroup { path: String, group: &'static str },
-    #[error("the checkpoint '{path}' has an unreadable PPO state: {message}; resume from an earlier one")]
-    BadState { path: String, message: String },
+}
+
+impl From<PpoError> for TrainError {
+    fn from(error: PpoError) -> Self {
+        match error {
+            PpoError::Config(message) => Self::Config(message),
+            PpoError::Nn(error) => Self::Nn(error),
+            PpoError::Candle(error) => Self::Candle(error),
+            other => Self::other(other),
+        }
+    }
 }
 
 /// The policy's choices for one step of all environments.
@@ -101,7 +104,6 @@ pub struct PpoLearner {
 #[derive(Serialize, Deserialize)]
 struct SavedState {
     rng: Rng,
-    updates: u64,
 }
 
 const NETWORK: &str = "actor_critic";
@@ -132,11 +134,6 @@ impl PpoLearner {
 
     pub fn network_config(&self) -> &NetworkConfig {
         self.network.config()
-    }
-
-    /// Updates made.
-    pub fn updates(&self) -> u64 {
-        self.updates
     }
 
     /// Draws an action for each observation.
@@ -181,7 +178,7 @@ impl PpoLearner {
     ///
     /// # Errors
     /// An empty rollout, or gradients that are not finite three times in a row.
-    pub fn update(&mut self, rollout: &Rollout, lr_scale: f64) -> Result<PpoMetrics, PpoError> {
+    pub fn learn(&mut self, rollout: &Rollout, lr_scale: f64) -> Result<PpoMetrics, PpoError> {
         if rollout.is_empty() {
             return Err(PpoError::Count { what: "transitions", expected: self.config.minibatch_size, found: 0 });
         }
@@ -271,34 +268,36 @@ impl PpoLearner {
             ..PpoMetrics::default()
         })
     }
+}
 
-    /// Everything that a checkpoint needs: weights, moments, the generator.
-    ///
-    /// # Errors
-    /// A device that fails.
-    pub fn save(&self) -> Result<CheckpointContent<'static>, PpoError> {
-        let mut groups = BTreeMap::new();
-        groups.insert(NETWORK.to_owned(), to_bytes(&self.network.store().state_tensors()?)?);
-        groups.insert(ADAM.to_owned(), to_bytes(&self.adam.state_tensors()?)?);
-        let saved = SavedState { rng: self.rng.clone(), updates: self.updates };
-        let state = serde_json::to_value(saved).map_err(|error| PpoError::Config(error.to_string()))?;
-        Ok(CheckpointContent { groups, state })
+impl Learner for PpoLearner {
+    type Batch = Rollout;
+
+    fn update(&mut self, rollout: &Rollout, lr_scale: f64) -> Result<Metrics, TrainError> {
+        Ok(self.learn(rollout, lr_scale)?.named().to_vec())
     }
 
-    /// Takes over a checkpoint; what follows equals the uninterrupted run bit for bit.
-    ///
-    /// # Errors
-    /// Tensors that are missing or of other sizes, an unreadable state.
-    pub fn load(&mut self, checkpoint: &Checkpoint) -> Result<(), PpoError> {
-        let path = || checkpoint.path.display().to_string();
-        let group = |group: &'static str| -> Result<&TensorFile, PpoError> {
-            checkpoint.groups.get(group).ok_or_else(|| PpoError::NoGroup { path: path(), group })
-        };
-        let saved: SavedState = serde_json::from_value(checkpoint.state.clone())
-            .map_err(|error| PpoError::BadState { path: path(), message: error.to_string() })?;
-        self.network.store().load_state(&from_file(group(NETWORK)?)?)?;
-        self.adam.load_state(&from_file(group(ADAM)?)?)?;
-        (self.rng, self.updates) = (saved.rng, saved.updates);
+    /// Updates made.
+    fn step(&self) -> u64 {
+        self.updates
+    }
+
+    fn set_step(&mut self, step: u64) {
+        self.updates = step;
+    }
+
+    fn modules(&mut self) -> Vec<(&'static str, Module<'_>)> {
+        vec![(NETWORK, Module::Network(self.network.store())), (ADAM, Module::Optimizer(&mut self.adam))]
+    }
+
+    /// The generator of actions and minibatches.
+    fn state(&self) -> Result<serde_json::Value, TrainError> {
+        serde_json::to_value(SavedState { rng: self.rng.clone() }).map_err(TrainError::other)
+    }
+
+    fn restore(&mut self, state: serde_json::Value, _checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        let saved: SavedState = serde_json::from_value(state).map_err(TrainError::state)?;
+        self.rng = saved.rng;
         Ok(())
     }
 }

@@ -20,7 +20,7 @@
 //!         rollout.push(&observations, &decisions, &transitions)?;
 //!     }
 //!     let last_values = learner.values(&observe())?;
-//!     let metrics = learner.update(&rollout.finish(&last_values)?, 1.0)?;
+//!     let metrics = learner.learn(&rollout.finish(&last_values)?, 1.0)?;
 //!     println!("{:?}", metrics.named());
 //! }
 //! # }
@@ -42,4 +42,4 @@ pub use config::PpoConfig;
 pub use gaussian::DiagonalGaussian;
 pub use learner::{Decisions, PpoError, PpoLearner, PpoMetrics};
 pub use network::{ActorCritic, EncoderConfig, NetworkConfig, Observations};
-pub use rollout::{Rollout, RolloutBuffer, Transitions};
+pub use rollout::{EpisodeEnd, Rollout, RolloutBuffer, Transitions};

@@ -111,13 +111,13 @@ pub struct Outputs {
 
 #[derive(Debug)]
 enum Encoder {
-    Nature { convolutions: [Conv2d; 3], join: Linear, channels: usize, size: usize },
+    Nature { convolutions: Vec<Conv2d>, join: Linear, channels: usize, size: usize },
     Mlp { policy: Vec<Linear>, value: Vec<Linear> },
 }
 
 /// A fully connected layer at a dotted name, its bias 0.
 fn linear(
-    store: &mut ParamStore,
+    store: &ParamStore,
     name: &str,
     sizes: [usize; 2],
     activation: Activation,
@@ -141,32 +141,32 @@ impl ActorCritic {
     /// # Errors
     /// A device that fails.
     pub fn new(config: &NetworkConfig, seed: Seed, device: &Device) -> std::result::Result<Self, NnError> {
-        let mut store = ParamStore::new(seed, device);
+        let store = ParamStore::new(seed, device);
         let relu = Init::KaimingUniform { gain: std::f32::consts::SQRT_2 };
         let (encoder, features) = match &config.encoder {
             EncoderConfig::Nature { channels, size } => {
-                let mut layer = |name: &str, [inputs, outputs, kernel, stride]: [usize; 4]| {
+                let layer = |name: &str, [inputs, outputs, kernel, stride]: [usize; 4]| {
                     let conv = Conv2dConfig::new(inputs, outputs, kernel).stride(stride).padding(0);
                     Conv2d::new(store.root().sub("encoder").sub(name), conv.activation(Activation::Relu).init(relu))
                 };
-                let convolutions = [
+                let convolutions = vec![
                     layer("conv1", [*channels, 32, 8, 4])?,
                     layer("conv2", [32, 64, 4, 2])?,
                     layer("conv3", [64, 64, 3, 1])?,
                 ];
                 let edge = ((size - 8) / 4 + 1 - 4) / 2 + 1 - 2;
                 let sizes = [64 * edge * edge + config.state_len, 512];
-                let join = linear(&mut store, "encoder.join", sizes, Activation::Relu, relu)?;
+                let join = linear(&store, "encoder.join", sizes, Activation::Relu, relu)?;
                 (Encoder::Nature { convolutions, join, channels: *channels, size: *size }, 512)
             }
             EncoderConfig::Mlp { hidden } => {
-                let mut stack = |name: &str| {
+                let stack = |name: &str| {
                     let mut inputs = config.state_len;
                     let mut layers = Vec::new();
                     for (index, &outputs) in hidden.iter().enumerate() {
                         let name = format!("{name}.{index}");
                         let init = Init::XavierUniform { gain: 5.0 / 3.0 };
-                        layers.push(linear(&mut store, &name, [inputs, outputs], Activation::Tanh, init)?);
+                        layers.push(linear(&store, &name, [inputs, outputs], Activation::Tanh, init)?);
                         inputs = outputs;
                     }
                     Ok::<_, NnError>((layers, inputs))
@@ -178,8 +178,8 @@ impl ActorCritic {
         };
         // A small first mean: the first policy is the same everywhere, whatever the encoder.
         let (small, whole) = (Init::XavierUniform { gain: 0.01 }, Init::XavierUniform { gain: 1.0 });
-        let mean = linear(&mut store, "mean", [features, config.actions], Activation::None, small)?;
-        let value = linear(&mut store, "value", [features, 1], Activation::None, whole)?;
+        let mean = linear(&store, "mean", [features, config.actions], Activation::None, small)?;
+        let value = linear(&store, "value", [features, 1], Activation::None, whole)?;
         let log_std = store.root().param("log_std", &[config.actions], Init::Constant(config.initial_log_std))?;
         Ok(Self { config: config.clone(), store, encoder, mean, value, log_std })
     }

@@ -28,8 +28,22 @@ pub struct Transitions {
 /// Returns of the episodes in progress; part of a run's state.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpisodeProgress {
+    /// Saved as their bits: the text of a float may come back as a neighbouring number.
+    #[serde(with = "bits")]
     pub returns: Vec<f64>,
     pub lengths: Vec<u64>,
+}
+
+mod bits {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(numbers: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        numbers.iter().map(|number| number.to_bits()).collect::<Vec<_>>().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+        Ok(Vec::<u64>::deserialize(deserializer)?.into_iter().map(f64::from_bits).collect())
+    }
 }
 
 /// A finished rollout: transitions by step, then environment, with advantages and returns.

@@ -106,6 +106,26 @@ impl Default for ExplorationConfig {
     }
 }
 
+/// What teaches the encoder of the small network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EncoderSupervision {
+    /// The simulator's labels, as auxiliary losses of the transitions that have them; of the others, and of what the network
+    /// has no labels for (`map_features`, `grip_features`), Q.
+    #[default]
+    Labels,
+    /// Q alone, through `map_features` and `grip_features`, at every step: no label is read. What labels taught before (where
+    /// the hand is, above all) stays as it was, so that such a run begins with the weights of one that had labels.
+    QGradient,
+}
+
+impl EncoderSupervision {
+    /// Whether any label is read.
+    pub fn uses_labels(self) -> bool {
+        self == Self::Labels
+    }
+}
+
 /// All of QT-Opt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,6 +151,9 @@ pub struct QtOptConfig {
     /// Weight of the auxiliary task: telling from the image where the hand is and what lies around it. The small network
     /// cannot find the hand without it; the published one has none, and 0.
     pub auxiliary_weight: f64,
+    /// What teaches the encoder.
+    #[serde(default)]
+    pub encoder_supervision: EncoderSupervision,
     /// Layers of the small network that the auxiliary task teaches learn at so many times the rate: their targets are exact,
     /// where Q's are guesses.
     pub auxiliary_lr_scale: f64,
@@ -199,6 +222,7 @@ impl QtOptConfig {
             final_lr_scale: 0.02,
             adam: AdamConfig { clip_norm: Some(10.0), ..AdamConfig::default() },
             auxiliary_weight: 0.0,
+            encoder_supervision: EncoderSupervision::Labels,
             auxiliary_lr_scale: 1.0,
             auxiliary_interval: 1,
             discount: 0.9,
@@ -309,8 +333,15 @@ impl QtOptConfig {
         if !(0.0..=1000.0).contains(&self.auxiliary_weight) || !positive {
             return bad("auxiliary_weight must be from 0 to 1000, and on_policy_weight from 1 to 1000000");
         }
-        let untaught = self.network.map_features.min(self.network.grip_features) == 0;
-        if self.preset == Preset::Small && self.auxiliary_weight == 0.0 && untaught {
+        let unable = self.network.map_features.min(self.network.grip_features) == 0;
+        let by_labels = self.encoder_supervision.uses_labels();
+        if self.preset == Preset::Small && unable && !by_labels {
+            return bad(
+                "with encoder_supervision \"q-gradient\" only map_features and grip_features teach the small network: set \
+                network.map_features and network.grip_features to at least 1 (4 and 64, for example)",
+            );
+        }
+        if self.preset == Preset::Small && self.auxiliary_weight == 0.0 && unable {
             return bad(
                 "with auxiliary_weight 0 nothing teaches the small network to see: set network.map_features and \
                 network.grip_features to at least 1 (4 and 64, for example), and Q does",
@@ -320,7 +351,9 @@ impl QtOptConfig {
             return bad("auxiliary_lr_scale must be above 0 and at most 1000");
         }
         let by_q = self.preset == Preset::Paper || self.network.map_features.max(self.network.grip_features) > 0;
-        if self.auxiliary_interval == 0 || self.auxiliary_interval > 1000 || (by_q && self.auxiliary_interval > 1) {
+        let every_step = by_q && by_labels;
+        if self.auxiliary_interval == 0 || self.auxiliary_interval > 1000 || (every_step && self.auxiliary_interval > 1)
+        {
             return bad(
                 "auxiliary_interval must be from 1 to 1000, and 1 where Q teaches the encoder: with the preset paper, \
                 network.map_features or network.grip_features",
@@ -423,6 +456,7 @@ mod tests {
         check(|c| c.network.coarse_pose_width = 1, "widths");
         check(|c| c.auxiliary_weight = 0.0, "nothing teaches");
         check(|c| c.network.map_features = 4, "auxiliary_interval");
+        check(|c| c.encoder_supervision = EncoderSupervision::QGradient, "q-gradient");
         check(|c| c.exploration.p_keep_objects = 1.1, "shares");
         check(|c| c.size = 8, "16 to 1024");
         check(|c| c.adam.beta1 = 1.0, "adam.beta1 must be at least 0 and below 1, not 1");

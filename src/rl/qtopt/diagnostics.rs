@@ -62,8 +62,9 @@ pub fn evaluate_q(cem_policy: CemPolicy<'_>, episodes: &[&Episode]) -> Result<QC
             continue;
         }
         let _frozen = cem_policy.q.store().freeze();
-        let images = image_activations(&images, cem_policy.size, cem_policy.channels)?;
-        let encoded = cem_policy.q.encode(&images, &state_activations(&states)?, EncoderMode::Evaluate)?;
+        let device = cem_policy.q.store().device();
+        let images = image_activations(&images, cem_policy.size, cem_policy.channels, device)?;
+        let encoded = cem_policy.q.encode(&images, &state_activations(&states, device)?, EncoderMode::Evaluate)?;
         let logits = logits_of(cem_policy.q, &encoded, &actions)?;
         scores.extend(logits.into_iter().zip(last).map(|(logit, (_, success))| (logit, success)));
     }
@@ -96,8 +97,9 @@ pub fn cem_optimality(
         return Ok(f64::NAN);
     }
     let _frozen = cem_policy.q.store().freeze();
-    let images = image_activations(images, cem_policy.size, cem_policy.channels)?;
-    let encoded = cem_policy.q.encode(&images, &state_activations(states)?, EncoderMode::Evaluate)?;
+    let device = cem_policy.q.store().device();
+    let images = image_activations(images, cem_policy.size, cem_policy.channels, device)?;
+    let encoded = cem_policy.q.encode(&images, &state_activations(states, device)?, EncoderMode::Evaluate)?;
     let seeds: Vec<Seed> = (0..states.len() as u64).map(|i| seed.derive("search", i)).collect();
     let closed: Vec<bool> = states.iter().map(is_closed).collect();
     let found = choose(cem_policy.q, &encoded, (cem_policy.space, cem_policy.cem), &closed, &seeds)?;

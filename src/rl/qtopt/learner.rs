@@ -82,12 +82,13 @@ pub struct QLearner {
 impl QLearner {
     /// # Errors
     /// An impossible setting.
-    pub fn new(config: &QtOptConfig, space: ActionSpace, seed: Seed) -> Result<Self, RlError> {
+    pub fn new(config: &QtOptConfig, space: ActionSpace, seed: Seed, device: &Device) -> Result<Self, RlError> {
         config.validate().map_err(RlError::Config)?;
-        let network = || build(config, &space, seed.derive("q", 0), &Device::Cpu);
+        let network = || build(config, &space, seed.derive("q", 0), device);
         let (q, averaged, target_2, target_2_pending) = (network()?, network()?, network()?, network()?);
-        let adam = Adam::new(&[q.store()], config.adam)?
-            .scale_rates(config.auxiliary_lr_scale, |name| q.is_auxiliary_layer(name));
+        // Targets of auxiliary losses are exact; Q's own are guesses, whichever layer they teach.
+        let scale = if config.encoder_supervision.uses_labels() { config.auxiliary_lr_scale } else { 1.0 };
+        let adam = Adam::new(&[q.store()], config.adam)?.scale_rates(scale, |name| q.is_auxiliary_layer(name));
         Ok(Self { config: config.clone(), space, q, averaged, target_2, target_2_pending, adam, steps: 0 })
     }
 
@@ -109,6 +110,11 @@ impl QLearner {
             network.store().load_state(&state)?;
         }
         Ok(())
+    }
+
+    /// Where the networks are, and batches go.
+    pub fn device(&self) -> &Device {
+        self.q.store().device()
     }
 
     /// The current policy.
@@ -152,9 +158,9 @@ impl QLearner {
     fn max_q(&self, situations: &[Situation<'_>], seed: Seed) -> Result<Vec<(Choice, f32)>, RlError> {
         let images: Vec<&[u8]> = situations.iter().map(|(_, (image, _))| *image).collect();
         let states: Vec<_> = situations.iter().map(|(_, (_, state))| *state).collect();
-        let images = image_activations(&images, self.config.size, self.config.channels)?;
+        let images = image_activations(&images, self.config.size, self.config.channels, self.device())?;
         let may_end: Vec<bool> = states.iter().map(|state| may_end(&self.config.cem, state)).collect();
-        let states = state_activations(&states)?;
+        let states = state_activations(&states, self.device())?;
         let seeds: Vec<Seed> = situations.iter().map(|(index, _)| seed.derive("search", *index as u64)).collect();
         let first = self.averaged.encode(&images, &states, EncoderMode::Evaluate)?;
         let choices = choose(self.averaged.as_ref(), &first, (&self.space, &self.config.cem), &may_end, &seeds)?;
@@ -175,13 +181,15 @@ impl QLearner {
         let states: Vec<_> = records.iter().map(|record| record.state).collect();
         let actions: Vec<ActionFeatures> = records.iter().map(|record| record.action).collect();
         let moves: Vec<Moved> = images.iter().map(|_| self.moved(rng)).collect();
-        let images = moved_image_activations(&images, &moves, self.config.size, self.config.channels)?;
-        let auxiliary_step = self.steps % self.config.auxiliary_interval == 0;
+        let images = moved_image_activations(&images, &moves, [self.config.size, self.config.channels], self.device())?;
+        let labels = self.config.encoder_supervision.uses_labels();
+        // Where Q teaches the encoder it does so at every step.
+        let auxiliary_step = !labels || self.steps % self.config.auxiliary_interval == 0;
         let mode = if auxiliary_step { EncoderMode::Train } else { EncoderMode::Frozen };
-        let encoded = self.q.encode(&images, &state_activations(&states)?, mode)?;
+        let encoded = self.q.encode(&images, &state_activations(&states, self.device())?, mode)?;
         let logits = self.q.logits(&encoded, &actions, true)?;
         let shares: Vec<f32> = targets.iter().map(|&target| share_of(target)).collect();
-        let target = Tensor::from_slice(&shares, shares.len(), &Device::Cpu)?;
+        let target = Tensor::from_slice(&shares, shares.len(), self.device())?;
         // Each critic learns all of it; they differ by where they began.
         let real = batch.real.min(targets.len());
         let critic_loss = |logits: &Tensor| -> candle_core::Result<Tensor> {
@@ -199,7 +207,7 @@ impl QLearner {
         let loss = Tensor::stack(&losses, 0)?.mean_all()?;
         let mut whole = loss.clone();
         let mut auxiliary = f64::NAN;
-        if self.config.auxiliary_weight > 0.0 && auxiliary_step {
+        if labels && self.config.auxiliary_weight > 0.0 && auxiliary_step {
             let plane = &self.config.network.projection.plane(REFERENCE_HEIGHT_M);
             let auxiliary_targets = records.iter().map(|record| record.privileged.auxiliary_targets(plane));
             if let (Some(auxiliary_loss), Some(predictions)) =
@@ -302,87 +310,5 @@ const TARGET_2_PENDING: &str = "q_target_2_pending";
 const ADAM: &str = "q_adam";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rl::action::tests::SPACE;
-    use crate::rl::qtopt::bellman::sigmoid;
-    use crate::rl::qtopt::config::Preset;
-    use crate::rl::replay::{Record, Termination};
-
-    #[test]
-    fn lessons_are_taught_at_every_second_step_and_q_learns_at_all() -> anyhow::Result<()> {
-        let config =
-            QtOptConfig { size: 24, auxiliary_interval: 2, num_warmup_steps: 0, ..QtOptConfig::preset(Preset::Small) };
-        let mut learner = QLearner::new(&config, SPACE, Seed(5))?;
-        let mut rng = Seed(6).rng();
-        let images: Vec<Vec<u8>> = (0..20).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
-        let known = Privileged::new(
-            &[0.03; crate::rl::qtopt::privileged::CELLS],
-            Some(0.02),
-            glam::Vec2::new(0.05, -0.03),
-            0.4,
-        );
-        let record = Record {
-            state: [0.0, 1.2],
-            action: SPACE.features(&SPACE.random(&mut rng)),
-            reward: 0.0,
-            termination: Termination::None,
-            exploratory: 0.0,
-            privileged: known,
-        };
-        let samples = Samples { images, records: vec![record; 20], targets: vec![0.7; 20] };
-        let weights = |learner: &QLearner| -> anyhow::Result<Vec<(String, Vec<f32>)>> {
-            let tensors = learner.q.store().state_tensors()?.into_iter();
-            tensors.map(|(name, tensor)| Ok((name, tensor.flatten_all()?.to_vec1()?))).collect()
-        };
-        for auxiliary_step in [true, false, true, false] {
-            let before = weights(&learner)?;
-            let batch = QBatch { samples: samples.clone(), real: 0, real_weight: 0.0, rng: rng.clone() };
-            let figures = learner.learn(&batch, 1.0)?;
-            assert_eq!(figures.auxiliary.is_nan(), !auxiliary_step);
-            for ((name, before), (_, after)) in before.into_iter().zip(weights(&learner)?) {
-                let auxiliary = learner.q.is_auxiliary_layer(&name);
-                // The last layer of the second look begins with zeros, and its first one moves only once that does not.
-                if !auxiliary || name.starts_with("coarse_pose.conv0") || name.starts_with("height_map_decoder") {
-                    assert_eq!(
-                        before != after,
-                        auxiliary_step || !auxiliary,
-                        "{name}, auxiliary_step: {auxiliary_step}"
-                    );
-                }
-            }
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn a_target_is_the_lower_of_two_opinions() -> anyhow::Result<()> {
-        let config = QtOptConfig { size: 24, ..QtOptConfig::preset(Preset::Small) };
-        let learner = QLearner::new(&config, SPACE, Seed(5))?;
-        let mut rng = Seed(6).rng();
-        let images: Vec<Vec<u8>> = (0..6).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
-        let states: Vec<[f32; 2]> = (0..6).map(|i| [(i % 2) as f32, 0.3 * i as f32]).collect();
-        let next = |i: usize| (i > 0).then(|| (&images[i][..], states[i]));
-        let transitions: Vec<NStepTransition<'_>> =
-            (0..6).map(|i| NStepTransition { n_step_return: 0.4, discount: 0.8, next: next(i) }).collect();
-        let labels = learner.bellman_targets(&transitions, Seed(7))?;
-        assert!((labels.targets[0] - 0.4).abs() < 1e-6, "an episode that ended");
-        for (i, target) in labels.targets.iter().enumerate().skip(1) {
-            let images = image_activations(&[&images[i]], 24, 3)?;
-            let states_one = state_activations(&[states[i]])?;
-            let seeds = [Seed(7).derive("search", i as u64)];
-            let encoded = learner.averaged.encode(&images, &states_one, EncoderMode::Evaluate)?;
-            let may_end = [may_end(&config.cem, &states[i])];
-            let found = &choose(learner.averaged.as_ref(), &encoded, (&SPACE, &config.cem), &may_end, &seeds)?[0];
-            // The networks are all the same yet.
-            let critics = learner.target_2.logits(&encoded, &[SPACE.features(&found.action)], false)?;
-            let [first, second] = [0, 1].map(|i| critics[i].to_vec1::<f32>().map_or(f32::NAN, |logits| logits[0]));
-            let mean = 0.5 * (first + second);
-            assert!((first - second).abs() > 1e-4 && (found.logit - mean).abs() < 1e-4, "{first} {second}");
-            let expected = 0.4 + 0.8 * sigmoid(mean).min(sigmoid(second));
-            assert!((target - expected).abs() < 1e-4, "{target} {expected}");
-        }
-        assert!(labels.disagreement.abs() > 1e-4);
-        Ok(())
-    }
-}
+#[path = "learner_tests.rs"]
+mod tests;

@@ -28,10 +28,10 @@ pub struct Loaded {
 ///
 /// # Errors
 /// No run, a run of another learner, no checkpoint, damage.
-pub fn load_policy(path: &Path) -> Result<Loaded, RlError> {
+pub fn load_policy(path: &Path, device: &Device) -> Result<Loaded, RlError> {
     let LoadedRun { config, checkpoint, run, warnings } = load_run::<QtOptConfig>(path).map_err(Box::new)?;
     let (learner, space) = (&config.learner, config.data.space);
-    let q = build(learner, &space, Seed(0), &Device::Cpu)?;
+    let q = build(learner, &space, Seed(0), device)?;
     q.store().load_state(&from_file(checkpoint.group(AVERAGED)?)?)?;
     let policy = QPolicy { q, space, cem: learner.cem, size: learner.size, channels: learner.channels };
     Ok(Loaded { policy, run, config, step: checkpoint.step, warnings })

@@ -28,12 +28,13 @@ impl CemPolicy<'_> {
             return Ok(Vec::new());
         }
         let _frozen = self.q.store().freeze();
+        let device = self.q.store().device();
         let states: Vec<_> = gripper.iter().map(state_features).collect();
         let some = |group: usize| {
             let group = group * AT_ONCE..images.len().min((group + 1) * AT_ONCE);
             let states = &states[group.clone()];
-            let images = image_activations(&images[group.clone()], self.size, self.channels)?;
-            let encoded = self.q.encode(&images, &state_activations(states)?, EncoderMode::Evaluate)?;
+            let images = image_activations(&images[group.clone()], self.size, self.channels, device)?;
+            let encoded = self.q.encode(&images, &state_activations(states, device)?, EncoderMode::Evaluate)?;
             let may_end: Vec<bool> = states.iter().map(|state| may_end(self.cem, state)).collect();
             choose(self.q, &encoded, (self.space, self.cem), &may_end, &seeds[group])
         };

@@ -1,14 +1,19 @@
 //! On a toy of pixels it learns, and killed and resumed it ends in the same bytes.
 
-use super::collect::{BehaviorPolicy, play};
+use super::collect::{BehaviorPolicy, Episode, play};
 use super::network::Projection;
 use super::privileged::{CELLS, Privileged};
+use super::stream::Samples;
 use super::*;
 use crate::contract::{Action, Crop, Domain, GripperState, Rng, Seed, Step};
+use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::rl::action::ActionSpace;
 use crate::rl::vec_env::{EnvCommand, Observation, VecEnv, VecEnvError};
-use crate::train::{Checkpoints, Ended, EnvData, Limits, Outcome, Progress, RunConfig, TrainCallback, Trainer};
+use crate::train::state::to_bytes;
+use crate::train::{
+    Checkpoints, Ended, EnvData, Learner, Limits, Module, Outcome, Progress, RunConfig, TrainCallback, Trainer,
+};
 use glam::Vec2;
 use std::path::Path;
 
@@ -168,7 +173,10 @@ type TableTrainer = Trainer<QtOptConfig, QLearner, ExperienceSource>;
 fn parts(config: &RunConfig<QtOptConfig>) -> anyhow::Result<(QLearner, ExperienceSource)> {
     let seed = Seed(config.seed);
     let open: EnvOpener = Box::new(|| Ok(Box::new(Table::new()) as Box<dyn VecEnv>));
-    Ok((QLearner::new(&config.learner, config.data.space, seed)?, ExperienceSource::new(&config.learner, seed, open)))
+    Ok((
+        QLearner::new(&config.learner, config.data.space, seed, &HOST)?,
+        ExperienceSource::new(&config.learner, seed, open),
+    ))
 }
 
 fn create(root: &Path, steps: u64) -> anyhow::Result<TableTrainer> {
@@ -207,7 +215,7 @@ fn it_learns_to_reach_from_pixels() -> anyhow::Result<()> {
     let stream = &trainer.source.simulation;
     assert!(stream.off_policy.len() <= 1024 && stream.on_policy.len() <= 1024);
     drop(trainer);
-    let loaded = load_policy(&root)?;
+    let loaded = load_policy(&root, &HOST)?;
     let episodes = with_large_stack(|| {
         let mut table = Table::new();
         play(
@@ -250,6 +258,91 @@ fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Resu
         assert!(file(&whole, name)? == file(&broken, name)?, "{name} differs");
     }
     assert!(std::fs::read(whole.join("metrics.jsonl"))? == std::fs::read(broken.join("metrics.jsonl"))?);
+    Ok(())
+}
+
+/// A recording of the toy: scripted episodes without privileged state.
+fn recording() -> anyhow::Result<Vec<Episode>> {
+    let plan = [BehaviorPolicy::Scripted; 40];
+    let mut episodes = play(&mut Table::new(), None, &ExplorationConfig::none(), &plan, Seed(5))?;
+    for transition in episodes.iter_mut().flat_map(|episode| &mut episode.transitions) {
+        transition.record.privileged = Privileged::UNKNOWN;
+    }
+    Ok(episodes)
+}
+
+#[test]
+fn a_run_with_a_recording_beside_the_simulator_resumes_to_the_same_bytes() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    let go = |root: &Path, steps: Option<u64>, patience: u64| -> anyhow::Result<()> {
+        with_large_stack(|| {
+            let mut trainer = if let Some(steps) = steps { create(root, steps)? } else { resume(root)? };
+            if steps.is_some() {
+                trainer.source.add_real(recording()?.into_iter().map(Ok), 0.5)?;
+            }
+            trainer.run(&mut Patience(patience))?;
+            anyhow::Ok(())
+        })?
+    };
+    go(&whole, Some(50), u64::MAX)?;
+    go(&broken, Some(50), 27)?;
+    go(&broken, None, u64::MAX)?;
+    let file = |root: &Path, name: &str| std::fs::read(root.join("checkpoints/step-000000049").join(name));
+    for name in ["q.safetensors", "q_adam.safetensors", "training_buffer_real.safetensors"] {
+        assert!(file(&whole, name)? == file(&broken, name)?, "{name} differs");
+    }
+    let mut empty = create(&folder.path().join("empty"), 5)?;
+    let message = empty.source.add_real(std::iter::empty(), 0.5).err().map(|error| error.to_string());
+    assert!(message.is_some_and(|message| message.contains("--real")));
+    Ok(())
+}
+
+#[test]
+fn each_half_of_a_batch_is_a_mean_and_a_weight_is_on_the_real_one() -> anyhow::Result<()> {
+    let config = config(1);
+    let transitions: Vec<_> = recording()?.into_iter().flat_map(|episode| episode.transitions).take(24).collect();
+    let samples = Samples {
+        images: transitions.iter().map(|transition| transition.image.clone()).collect(),
+        records: transitions.iter().map(|transition| transition.record).collect(),
+        targets: (0..24).map(|i| 0.03 * i as f32).collect(),
+    };
+    let loss = |real: usize, real_weight: f32| -> anyhow::Result<f64> {
+        let mut learner = QLearner::new(&config.learner, SPACE, Seed(2), &HOST)?;
+        let batch = QBatch { samples: samples.clone(), real, real_weight, rng: Seed(3).rng() };
+        Ok(learner.learn(&batch, 1.0)?.loss)
+    };
+    // 18 simulated transitions and 6 real ones: s + w r for weights 0, 1 and 3, and (18 s + 6 r) / 24 without halves.
+    let simulated = loss(6, 0.0)?;
+    let real = loss(6, 1.0)? - simulated;
+    assert!((simulated - real).abs() > 1e-3, "{simulated} {real}");
+    assert!((loss(6, 3.0)? - simulated - 3.0 * real).abs() < 1e-5);
+    assert!((loss(0, 0.0)? - (18.0 * simulated + 6.0 * real) / 24.0).abs() < 1e-5);
+    Ok(())
+}
+
+#[test]
+fn a_warm_start_is_the_other_run_in_every_network() -> anyhow::Result<()> {
+    let config = config(1);
+    let trained = QLearner::new(&config.learner, SPACE, Seed(8), &HOST)?;
+    let mut learner = QLearner::new(&config.learner, SPACE, Seed(9), &HOST)?;
+    learner.warm_start(trained.q.as_ref())?;
+    let bytes = |learner: &mut QLearner, wanted: &str| -> anyhow::Result<_> {
+        let mut modules = learner.modules().into_iter();
+        let Some((_, Module::Network(store))) = modules.find(|(name, _)| *name == wanted) else {
+            anyhow::bail!("there is no {wanted}")
+        };
+        Ok(to_bytes(&store.state_tensors()?)?)
+    };
+    let mut trained = trained;
+    let expected = bytes(&mut trained, "q")?;
+    for name in ["q", "q_averaged", "q_target_2", "q_target_2_pending"] {
+        assert!(bytes(&mut learner, name)? == expected, "{name}");
+    }
+    let mut other = config.learner.clone();
+    other.network.merged = 32;
+    let mut other = QLearner::new(&other, SPACE, Seed(9), &HOST)?;
+    assert!(other.warm_start(trained.q.as_ref()).is_err());
     Ok(())
 }
 

@@ -104,7 +104,8 @@ impl Session {
     /// Main view, panels, and the generator's source picture.
     fn capture(&mut self, [main, panels, network]: [bool; 3], camera: Camera) -> Result<(), RenderError> {
         let step_index = self.stage.world().step_index();
-        let look = self.setup.look(step_index, self.panel_renderer.image_count());
+        let paint = self.stage.world().objects().iter().map(|object| object.paint);
+        let look = self.setup.look(step_index, self.panel_renderer.image_count()).with_paint(paint);
         let panel_camera = self.robot_camera(PANEL_SIZE);
         let network_camera = self.translator.as_ref().map(|translator| self.robot_camera(translator.size));
         let Self { panel_renderer, stage, translator, network_frames, setup, .. } = self;
@@ -189,10 +190,12 @@ impl Session {
             return (None, None);
         }
         let index = pixel.y as usize * frames.width + pixel.x as usize;
-        let depth = frames.depth_m[index];
+        let (Some(&depth), Some(&instance)) = (frames.depth_m.get(index), frames.instances.get(index)) else {
+            return (None, None);
+        };
         let (origin, direction) = frames.cameras[0].ray(pixel);
         let place = (depth > 0.0).then(|| origin + direction * depth);
-        let object = usize::from(frames.instances[index]).checked_sub(usize::from(crate::scene::instance::OBJECT));
+        let object = usize::from(instance).checked_sub(usize::from(crate::scene::instance::OBJECT));
         (object.filter(|&object| object < self.stage.world().objects().len()), place)
     }
 

@@ -9,10 +9,10 @@ use std::collections::HashMap;
 
 /// Reflex edges looked at, the heaviest first.
 const EDGES: usize = 600;
-/// Edges that propose planes of their own.
-const PROPOSERS: usize = 32;
-/// Planes through reflex edges that are tried.
-const THROUGH_EDGES: usize = 8;
+/// Edges that propose planes of their own, evenly among the heavy and the light.
+const PROPOSERS: usize = 48;
+/// Planes through reflex edges that are tried: along faces, and as many between faces.
+const THROUGH_EDGES: usize = 6;
 
 /// An edge where the surface folds inwards: the faces' normals, and the length times the angle of the fold.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +72,7 @@ pub(super) fn candidates(solid: &Solid, piece: &Piece, edges: &[ReflexEdge]) -> 
         if total > 0.0 { resolved / total } else { 0.0 }
     };
     let (mut planes, mut across): (Vec<Plane>, Vec<Plane>) = Default::default();
-    for edge in inside.iter().take(PROPOSERS) {
+    for edge in inside.iter().step_by(inside.len().div_ceil(PROPOSERS).max(1)) {
         let [a, b] = edge.normals;
         let through = |normal: DVec3| Plane { normal, offset: normal.dot(edge.ends[0]) };
         add(&mut planes, through(a), solid.epsilon);
@@ -80,10 +80,14 @@ pub(super) fn candidates(solid: &Solid, piece: &Piece, edges: &[ReflexEdge]) -> 
         add(&mut across, through((a - b).normalize_or(a)), solid.epsilon);
     }
     let through = |plane: Plane, along_face| Candidate { plane, resolved: share(&plane), along_face };
-    let mut found: Vec<Candidate> = planes.into_iter().map(|plane| through(plane, true)).collect();
-    found.extend(across.into_iter().map(|plane| through(plane, false)));
-    found.sort_by(|a, b| b.resolved.total_cmp(&a.resolved));
-    found.truncate(THROUGH_EDGES);
+    let best = |planes: Vec<Plane>, along_face| {
+        let mut best: Vec<Candidate> = planes.into_iter().map(|plane| through(plane, along_face)).collect();
+        best.sort_by(|a, b| b.resolved.total_cmp(&a.resolved));
+        best.truncate(THROUGH_EDGES);
+        best
+    };
+    let mut found = best(planes, true);
+    found.extend(best(across, false));
 
     let axes = principal_axes(piece);
     let mut others: Vec<Plane> = Vec::new();

@@ -14,7 +14,7 @@ use crate::objects::geometry::{Plane, Polyhedron};
 use glam::Vec3;
 
 /// Volume that all hulls may add, as a share of the solid's.
-const TOTAL_EXCESS: f64 = 0.01;
+const TOTAL_EXCESS: f64 = 0.03;
 /// Volume that one hull may add to its piece, as a share of the piece's.
 pub(super) const OWN_EXCESS: f64 = 0.05;
 /// Points that a plane is judged by.
@@ -98,7 +98,7 @@ fn best_plane(solid: &Solid, piece: &Piece, edges: &[ReflexEdge]) -> Option<Plan
         let excess = (below + above - piece.volume) / piece.excess().max(1e-12);
         let imbalance = (below - above).abs() / (below + above);
         let askew = if candidate.along_face { 0.0 } else { 0.03 };
-        Some((excess - 0.3 * candidate.resolved + 0.1 * imbalance + askew, plane))
+        Some((excess - 0.3 * candidate.resolved + 0.05 * imbalance + askew, plane))
     });
     costs.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, plane)| plane)
 }

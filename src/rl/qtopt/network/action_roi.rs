@@ -8,9 +8,10 @@
 //! all channels on the grid in the frame that the hand will have (x along the closing direction), then the first channel
 //! on the coarse grid along the axes.
 
+use crate::nn::ops::{self, Activations, Bilinear, SampleGrid, Tap};
 use crate::rl::action::ActionFeatures;
 use crate::rl::qtopt::privileged::{CELL_M, MAP};
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use glam::Vec2;
 
 /// Places of the grid: along the closing direction, and across it.
@@ -42,20 +43,12 @@ pub struct ActionRoi {
     pub step_m: [f32; 3],
 }
 
-/// Four neighbouring cells and what each counts for.
-type Tap = ([usize; 4], [f32; 4]);
+/// The cells are weighted: the sum of four products.
+const RULE: Bilinear = Bilinear::Weighted;
 
-/// The cells around a place; beyond the map, its edge.
-fn tap(place: Vec2) -> Tap {
-    let cell = |metres: f32| {
-        let at = (metres / CELL_M + 0.5 * (MAP as f32 - 1.0)).clamp(0.0, MAP as f32 - 1.0);
-        let low = (at as usize).min(MAP - 2);
-        (low, at - low as f32)
-    };
-    let ((left, a), (top, b)) = (cell(place.x), cell(place.y));
-    let first = top * MAP + left;
-    let cells = [first, first + 1, first + MAP, first + MAP + 1];
-    (cells, [(1.0 - a) * (1.0 - b), a * (1.0 - b), (1.0 - a) * b, a * b])
+/// A place in cells of the map, the centre of the first one at 0.
+fn cell(place: Vec2) -> [f32; 2] {
+    [place.x, place.y].map(|metres| metres / CELL_M + 0.5 * (MAP as f32 - 1.0))
 }
 
 fn centred(index: usize, count: usize, distance: f32) -> f32 {
@@ -63,28 +56,31 @@ fn centred(index: usize, count: usize, distance: f32) -> f32 {
 }
 
 impl ActionRoi {
-    /// Where both grids lie on the map once the action is done.
-    fn taps(self, hand: &Hand, action: &ActionFeatures) -> ([Tap; PLACES], [Tap; AROUND * AROUND]) {
+    /// Where both grids lie on the map once the action is done, in cells.
+    fn places(
+        self,
+        hand: &Hand,
+        action: &ActionFeatures,
+    ) -> (impl Iterator<Item = [f32; 2]> + use<>, impl Iterator<Item = [f32; 2]> + use<>) {
         let there = hand.place + Vec2::new(action[0] * self.step_m[0], action[1] * self.step_m[1]);
         let turn = Vec2::from_angle(hand.yaw_rad + action[3].atan2(action[4]));
         let fine = |i: usize| Vec2::new(centred(i % GRID[0], GRID[0], GRID_M), centred(i / GRID[0], GRID[1], GRID_M));
         let coarse = |i: usize| Vec2::new(centred(i % AROUND, AROUND, AROUND_M), centred(i / AROUND, AROUND, AROUND_M));
-        (std::array::from_fn(|i| tap(there + turn.rotate(fine(i)))), std::array::from_fn(|i| tap(there + coarse(i))))
+        (
+            (0..PLACES).map(move |i| cell(there + turn.rotate(fine(i)))),
+            (0..AROUND * AROUND).map(move |i| cell(there + coarse(i))),
+        )
     }
 
     /// Appends what one action finds on one map.
     pub fn sample(self, map: &[f32], hand: &Hand, action: &ActionFeatures, found: &mut Vec<f32>) {
-        let (fine, coarse) = self.taps(hand, action);
-        let at = |channel: &[f32], (cells, weights): &Tap| {
-            weights[0] * channel[cells[0]]
-                + weights[1] * channel[cells[1]]
-                + weights[2] * channel[cells[2]]
-                + weights[3] * channel[cells[3]]
-        };
+        let mut taps = [Tap::default(); PLACES];
+        let (fine, coarse) = self.places(hand, action);
+        taps.iter_mut().zip(fine).for_each(|(tap, place)| *tap = Tap::at(place, [MAP; 2], RULE));
         for channel in map.chunks_exact(CELLS) {
-            found.extend(fine.iter().map(|tap| at(channel, tap)));
+            found.extend(taps.iter().map(|tap| tap.sample(channel, RULE)));
         }
-        found.extend(coarse.iter().map(|tap| at(&map[..CELLS], tap)));
+        found.extend(coarse.map(|place| Tap::at(place, [MAP; 2], RULE).sample(&map[..CELLS], RULE)));
     }
 
     /// What each action finds on the map of its image, `[n, num_samples(channels)]`, differentiable in the maps
@@ -92,29 +88,21 @@ impl ActionRoi {
     ///
     /// # Errors
     /// Not one hand and action for each map.
-    pub fn sample_map_at_action(self, maps: &Tensor, hands: &[Hand], actions: &[ActionFeatures]) -> Result<Tensor> {
-        let (n, channels, ..) = maps.dims4()?;
+    pub fn sample_map_at_action(
+        self,
+        maps: &Activations,
+        hands: &[Hand],
+        actions: &[ActionFeatures],
+    ) -> Result<Activations> {
+        let [n, channels, ..] = maps.dims4()?;
         if hands.len() != n || actions.len() != n {
             candle_core::bail!("{n} maps, {} hands and {} actions", hands.len(), actions.len())
         }
-        let (mut fine, mut coarse): (Vec<Tap>, Vec<Tap>) = (Vec::new(), Vec::new());
-        for (hand, action) in hands.iter().zip(actions) {
-            let taps = self.taps(hand, action);
-            fine.extend(taps.0);
-            coarse.extend(taps.1);
-        }
-        let read = |maps: &Tensor, channels: usize, taps: &[Tap]| {
-            let count = taps.len() / n * 4;
-            let cells: Vec<u32> = taps.iter().flat_map(|(cells, _)| cells.map(|cell| cell as u32)).collect();
-            let weights: Vec<f32> = taps.iter().flat_map(|(_, weights)| *weights).collect();
-            let cells = Tensor::from_vec(cells, (n, 1, count), maps.device())?;
-            let cells = cells.broadcast_as((n, channels, count))?.contiguous()?;
-            let weights = Tensor::from_vec(weights, (n, 1, count), maps.device())?;
-            let found = maps.reshape((n, channels, CELLS))?.gather(&cells, 2)?.broadcast_mul(&weights)?;
-            found.reshape((n, channels * count / 4, 4))?.sum(2)
-        };
-        let first = maps.narrow(1, 0, 1)?.contiguous()?;
-        Tensor::cat(&[read(maps, channels, &fine)?, read(&first, 1, &coarse)?], 1)
+        let places = |image: usize| self.places(&hands[image], &actions[image]);
+        let fine = SampleGrid::per_image(n, PLACES, [MAP; 2], RULE, |image| places(image).0);
+        let coarse = SampleGrid::per_image(n, AROUND * AROUND, [MAP; 2], RULE, |image| places(image).1);
+        let fine = ops::flatten(&ops::grid_sample(maps, 0..channels, &fine)?)?;
+        ops::concat(&[&fine, &ops::flatten(&ops::grid_sample(maps, 0..1, &coarse)?)?])
     }
 }
 
@@ -161,7 +149,7 @@ mod tests {
         let actions = [SPACE.features(&SPACE.random(&mut rng)), SPACE.features(&SPACE.random(&mut rng))];
         let hands = [(0.05, 0.7), (-0.1, -1.2)].map(|(x, yaw_rad)| Hand { place: Vec2::new(x, 0.02), yaw_rad });
         let maps = Var::from_vec(values.clone(), (2, 2, MAP, MAP), &Device::Cpu)?;
-        let gathered = ROI.sample_map_at_action(&maps, &hands, &actions)?;
+        let gathered = ROI.sample_map_at_action(&Activations::from_tensor(&maps)?, &hands, &actions)?.to_tensor()?;
         let read = |values: &[f32]| {
             let mut found = Vec::new();
             for (index, map) in values.chunks_exact(2 * CELLS).enumerate() {

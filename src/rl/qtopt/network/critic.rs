@@ -25,12 +25,12 @@ pub(super) struct Critic {
 impl Critic {
     /// `reached` numbers are read where an action leads.
     pub fn new(
-        store: &mut ParamStore,
+        store: &ParamStore,
         name: &str,
         config: &StateEstimatorQConfig,
         map_samples: usize,
     ) -> std::result::Result<Self, NnError> {
-        let mut linear = |part: &str, sizes: [usize; 2], activation, weight, bias| {
+        let linear = |part: &str, sizes: [usize; 2], activation, weight, bias| {
             Linear::with_init(store.root().sub(format!("{name}{part}")), sizes, activation, [weight, bias])
         };
         let (none, zero) = (Activation::None, Init::Zeros);

@@ -9,16 +9,16 @@ use super::critic::{HE, PLAIN};
 use super::sizes::StateEstimatorQConfig;
 use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig};
 use crate::nn::ops::{Activation, Activations, ConvInput, Resample};
-use crate::nn::{NnError, ParamStore};
+use crate::nn::{HOST, NnError, ParamStore};
 use crate::rl::qtopt::privileged::{AUXILIARY_MAPS, CELL_M, CELLS, MAP};
-use candle_core::{Device, Result, Tensor, bail};
+use candle_core::{Result, Tensor, bail};
 
 /// Convolutions with batch normalization and ReLU, one after the other.
 pub(super) struct Convs(Vec<(Conv2d, BatchNorm)>);
 
 impl Convs {
     pub fn new(
-        store: &mut ParamStore,
+        store: &ParamStore,
         name: &str,
         mut inputs: usize,
         first: usize,
@@ -65,7 +65,7 @@ pub(super) struct HeightMapDecoder {
 
 impl HeightMapDecoder {
     pub fn new(
-        store: &mut ParamStore,
+        store: &ParamStore,
         channels: usize,
         config: &StateEstimatorQConfig,
     ) -> std::result::Result<Self, NnError> {
@@ -86,10 +86,9 @@ impl HeightMapDecoder {
         Ok(Self { near, around, joined, map })
     }
 
-    /// From a window of `PER_CELL` pixels a cell, and what [`gripper_heatmap`] says of the hand.
-    pub fn forward(&self, window: &Activations, gripper_heatmap: Tensor, train: bool) -> Result<Activations> {
-        let window = &Activations::from_tensor(&Tensor::cat(&[window.to_tensor()?, gripper_heatmap], 1)?)?;
-        let near = self.near.forward(window, train)?;
+    /// From a window of `PER_CELL` pixels a cell, and the [`gripper_heatmap`].
+    pub fn forward(&self, window: &Activations, gripper_heatmap: &Activations, train: bool) -> Result<Activations> {
+        let near = self.near.forward_fused(&[window.into(), gripper_heatmap.into()], train)?;
         let around = self.around.forward(&near, train)?;
         let enlarged = ConvInput { value: &around, resample: Resample::Bilinear2 };
         let joined = self.joined.forward_fused(&[(&near).into(), enlarged], train)?;
@@ -123,7 +122,7 @@ pub(super) fn gripper_heatmap(hands: &[Hand], states: &[f32]) -> Result<Tensor> 
             }
         }
     }
-    Tensor::from_vec(gripper_heatmap, (hands.len(), HEATMAP_CHANNELS, MAP, MAP), &Device::Cpu)
+    Tensor::from_vec(gripper_heatmap, (hands.len(), HEATMAP_CHANNELS, MAP, MAP), &HOST)
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ mod paper;
 pub mod planar_crop;
 mod scorer;
 mod sizes;
+mod spatial_softmax;
+mod state_estimate;
 mod state_estimator;
 
 pub use paper::{LEAST_SIZE, PaperQ};
@@ -23,7 +25,8 @@ use crate::nn::ops::Activations;
 use crate::nn::{NnError, ParamStore};
 use crate::rl::action::{ActionFeatures, ActionSpace};
 use crate::rl::cem::CemConfig;
-use candle_core::{Device, Result, Tensor};
+use action_roi::Hand;
+use candle_core::{DType, Device, Result, Tensor};
 use rayon::prelude::*;
 
 /// Numbers of the gripper's state that a network sees.
@@ -52,6 +55,8 @@ pub fn may_end(cem: &CemConfig, state: &[f32; STATE_LEN]) -> bool {
 /// What a network has made of images and states, to be joined with actions.
 pub struct Encoded {
     parts: Vec<Activations>,
+    /// Where the hands are, for networks that say so.
+    hands: Vec<Hand>,
     count: usize,
 }
 
@@ -86,11 +91,26 @@ pub enum EncoderMode {
     Frozen,
     /// Everything learns: batch normalizations follow the batch.
     Train,
+    /// The gradient of Q goes to the image: as [`Self::Evaluate`] in every number, and nothing between the image and Q is
+    /// detached. Where the image is cropped and the map is read stays constant. What calls this holds
+    /// [`ParamStore::freeze`], so that no parameter takes part.
+    ImageGradient,
 }
 
 impl EncoderMode {
     fn trains(self) -> bool {
         self == Self::Train
+    }
+
+    /// Whether it sees as it does to decide: running statistics, crops exactly where the hand is.
+    fn evaluates(self) -> bool {
+        matches!(self, Self::Evaluate | Self::ImageGradient)
+    }
+
+    /// What Q reads of a prediction: the numbers alone, so that Q does not teach what auxiliary losses teach, or the
+    /// prediction with its history.
+    fn for_q(self, prediction: &Activations) -> Result<Activations> {
+        if self == Self::ImageGradient { Ok(prediction.clone()) } else { prediction.detach() }
     }
 }
 
@@ -151,8 +171,8 @@ pub fn build(
 ///
 /// # Errors
 /// An image of another size.
-pub fn image_activations(images: &[&[u8]], size: usize, channels: usize) -> Result<Activations> {
-    moved_image_activations(images, &vec![Moved::default(); images.len()], size, channels)
+pub fn image_activations(images: &[&[u8]], size: usize, channels: usize, device: &Device) -> Result<Activations> {
+    moved_image_activations(images, &vec![Moved::default(); images.len()], [size, channels], device)
 }
 
 /// How an image that is learned from differs from the one that was seen.
@@ -174,7 +194,12 @@ impl Default for Moved {
 ///
 /// # Errors
 /// An image of another size, or not as many images as moves.
-pub fn moved_image_activations(images: &[&[u8]], moves: &[Moved], size: usize, channels: usize) -> Result<Activations> {
+pub fn moved_image_activations(
+    images: &[&[u8]],
+    moves: &[Moved],
+    [size, channels]: [usize; 2],
+    device: &Device,
+) -> Result<Activations> {
     let pixels = size * size;
     let mut planes = vec![0.0_f32; images.len() * channels * pixels];
     if images.len() != moves.len() || images.iter().any(|image| image.len() != channels * pixels) {
@@ -194,16 +219,21 @@ pub fn moved_image_activations(images: &[&[u8]], moves: &[Moved], size: usize, c
         }
     };
     planes.par_chunks_exact_mut(channels * pixels).zip(images).zip(moves).for_each(move_one);
-    Activations::from_tensor(&Tensor::from_vec(planes, (images.len(), channels, size, size), &Device::Cpu)?)
+    Activations::from_tensor(&Tensor::from_vec(planes, (images.len(), channels, size, size), device)?)
 }
 
 /// States `[n, STATE_LEN]`.
 ///
 /// # Errors
-/// None on the CPU.
-pub fn state_activations(states: &[[f32; STATE_LEN]]) -> Result<Activations> {
+/// A device that fails.
+pub fn state_activations(states: &[[f32; STATE_LEN]], device: &Device) -> Result<Activations> {
     let flat: Vec<f32> = states.iter().flatten().copied().collect();
-    Activations::from_tensor(&Tensor::from_vec(flat, (states.len(), STATE_LEN), &Device::Cpu)?)
+    Activations::from_tensor(&Tensor::from_vec(flat, (states.len(), STATE_LEN), device)?)
+}
+
+/// The numbers in `f32`, wherever they are.
+fn floats(x: &Activations) -> Result<Vec<f32>> {
+    x.detach()?.to_tensor()?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
 }
 
 #[cfg(test)]
@@ -215,14 +245,14 @@ mod tests {
         // 2x2 pixels of two channels.
         let image = [0_u8, 255, 51, 204, 102, 153, 255, 0];
         let moved = Moved { shift: [1, -1], gain: [0.5, 2.0, 1.0] };
-        let value = moved_image_activations(&[&image, &image], &[Moved::default(), moved], 2, 2)?;
+        let value = moved_image_activations(&[&image, &image], &[Moved::default(), moved], [2, 2], &Device::Cpu)?;
         let planes = value.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
         let bytes: Vec<i32> = planes.iter().map(|x| ((x + 1.0) * 127.5).round() as i32).collect();
         assert_eq!(bytes[..8], [0, 51, 102, 255, 255, 204, 153, 0]);
         // Moved right by one and up by one: both rows show the lower one, both columns the left one. The first channel is half
         // as bright, the second would be twice.
         assert_eq!(bytes[8..], [51, 51, 51, 51, 255, 255, 255, 255]);
-        assert!(image_activations(&[&image[..7]], 2, 2).is_err());
+        assert!(image_activations(&[&image[..7]], 2, 2, &Device::Cpu).is_err());
         Ok(())
     }
 }

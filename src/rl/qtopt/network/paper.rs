@@ -2,7 +2,7 @@
 //! action and state added to every pixel's features, nine convolutions and two fully connected layers on the sum.
 //! Batch normalization and ReLU follow every layer but the last; pooling pads as TensorFlow's `SAME`.
 
-use super::{Encoded, EncoderMode, QFunction, STATE_LEN, Score};
+use super::{Encoded, EncoderMode, QFunction, STATE_LEN, Score, floats};
 use crate::contract::{Action, Seed};
 use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig, Linear};
 use crate::nn::ops::{self, Activation, Activations, max_pool};
@@ -51,7 +51,7 @@ const EPSILON: f64 = 1e-3;
 const MOMENTUM: f64 = 0.01;
 
 impl UnscaledNorm {
-    fn new(mut scope: crate::nn::Scope<'_>, channels: usize) -> std::result::Result<Self, NnError> {
+    fn new(scope: crate::nn::Scope<'_>, channels: usize) -> std::result::Result<Self, NnError> {
         Ok(Self {
             beta: scope.param("bias", &[channels], Init::Zeros)?,
             mean: scope.buffer("running_mean", &[channels], Init::Zeros)?,
@@ -115,19 +115,23 @@ impl PaperQ {
     /// # Errors
     /// An image that is too small.
     pub fn new(size: usize, channels: usize, seed: Seed, device: &Device) -> std::result::Result<Self, NnError> {
+        Self::in_store(ParamStore::new(seed, device), size, channels)
+    }
+
+    /// With its parameters in an empty store, which decides their float type.
+    fn in_store(store: ParamStore, size: usize, channels: usize) -> std::result::Result<Self, NnError> {
         if size < LEAST_SIZE {
             let reason = format!("the published network needs images of at least {LEAST_SIZE} pixels, not {size}");
             return Err(NnError::InvalidValue { name: "size".into(), reason });
         }
         let init = Init::TruncatedNormal { std: 0.01 };
-        let mut store = ParamStore::new(seed, device);
         let stem_conv = Conv2dConfig::new(channels, WIDTH, 6).stride(2).padding(2).init(init);
         let stem = Block {
             conv: Conv2d::new(store.root().sub("conv1"), stem_conv)?,
             norm: Norm::Unscaled(UnscaledNorm::new(store.root().sub("conv1_norm"), WIDTH)?),
         };
         let mut number = 1;
-        let mut stack = |store: &mut ParamStore, count: usize, kernel: usize, padding: usize| {
+        let mut stack = |store: &ParamStore, count: usize, kernel: usize, padding: usize| {
             let mut blocks = Vec::new();
             for _ in 0..count {
                 number += 1;
@@ -139,9 +143,9 @@ impl PaperQ {
             }
             Ok::<_, NnError>(blocks)
         };
-        let image = stack(&mut store, 6, 5, 2)?;
-        let joint = stack(&mut store, 6, 3, 1)?;
-        let last = stack(&mut store, 3, 3, 0)?;
+        let image = stack(&store, 6, 5, 2)?;
+        let joint = stack(&store, 6, 3, 1)?;
+        let last = stack(&store, 3, 3, 0)?;
         let blocks = BLOCKS
             .iter()
             .map(|(name, inputs)| {
@@ -150,7 +154,7 @@ impl PaperQ {
             })
             .collect::<std::result::Result<Vec<_>, _>>()?;
         let blocks_norm = Norm::Unscaled(UnscaledNorm::new(store.root().sub("blocks_norm"), BLOCK_WIDTH)?);
-        let mut dense = |name: &str, inputs: usize| {
+        let dense = |name: &str, inputs: usize| {
             Ok::<_, NnError>(Dense {
                 weight: store.root().sub(name).param("weight", &[WIDTH, inputs], init)?,
                 norm: BatchNorm::new(store.root().sub(format!("{name}_norm")), WIDTH)?,
@@ -205,13 +209,13 @@ impl QFunction for PaperQ {
     }
 
     fn encode(&self, images: &Activations, states: &Activations, mode: EncoderMode) -> Result<Encoded> {
-        // Nothing but Q teaches it.
-        let train = mode != EncoderMode::Evaluate;
+        // Nothing but Q teaches it, and nothing is detached in any mode.
+        let train = !mode.evaluates();
         let mut x = pool_same(&self.stem.forward(images, train)?, 3)?;
         for block in &self.image {
             x = block.forward(&x, train)?;
         }
-        Ok(Encoded { parts: vec![pool_same(&x, 3)?, states.clone()], count: images.shape()[0] })
+        Ok(Encoded { parts: vec![pool_same(&x, 3)?, states.clone()], hands: Vec::new(), count: images.shape()[0] })
     }
 
     fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], train: bool) -> Result<Vec<Tensor>> {
@@ -220,13 +224,14 @@ impl QFunction for PaperQ {
             bail!("{} actions for {} images; give as many for each", actions.len(), encoded.count)
         }
         let each = actions.len() / encoded.count;
-        let states = states.to_tensor()?.flatten_all()?.to_vec1::<f32>()?;
+        let states = floats(states)?;
         let rows = actions.iter().enumerate().map(|(row, action)| {
             let state = &states[row / each * STATE_LEN..][..STATE_LEN];
             action.iter().chain(state).copied()
         });
         let joined: Vec<f32> = rows.flatten().collect();
         let joined = Tensor::from_vec(joined, (actions.len(), Action::ENCODED_LEN + STATE_LEN), self.store.device())?;
+        let joined = joined.to_dtype(self.store.dtype())?;
         let (mut sum, mut at) = (None, 0);
         for (block, (_, inputs)) in self.blocks.iter().zip(BLOCKS) {
             let y = block.forward(&Activations::from_tensor(&joined.narrow(1, at, inputs)?.contiguous()?)?)?;
@@ -267,7 +272,9 @@ impl QFunction for PaperQ {
 mod tests {
     use super::super::{image_activations, state_activations};
     use super::*;
+    use crate::nn::GradientSource;
     use crate::rl::action::tests::SPACE;
+    use candle_core::{DType, Var};
 
     #[test]
     fn it_has_the_published_number_of_parameters() -> anyhow::Result<()> {
@@ -285,8 +292,8 @@ mod tests {
         let mut rng = Seed(2).rng();
         let bytes: Vec<u8> = (0..LEAST_SIZE * LEAST_SIZE * 3).map(|_| rng.below(256) as u8).collect();
         let encoded = q.encode(
-            &image_activations(&[&bytes], LEAST_SIZE, 3)?,
-            &state_activations(&[[0.0, 1.0]])?,
+            &image_activations(&[&bytes], LEAST_SIZE, 3, &Device::Cpu)?,
+            &state_activations(&[[0.0, 1.0]], &Device::Cpu)?,
             EncoderMode::Evaluate,
         )?;
         let actions: Vec<ActionFeatures> = (0..3).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
@@ -294,6 +301,58 @@ mod tests {
         assert_eq!(together.len(), 3);
         let alone = q.logits(&encoded, &actions[1..2], false)?[0].to_vec1::<f32>()?;
         assert!((together[1] - alone[0]).abs() < 1e-6);
+        Ok(())
+    }
+
+    #[test]
+    fn the_gradient_of_q_at_the_image_equals_central_differences() -> anyhow::Result<()> {
+        let store = ParamStore::with_dtype(Seed(1), &Device::Cpu, DType::F64);
+        let q = PaperQ::in_store(store, LEAST_SIZE, 3)?;
+        // Statistics that keep the size of the signal, each channel another one.
+        let mut rng = Seed(2).rng();
+        let mut state = q.store().state_tensors()?;
+        for (name, tensor) in &mut state {
+            let mut random = |low: f32, high: f32| {
+                let values: Vec<f32> = (0..tensor.elem_count()).map(|_| rng.range(low, high)).collect();
+                Tensor::from_vec(values, tensor.dims(), &Device::Cpu)
+            };
+            if name.ends_with("running_mean") {
+                *tensor = random(-0.1, 0.1)?;
+            } else if name.ends_with("running_var") {
+                *tensor = random(0.03, 0.08)?;
+            }
+        }
+        q.store().load_state(&state)?;
+        let states = Activations::from_tensor(&Tensor::new(&[[0.0_f64, 1.0]], &Device::Cpu)?)?;
+        let actions = [SPACE.features(&SPACE.random(&mut rng)), SPACE.features(&SPACE.random(&mut rng))];
+        let mean = |image: &Tensor, mode: EncoderMode| -> Result<Tensor> {
+            let encoded = q.encode(&Activations::from_tensor(image)?, &states, mode)?;
+            q.logits(&encoded, &actions, false)?[0].mean_all()
+        };
+        let mut random = |_| {
+            let values: Vec<f64> = (0..3 * LEAST_SIZE * LEAST_SIZE).map(|_| f64::from(rng.normal())).collect();
+            Tensor::from_vec(values, (1, 3, LEAST_SIZE, LEAST_SIZE), &Device::Cpu)
+        };
+        let images = (0..3).map(&mut random).collect::<Result<Vec<_>>>()?;
+        let image = Var::from_tensor(&(&images[0] * 0.5)?)?;
+        let _frozen = q.store().freeze();
+        let value = mean(image.as_tensor(), EncoderMode::ImageGradient)?;
+        let evaluated = mean(image.as_tensor(), EncoderMode::Evaluate)?.to_scalar::<f64>()?;
+        assert_eq!(value.to_scalar::<f64>()?.to_bits(), evaluated.to_bits());
+        let gradients = crate::nn::backward(&value)?;
+        let Some(gradient) = gradients.tensor(&image)? else { anyhow::bail!("no gradient") };
+        for param in q.store().params() {
+            assert!(gradients.tensor(param.var())?.is_none(), "{}", param.name());
+        }
+        for direction in &images[1..] {
+            let expected = (&gradient * direction)?.sum_all()?.to_scalar::<f64>()?;
+            let step = 1e-7;
+            let at = |step: f64| -> Result<f64> {
+                mean(&(image.as_detached_tensor() + (direction * step)?)?, EncoderMode::Evaluate)?.to_scalar()
+            };
+            let difference = (at(step)? - at(-step)?) / (2.0 * step);
+            assert!((expected - difference).abs() <= 1e-5 * difference.abs(), "{expected} {difference}");
+        }
         Ok(())
     }
 }

@@ -4,10 +4,9 @@
 //! displacement on the plane is the same wherever it lies. No gradient goes back through the place.
 
 use crate::contract::{Camera, Rng};
-use crate::nn::ops::Activations;
-use candle_core::{Device, Result, Tensor, bail};
+use crate::nn::ops::{self, Activations, Bilinear, SampleGrid};
+use candle_core::{Result, bail};
 use glam::{Mat3, Vec2, Vec3};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// What a camera makes of places: from metres (z up) to image coordinates, -1 to 1 from the left (top) edge to the right
@@ -133,7 +132,7 @@ pub struct Window {
 
 impl Window {
     /// Where its pixels lie in the image: the first one of all cells, row by row, then the next one of all cells.
-    fn places(self, projection: &Projection, crop_pose: &CropPose) -> impl Iterator<Item = Vec2> {
+    fn places(self, projection: &Projection, crop_pose: &CropPose) -> impl Iterator<Item = Vec2> + use<> {
         let told_at = projection.plane(REFERENCE_HEIGHT_M);
         let centre = told_at.place(crop_pose.at);
         let plane = if self.at_hand { projection.plane(crop_pose.height_m) } else { told_at };
@@ -149,92 +148,40 @@ impl Window {
     }
 }
 
-/// Four neighbouring pixels, and how far from the first ones a place is.
-#[derive(Clone, Copy)]
-struct Tap {
-    pixels: [usize; 4],
-    aside: f32,
-    down: f32,
-}
-
-impl Tap {
-    /// At a place in an image of so many columns and rows; beyond the image, its edge.
-    fn at(place: Vec2, [w, h]: [usize; 2]) -> Self {
-        let within = |u: f32, count: usize| {
-            let at = if u.is_finite() { 0.5 * (u + 1.0) * count as f32 - 0.5 } else { 0.0 };
-            let at = at.clamp(0.0, count as f32 - 1.0);
-            let low = (at as usize).min(count.saturating_sub(2));
-            (low, (low + 1).min(count - 1), at - low as f32)
-        };
-        let ((left, right, aside), (top, bottom, down)) = (within(place.x, w), within(place.y, h));
-        let pixels = [top * w + left, top * w + right, bottom * w + left, bottom * w + right];
-        Self { pixels, aside, down }
-    }
-
-    fn read(&self, channel: &[f32]) -> f32 {
-        let [a, b, c, d] = self.pixels.map(|pixel| channel[pixel]);
-        let across = |left: f32, right: f32| left * (1.0 - self.aside) + right * self.aside;
-        across(a, b) * (1.0 - self.down) + across(c, d) * self.down
-    }
-}
-
-/// Images as plain floats, to look at more than once.
-pub struct Pixels {
-    values: Vec<f32>,
-    shape: [usize; 4],
-}
-
-impl Pixels {
-    /// # Errors
-    /// No images `[n, channels, h, w]`.
-    pub fn new(images: &Activations) -> Result<Self> {
-        let values = images.detach()?.to_tensor()?.flatten_all()?.to_vec1()?;
-        Ok(Self { values, shape: images.dims4()? })
-    }
-}
-
-/// Windows `[n, channels * per_cell^2, side, side]` of `images` `[n, channels, h, w]`, one a gaze, bilinear, the images' edges
-/// repeated.
+/// Windows `[n, channels * per_cell^2, side, side]` of `images` `[n, channels, h, w]`, one a pose, bilinear, the images' edges
+/// repeated (inverse perspective mapping). Differentiable in the images; the poses are constants.
 ///
 /// # Errors
-/// Not as many images as gazes.
+/// Not as many images as poses.
 pub fn planar_crop(
-    images: &Pixels,
+    images: &Activations,
     projection: &Projection,
     crop_poses: &[CropPose],
     window: Window,
 ) -> Result<Activations> {
-    let [n, channels, h, w] = images.shape;
+    let [n, channels, h, w] = images.dims4()?;
     if n != crop_poses.len() {
-        bail!("{n} images and {} places to look at", crop_poses.len())
+        bail!("{n} images and {} crop poses", crop_poses.len())
     }
     let parts = window.per_cell * window.per_cell;
-    let area = parts * window.side * window.side;
-    let taps_of = |crop_pose: &CropPose| -> Vec<Tap> {
-        window.places(projection, crop_pose).map(|at| Tap::at(at, [w, h])).collect()
-    };
-    // Where all look at one place, it is found once.
+    let samples = parts * window.side * window.side;
+    let pixel = |at: f32, count: usize| 0.5 * (at + 1.0) * count as f32 - 0.5;
+    let pixels = |pose: &CropPose| window.places(projection, pose).map(move |at| [pixel(at.x, w), pixel(at.y, h)]);
+    // Where all crops have one pose, its places are found once.
     let same = crop_poses.windows(2).all(|pair| pair[0] == pair[1]);
-    let shared = crop_poses.first().filter(|_| same).map(taps_of);
-    let mut seen = vec![0.0_f32; n * channels * area];
-    let crop_one = |((seen, image), crop_pose): ((&mut [f32], &[f32]), &CropPose)| {
-        let own = if shared.is_some() { Vec::new() } else { taps_of(crop_pose) };
-        let taps = shared.as_deref().unwrap_or(&own);
-        for (seen, channel) in seen.chunks_exact_mut(area).zip(image.chunks_exact(h * w)) {
-            seen.iter_mut().zip(taps).for_each(|(value, tap)| *value = tap.read(channel));
-        }
+    let grid = match crop_poses.first() {
+        Some(pose) if same => SampleGrid::shared([w, h], Bilinear::Separable, pixels(pose)),
+        _ => SampleGrid::per_image(n, samples, [w, h], Bilinear::Separable, |image| pixels(&crop_poses[image])),
     };
-    seen.par_chunks_exact_mut(channels * area)
-        .zip(images.values.par_chunks_exact(channels * h * w))
-        .zip(crop_poses)
-        .for_each(crop_one);
-    Activations::from_tensor(&Tensor::from_vec(seen, (n, channels * parts, window.side, window.side), &Device::Cpu)?)
+    let sampled = ops::grid_sample(images, 0..channels, &grid)?;
+    ops::reshape(&sampled, &[n, channels * parts, window.side, window.side])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::contract::Intrinsics;
+    use candle_core::{Device, Tensor};
 
     #[test]
     fn a_plane_is_where_the_camera_sees_it() {
@@ -256,7 +203,7 @@ mod tests {
     fn a_window_shows_what_lies_there() -> anyhow::Result<()> {
         // From above, 0.8 m across 8 pixels: a pixel is 0.1 m. The value is 10 * row + column.
         let image: Vec<f32> = (0..64_u8).map(|i| f32::from(10 * (i / 8) + i % 8)).collect();
-        let image = Pixels::new(&Activations::from_tensor(&Tensor::from_vec(image, (1, 1, 8, 8), &Device::Cpu)?)?)?;
+        let image = Activations::from_tensor(&Tensor::from_vec(image, (1, 1, 8, 8), &Device::Cpu)?)?;
         let projection = Projection::from_above(0.8);
         let see = |u: f32, v: f32, yaw_rad: f32, turned: bool| -> anyhow::Result<Vec<f32>> {
             let crop_pose = CropPose { at: Vec2::new(u, v), yaw_rad, height_m: 0.1 };

@@ -1,0 +1,3 @@
+//! What an episode is: how actions become motions, what is rewarded, when it ends.
+
+pub mod pose_reward;
