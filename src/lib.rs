@@ -1,6 +1,9 @@
 //! bingrasp: a robot grasping from a bin, rendered in several visual domains at once, and the learners that cross
 //! the gap between them. See ARCHITECTURE.md for the map.
 
+// What people are told goes through `run::console`, which no closed or full stream can stop.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod appearance;
 pub mod cli;
 pub mod contract;
@@ -12,6 +15,7 @@ pub mod files;
 pub mod gan;
 pub mod nn;
 pub mod objects;
+pub mod pictures;
 pub mod policies;
 pub mod render;
 pub mod rl;

@@ -1,26 +1,23 @@
-//! A user's texture images: a folder of PNG or JPEG files becomes layers of 256x256 pixels.
+//! A user's texture images: a folder of pictures becomes layers of 256x256 pixels.
 
-use image::imageops::FilterType;
+use crate::pictures::{self, LeftOut, PictureError};
+use image::imageops::{FilterType, resize};
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// Edge of a layer in pixels.
 pub const LAYER_SIZE: u32 = 256;
-/// More files than this are refused: the layers live in one texture array (64 MiB on the device with mipmaps).
+/// Of more pictures than this an even choice is taken: the layers live in one texture array (64 MiB on the device with
+/// mipmaps).
 pub const MAX_LAYERS: usize = 192;
-const MAX_FILE_BYTES: u64 = 64 << 20;
-const MAX_PIXELS: u64 = 64_000_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImageSetError {
-    #[error("cannot read the texture folder {path}: {source}; pass a folder of PNG or JPEG files with --textures")]
-    Folder { path: PathBuf, source: std::io::Error },
-    #[error("no PNG or JPEG file in the texture folder {0}")]
-    Empty(PathBuf),
-    #[error("the texture {path} is {what}, more than the limit of {limit}; scale it down")]
-    TooLarge { path: PathBuf, what: String, limit: String },
-    #[error("cannot decode the texture {path}: {message}; replace or remove the file")]
-    Decode { path: PathBuf, message: String },
+    #[error("textures: {0}; pass a folder of pictures with --textures")]
+    Folder(PictureError),
+    #[error("textures: {0}")]
+    NoneReadable(PictureError),
 }
 
 /// Texture layers, RGBA sRGB, `LAYER_SIZE` squared each, in the order of their file names.
@@ -28,35 +25,56 @@ pub enum ImageSetError {
 pub struct ImageSet {
     pub layers: Vec<Vec<u8>>,
     pub names: Vec<String>,
+    /// What lies in the folder and is not among the layers.
+    pub left_out: Vec<LeftOut>,
 }
 
 impl ImageSet {
-    /// Reads every PNG and JPEG of `folder` (not recursive). When there are more than [`MAX_LAYERS`], an even choice is
-    /// taken, so that the same folder always gives the same layers.
+    /// Reads every picture of `folder` (see [`pictures::list`]). When there are more than [`MAX_LAYERS`], an even choice is
+    /// taken, so that the same folder always gives the same layers. What cannot be read is in [`Self::left_out`].
     ///
     /// # Errors
-    /// Names the file that cannot be read or decoded, or is too large.
+    /// A folder that cannot be read or holds no picture; pictures of which none can be read, with the first of them.
     pub fn load(folder: &Path) -> Result<Self, ImageSetError> {
-        let failed = |source| ImageSetError::Folder { path: folder.to_owned(), source };
-        let mut paths = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-            if matches!(extension.as_str(), "png" | "jpg" | "jpeg") {
-                paths.push(path);
-            }
-        }
-        if paths.is_empty() {
-            return Err(ImageSetError::Empty(folder.to_owned()));
-        }
-        paths.sort();
+        let listing = pictures::list(folder).map_err(ImageSetError::Folder)?;
+        let (mut paths, mut left_out) = (listing.pictures, listing.left_out);
         if paths.len() > MAX_LAYERS {
             let count = paths.len();
-            paths = (0..MAX_LAYERS).map(|i| paths[i * count / MAX_LAYERS].clone()).collect();
+            let chosen: Vec<PathBuf> = (0..MAX_LAYERS).map(|i| paths[i * count / MAX_LAYERS].clone()).collect();
+            let reason =
+                format!("of {count} pictures an even choice of {MAX_LAYERS} is taken, and this is none of them");
+            let rest = paths.into_iter().filter(|path| chosen.binary_search(path).is_err());
+            left_out.extend(rest.map(|path| LeftOut { path, reason: reason.clone(), looks_like_a_picture: false }));
+            paths = chosen;
         }
-        let layers = paths.par_iter().map(|path| load_layer(path)).collect::<Result<Vec<_>, _>>()?;
-        let names = paths.iter().map(|p| p.file_name().unwrap_or_default().to_string_lossy().into_owned()).collect();
-        Ok(Self { layers, names })
+        let mut set = Self::default();
+        let mut first = None;
+        for (path, layer) in paths.par_iter().map(|path| (path, load_layer(path))).collect::<Vec<_>>() {
+            match layer {
+                Ok(layer) => {
+                    set.layers.push(layer);
+                    set.names.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+                }
+                Err(error) => {
+                    left_out.push(LeftOut { path: path.clone(), reason: error.reason(), looks_like_a_picture: true });
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        match first {
+            Some(error) if set.is_empty() => Err(ImageSetError::NoneReadable(error)),
+            _ => {
+                set.left_out = left_out;
+                Ok(set)
+            }
+        }
+    }
+
+    /// SHA-256 of the layers, lower-case hexadecimal: the same for the same pictures, whatever their folder is called.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        self.layers.iter().for_each(|layer| hash.update(layer));
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     pub fn len(&self) -> usize {
@@ -68,29 +86,9 @@ impl ImageSet {
     }
 }
 
-fn load_layer(path: &Path) -> Result<Vec<u8>, ImageSetError> {
-    let decode = |message: String| ImageSetError::Decode { path: path.to_owned(), message };
-    let bytes = std::fs::metadata(path).map_err(|e| decode(e.to_string()))?.len();
-    if bytes > MAX_FILE_BYTES {
-        return Err(ImageSetError::TooLarge {
-            path: path.to_owned(),
-            what: format!("{} MiB", bytes >> 20),
-            limit: format!("{} MiB", MAX_FILE_BYTES >> 20),
-        });
-    }
-    let reader = image::ImageReader::open(path)
-        .and_then(image::ImageReader::with_guessed_format)
-        .map_err(|e| decode(e.to_string()))?;
-    let (width, height) = reader.into_dimensions().map_err(|e| decode(e.to_string()))?;
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(ImageSetError::TooLarge {
-            path: path.to_owned(),
-            what: format!("{width}x{height} pixels"),
-            limit: format!("{MAX_PIXELS} pixels"),
-        });
-    }
-    let picture = image::open(path).map_err(|e| decode(e.to_string()))?;
-    Ok(picture.resize_exact(LAYER_SIZE, LAYER_SIZE, FilterType::Triangle).to_rgba8().into_raw())
+fn load_layer(path: &Path) -> Result<Vec<u8>, PictureError> {
+    let layer = resize(&pictures::read(path)?, LAYER_SIZE, LAYER_SIZE, FilterType::Triangle);
+    Ok(layer.pixels().flat_map(|p| [p[0], p[1], p[2], 255]).collect())
 }
 
 #[cfg(test)]
@@ -100,11 +98,18 @@ mod tests {
     #[test]
     fn bad_folders_and_files_are_named() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        assert!(matches!(ImageSet::load(&folder.path().join("none")), Err(ImageSetError::Folder { .. })));
-        assert!(matches!(ImageSet::load(folder.path()), Err(ImageSetError::Empty(_))));
+        assert!(matches!(ImageSet::load(&folder.path().join("none")), Err(ImageSetError::Folder(_))));
+        assert!(matches!(ImageSet::load(folder.path()), Err(ImageSetError::Folder(PictureError::Nothing { .. }))));
         std::fs::write(folder.path().join("torn.png"), b"\x89PNG\r\n\x1a\nrest").expect("written");
         let error = ImageSet::load(folder.path()).expect_err("a torn file").to_string();
         assert!(error.contains("torn.png") && error.contains("replace or remove"), "{error}");
+        // Beside a sound one it is left out, and named.
+        image::RgbImage::from_pixel(5, 3, image::Rgb([9; 3])).save(folder.path().join("sound.png")).expect("saved");
+        std::fs::write(folder.path().join("._sound.png"), b"hidden").expect("written");
+        let set = ImageSet::load(folder.path()).expect("one image");
+        assert_eq!((set.names.as_slice(), set.left_out.len()), (&["sound.png".to_owned()][..], 1));
+        let left = set.left_out[0].to_string();
+        assert!(left.contains("torn.png") && left.matches("torn.png").count() == 1, "{left}");
     }
 
     #[test]
@@ -116,6 +121,16 @@ mod tests {
         let set = ImageSet::load(folder.path()).expect("two images");
         assert_eq!(set.names, ["a.png", "b.png"]);
         assert_eq!((set.layers[0][0], set.layers[1][0]), (10, 200));
+        // Under another path and other names it is the same; in another order it is not.
+        let copy = |names: [&str; 2]| {
+            let other = tempfile::tempdir().expect("a temporary folder");
+            for (from, to) in ["a.png", "b.png"].into_iter().zip(names) {
+                std::fs::copy(folder.path().join(from), other.path().join(to)).expect("copied");
+            }
+            ImageSet::load(other.path()).expect("two images").digest()
+        };
+        assert_eq!(copy(["c.png", "d.png"]), set.digest());
+        assert_ne!(copy(["d.png", "c.png"]), set.digest());
         assert_eq!(set.layers[0].len(), (LAYER_SIZE * LAYER_SIZE * 4) as usize);
     }
 }

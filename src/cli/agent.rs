@@ -4,6 +4,7 @@ use super::UsageError;
 use crate::contract::{self, ActionSpace, ImageAdapter, Pose, VecEnvError};
 use crate::data::DataError;
 use crate::data::episodes::EpisodeReader;
+use crate::files::atomic::sha256_file;
 use crate::files::console::warn_all;
 use crate::gan::rcan::{self, GeneratorAdapter, load_generator};
 use crate::nn::HOST;
@@ -14,7 +15,8 @@ use crate::rl::qtopt::{QLearner, QtOptConfig, load_policy};
 use crate::scene::CellDescription;
 use crate::scene::camera::CameraMount;
 use crate::tasks::{BinGrasp, Task};
-use crate::train::RunConfig;
+use crate::train::checkpoint::{CHECKPOINTS_NAME, CHECKSUMS_NAME};
+use crate::train::{Checkpoints, RunConfig};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +33,16 @@ pub fn load(policy: &str) -> anyhow::Result<Loaded> {
     let loaded = load_policy(path, &HOST)?;
     warn_all(&loaded.warnings);
     Ok(loaded)
+}
+
+/// A learned policy by what it is, not by where it lies: `qtopt-` and the beginning of its checkpoint's checksum.
+///
+/// # Errors
+/// A checkpoint that is gone.
+pub fn name(loaded: &Loaded) -> anyhow::Result<String> {
+    let checkpoint = Checkpoints::new(loaded.run.join(CHECKPOINTS_NAME)).path(loaded.step);
+    let sum = sha256_file(&checkpoint.join(CHECKSUMS_NAME))?;
+    Ok(format!("qtopt-{}", sum.get(..16).unwrap_or_default()))
 }
 
 /// The generator through which the agent of `run` sees pictures, where it learns with one.

@@ -1,6 +1,6 @@
 //! `bingrasp bench`: figures of this machine, with the adapter and thread count beside them.
 
-use super::{bench_qtopt, bench_train, common, output};
+use super::{bench_qtopt, bench_train, common, numbers, output};
 use crate::contract::{Domain, ScriptPolicy, Seed, VecEnv};
 use crate::env::{BlockSchedule, EnvConfig, EpisodeLoop, GraspEnv};
 use crate::eval::soak::soak;
@@ -41,10 +41,10 @@ enum What {
 #[derive(clap::Args)]
 struct CaptureArgs {
     /// Edge of the pictures in pixels
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(16..=2048))]
     size: u32,
     /// Environments in one batch; the default fits the size
-    #[arg(long)]
+    #[arg(long, value_parser = numbers::count(numbers::ENVIRONMENTS))]
     num_envs: Option<usize>,
     /// Source domain
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
@@ -53,7 +53,7 @@ struct CaptureArgs {
     #[arg(long)]
     no_smooth: bool,
     /// How long to measure
-    #[arg(long, default_value_t = 4.0)]
+    #[arg(long, default_value_t = 4.0, value_parser = numbers::real(numbers::SECONDS))]
     seconds: f64,
     #[command(flatten)]
     cell: common::CellArg,
@@ -67,7 +67,7 @@ struct CaptureArgs {
 #[derive(clap::Args)]
 struct EpisodeArgs {
     /// Edge of the pictures in pixels
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(16..=2048))]
     size: u32,
     /// Source domain
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
@@ -76,10 +76,10 @@ struct EpisodeArgs {
     #[arg(long)]
     frames: bool,
     /// Environments in one batch; the default fits the size
-    #[arg(long)]
+    #[arg(long, value_parser = numbers::count(numbers::ENVIRONMENTS))]
     num_envs: Option<usize>,
     /// How long to measure
-    #[arg(long, default_value_t = 8.0)]
+    #[arg(long, default_value_t = 8.0, value_parser = numbers::real(numbers::SECONDS))]
     seconds: f64,
     #[command(flatten)]
     cell: common::CellArg,
@@ -93,7 +93,7 @@ struct EpisodeArgs {
 #[derive(clap::Args)]
 struct SoakArgs {
     /// Environment steps
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = numbers::whole(1..=1_000_000_000_000))]
     steps: u64,
     #[command(flatten)]
     cell: common::CellArg,
@@ -123,7 +123,8 @@ struct EpisodeReport {
     attempts_per_s: f64,
     pairs_per_s: f64,
     physics_share: f64,
-    success: f64,
+    /// None where no attempt came to its end.
+    success: Option<f64>,
     size: u32,
     envs: usize,
     attempts: u64,
@@ -229,7 +230,7 @@ fn episodes(args: &EpisodeArgs) -> anyhow::Result<()> {
         attempts_per_s: attempts as f64 / elapsed,
         pairs_per_s: pairs as f64 / elapsed,
         physics_share: (physics_per_round * rounds as f64 / elapsed).min(1.0),
-        success: successes as f64 / attempts.max(1) as f64,
+        success: (attempts > 0).then(|| successes as f64 / attempts as f64),
         size: args.size,
         envs,
         attempts,

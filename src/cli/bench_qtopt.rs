@@ -1,6 +1,6 @@
 //! `bingrasp bench qtopt`: what QT-Opt spends its time on.
 
-use super::{agent, common, output};
+use super::{agent, common, numbers, output};
 use crate::contract::{ActionSpace, Domain, EpisodeCollector, GripperState, PrivilegedState, Rng, Seed, VecEnvError};
 use crate::env::{Channels, EnvConfig, GraspEnv};
 use crate::nn::HOST;
@@ -20,13 +20,13 @@ use std::time::Instant;
 #[derive(clap::Args)]
 pub struct Args {
     /// Gradient steps to time
-    #[arg(long, default_value_t = 96)]
+    #[arg(long, default_value_t = 96, value_parser = numbers::whole(1..=1_000_000))]
     steps: u64,
     /// Transitions a step
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = numbers::count(1..=65_536))]
     batch: usize,
     /// Attempts to play, half by the script and half by a policy that has learned nothing
-    #[arg(long, default_value_t = 512)]
+    #[arg(long, default_value_t = 512, value_parser = numbers::count(2..=1_000_000))]
     episodes: usize,
     /// What the agent sees
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]

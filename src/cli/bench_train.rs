@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
+use crate::files::console;
 use crate::gan::cyclegan::bench::{self as cyclegan, BENCH_NETWORKS as CYCLEGAN_NETWORKS};
 use crate::gan::rcan::{BENCH_NETWORKS as RCAN_NETWORKS, StepTimes, bench_step};
 use crate::nn::HOST;
@@ -41,17 +42,17 @@ pub fn run(args: &BenchTrainArgs) -> Result<()> {
         let (batch, repeats) = (args.batch.map(|batch| batch as usize), args.repeats as usize);
         if let Some(times) = bench_step(network, batch, repeats, &HOST)? {
             if args.json {
-                println!("{}", serde_json::to_string(&times)?);
+                console::print_line(serde_json::to_string(&times)?)?;
             } else {
-                print_step(&times);
+                print_step(&times)?;
             }
             continue;
         }
         if let Some(times) = cyclegan::bench_step(network, batch, repeats)? {
             if args.json {
-                println!("{}", serde_json::to_string(&times)?);
+                console::print_line(serde_json::to_string(&times)?)?;
             } else {
-                print_cyclegan(&times);
+                print_cyclegan(&times)?;
             }
             continue;
         }
@@ -59,16 +60,16 @@ pub fn run(args: &BenchTrainArgs) -> Result<()> {
             bench_train_step(network, batch, repeats, &HOST).with_context(|| format!("training {network} failed"))?;
         let Some(report) = report else { bail!("no network is called `{network}`; there are {BENCH_NETWORKS:?}") };
         if args.json {
-            println!("{}", serde_json::to_string(&report)?);
+            console::print_line(serde_json::to_string(&report)?)?;
         } else {
-            print_row(&report);
+            print_row(&report)?;
         }
     }
     Ok(())
 }
 
-fn print_cyclegan(times: &cyclegan::StepTimes) {
-    println!(
+fn print_cyclegan(times: &cyclegan::StepTimes) -> std::io::Result<()> {
+    console::print_line(format_args!(
         "{:<10} batch {:>3} + {:<3}  {:>8.2} ms/step  {:>8.1} images/s  {:>9} parameters  {:.2} GiB  {} threads, {}",
         times.network,
         times.batch,
@@ -79,11 +80,11 @@ fn print_cyclegan(times: &cyclegan::StepTimes) {
         times.peak_memory_gib,
         times.threads,
         times.instructions,
-    );
+    ))
 }
 
-fn print_step(times: &StepTimes) {
-    println!(
+fn print_step(times: &StepTimes) -> std::io::Result<()> {
+    console::print_line(format_args!(
         "{:<10} batch {:>3}  {:>8.2} ms/step  {:>8.1} images/s  {:>9} + {} parameters  {:.2} GiB  {} threads, {}",
         times.network,
         times.batch,
@@ -94,11 +95,11 @@ fn print_step(times: &StepTimes) {
         times.peak_memory_gib,
         times.threads,
         times.instructions,
-    );
+    ))
 }
 
-fn print_row(report: &Report) {
-    println!(
+fn print_row(report: &Report) -> std::io::Result<()> {
+    console::print_line(format_args!(
         "{:<10} batch {:>3}  {:>8.2} ms/step  {:>8.1} images/s  {:>9} parameters  {:.2} GiB  {} threads, {}",
         report.network,
         report.batch,
@@ -108,5 +109,5 @@ fn print_row(report: &Report) {
         report.peak_memory_gib,
         report.threads,
         report.instructions,
-    );
+    ))
 }

@@ -1,6 +1,6 @@
 //! `bingrasp bench viewer`: how smooth the window is on this machine, and how it takes random input.
 
-use super::{output, view};
+use super::{numbers, output, view};
 use crate::viewer::settings::Settings;
 use crate::viewer::window;
 use clap::Parser;
@@ -18,7 +18,7 @@ const GROWTH_GIB: f64 = 0.03;
 #[derive(clap::Args)]
 pub struct Args {
     /// How long to measure
-    #[arg(long, default_value_t = 8.0)]
+    #[arg(long, default_value_t = 8.0, value_parser = numbers::real(numbers::SECONDS))]
     seconds: f64,
     /// Size of the window in points
     #[arg(long, value_name = "WxH", default_value = "1280x720")]
@@ -28,7 +28,7 @@ pub struct Args {
     generator: Option<PathBuf>,
     /// Press random keys, buttons and the mouse for so many minutes instead, and watch memory; fails when anything
     /// panics or memory grows
-    #[arg(long, value_name = "MINUTES")]
+    #[arg(long, value_name = "MINUTES", value_parser = numbers::real(0.0..=1440.0))]
     random_minutes: Option<f64>,
     /// Seed of the episode, and of the random input
     #[arg(long, default_value_t = 0)]

@@ -1,16 +1,20 @@
 //! Arguments that several commands share, and what they resolve to.
 
-use super::UsageError;
+use super::{UsageError, numbers, output};
 use crate::appearance::ImageSet;
 use crate::contract::{Domain, PrivilegedAccess, Seed};
 use crate::data::episodes::RecordedCell;
+use crate::data::paired::ObjectSource;
+use crate::draw::PictureFormat;
 use crate::env::EnvConfig;
 use crate::files::atomic::sha256_hex;
+use crate::files::console;
 use crate::files::paths::{self, Input, OverlapError};
-use crate::objects::{HouseholdConfig, ObjectModel, ObjectSet, Split};
+use crate::objects::import::ImportOptions;
+use crate::objects::{HouseholdConfig, ObjectModel, ObjectSet, Split, digest};
 use crate::scene::{CellDescription, cells};
-use crate::train::EnvData;
 use crate::train::checkpoint::CHECKPOINTS_NAME;
+use crate::train::{EnvData, ObjectFiles};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,13 +29,55 @@ pub struct ObjectArgs {
     /// glTF files; several with commas between them
     #[arg(long, value_name = "SET|DIR", default_value = "train")]
     pub objects: String,
+    #[command(flatten)]
+    pub options: ImportArgs,
 }
 
 impl ObjectArgs {
     /// # Errors
     /// A folder that is missing or holds no usable object.
     pub fn load(&self) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
-        load_objects(&self.objects)
+        load_objects(&self.objects, self.options)
+    }
+}
+
+/// How the files of a folder of objects are read; a set that is built in is what it is.
+#[derive(clap::Args, Clone, Copy, Debug, PartialEq)]
+pub struct ImportArgs {
+    /// Multiply every length in the files of --objects; 0.001 for files in millimetres
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = numbers::real32(numbers::SCALE))]
+    pub scale: f32,
+    /// Density for object files that give no mass, kg/m^3
+    #[arg(long, default_value_t = ImportOptions::default().density, allow_negative_numbers = true, value_parser = numbers::real32(numbers::DENSITY))]
+    pub density: f32,
+    /// Coulomb friction for object files that give none
+    #[arg(long, default_value_t = ImportOptions::default().friction, allow_negative_numbers = true, value_parser = numbers::real32(numbers::FRICTION))]
+    pub friction: f32,
+}
+
+impl Default for ImportArgs {
+    fn default() -> Self {
+        let ImportOptions { scale, density, friction, .. } = ImportOptions::default();
+        Self { scale, density, friction }
+    }
+}
+
+impl ImportArgs {
+    /// As the settings of a run hold them: nothing where they are as usual.
+    pub fn settings(self) -> Option<ObjectFiles> {
+        let Self { scale, density, friction } = self;
+        (self != Self::default()).then_some(ObjectFiles { scale, density, friction })
+    }
+
+    /// What the settings of a run say.
+    pub fn of_run(files: Option<ObjectFiles>) -> Self {
+        files.map_or_else(Self::default, |ObjectFiles { scale, density, friction }| Self { scale, density, friction })
+    }
+
+    /// With the usual limits.
+    pub fn get(self) -> ImportOptions {
+        let Self { scale, density, friction } = self;
+        ImportOptions { scale, density, friction, ..ImportOptions::default() }
     }
 }
 
@@ -42,19 +88,19 @@ const OBJECT_SETS: &str = "train, test or all of the built-in catalogue; househo
 ///
 /// # Errors
 /// A name that is neither a set nor a folder, a folder without a usable object.
-pub fn load_objects(names: &str) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
+pub fn load_objects(names: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
     // A folder's own name may hold a comma.
     if Path::new(names).is_dir() {
-        return load_set(names);
+        return load_set(names, options);
     }
     let mut objects = Vec::new();
     for name in names.split(',') {
-        objects.extend(load_set(name.trim())?);
+        objects.extend(load_set(name.trim(), options)?);
     }
     Ok(objects)
 }
 
-fn load_set(name: &str) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
+fn load_set(name: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
     let builtin = |split| Ok(ObjectSet::builtin().split(split));
     let unknown = || {
         UsageError(format!(
@@ -84,19 +130,34 @@ fn load_set(name: &str) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
             if folder.is_empty() || !path.is_dir() {
                 return Err(unknown().into());
             }
-            let set = ObjectSet::load_dir(path).with_context(|| format!("loading objects from {folder}"))?;
-            for failure in set.failures().iter().chain(set.skipped()) {
-                eprintln!("warning: {failure}");
-            }
+            let set = ObjectSet::load_dir_with(path, &options.get())
+                .with_context(|| format!("loading objects from {folder}"))?;
+            console::warn_all(set.failures().iter().chain(set.skipped()));
             Ok(set.objects().to_vec())
         }
     }
 }
 
+/// Objects as datasets and recordings remember them: a set that is built in by its name, a user's folder by its contents.
+pub fn object_source(name: &str, objects: &[Arc<ObjectModel>], per_episode: usize) -> ObjectSource {
+    let is_builtin = !Path::new(name).is_dir() && !name.split(',').any(|part| Path::new(part.trim()).is_dir());
+    ObjectSource {
+        catalogue: if is_builtin { "built-in" } else { "folder" }.to_owned(),
+        split: if is_builtin { name } else { "all" }.to_owned(),
+        per_episode: u32::try_from(per_episode).unwrap_or(u32::MAX),
+        digest: (!is_builtin).then(|| digest(objects)),
+    }
+}
+
+/// Textures as they are remembered: by their contents; empty without any.
+pub fn texture_source(images: &ImageSet) -> String {
+    if images.is_empty() { String::new() } else { images.digest() }
+}
+
 /// Texture images of the randomized domains.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct TextureArgs {
-    /// A folder of PNG or JPEG files that the randomized domains draw on, beside the procedural textures
+    /// A folder of pictures (PNG, JPEG, GIF, WebP, BMP or TIFF) that the randomized domains draw on, beside the procedural textures
     #[arg(long, value_name = "DIR")]
     pub textures: Option<PathBuf>,
 }
@@ -106,7 +167,11 @@ impl TextureArgs {
     /// A folder or file that cannot be read.
     pub fn load(&self) -> anyhow::Result<Arc<ImageSet>> {
         Ok(match &self.textures {
-            Some(folder) => Arc::new(ImageSet::load(folder)?),
+            Some(folder) => {
+                let images = ImageSet::load(folder)?;
+                output::left_out(&images.left_out);
+                Arc::new(images)
+            }
             None => Arc::default(),
         })
     }
@@ -175,8 +240,11 @@ impl<'a> Inputs<'a> {
 
     /// `--objects`, where it names a folder.
     pub fn objects(self, name: Option<&'a str>) -> Self {
-        let folder = name.filter(|name| !["train", "test", "all"].contains(name)).map(Path::new);
-        self.users("--objects", folder)
+        let Some(name) = name else { return self };
+        // A folder's own name may hold a comma.
+        let whole = std::iter::once(name).filter(|name| Path::new(name).is_dir());
+        let parts = name.split(',').map(str::trim).filter(|part| Path::new(part).is_dir());
+        whole.chain(parts).fold(self, |inputs, folder| inputs.users("--objects", Some(Path::new(folder))))
     }
 
     pub fn textures(self, textures: &'a TextureArgs) -> Self {
@@ -195,9 +263,12 @@ impl<'a> Inputs<'a> {
     }
 
     /// # Errors
-    /// [`UsageError`] when the file that `flag` names is one of these or belongs to one.
-    pub fn check_file(&self, flag: &str, out: &Path) -> anyhow::Result<()> {
-        refuse(paths::check_file(flag, out, &self.0))
+    /// [`UsageError`] when the picture that `flag` names is one of these or belongs to one, or when it is named after a format
+    /// that is not written.
+    pub fn check_picture(&self, flag: &str, out: &Path) -> anyhow::Result<()> {
+        refuse(paths::check_file(flag, out, &self.0))?;
+        PictureFormat::of(out).map_err(|error| UsageError(format!("{flag} {error}")))?;
+        Ok(())
     }
 
     /// # Errors
@@ -255,7 +326,7 @@ pub fn absolute(path: &Path) -> PathBuf {
 pub fn apply_env(
     env: &mut EnvData,
     (cell, domain): (Option<&str>, Option<Domain>),
-    objects: Option<&str>,
+    (objects, files): (Option<&str>, ImportArgs),
     textures: &TextureArgs,
 ) -> anyhow::Result<()> {
     if let Some(cell) = cell {
@@ -264,6 +335,7 @@ pub fn apply_env(
         env.cell =
             if Path::new(cell).is_file() { absolute(Path::new(cell)).display().to_string() } else { cell.to_owned() };
     }
+    env.object_files = files.settings().or(env.object_files);
     env.domain = domain.unwrap_or(env.domain);
     if let Some(objects) = objects {
         let part = |part: &str| {
@@ -288,7 +360,13 @@ pub fn env_config(env: &EnvData, size: u32, seed: Seed) -> anyhow::Result<EnvCon
         cameras: vec![env.camera.clone()],
         crop: env.crop,
         textures: textures.load()?,
-        ..EnvConfig::new(&load_cell(&env.cell)?, load_objects(&env.objects)?, env.domain, (env.num_envs, size), seed)
+        ..EnvConfig::new(
+            &load_cell(&env.cell)?,
+            load_objects(&env.objects, ImportArgs::of_run(env.object_files))?,
+            env.domain,
+            (env.num_envs, size),
+            seed,
+        )
     };
     config.validate().map_err(|error| UsageError(error.to_string()))?;
     Ok(config)
@@ -301,13 +379,17 @@ mod tests {
     #[test]
     fn sets_by_name_and_mixed() {
         let names = |text: &str| -> Vec<String> {
-            load_objects(text).expect(text).iter().map(|object| object.name.clone()).collect()
+            let objects = load_objects(text, ImportArgs::default()).expect(text);
+            objects.iter().map(|object| object.name.clone()).collect()
         };
         assert_eq!((names("household").len(), names("ycb").len(), names("test").len()), (51, 10, 100));
         let mixed = names("ycb, household:3,test");
         assert_eq!(mixed.len(), 161);
         assert_eq!((mixed[0].as_str(), mixed[10].as_str()), ("004_sugar_box", "bottle-01"));
-        let volumes = |text: &str| load_objects(text).expect(text).iter().map(|object| object.volume_m3).sum::<f32>();
+        let volumes = |text: &str| -> f32 {
+            let objects = load_objects(text, ImportArgs::default()).expect(text);
+            objects.iter().map(|object| object.volume_m3).sum()
+        };
         assert!(volumes("household:1") != volumes("household:2") && volumes("household-solid") > volumes("household"));
     }
 
@@ -316,7 +398,7 @@ mod tests {
         for (wrong, part) in
             [("houshold", "houshold"), ("train,", "''"), ("household:x", "'x'"), ("ycb,nowhere", "nowhere")]
         {
-            let error = load_objects(wrong).expect_err(wrong);
+            let error = load_objects(wrong, ImportArgs::default()).expect_err(wrong);
             assert!(error.downcast_ref::<UsageError>().is_some(), "{wrong}: wrong usage");
             let message = error.to_string();
             assert!(message.contains(part) && message.contains("household"), "{wrong}: {message}");

@@ -1,11 +1,13 @@
 //! `bingrasp dataset`: writes, checks and draws paired datasets.
 
-use super::{UsageError, common, output};
+use super::{UsageError, common, numbers, output};
 use crate::contract::{Crop, Domain};
-use crate::data::paired::{DatasetConfig, Format, ObjectSource, PairReader, PairWriter, Shard, Split, check, sheet};
+use crate::data::paired::{DatasetConfig, Format, PairReader, PairWriter, Shard, Split, check, sheet};
 use crate::env::pairs::{block_size, collect_pairs};
 use crate::env::{EnvConfig, GraspEnv};
+use crate::files::console;
 use crate::files::interrupt;
+use crate::pictures::LeftOut;
 use crate::policies::PolicyKind;
 use anyhow::Context;
 use serde::Serialize;
@@ -44,7 +46,7 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
         /// Pairs to show, spread over the dataset
-        #[arg(long, default_value_t = 6)]
+        #[arg(long, default_value_t = 6, value_parser = numbers::count(numbers::ROWS))]
         rows: usize,
     },
 }
@@ -82,6 +84,8 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
     #[command(flatten)]
+    object_options: common::ImportArgs,
+    #[command(flatten)]
     textures: common::TextureArgs,
     #[command(flatten)]
     cell: common::CellArg,
@@ -89,7 +93,7 @@ pub struct GenerateArgs {
     #[arg(long)]
     camera: Option<String>,
     /// Environments in one batch; the default fits the size
-    #[arg(long)]
+    #[arg(long, value_parser = numbers::count(numbers::ENVIRONMENTS))]
     num_envs: Option<usize>,
     #[command(flatten)]
     seed: common::SeedArg,
@@ -115,6 +119,9 @@ struct Report {
     size: u32,
     domain: Domain,
     format: &'static str,
+    /// What lies in the folder of textures and is not used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    textures_left_out: Vec<LeftOut>,
     adapter: String,
     threads: usize,
     seed: u64,
@@ -126,7 +133,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Verb::Check { dir, json } => check_dataset(dir, *json),
         Verb::Sheet { dir, out, rows } => {
             let out = out.clone().unwrap_or_else(|| dir.join("sheet.png"));
-            common::Inputs::default().ours("the data set in", Some(dir)).check_file("--out", &out)?;
+            common::Inputs::default().ours("the data set in", Some(dir)).check_picture("--out", &out)?;
             draw_sheet(dir, &out, *rows)?;
             output::line(&out.display().to_string())?;
             Ok(ExitCode::SUCCESS)
@@ -137,7 +144,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// The settings of a dataset that `demo` and `dataset` share.
 pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     let set = args.objects.as_deref().unwrap_or(if args.split == Split::Test { "test" } else { "train" });
-    let objects = common::load_objects(set)?;
+    let objects = common::load_objects(set, args.object_options)?;
     let envs = args.num_envs.unwrap_or_else(|| common::num_envs_for(args.size));
     let cell = args.cell.load()?;
     let mut env = EnvConfig {
@@ -156,16 +163,14 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     config.split = args.split;
     config.shard = args.shard;
     config.block = block_size(envs);
-    config.objects = ObjectSource {
-        catalogue: "built-in".to_owned(),
-        split: set.to_owned(),
-        per_episode: env.cell.objects.per_episode as u32,
-    };
+    config.objects = common::object_source(set, &env.objects, env.cell.objects.per_episode);
     config.generator = toml::Table::from_iter([
         ("policy".to_owned(), args.policy.name().into()),
         ("camera".to_owned(), env.cameras.join(", ").into()),
         ("num_envs".to_owned(), (envs as i64).into()),
-        ("textures".to_owned(), args.textures.textures.as_ref().map_or("", |_| "folder").into()),
+        ("textures".to_owned(), common::texture_source(&env.textures).into()),
+        // As it was given; the splits of one seed have seeds of their own.
+        ("seed".to_owned(), args.seed.seed.to_string().into()),
     ]);
     // The cell that is meant unless another is named.
     if cell.name != common::CELL {
@@ -182,6 +187,7 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     let (env_config, config) = plan(args)?;
     stop_on_interrupt()?;
     // Without an adapter nothing is begun.
+    let textures_left_out = env_config.textures.left_out.clone();
     let mut env = GraspEnv::new(env_config)?;
     let writer = if args.resume { PairWriter::resume(out, &config)? } else { PairWriter::create(out, &config)? };
     let todo = writer.remaining();
@@ -206,6 +212,7 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
         size: args.size,
         domain: args.domain,
         format: args.format.name(),
+        textures_left_out,
         adapter,
         threads: rayon::current_num_threads(),
         seed: args.seed.seed,
@@ -224,7 +231,7 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     if complete {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("interrupted: everything written so far is kept; go on with the same command and --resume");
+    console::remark("interrupted: everything written so far is kept; go on with the same command and --resume");
     Ok(ExitCode::from(130))
 }
 
@@ -273,5 +280,5 @@ pub fn draw_sheet(dir: &Path, out: &Path, rows: usize) -> anyhow::Result<()> {
 
 /// The first Ctrl-C asks for a stop after the current batch.
 pub fn stop_on_interrupt() -> anyhow::Result<()> {
-    Ok(interrupt::install(|| eprintln!("stopping after this batch; Ctrl-C again stops at once"))?)
+    Ok(interrupt::install(|| console::remark("stopping after this batch; Ctrl-C again stops at once"))?)
 }

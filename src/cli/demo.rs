@@ -5,6 +5,7 @@ use super::{common, dataset, domains, eval_translation, output, train};
 use crate::data::paired::{PairWriter, check};
 use crate::env::GraspEnv;
 use crate::env::pairs::collect_pairs;
+use crate::files::console;
 use crate::files::interrupt;
 use clap::Parser;
 use std::path::{Path, PathBuf};
@@ -83,7 +84,7 @@ fn simulate(args: &Args, place: &DemoFolder, pairs: &Path, sheet: &Path) -> anyh
     })?;
     bar.finish_and_clear();
     if !complete {
-        eprintln!("interrupted; run the demo again to start over");
+        console::remark("interrupted; run the demo again to start over");
         return Ok(ExitCode::from(130));
     }
     let seconds = start.elapsed().as_secs_f64();

@@ -9,7 +9,8 @@ use std::path::Path;
 
 /// Draws `moments` moments of different bins, a row each, in all domains.
 pub fn sheet(out: &Path, moments: usize, size: u32, seed: Seed) -> anyhow::Result<()> {
-    let (cell, objects) = (common::load_cell(common::CELL)?, common::load_objects("test")?);
+    let (cell, objects) =
+        (common::load_cell(common::CELL)?, common::load_objects("test", common::ImportArgs::default())?);
     let config = EnvConfig {
         sources: Domain::LOOKS.to_vec(),
         scripts: vec![PolicyKind::Oracle],

@@ -1,11 +1,12 @@
 //! `bingrasp episodes`: records attempts of a policy, checks recordings, draws them. Exports are in `episodes_export`.
 
-use super::{UsageError, agent, common, episodes_export, output};
+use super::{UsageError, agent, common, episodes_export, numbers, output};
 use crate::contract::{Domain, Policy, ScriptPolicy, VecEnv};
 use crate::data::episodes::{EpisodeReader, EpisodeWriter, EpisodesConfig, record_episodes};
 use crate::env::{EnvConfig, GraspEnv};
-use crate::files::{atomic::write_atomic, interrupt};
+use crate::files::{console, interrupt};
 use crate::nn::with_large_stack;
+use crate::pictures::LeftOut;
 use crate::policies::PolicyKind;
 use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, ExplorationPolicy};
 use crate::rl::qtopt::config::ExplorationConfig;
@@ -45,7 +46,7 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
         /// Episodes to show, spread over the recording
-        #[arg(long, default_value_t = 10)]
+        #[arg(long, default_value_t = 10, value_parser = numbers::whole(numbers::ROWS))]
         rows: u64,
     },
     /// Write a recording as a dataset of another program
@@ -80,6 +81,8 @@ struct RecordArgs {
     #[command(flatten)]
     cell: common::CellArg,
     #[command(flatten)]
+    object_options: common::ImportArgs,
+    #[command(flatten)]
     textures: common::TextureArgs,
     /// Go on with an interrupted recording
     #[arg(long)]
@@ -97,6 +100,9 @@ struct Report {
     complete: bool,
     episodes: u64,
     episodes_per_s: f64,
+    /// What lies in the folder of textures and is not used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    textures_left_out: Vec<LeftOut>,
     seconds: f64,
     threads: usize,
     seed: u64,
@@ -108,7 +114,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Verb::Check { dir, json } => check(dir, *json),
         Verb::Sheet { dir, out, rows } => {
             let out = out.clone().unwrap_or_else(|| dir.join("sheet.png"));
-            common::Inputs::default().ours("the recording in", Some(dir)).check_file("--out", &out)?;
+            common::Inputs::default().ours("the recording in", Some(dir)).check_picture("--out", &out)?;
             sheet(dir, &out, *rows)?;
             output::line(&out.display().to_string())?;
             Ok(ExitCode::SUCCESS)
@@ -145,7 +151,7 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         .check_folder(&args.out)?;
     let loaded = if builtin.is_some() { None } else { Some(learned(args)?) };
     let cell = args.cell.load()?;
-    let objects = common::load_objects(&args.objects)?;
+    let objects = common::load_objects(&args.objects, args.object_options)?;
     let batch = (common::num_envs_for(args.size), args.size);
     let mut env = EnvConfig {
         scripts: vec![builtin.unwrap_or_default()],
@@ -158,14 +164,15 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let camera = env.cameras.join(", ");
     env.validate().map_err(|error| UsageError(error.to_string()))?;
     if args.domain.stands_for_reality() && builtin.is_some_and(PolicyKind::reads_state) {
-        eprintln!(
-            "warning: {} reads the state, which no robot knows: do not learn from these episodes but for a ceiling",
+        console::warn(format_args!(
+            "{} reads the state, which no robot knows: do not learn from these episodes but for a ceiling",
             args.policy
-        );
+        ));
     }
     let behavior = if args.greedy { BehaviorPolicy::Greedy } else { BehaviorPolicy::Noisy };
     let exploration = ExplorationConfig::default();
-    let textures = args.textures.textures.as_ref().map_or(String::new(), |folder| folder.display().to_string());
+    let objects = common::object_source(&args.objects, &env.objects, env.cell.objects.per_episode);
+    let name = objects.digest.unwrap_or(objects.split);
     let config = EpisodesConfig {
         seed: args.seed.get(),
         domain: args.domain,
@@ -174,19 +181,20 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         count: args.count,
         episodes_per_shard: PER_SHARD.min(args.count.max(1)),
         cell: common::recorded_cell(&cell)?,
-        policy: args.policy.clone(),
+        // With another checkpoint it would be another policy; under another path it is the same.
+        policy: loaded.as_ref().map_or_else(|| Ok(args.policy.clone()), agent::name)?,
         generator: toml::Table::from_iter([
-            ("objects".to_owned(), args.objects.clone().into()),
+            ("objects".to_owned(), name.into()),
             ("greedy".to_owned(), args.greedy.into()),
-            ("textures".to_owned(), textures.into()),
+            ("textures".to_owned(), common::texture_source(&env.textures).into()),
             ("camera".to_owned(), camera.into()),
             ("crop".to_owned(), "centre".into()),
-            // With another checkpoint it would be another policy.
             ("policy_step".to_owned(), loaded.as_ref().map_or(0, |loaded| loaded.step as i64 + 1).into()),
         ]),
     };
     config.validate().map_err(|error| UsageError(error.to_string()))?;
-    interrupt::install(|| eprintln!("stopping after this file; Ctrl-C again stops at once"))?;
+    let textures_left_out = env.textures.left_out.clone();
+    interrupt::install(|| console::remark("stopping after this file; Ctrl-C again stops at once"))?;
     let bar = output::progress(args.count, "episodes");
     let start = Instant::now();
     let (mut written, mut first) = (0, 0);
@@ -222,6 +230,7 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         complete,
         episodes: written,
         episodes_per_s: (written - first) as f64 / seconds.max(1e-9),
+        textures_left_out,
         seconds,
         threads: rayon::current_num_threads(),
         seed: args.seed.seed,
@@ -240,7 +249,7 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     if complete {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("interrupted: everything written so far is kept; go on with the same command and --resume");
+    console::remark("interrupted: everything written so far is kept; go on with the same command and --resume");
     Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
 }
 
@@ -252,8 +261,9 @@ struct CheckReport {
     episodes_readable: u64,
     steps: u64,
     successes: u64,
-    success: f64,
-    mean_steps: f64,
+    /// None without an episode.
+    success: Option<f64>,
+    mean_steps: Option<f64>,
     domain: Domain,
     cell: String,
     policy: String,
@@ -276,8 +286,8 @@ fn check(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
         episodes_readable: 0,
         steps: 0,
         successes: 0,
-        success: 0.0,
-        mean_steps: 0.0,
+        success: None,
+        mean_steps: None,
         domain: config.domain,
         cell: config.cell.name.clone(),
         policy: config.policy.clone(),
@@ -312,21 +322,20 @@ fn check(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {
         let message = format!("the recording is not complete: {} of {} episodes", reader.len(), config.count);
         report.problems.push(format!("{message}; go on with `episodes record --resume`"));
     }
-    let readable = report.episodes_readable.max(1) as f64;
-    report.success = report.successes as f64 / readable;
-    report.mean_steps = report.steps as f64 / readable;
+    let mean = |sum: u64| (report.episodes_readable > 0).then(|| sum as f64 / report.episodes_readable as f64);
+    (report.success, report.mean_steps) = (mean(report.successes), mean(report.steps));
     let code = ExitCode::from(u8::from(report.problem_count > 0));
     if json {
         output::json(&report)?;
         return Ok(code);
     }
     output::line(&format!(
-        "{}: {} of {} episodes readable, {} steps, {:.1}% successes, {} problems",
+        "{}: {} of {} episodes readable, {} steps, {}% successes, {} problems",
         dir.display(),
         report.episodes_readable,
         report.episodes_expected,
         report.steps,
-        report.success * 100.0,
+        output::decimal(report.success.map(|share| 100.0 * share), 1),
         report.problem_count
     ))?;
     for problem in &report.problems {
@@ -350,6 +359,6 @@ fn sheet(dir: &Path, out: &Path, rows: u64) -> anyhow::Result<()> {
     let title = format!("{} of {} episodes in {}", shown.len(), reader.len(), config.domain);
     let subtitle = format!("played by {}; one row an episode, the judged state last", config.policy);
     let strips: Vec<_> = shown.iter().collect();
-    let png = episode_sheet(&title, &subtitle, &strips, config.width as usize, 3).draw().to_png()?;
-    write_atomic(out, &png).with_context(|| format!("writing {}", out.display()))
+    episode_sheet(&title, &subtitle, &strips, config.width as usize, 3).save(out)?;
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use super::{common, output};
 use crate::data::episodes::EpisodeReader;
 use crate::data::lerobot;
+use crate::files::console;
 use crate::files::interrupt;
 use anyhow::Context;
 use serde::Serialize;
@@ -57,7 +58,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     common::Inputs::default().ours("the recording in", Some(recording)).check_folder(out)?;
     let reader =
         EpisodeReader::open(recording).with_context(|| format!("opening the episodes in {}", recording.display()))?;
-    interrupt::install(|| eprintln!("stopping; Ctrl-C again stops at once"))?;
+    interrupt::install(|| console::remark("stopping; Ctrl-C again stops at once"))?;
     let bar = output::progress(reader.len(), "episodes");
     let start = Instant::now();
     let mut should_continue = |done: u64| {
@@ -69,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     bar.finish_and_clear();
     let Some(exported) = exported.with_context(|| format!("exporting {}", recording.display()))? else {
-        eprintln!("interrupted: nothing was written");
+        console::remark("interrupted: nothing was written");
         return Ok(ExitCode::from(interrupt::EXIT_CODE as u8));
     };
     let report = Report {
@@ -87,7 +88,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     };
     if !report.complete {
         let expected = reader.config().count;
-        eprintln!("note: the recording is not complete; {} of {expected} episodes were exported", report.episodes);
+        console::remark(format_args!(
+            "note: the recording is not complete; {} of {expected} episodes were exported",
+            report.episodes
+        ));
     }
     if *json {
         output::json(&report)?;

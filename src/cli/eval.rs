@@ -1,10 +1,9 @@
 //! `bingrasp eval`: policies and learners by fixed protocols.
 
-use super::{UsageError, agent, common, eval_translation, output};
+use super::{UsageError, agent, common, eval_translation, numbers, output};
 use crate::contract::{Domain, Policy, ScriptPolicy};
 use crate::env::EnvConfig;
 use crate::eval::grasp::{EvaluationWithEpisodes, GraspEvaluation, GraspProtocol, evaluate};
-use crate::files::atomic::write_atomic;
 use crate::nn::with_large_stack;
 use crate::policies::PolicyKind;
 use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, ExplorationPolicy};
@@ -12,7 +11,6 @@ use crate::rl::qtopt::config::ExplorationConfig;
 use crate::rl::qtopt::episode_sheet::episode_sheet;
 use crate::rl::qtopt::load::Loaded;
 use crate::scene::CellDescription;
-use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -54,8 +52,10 @@ struct GraspArgs {
     /// commas between them
     #[arg(long, value_name = "SET|DIR", default_value = "test")]
     objects: String,
+    #[command(flatten)]
+    object_options: common::ImportArgs,
     /// Grasp attempts
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 500, value_parser = numbers::count(numbers::ATTEMPTS))]
     attempts: usize,
     #[command(flatten)]
     seed: common::SeedArg,
@@ -100,10 +100,7 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
             .run("--policy", loaded.as_ref().map(|_| Path::new(&args.policy)))
             .objects(Some(&args.objects))
             .textures(&args.textures)
-            .check_file("--episode-sheet", sheet)?;
-    }
-    if args.attempts == 0 {
-        return Err(UsageError("--attempts must be at least 1".into()).into());
+            .check_picture("--episode-sheet", sheet)?;
     }
     let cell = args.cell.load()?;
     let start = Instant::now();
@@ -137,7 +134,7 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
     }
     let e = &report.evaluation;
     output::line(&format!(
-        "{}{} on {} objects: {} of {} attempts, {:.1}% (95% interval {:.1} to {:.1}%), {:.1} steps an attempt, {:.1} to a \
+        "{}{} on {} objects: {} of {} attempts, {:.1}% (95% interval {:.1} to {:.1}%), {} steps an attempt, {} to a \
          success",
         report.policy,
         domain.map_or(String::new(), |domain| format!(" in {domain}")),
@@ -147,8 +144,8 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
         e.success * 100.0,
         e.wilson_low * 100.0,
         e.wilson_high * 100.0,
-        e.mean_steps,
-        e.steps_to_success
+        output::decimal(e.mean_steps, 1),
+        output::decimal(e.steps_to_success, 1)
     ))?;
     let f = &e.failures;
     output::line(&format!(
@@ -170,7 +167,7 @@ fn play(
     let protocol = GraspProtocol { attempts: args.attempts, num_episodes, ..GraspProtocol::default() };
     let size = size_of(loaded);
     let batch = (common::num_envs_for(size), size);
-    let objects = common::load_objects(&args.objects)?;
+    let objects = common::load_objects(&args.objects, args.object_options)?;
     let env = EnvConfig {
         textures: args.textures.load()?,
         scripts: vec![builtin.unwrap_or_default()],
@@ -239,6 +236,6 @@ fn write_episode_sheet(
     let of = |episode: &crate::contract::Episode| Episode::new(episode.clone(), BehaviorPolicy::Greedy, &space);
     let episodes: Vec<Episode> = played.episodes.iter().map(of).collect();
     let shown: Vec<&Episode> = episodes.iter().collect();
-    let png = episode_sheet(&title, &subtitle, &shown, size, channels).draw().to_png()?;
-    write_atomic(path, &png).with_context(|| format!("writing {}", path.display()))
+    episode_sheet(&title, &subtitle, &shown, size, channels).save(path)?;
+    Ok(())
 }

@@ -1,15 +1,18 @@
 //! `bingrasp eval translation`: a generator on scenes of test objects that it has never seen.
 
-use super::{UsageError, common, output};
+use super::output::{self, decimal};
+use super::{UsageError, common, numbers};
 use crate::contract::{Domain, FrameBatch, PrivilegedAccess, Seed};
 use crate::env::pairs::{frames_of, play_block};
 use crate::env::{EnvConfig, GraspEnv};
 use crate::eval::translation::{FrameScore, TranslationMeter, TranslationReport};
+use crate::files::console;
 use crate::gan::frames::Frame;
 use crate::gan::rcan::picture::{Row, sheet};
 use crate::gan::rcan::{Generator, Translation, load_generator};
 use crate::nn::HOST;
 use crate::nn::with_large_stack;
+use crate::pictures::LeftOut;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -30,13 +33,15 @@ pub struct Args {
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
     domain: Domain,
     /// Frames to translate
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = numbers::count(numbers::ATTEMPTS))]
     count: usize,
     /// Objects: test, train, all, or a folder of OBJ, URDF or glTF files
     #[arg(long, value_name = "SET|DIR", default_value = "test")]
     objects: String,
     #[command(flatten)]
     cell: common::CellArg,
+    #[command(flatten)]
+    object_options: common::ImportArgs,
     #[command(flatten)]
     textures: common::TextureArgs,
     /// Where to draw the best, median and worst translations; the default is in the run's folder
@@ -61,6 +66,9 @@ struct Report {
     ms_per_image: f64,
     seconds: f64,
     sheet: PathBuf,
+    /// What lies in the folder of textures and is not used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    textures_left_out: Vec<LeftOut>,
     adapter: String,
     threads: usize,
     seed: u64,
@@ -74,9 +82,6 @@ struct Kept {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    if args.count == 0 {
-        return Err(UsageError("--count must be at least 1".into()).into());
-    }
     let sheet = args
         .sheet
         .clone()
@@ -85,23 +90,28 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .run("--generator", Some(&args.generator))
         .objects(Some(&args.objects))
         .textures(&args.textures)
-        .check_file("--sheet", &sheet)?;
+        .check_picture("--sheet", &sheet)?;
     let started = Instant::now();
     let loaded = load_generator(&args.generator, &HOST)?;
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
+    console::warn_all(&loaded.warnings);
     let size = loaded.generator.size() as u32;
     // Seeds that no training run derives.
     let seed = args.seed.get().derive("evaluate translation", 0);
     let envs = common::num_envs_for(size).min(args.count);
     let config = EnvConfig {
         textures: args.textures.load()?,
-        ..EnvConfig::new(&args.cell.load()?, common::load_objects(&args.objects)?, args.domain, (envs, size), seed)
+        ..EnvConfig::new(
+            &args.cell.load()?,
+            common::load_objects(&args.objects, args.object_options)?,
+            args.domain,
+            (envs, size),
+            seed,
+        )
     };
     // This room measures against the truth.
     let config = config.with_frames(PrivilegedAccess::GroundTruth);
     config.validate().map_err(|error| UsageError(error.to_string()))?;
+    let textures_left_out = config.textures.left_out.clone();
     let mut env = GraspEnv::new(config)?;
     let adapter = env.graphics_adapter().map(|a| a.name.clone()).unwrap_or_default();
     let bar = output::progress(args.count as u64, "frames");
@@ -119,6 +129,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         translation,
         seconds: started.elapsed().as_secs_f64(),
         sheet,
+        textures_left_out,
         adapter,
         threads: rayon::current_num_threads(),
         seed: args.seed.seed,
@@ -130,19 +141,25 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let t = &report.translation;
     output::line(&format!("{} frames of {} ({} objects), step {}", t.frames, args.domain, args.objects, report.step))?;
     output::line(&format!(
-        "image   SSIM {:.3} (95% {:.3} to {:.3}), PSNR {:.1} dB, colour bias {:+.3} {:+.3} {:+.3}",
-        t.ssim, t.ssim_interval[0], t.ssim_interval[1], t.psnr, t.colour_bias[0], t.colour_bias[1], t.colour_bias[2]
+        "image   SSIM {} (95% {} to {}), PSNR {} dB, colour bias {} {} {}",
+        decimal(t.ssim, 3),
+        decimal(t.ssim_interval[0], 3),
+        decimal(t.ssim_interval[1], 3),
+        decimal(t.psnr, 1),
+        decimal(t.colour_bias[0], 3),
+        decimal(t.colour_bias[1], 3),
+        decimal(t.colour_bias[2], 3)
     ))?;
     let classes: Vec<String> = t.class_iou.iter().map(|(name, iou)| format!("{name} {iou:.3}")).collect();
-    output::line(&format!("mask    mean IoU {:.3}: {}", t.mean_iou, classes.join(", ")))?;
-    output::line(&format!("depth   mean absolute error {:.1} mm", t.depth_mae_m * 1e3))?;
+    output::line(&format!("mask    mean IoU {}: {}", decimal(t.mean_iou, 3), classes.join(", ")))?;
+    output::line(&format!("depth   mean absolute error {} mm", decimal(t.depth_mae_m * 1e3, 1)))?;
     output::line(&format!(
-        "objects {:.1}% vanished of {}, {:.1}% of the images have a ghost (by image: {:.1}%, {:.1}%)",
-        t.vanish.rate * 100.0,
+        "objects {}% vanished of {}, {}% of the images have a ghost (by image: {}%, {}%)",
+        decimal(t.vanish.rate * 100.0, 1),
         t.vanish.judged,
-        t.ghost.rate * 100.0,
-        t.image_vanish.rate * 100.0,
-        t.image_ghost.rate * 100.0
+        decimal(t.ghost.rate * 100.0, 1),
+        decimal(t.image_vanish.rate * 100.0, 1),
+        decimal(t.image_ghost.rate * 100.0, 1)
     ))?;
     output::line(&format!("best, median and worst: {}", report.sheet.display()))?;
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,6 @@
 //! A trained generator for the viewer: `--generator RUN`.
 
+use crate::files::console;
 use crate::gan::rcan::batch::images_tensor;
 use crate::gan::rcan::{Generator, load_generator};
 use crate::nn::HOST;
@@ -29,9 +30,7 @@ impl Translate for Rcan {
 /// No run, a run of another learner, no checkpoint, damage.
 pub fn translator(run: &Path) -> anyhow::Result<Translator> {
     let loaded = load_generator(run, &HOST)?;
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
+    console::warn_all(&loaded.warnings);
     let name = format!("{}, step {}", run.display(), loaded.step);
     Ok(Translator::start(Box::new(Rcan(loaded.generator)), name)?)
 }

@@ -21,6 +21,8 @@ mod eval;
 mod eval_translation;
 #[cfg(feature = "viewer")]
 mod generator;
+mod limits;
+mod numbers;
 mod object_sheet;
 mod objects;
 mod output;
@@ -32,6 +34,7 @@ mod translate;
 #[cfg(feature = "viewer")]
 mod view;
 
+use crate::files::console;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
     let started = Instant::now();
     crate::files::memory::keep_freed_memory();
     let cli = Cli::parse();
+    limits::prepare();
     let result = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Dataset(args) => dataset::run(&args),
@@ -125,7 +129,7 @@ pub fn main() -> ExitCode {
             if broken_pipe {
                 return ExitCode::SUCCESS;
             }
-            eprintln!("error: {error:#}");
+            console::remark(format_args!("error: {}", console::with_causes(error.chain())));
             ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
         }
     }

@@ -1,6 +1,6 @@
 //! `bingrasp objects sheet`: many objects in one picture, drawn by the renderer that learners see through.
 
-use super::{common, output};
+use super::{common, numbers, output};
 use crate::appearance::{ImageSet, Look};
 use crate::contract::{Camera, Class, Domain, FrameChannels, Intrinsics, Pose, Seed, Shape, Surface, VisualPart};
 use crate::draw::{ContactSheet, Picture};
@@ -21,14 +21,14 @@ pub struct SheetArgs {
     #[arg(long, value_name = "FILE", default_value = "objects.png")]
     out: PathBuf,
     /// How many objects to draw, evenly chosen from the set
-    #[arg(long, default_value_t = 48)]
+    #[arg(long, default_value_t = 48, value_parser = numbers::count(1..=4000))]
     count: usize,
     #[command(flatten)]
     objects: common::ObjectArgs,
 }
 
 pub fn run(args: &SheetArgs) -> anyhow::Result<ExitCode> {
-    common::Inputs::default().objects(Some(&args.objects.objects)).check_file("--out", &args.out)?;
+    common::Inputs::default().objects(Some(&args.objects.objects)).check_picture("--out", &args.out)?;
     let objects = args.objects.load()?;
     anyhow::ensure!(!objects.is_empty(), "{} holds no object", args.objects.objects);
     let count = args.count.clamp(1, objects.len());

@@ -1,12 +1,13 @@
 //! `bingrasp objects <verb>`: makes, lists, exports, imports and measures objects. In: words. Out: files in a new folder,
 //! tables or one JSON object on standard output, remarks on standard error.
 
-use super::{UsageError, common, output};
+use super::{UsageError, common, numbers, output};
 use crate::contract::Seed;
+use crate::files::console;
 use crate::objects::catalogue::Catalogue;
 use crate::objects::export::{ExportFormat, check_output, export_objects, write_folder};
 use crate::objects::generate::GenerateConfig;
-use crate::objects::import::{ImportOptions, Imported, import_dir};
+use crate::objects::import::{Imported, import_dir};
 use crate::objects::statistics::{Statistics, page};
 use crate::objects::{ObjectModel, ObjectSet, Split};
 use anyhow::{Result, bail};
@@ -61,10 +62,11 @@ struct GenerateArgs {
     #[arg(long, num_args = 2, value_names = ["FEWEST", "MOST"], default_values_t = [2, 5])]
     prisms: Vec<u32>,
     /// Jaw opening, in metres, that must do for every object however it lies
-    #[arg(long, value_name = "METRES", default_value_t = GenerateConfig::default().grasp_width_m)]
+    #[arg(long, value_name = "METRES", default_value_t = GenerateConfig::default().grasp_width_m,
+        value_parser = numbers::real(0.005..=GenerateConfig::default().jaw_opening_m))]
     grasp_width: f64,
     /// Mass of every object
-    #[arg(long, value_name = "KG", default_value_t = GenerateConfig::default().mass_kg)]
+    #[arg(long, value_name = "KG", default_value_t = GenerateConfig::default().mass_kg, value_parser = numbers::real(1e-4..=100.0))]
     mass: f64,
     /// Figures on standard output as one JSON object
     #[arg(long)]
@@ -105,9 +107,8 @@ struct SetArgs {
     /// A folder of URDF, OBJ, STL, PLY, glTF or GLB files; without it the 1,000 built-in objects
     #[arg(long, value_name = "DIR")]
     objects: Option<PathBuf>,
-    /// Multiplies every length in the folder's files; 0.001 for millimetres
-    #[arg(long, default_value_t = 1.0)]
-    scale: f32,
+    #[command(flatten)]
+    options: common::ImportArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -141,15 +142,8 @@ struct ExportArgs {
 struct ImportArgs {
     /// The folder; everything below it is read
     dir: PathBuf,
-    /// Multiplies every length; 0.001 for files in millimetres
-    #[arg(long, default_value_t = 1.0)]
-    scale: f32,
-    /// For files that give no mass, kg/m^3
-    #[arg(long, default_value_t = ImportOptions::default().density)]
-    density: f32,
-    /// For files that give no friction
-    #[arg(long, default_value_t = ImportOptions::default().friction)]
-    friction: f32,
+    #[command(flatten)]
+    options: common::ImportArgs,
     /// One JSON object on standard output
     #[arg(long)]
     json: bool,
@@ -243,9 +237,7 @@ fn export(args: &ExportArgs) -> Result<()> {
 }
 
 fn import(args: &ImportArgs) -> Result<()> {
-    let options =
-        ImportOptions { scale: args.scale, density: args.density, friction: args.friction, ..ImportOptions::default() };
-    let report = import_dir(&args.dir, &options)?;
+    let report = import_dir(&args.dir, &args.options.get())?;
     if args.json {
         let objects: Vec<Value> = report.objects.iter().map(imported_figures).collect();
         let (failures, skipped) = (texts(&report.failures), texts(&report.skipped));
@@ -256,8 +248,8 @@ fn import(args: &ImportArgs) -> Result<()> {
             output::line(&line(&imported.model))?;
             imported.warnings.iter().try_for_each(|warning| output::line(&format!("    note: {warning}")))?;
         }
-        report.skipped.iter().for_each(|skipped| eprintln!("not read: {skipped}"));
-        report.failures.iter().for_each(|failure| eprintln!("failed: {failure}"));
+        report.skipped.iter().for_each(|skipped| console::remark(format_args!("not read: {skipped}")));
+        report.failures.iter().for_each(|failure| console::remark(format_args!("failed: {failure}")));
     }
     let (bad, all) = (report.failures.len(), report.failures.len() + report.objects.len());
     if bad > 0 {
@@ -307,10 +299,9 @@ fn aligned(table: &[&str]) -> Vec<String> {
 
 fn load(args: &SetArgs) -> Result<ObjectSet> {
     let Some(folder) = &args.objects else { return Ok(ObjectSet::builtin()) };
-    let options = ImportOptions { scale: args.scale, ..ImportOptions::default() };
-    let set = ObjectSet::load_dir_with(folder, &options)?;
-    set.failures().iter().for_each(|failure| eprintln!("left out: {failure}"));
-    set.skipped().iter().for_each(|skipped| eprintln!("not read: {skipped}"));
+    let set = ObjectSet::load_dir_with(folder, &args.options.get())?;
+    set.failures().iter().for_each(|failure| console::remark(format_args!("left out: {failure}")));
+    set.skipped().iter().for_each(|skipped| console::remark(format_args!("not read: {skipped}")));
     Ok(set)
 }
 

@@ -1,18 +1,105 @@
 //! Words and figures for people and for programs.
 
+use crate::files::console;
+use crate::pictures::LeftOut;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use serde_json::ser::{Formatter, PrettyFormatter};
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 
 /// One JSON object on standard output.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    line(&serde_json::to_string_pretty(value)?)
+    line(&to_json(value)?)
+}
+
+/// A number for people with so many decimals: `-` where there is none (an average over nothing), and no minus before zero.
+pub fn decimal(value: impl Into<Option<f64>>, decimals: usize) -> String {
+    let Some(value) = value.into().filter(|value| value.is_finite()) else { return "-".to_owned() };
+    let text = format!("{value:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(digits) if digits.chars().all(|c| "0.".contains(c)) => digits.to_owned(),
+        _ => text,
+    }
+}
+
+/// The usual JSON for people to read, but for minus zero, which is zero. What is not finite is null.
+struct Figures(PrettyFormatter<'static>);
+
+impl Formatter for Figures {
+    fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> std::io::Result<()> {
+        self.0.write_f64(writer, value + 0.0)
+    }
+
+    fn write_f32<W: ?Sized + Write>(&mut self, writer: &mut W, value: f32) -> std::io::Result<()> {
+        self.0.write_f32(writer, value + 0.0)
+    }
+
+    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        self.0.begin_array(writer)
+    }
+
+    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        self.0.end_array(writer)
+    }
+
+    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+        self.0.begin_array_value(writer, first)
+    }
+
+    fn end_array_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        self.0.end_array_value(writer)
+    }
+
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        self.0.begin_object(writer)
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        self.0.end_object(writer)
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
+        self.0.begin_object_key(writer, first)
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
+        self.0.end_object_value(writer)
+    }
+}
+
+fn to_json(value: &impl Serialize) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, Figures(PrettyFormatter::new())))?;
+    Ok(String::from_utf8(bytes)?)
 }
 
 /// One line on standard output; a closed pipe is an error that `main` forgives.
 pub fn line(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{text}")?;
-    Ok(())
+    Ok(console::print_line(text)?)
+}
+
+/// Names what was not read on standard error: what looks like the wanted kind one by one, the rest by its reasons.
+pub fn left_out(left_out: &[LeftOut]) {
+    const NAMED: usize = 50;
+    let (missed, others): (Vec<&LeftOut>, Vec<&LeftOut>) = left_out.iter().partition(|left| left.looks_like_a_picture);
+    console::warn_all(missed.iter().take(NAMED).map(|left| format!("{left}; it is left out")));
+    if missed.len() > NAMED {
+        console::warn(format_args!("{} more pictures could not be read", missed.len() - NAMED));
+    }
+    let mut reasons: BTreeMap<&str, Vec<&LeftOut>> = BTreeMap::new();
+    for left in others {
+        reasons.entry(&left.reason).or_default().push(left);
+    }
+    for (reason, all) in reasons {
+        let named: Vec<String> = all.iter().take(5).map(|left| left.path.display().to_string()).collect();
+        let more = if all.len() > 5 { format!(" and {} more", all.len() - 5) } else { String::new() };
+        console::remark(format_args!("left out: {}{more}: {reason}", named.join(", ")));
+    }
 }
 
 /// A bar with rate and time left on a terminal; silent elsewhere.
@@ -38,5 +125,31 @@ pub fn median(values: &[f64]) -> f64 {
         0 => 0.0,
         n if n % 2 == 1 => sorted[n / 2],
         n => 0.5 * (sorted[n / 2 - 1] + sorted[n / 2]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_figure_is_minus_zero_or_not_a_number() -> anyhow::Result<()> {
+        let values = serde_json::json!({"a": -0.0, "b": [1.5, -2.0], "c": {}, "d": "-0.0"});
+        assert_eq!(to_json(&values)?, serde_json::to_string_pretty(&values)?.replace("\"a\": -0.0", "\"a\": 0.0"));
+        #[derive(Serialize)]
+        struct Means {
+            empty: f64,
+            tiny: f32,
+        }
+        let text = to_json(&Means { empty: f64::NAN, tiny: -0.0 })?;
+        assert_eq!(text, "{\n  \"empty\": null,\n  \"tiny\": 0.0\n}");
+        let none: Vec<f64> = Vec::new();
+        assert_eq!(decimal(none.iter().sum::<f64>() / none.len() as f64, 1), "-");
+        assert_eq!((decimal(-0.04, 1), decimal(-0.06, 1), decimal(None, 3)), ("0.0".into(), "-0.1".into(), "-".into()));
+        assert_eq!(
+            (decimal(-0.0, 0), decimal(12.345, 2), decimal(-100.0, 0)),
+            ("0".into(), "12.35".into(), "-100".into())
+        );
+        Ok(())
     }
 }

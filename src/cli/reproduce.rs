@@ -2,7 +2,7 @@
 
 use super::train::qtopt::{self, QtOptRun};
 use super::train::run::{RunArgs, execute, resolve};
-use super::{UsageError, common, eval, output};
+use super::{UsageError, common, eval, numbers, output};
 use crate::contract::{Domain, Seed};
 use crate::env::EnvConfig;
 use crate::eval::grasp::{GraspEvaluation, GraspProtocol};
@@ -54,7 +54,7 @@ struct Table1Args {
     #[arg(long)]
     steps: Option<u64>,
     /// Grasp attempts of each measurement
-    #[arg(long, default_value_t = 700)]
+    #[arg(long, default_value_t = 700, value_parser = numbers::count(numbers::ATTEMPTS))]
     attempts: usize,
     /// Write table and figure of the results that are there, and run nothing
     #[arg(long)]
@@ -105,9 +105,6 @@ fn table1(args: &Table1Args) -> anyhow::Result<ExitCode> {
     rows.dedup();
     if args.table_only {
         rows.clear();
-    }
-    if args.attempts == 0 {
-        return Err(UsageError("--attempts must be at least 1".into()).into());
     }
     limits(args).validate().map_err(UsageError)?;
     let generator = args.generator.as_deref().map(std::path::absolute).transpose().context("--generator")?;
@@ -239,7 +236,13 @@ fn measure(args: &Table1Args, run: &Path, domain: Domain) -> anyhow::Result<Gras
     let protocol = GraspProtocol { attempts: attempts(args), ..GraspProtocol::default() };
     let seed: Seed = args.seed.get().derive("table1", 0);
     let cell = common::load_cell(common::CELL)?;
-    let env = EnvConfig::new(&cell, common::load_objects("test")?, domain, (1, loaded.policy.size as u32), seed);
+    let env = EnvConfig::new(
+        &cell,
+        common::load_objects("test", common::ImportArgs::default())?,
+        domain,
+        (1, loaded.policy.size as u32),
+        seed,
+    );
     Ok(eval::play_learned(&loaded, &protocol, env)?.evaluation)
 }
 

@@ -3,6 +3,7 @@
 
 mod cyclegan;
 mod frames;
+mod identity;
 pub(super) mod qtopt;
 pub mod rcan;
 mod recording;

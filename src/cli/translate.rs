@@ -4,32 +4,35 @@ use super::{UsageError, common, output};
 use crate::draw::palette::class_palette;
 use crate::draw::png;
 use crate::files::atomic::write_atomic;
+use crate::files::console;
+use crate::files::names::UniqueNames;
 use crate::files::paths::resolve;
 use crate::gan::rcan::batch::images_tensor;
 use crate::gan::rcan::{Generator, Translation, load_generator};
 use crate::nn::HOST;
 use crate::nn::with_large_stack;
+use crate::pictures::{self, LeftOut, PictureError};
 use anyhow::Context;
 use image::imageops::{FilterType, crop_imm, resize};
 use serde::Serialize;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Images translated at once.
 const BATCH: usize = 16;
-/// Larger files are not opened.
-const MAX_BYTES: u64 = 256 << 20;
 
 #[derive(clap::Args)]
 pub struct Args {
     /// Folder of a training run, or of one of its checkpoints
     #[arg(long, value_name = "RUN")]
     generator: PathBuf,
-    /// A PNG, JPEG or GIF file, or a folder of them
+    /// A picture (PNG, JPEG, GIF, WebP, BMP or TIFF) or a folder of them; folders in it are not entered
     #[arg(value_name = "IN")]
     input: PathBuf,
-    /// Folder for the results: one PNG for each image, and the same in mask/ and depth/ (16 bits, millimetres)
+    /// Folder for the results: one PNG for each picture, and the same in mask/ and depth/ (16 bits, millimetres). They are
+    /// of the picture's middle square, at the size that the network was trained for
     #[arg(value_name = "OUT")]
     output: PathBuf,
     /// One JSON object on standard output
@@ -42,38 +45,45 @@ struct Report {
     generator: PathBuf,
     step: u64,
     translated: usize,
+    /// Pictures that could not be read; each is in `left_out`.
     failed: usize,
+    /// Everything in the folder that was not translated.
+    left_out: Vec<LeftOut>,
+    /// Edge of the results, pixels; they are of the middle square of each picture.
     size: usize,
     out: PathBuf,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let files = files_of(&args.input)?;
+    let listing = pictures::list(&args.input).map_err(|error| match error {
+        // As a wrong path is.
+        PictureError::Nothing { .. } => anyhow::Error::from(UsageError(error.to_string())),
+        error => error.into(),
+    })?;
+    let (files, mut left_out) = (listing.pictures, listing.left_out);
     check_results(args, &files)?;
     let loaded = load_generator(&args.generator, &HOST)?;
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
+    console::warn_all(&loaded.warnings);
     let names = names_of(&files);
     for folder in ["mask", "depth"] {
         let folder = args.output.join(folder);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     let size = loaded.generator.size();
+    let edge = u32::try_from(size)?;
+    let mut translated = 0;
     let bar = output::progress(files.len() as u64, "images");
-    let mut failed = 0;
     for (files, names) in files.chunks(BATCH).zip(names.chunks(BATCH)) {
         let mut images = Vec::new();
         let mut whose = Vec::new();
         for (file, name) in files.iter().zip(names) {
-            match read_square(file, size) {
+            match read_square(file, edge) {
                 Ok(rgb) => {
                     images.push(rgb);
                     whose.push(name);
                 }
                 Err(error) => {
-                    eprintln!("warning: {error:#}; it is left out");
-                    failed += 1;
+                    left_out.push(LeftOut { path: file.clone(), reason: error.reason(), looks_like_a_picture: true });
                 }
             }
         }
@@ -81,24 +91,31 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let translations = with_large_stack(|| translate(&loaded.generator, &images))??;
             for (translation, name) in translations.iter().zip(whose) {
                 save(translation, &args.output, name)?;
+                translated += 1;
             }
         }
         bar.inc(files.len() as u64);
     }
     bar.finish_and_clear();
-    let translated = files.len() - failed;
+    left_out.sort_by(|a, b| a.path.cmp(&b.path));
+    output::left_out(&left_out);
+    let failed = left_out.iter().filter(|left| left.looks_like_a_picture).count();
     let report = Report {
         generator: args.generator.clone(),
         step: loaded.step,
         translated,
         failed,
+        left_out,
         size,
         out: args.output.clone(),
     };
     if args.json {
         output::json(&report)?;
     } else {
-        output::line(&format!("{translated} images translated at {size}x{size} into {}", args.output.display()))?;
+        output::line(&format!(
+            "{translated} pictures translated (middle squares, {size}x{size} pixels) into {}",
+            args.output.display()
+        ))?;
     }
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
@@ -122,60 +139,25 @@ fn check_results(args: &Args, files: &[PathBuf]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The images of a folder by name, or the one file.
-fn files_of(input: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if input.is_file() {
-        return Ok(vec![input.to_owned()]);
-    }
-    let entries = std::fs::read_dir(input).with_context(|| format!("cannot read {}", input.display()))?;
-    let is_image = |path: &PathBuf| {
-        let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        ["png", "jpg", "jpeg", "gif"].contains(&extension.as_str())
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        files.push(entry.with_context(|| format!("cannot read {}", input.display()))?.path());
-    }
-    files.retain(|path| path.is_file() && is_image(path));
-    files.sort();
-    if files.is_empty() {
-        return Err(UsageError(format!("{} holds no PNG, JPEG or GIF image", input.display())).into());
-    }
-    Ok(files)
-}
-
-/// A name for each result: the image's own, with its ending where two images differ in nothing else.
+/// A name for each result: the image's own, with its ending where two images differ in nothing else, and with a number
+/// where they do not differ in that (names that are no text).
 fn names_of(files: &[PathBuf]) -> Vec<String> {
-    let mut taken = BTreeSet::new();
+    let mut names = UniqueNames::default();
     files
         .iter()
         .map(|file| {
-            let text = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-            let mut name = text(file.file_stem());
-            if !taken.insert(name.clone()) {
-                name = text(file.file_name());
-                taken.insert(name.clone());
-            }
-            name
+            let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+            names.take([text(file.file_stem()).as_str(), &text(file.file_name())])
         })
         .collect()
 }
 
-/// The middle square of an image at the network's size, `[size, size, 3]`.
-fn read_square(path: &Path, size: usize) -> anyhow::Result<Vec<u8>> {
-    let place = || format!("{} cannot be read as an image", path.display());
-    let bytes = std::fs::metadata(path).with_context(place)?.len();
-    anyhow::ensure!(bytes <= MAX_BYTES, "{} is larger than {} MiB", path.display(), MAX_BYTES >> 20);
-    let mut reader = image::ImageReader::open(path).with_context(place)?.with_guessed_format().with_context(place)?;
-    let mut limits = image::Limits::default();
-    (limits.max_image_width, limits.max_image_height) = (Some(16_384), Some(16_384));
-    reader.limits(limits);
-    let image = reader.decode().with_context(place)?.into_rgb8();
-    let (w, h) = image.dimensions();
+/// The middle square of a picture at the network's size, `[size, size, 3]`.
+fn read_square(path: &Path, size: u32) -> Result<Vec<u8>, PictureError> {
+    let picture = pictures::read(path)?;
+    let (w, h) = picture.dimensions();
     let edge = w.min(h);
-    anyhow::ensure!(edge > 0, "{} has no pixels", path.display());
-    let square = crop_imm(&image, (w - edge) / 2, (h - edge) / 2, edge, edge).to_image();
-    let size = u32::try_from(size)?;
+    let square = crop_imm(&picture, (w - edge) / 2, (h - edge) / 2, edge, edge).to_image();
     if edge == size {
         return Ok(square.into_raw());
     }
@@ -211,13 +193,19 @@ mod tests {
         assert_eq!(read_square(&path, 2)?, [255; 12]);
         assert_eq!(read_square(&path, 4)?, [255; 48]);
         std::fs::write(folder.path().join("broken.jpg"), b"no image")?;
-        let error = format!("{:#}", read_square(&folder.path().join("broken.jpg"), 4).unwrap_err());
+        let error = read_square(&folder.path().join("broken.jpg"), 4).unwrap_err().to_string();
         assert!(error.contains("broken.jpg"), "{error}");
-        let files = files_of(folder.path())?;
-        assert_eq!(names_of(&files), ["broken", "wide"]);
+        let files = pictures::list(folder.path())?.pictures;
+        assert_eq!(names_of(&files), ["wide"]);
         let twins = [PathBuf::from("a.jpg"), PathBuf::from("a.png")];
         assert_eq!(names_of(&twins), ["a", "a.png"]);
-        assert!(files_of(&folder.path().join("nowhere")).is_err());
+        #[cfg(unix)]
+        {
+            // Two names that become one as text.
+            use std::os::unix::ffi::OsStrExt;
+            let unreadable = [b"\xff.png", b"\xfe.png", b"\xfd.png"].map(|name| PathBuf::from(OsStr::from_bytes(name)));
+            assert_eq!(names_of(&unreadable), ["\u{fffd}", "\u{fffd}.png", "\u{fffd}.png-2"]);
+        }
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! `bingrasp view`: the interactive viewer, and its pictures without a person.
 
-use super::UsageError;
-use super::common::{CellArg, Inputs, TextureArgs, load_objects};
+use super::common::{CellArg, ImportArgs, Inputs, TextureArgs, load_objects};
+use super::numbers;
 use crate::contract::Domain;
 use crate::render::Gpu;
 use crate::viewer::camera::{Orbit, Preset};
@@ -32,11 +32,13 @@ pub struct Args {
     /// glTF files; several with commas between them
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
+    #[command(flatten)]
+    object_options: ImportArgs,
     /// Objects in the bin
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16))]
     count: Option<u8>,
     /// Offset of the divider from the middle of the bin, metres; drawn by the seed when left out
-    #[arg(long, value_name = "M", allow_negative_numbers = true)]
+    #[arg(long, value_name = "M", allow_negative_numbers = true, value_parser = parse_divider)]
     divider: Option<f32>,
     /// Policy that acts: keyboard, scripted, noisy-planner, oracle, random, or the folder of a run of `train qtopt`
     #[arg(long, value_name = "NAME|RUN")]
@@ -83,8 +85,8 @@ pub struct Args {
     #[arg(long, value_name = "WxH", value_parser = parse_size)]
     size: Option<(f32, f32)>,
     /// Pixels a point, for the screenshot; a window takes its display's
-    #[arg(long, default_value_t = 1.0)]
-    scale: f32,
+    #[arg(long, default_value_t = 1.0, value_parser = numbers::real32(0.5..=4.0))]
+    pixels_per_point: f32,
     /// Folder for screenshots, recordings, scenes and pairs
     #[arg(long, value_name = "DIR", default_value = "bingrasp-view")]
     out: PathBuf,
@@ -150,10 +152,16 @@ impl FromStr for View {
         }
         let numbers: Vec<f32> = text.split(',').filter_map(|word| word.trim().parse().ok()).collect();
         match numbers[..] {
-            [x, y, z, distance, azimuth, elevation] if numbers.iter().all(|n| n.is_finite()) => {
+            [x, y, z, distance, azimuth, elevation]
+                if (0.01..=100.0).contains(&distance) && numbers.iter().all(|n| n.abs() <= 100.0) =>
+            {
                 Ok(Self::Orbit(Orbit { target: Vec3::new(x, y, z), distance, azimuth, elevation }))
             }
-            _ => Err("six numbers are needed: X,Y,Z,DISTANCE,AZIMUTH,ELEVATION".to_owned()),
+            _ => Err(
+                "six numbers are needed: X,Y,Z,DISTANCE,AZIMUTH,ELEVATION in metres and radians, none beyond 100 and \
+                      DISTANCE from 0.01"
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -170,6 +178,18 @@ impl FromStr for AxisValue {
         let value = value.parse().map_err(|_| format!("'{value}' is not a whole number"))?;
         Ok(Self(name.parse()?, value))
     }
+}
+
+/// Within the bin of the usual cell.
+fn parse_divider(text: &str) -> Result<f32, String> {
+    let cell = crate::scene::CellDescription::iiwa_bin();
+    let [low, high] = cell.bins.first().and_then(|bin| bin.divider).map_or([0.0; 2], |divider| divider.range);
+    numbers::real32(thousandths(low)..=thousandths(high))(text).map(|metres| metres.clamp(low, high))
+}
+
+/// Metres to the millimetre, so that 0.08 in 32 bits is not told as 0.07999999821.
+fn thousandths(metres: f32) -> f64 {
+    (f64::from(metres) * 1e3).round() / 1e3
 }
 
 fn parse_size(text: &str) -> Result<(f32, f32), String> {
@@ -190,9 +210,6 @@ impl Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    if !(0.5..=4.0).contains(&args.scale) {
-        return Err(UsageError(format!("--scale must be from 0.5 to 4, not {}", args.scale)).into());
-    }
     let policy_run = match &args.policy {
         Some(PolicyArg::Run(run)) => Some(run.as_path()),
         Some(PolicyArg::Builtin(_)) | None => None,
@@ -205,7 +222,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             .run("--policy", policy_run)
             .objects(args.objects.as_deref())
             .textures(&args.textures)
-            .check_file("--screenshot", path)?;
+            .check_picture("--screenshot", path)?;
     }
     let script = args.script.as_ref().map(|path| {
         let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
@@ -217,7 +234,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = if args.fresh || alone { Settings::default() } else { Settings::load() };
     if args.screenshot.is_some() || args.headless {
         let size = args.size.unwrap_or((1280.0, 720.0));
-        let mut offscreen = Offscreen::new(build(args, &settings)?, size, args.scale);
+        let mut offscreen = Offscreen::new(build(args, &settings)?, size, args.pixels_per_point);
         if let Some(script) = script {
             offscreen.play(script)?;
         }
@@ -240,7 +257,7 @@ pub(super) fn build(args: &Args, settings: &Settings) -> anyhow::Result<Viewer> 
     let images = args.textures.load()?;
     let scene = args.open.as_deref().map(Scene::read).transpose()?;
     let pool = |name: &str| -> anyhow::Result<Pool> {
-        Ok(Pool { name: name.to_owned(), models: Arc::new(load_objects(name)?) })
+        Ok(Pool { name: name.to_owned(), models: Arc::new(load_objects(name, args.object_options)?) })
     };
     // A remembered folder may be gone.
     let pool = match pool(&setup.objects) {
@@ -248,7 +265,9 @@ pub(super) fn build(args: &Args, settings: &Settings) -> anyhow::Result<Viewer> 
         loaded => loaded?,
     };
     let setup = Setup { objects: pool.name.clone(), ..setup };
-    let materials = Materials { cell: args.cell.load()?, pool, images, load: load_objects };
+    let options = args.object_options;
+    let load = Box::new(move |name: &str| load_objects(name, options));
+    let materials = Materials { cell: args.cell.load()?, pool, images, load };
     let mut session = Session::new(setup, materials, gpu);
     (session.show, session.speed) = (settings.show, settings.speed);
     session.set_orbit(settings.orbit);
@@ -286,6 +305,16 @@ pub(super) fn build(args: &Args, settings: &Settings) -> anyhow::Result<Viewer> 
     }
     if let Some(folder) = &args.textures.textures {
         given.push(format!("--textures {}", quoted(&folder.to_string_lossy())));
+    }
+    let usual = ImportArgs::default();
+    for (flag, value, usual) in [
+        ("--scale", options.scale, usual.scale),
+        ("--density", options.density, usual.density),
+        ("--friction", options.friction, usual.friction),
+    ] {
+        if value != usual {
+            given.push(format!("{flag} {value}"));
+        }
     }
     session.run(args.ticks);
     session.playing = !(args.paused || args.open.is_some() || args.screenshot.is_some());

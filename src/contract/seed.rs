@@ -44,6 +44,56 @@ impl std::fmt::Display for Seed {
     }
 }
 
+/// A seed ([`Seed`] or `u64`) in settings files: a number, or text where it is beyond TOML's signed integers (from 2^63 on).
+/// Both are read. For `#[serde(with = "...")]`.
+pub mod seed_number {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<T: Copy + Into<u64>, S: Serializer>(seed: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        let seed: u64 = (*seed).into();
+        match i64::try_from(seed) {
+            Ok(number) => serializer.serialize_i64(number),
+            Err(_) => serializer.collect_str(&seed),
+        }
+    }
+
+    /// # Errors
+    /// A value that is no whole number from 0 to 2^64 - 1.
+    pub fn deserialize<'de, T: From<u64>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(u64),
+            Text(String),
+            Signed(i64),
+            Real(f64),
+        }
+        let wrong = |found: String| {
+            D::Error::custom(format!("a seed must be a whole number from 0 to 18446744073709551615, not {found}"))
+        };
+        match Either::deserialize(deserializer).map_err(|_| wrong("something else".into()))? {
+            Either::Number(number) => Ok(number.into()),
+            Either::Text(text) => text.parse::<u64>().map(T::from).map_err(|_| wrong(format!("'{text}'"))),
+            Either::Signed(number) => Err(wrong(number.to_string())),
+            Either::Real(number) => Err(wrong(number.to_string())),
+        }
+    }
+}
+
+impl From<u64> for Seed {
+    fn from(seed: u64) -> Self {
+        Self(seed)
+    }
+}
+
+impl From<Seed> for u64 {
+    fn from(seed: Seed) -> Self {
+        seed.0
+    }
+}
+
 /// The generator's whole state: serialize it and the stream goes on where it stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rng {
@@ -132,6 +182,32 @@ mod tests {
         assert_eq!(rng.next_u64(), (5_u64 << 23) + 1);
         // The second state is (7, 0, 262146, 6 rotated by 45): the reference implementation prints 58720359.
         assert_eq!(rng.next_u64(), 58_720_359);
+    }
+
+    #[test]
+    fn settings_files_hold_every_seed() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Settings {
+            #[serde(with = "seed_number")]
+            seed: u64,
+            #[serde(with = "seed_number")]
+            other: Seed,
+        }
+        // TOML's integers end at 2^63 - 1.
+        for (seed, text) in [
+            (0, "seed = 0\nother = 0\n"),
+            ((1 << 63) - 1, "seed = 9223372036854775807\nother = 9223372036854775807\n"),
+            (1 << 63, "seed = \"9223372036854775808\"\nother = \"9223372036854775808\"\n"),
+            (u64::MAX, "seed = \"18446744073709551615\"\nother = \"18446744073709551615\"\n"),
+        ] {
+            let settings = Settings { seed, other: Seed(seed) };
+            assert_eq!(toml::to_string(&settings).expect("every seed fits"), text);
+            assert_eq!(toml::from_str::<Settings>(text).expect("and is read"), settings);
+        }
+        for nonsense in ["-1", "1.5", "\"x\"", "\"18446744073709551616\"", "true"] {
+            let error = toml::from_str::<Settings>(&format!("seed = {nonsense}\nother = 0")).expect_err("no seed");
+            assert!(error.to_string().contains("from 0 to 18446744073709551615"), "{nonsense}: {error}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! A picture to draw on: rectangles, images, text.
 
+use super::file::save_picture;
 use super::font::TextStyle;
 use crate::draw::png::{PngError, encode_rgb};
-use crate::files::atomic::{FileError, write_atomic};
-use std::path::Path;
+use crate::files::atomic::FileError;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DrawError {
@@ -11,6 +12,10 @@ pub enum DrawError {
     File(#[from] FileError),
     #[error("a picture of {width}x{height} cannot be written: {source}")]
     Png { width: usize, height: usize, source: PngError },
+    #[error("a picture of {width}x{height} cannot be written as JPEG: {message}")]
+    Jpeg { width: usize, height: usize, message: String },
+    #[error("'{}': pictures are written as PNG or JPEG; give a name that ends in .png or .jpg", .0.display())]
+    Name(PathBuf),
     #[error("the chart '{title}' cannot be drawn: {message}")]
     Chart { title: String, message: String },
 }
@@ -100,9 +105,9 @@ impl Canvas {
         width
     }
 
-    /// Writes a PNG file, whole or not at all.
+    /// Writes a PNG or JPEG file, as its name says, whole or not at all.
     pub fn save(&self, path: &Path) -> Result<(), DrawError> {
-        Ok(write_atomic(path, &self.to_png()?)?)
+        save_picture(path, &self.rgb, self.width, self.height)
     }
 
     pub fn to_png(&self) -> Result<Vec<u8>, DrawError> {

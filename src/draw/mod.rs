@@ -2,6 +2,7 @@
 
 pub mod canvas;
 pub mod chart;
+pub mod file;
 pub mod font;
 pub mod palette;
 pub mod png;
@@ -9,5 +10,6 @@ pub mod sheet;
 
 pub use canvas::{Align, Canvas, DrawError, Rect};
 pub use chart::{Chart, Series, plot_curves};
+pub use file::{PictureFormat, save_picture};
 pub use font::{TextStyle, Typeface};
 pub use sheet::{ContactSheet, Picture, depth_range};

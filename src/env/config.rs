@@ -113,7 +113,9 @@ impl EnvConfig {
         };
         limit("environments", self.num_envs, 1, 4096)?;
         limit("the picture size", self.size as usize, 16, 2048)?;
-        limit("the number of objects", self.objects.len(), self.cell.objects.per_episode.max(1), usize::MAX)?;
+        if self.objects.is_empty() {
+            return Err(EnvError::NoObjects);
+        }
         for name in &self.cameras {
             if !self.cell.cameras.iter().any(|camera| camera.name == *name) {
                 let known: Vec<&str> = self.cell.cameras.iter().map(|camera| camera.name.as_str()).collect();
@@ -136,6 +138,8 @@ impl EnvConfig {
 pub enum EnvError {
     #[error("{what} must be from {low} to {high}, not {value}")]
     OutOfRange { what: &'static str, value: usize, low: usize, high: usize },
+    #[error("there are no objects to put into the bin; give at least one")]
+    NoObjects,
     #[error("the cell has no camera '{name}'; it has {known}")]
     UnknownCamera { name: String, known: String },
     #[error("{got} actions for {expected} environments; pass one for each")]

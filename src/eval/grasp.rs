@@ -64,8 +64,8 @@ pub struct GraspEvaluation {
     pub wilson_high: f64,
     pub failures: Failures,
     pub mean_steps: f64,
-    /// Mean over the successes; 0 without any.
-    pub steps_to_success: f64,
+    /// Mean over the successes; none without any.
+    pub steps_to_success: Option<f64>,
 }
 
 /// Figures, and episodes to look at: successes first, then failures.
@@ -114,7 +114,7 @@ pub fn summarize(attempts: &[Attempt]) -> GraspEvaluation {
         wilson_high,
         failures,
         mean_steps: steps(&|_| true) / count,
-        steps_to_success: steps(&|attempt| attempt.failure.is_none()) / successes.max(1) as f64,
+        steps_to_success: (successes > 0).then(|| steps(&|attempt| attempt.failure.is_none()) / successes as f64),
     }
 }
 
@@ -222,7 +222,7 @@ mod tests {
         ];
         let figures = summarize(&attempts);
         assert_eq!((figures.attempts, figures.successes, figures.success), (4, 2, 0.5));
-        assert_eq!((figures.mean_steps, figures.steps_to_success), (11.0, 7.0));
+        assert_eq!((figures.mean_steps, figures.steps_to_success), (11.0, Some(7.0)));
         assert_eq!(figures.failures, Failures { slipped: 1, timed_out: 1, ..Failures::default() });
     }
 }

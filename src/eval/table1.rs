@@ -114,13 +114,18 @@ pub fn markdown(results: &[RowResult]) -> String {
     for result in Row::ALL.iter().filter_map(|row| results.iter().find(|result| result.row == *row)) {
         let f = &result.reality.failures;
         text += &format!(
-            "| {} | {} | {} | {} | {} | {:.1} |\n",
+            "| {} | {} | {} | {} | {} | {} |\n",
             result.row.title(),
             f.empty_grasp,
             f.slipped,
             f.jaws_open,
             f.timed_out,
-            result.reality.steps_to_success
+            // Older results have a zero for no success.
+            result
+                .reality
+                .steps_to_success
+                .filter(|_| result.reality.successes > 0)
+                .map_or("-".into(), |s| format!("{s:.1}"))
         );
     }
     text

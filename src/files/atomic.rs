@@ -22,6 +22,11 @@ pub enum FileError {
     )]
     DiskFull { path: PathBuf, needed: u64 },
     #[error(
+        "the system lets this program write no file as large as '{}' (ulimit -f); raise the limit, or write less into one \
+         file", path.display()
+    )]
+    SizeLimit { path: PathBuf },
+    #[error(
         "'{}' has {size} bytes, more than the {limit} that are accepted here; it is not the file that was expected",
         path.display()
     )]
@@ -33,6 +38,7 @@ impl FileError {
     pub fn new(action: &'static str, path: impl Into<PathBuf>, needed: u64, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path: path.into(), needed },
+            io::ErrorKind::FileTooLarge => Self::SizeLimit { path: path.into() },
             _ => Self::Io { action, path: path.into(), source },
         }
     }
@@ -59,7 +65,7 @@ impl FileError {
                 broken || (cfg!(unix) && source.raw_os_error() == Some(BAD_SECTOR))
             }
             Self::TooLarge { .. } => true,
-            Self::DiskFull { .. } => false,
+            Self::DiskFull { .. } | Self::SizeLimit { .. } => false,
         }
     }
 }
@@ -336,6 +342,15 @@ mod tests {
             "the disk is full: writing 'out/shard.tar' needs 1.5 MB (1500000 bytes); free that much or choose another \
              place"
         );
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_limit_on_file_sizes_is_named() {
+        // EFBIG, as a write beyond `ulimit -f` answers.
+        let error = FileError::new("write", "out/shard.tar", 9, io::Error::from_raw_os_error(27));
+        assert!(!error.is_damage() && !error.is_disk_full());
+        assert!(error.to_string().contains("out/shard.tar") && error.to_string().contains("ulimit -f"), "{error}");
     }
 
     #[test]

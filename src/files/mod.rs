@@ -6,4 +6,5 @@ pub mod console;
 pub mod interrupt;
 pub mod lock;
 pub mod memory;
+pub mod names;
 pub mod paths;

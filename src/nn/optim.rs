@@ -86,6 +86,31 @@ impl Default for AdamConfig {
     }
 }
 
+impl AdamConfig {
+    /// # Errors
+    /// The first setting that is impossible or not a number, and what is possible.
+    pub fn validate(&self) -> std::result::Result<(), String> {
+        for (name, beta) in [("beta1", self.beta1), ("beta2", self.beta2)] {
+            if !(0.0..1.0).contains(&beta) {
+                return Err(format!("{name} must be at least 0 and below 1, not {beta}"));
+            }
+        }
+        // Below the first, it is 0 in 32 bits, and a gradient of 0 is divided by 0.
+        if !(1e-30..=1.0).contains(&self.epsilon) {
+            return Err(format!("epsilon must be from 1e-30 to 1, not {}", self.epsilon));
+        }
+        if !(0.0..=1e3).contains(&self.weight_decay) {
+            return Err(format!("weight_decay must be from 0 to 1000, not {}", self.weight_decay));
+        }
+        match self.clip_norm {
+            Some(norm) if !(1e-30..=1e30).contains(&norm) => {
+                Err(format!("clip_norm must be from 1e-30 to 1e30, not {norm}; leave it out to clip nothing"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Moments where the parameter is: floats beside the fused update, tensors on other devices.
 #[derive(Debug)]
 enum Moments {

@@ -2,6 +2,7 @@
 //! export of OBJ, URDF and glTF. In: seeds or files. Out: [`ObjectModel`]s that `sim` collides and `render` draws.
 
 pub mod catalogue;
+pub mod digest;
 pub mod error;
 pub mod export;
 pub mod generate;
@@ -17,6 +18,7 @@ mod surfaces;
 pub mod ycb;
 
 pub use catalogue::Catalogue;
+pub use digest::digest;
 pub use error::ObjectError;
 pub use export::{ExportFormat, export_objects};
 pub use generate::{GenerateConfig, generate};
@@ -25,5 +27,5 @@ pub use household::{HouseholdClass, HouseholdConfig};
 pub use import::{ImportOptions, ImportReport, Imported, import_dir, import_file};
 pub use mass::Inertia;
 pub use model::{Aabb, ConvexPart, MAX_HULL_POINTS, Mass, ObjectModel, Physics};
-pub use set::{ObjectSet, Split, draw_objects};
+pub use set::{ObjectSet, Split, at_least, draw_objects};
 pub use statistics::Statistics;

@@ -32,12 +32,12 @@ pub struct ObjectSet {
     skipped: Vec<Arc<ObjectError>>,
 }
 
-/// The objects of the episode that `seed` decides: `count` different ones of `pool`, or all where it holds fewer. The one rule
+/// The objects of the episode that `seed` decides: `count` different ones of `pool`, some of them twice where it holds fewer. The one rule
 /// for training, recordings, datasets, evaluations and the viewer, so that a seed means the same objects everywhere.
 pub fn draw_objects(pool: &[Arc<ObjectModel>], count: usize, seed: Seed) -> Vec<Arc<ObjectModel>> {
     let mut rng = seed.derive("objects", 0).rng();
-    let mut left: Vec<&Arc<ObjectModel>> = pool.iter().collect();
-    (0..count.min(left.len())).map(|_| Arc::clone(left.swap_remove(rng.below(left.len())))).collect()
+    let mut left = at_least(pool, count);
+    (0..count.min(left.len())).map(|_| left.swap_remove(rng.below(left.len()))).collect()
 }
 
 impl ObjectSet {
@@ -141,6 +141,12 @@ impl ObjectSet {
     }
 }
 
+/// These objects and, where there are fewer than `count`, the same again in turn: a bin of five with one kind of cup holds
+/// five cups. None stay none.
+pub fn at_least(objects: &[Arc<ObjectModel>], count: usize) -> Vec<Arc<ObjectModel>> {
+    objects.iter().cycle().take(if objects.is_empty() { 0 } else { objects.len().max(count) }).map(Arc::clone).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +158,15 @@ mod tests {
         let part = ConvexPart::Box { half_extents: Vec3::splat(0.02), body_from_part: Pose::IDENTITY };
         let object = |name: &&str| ObjectModel::new(name, vec![part.clone()], None, Physics::default());
         ObjectSet::new(names.iter().map(|name| Arc::new(object(name).expect("solid"))).collect())
+    }
+
+    #[test]
+    fn few_objects_come_more_than_once() {
+        let names = |objects: &[Arc<ObjectModel>]| objects.iter().map(|object| object.name.clone()).collect::<Vec<_>>();
+        let few = named(&["mug", "cup"]);
+        assert_eq!(names(&at_least(few.objects(), 5)), ["mug", "cup", "mug", "cup", "mug"]);
+        assert_eq!(names(&at_least(few.objects(), 1)), ["mug", "cup"]);
+        assert!(at_least(&[], 5).is_empty());
     }
 
     #[test]

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 pub const CHECKPOINTS_NAME: &str = "checkpoints";
 const STATE_NAME: &str = "state.json";
-const CHECKSUMS_NAME: &str = "checksums.txt";
+/// SHA-256 of every file of a checkpoint, beside them.
+pub const CHECKSUMS_NAME: &str = "checksums.txt";
 const TEMPORARY_PREFIX: &str = ".tmp-";
 const MAX_STATE_BYTES: u64 = 1 << 30;
 

@@ -15,6 +15,7 @@ use super::metrics::{MetricsError, MetricsLog};
 use crate::draw::{Canvas, DrawError};
 use crate::files::atomic::{FileError, create_folder, read_capped, remove_leftovers, write_atomic};
 use crate::files::lock::{FolderLock, LockError, is_vacant};
+use crate::files::names::plain_name;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -198,8 +199,7 @@ impl RunDir {
 
     /// A picture; `name` becomes its folder. Returns its file.
     pub fn image(&mut self, step: u64, name: &str, canvas: &Canvas) -> Result<PathBuf, RunError> {
-        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' };
-        let folder = self.root.join(IMAGES_NAME).join(name.chars().map(plain).collect::<String>());
+        let folder = self.root.join(IMAGES_NAME).join(plain_name(name));
         create_folder(&folder)?;
         let path = folder.join(format!("{step:09}.png"));
         let png = canvas.to_png()?;
@@ -328,7 +328,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut run = RunDir::create(folder.path(), "").unwrap();
         let path = run.image(120, "eval/real → canonical", &Canvas::new(3, 2, [9; 3])).unwrap();
-        assert!(path.ends_with("images/eval-real---canonical/000000120.png"), "{}", path.display());
+        assert!(path.ends_with("images/eval-real---canonical-c21efe08/000000120.png"), "{}", path.display());
         let image = crate::draw::png::decode_rgb(&std::fs::read(path).unwrap()).unwrap();
         assert_eq!(image.pixels, [9; 18]);
     }

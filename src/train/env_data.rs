@@ -2,6 +2,7 @@
 
 use crate::contract::{Crop, Domain};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Environments to train in, as in the section `data` of `config.toml`.
@@ -21,6 +22,25 @@ pub struct EnvData {
     pub camera: String,
     pub crop: Crop,
     pub num_envs: usize,
+    /// How the files of a folder of objects are read, where that is not as usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_files: Option<ObjectFiles>,
+    /// SHA-256 of a user's objects, textures and datasets, by the setting that names them: what a run was begun with is
+    /// remembered by its contents.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, String>,
+}
+
+/// What object files do not say themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectFiles {
+    /// Multiplies every length.
+    pub scale: f32,
+    /// kg/m^3, for files without a mass.
+    pub density: f32,
+    /// For files without a friction coefficient.
+    pub friction: f32,
 }
 
 fn usual_cell() -> String {
@@ -36,6 +56,16 @@ impl EnvData {
         }
         if self.camera.is_empty() {
             return Err("data.camera must name one of the cell's cameras".to_owned());
+        }
+        if let Some(files) = self.object_files {
+            let ObjectFiles { scale, density, friction } = files;
+            for (name, value, low, high) in
+                [("scale", scale, 1e-6, 1e6), ("density", density, 1.0, 30_000.0), ("friction", friction, 0.0, 10.0)]
+            {
+                if !(low..=high).contains(&value) {
+                    return Err(format!("data.object_files.{name} must be from {low} to {high}, not {value}"));
+                }
+            }
         }
         Ok(())
     }

@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+/// More steps than any run takes, and few enough for every file that counts them.
+pub const MAX_STEPS: u64 = 1_000_000_000_000;
+/// Two centuries.
+const MAX_MINUTES: f64 = 1e8;
+
 /// When a run is over: at the first limit that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,11 +29,11 @@ impl Limits {
         if self.steps.is_none() && self.minutes.is_none() {
             return Err("a run needs a limit: a number of steps, or of minutes".to_owned());
         }
-        if self.steps == Some(0) {
-            return Err("steps must be at least 1".to_owned());
+        if let Some(steps) = self.steps.filter(|steps| !(1..=MAX_STEPS).contains(steps)) {
+            return Err(format!("steps must be from 1 to {MAX_STEPS}, not {steps}"));
         }
-        if self.minutes.is_some_and(|minutes| !(minutes > 0.0 && minutes.is_finite())) {
-            return Err("minutes must be above 0".to_owned());
+        if let Some(minutes) = self.minutes.filter(|minutes| !(*minutes > 0.0 && *minutes <= MAX_MINUTES)) {
+            return Err(format!("minutes must be above 0 and at most {MAX_MINUTES}, not {minutes}"));
         }
         Ok(())
     }
@@ -52,7 +57,9 @@ mod tests {
         assert!((limits.progress(25, 96.0) - 0.8).abs() < 1e-12 && (limits.progress(90, 12.0) - 0.9).abs() < 1e-12);
         assert!((limits.progress(7, 1e9) - 1.0).abs() < 1e-12);
         assert!(limits.validate().is_ok() && Limits { steps: None, ..limits }.validate().is_ok());
-        assert!(Limits { steps: Some(0), ..limits }.validate().is_err());
+        for steps in [0, MAX_STEPS + 1, u64::MAX] {
+            assert!(Limits { steps: Some(steps), ..limits }.validate().is_err(), "{steps}");
+        }
         for minutes in [None, Some(0.0), Some(-1.0), Some(f64::NAN), Some(f64::INFINITY)] {
             assert!(Limits { steps: None, minutes }.validate().is_err(), "{minutes:?}");
         }

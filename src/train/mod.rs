@@ -27,7 +27,7 @@ pub mod trainer;
 pub use callback::{Progress, TrainCallback};
 pub use checkpoint::{Checkpoint, CheckpointContent, CheckpointError, Checkpoints};
 pub use directory::{Resumed, RunDir, RunError};
-pub use env_data::EnvData;
+pub use env_data::{EnvData, ObjectFiles};
 pub use error::TrainError;
 pub use graph::{GraphError, RunGraph};
 pub use learner::{Learner, Metrics, Module, NamedGroup, NamedImage};

@@ -4,6 +4,7 @@ use super::directory::{CONFIG_NAME, IMAGES_NAME, RunDir, RunError};
 use super::metrics::{MetricsLine, read_metrics};
 use crate::draw::{Chart, Series};
 use crate::files::atomic::{FileError, create_folder, write_atomic};
+use crate::files::names::plain_name;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -45,8 +46,7 @@ pub fn write_report(root: &Path, text: &ReportText) -> Result<PathBuf, RunError>
         create_folder(&folder)?;
         markdown += "## Curves\n\n";
         for (group, curves) in &groups(&series) {
-            let file: String =
-                group.chars().map(|c| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '-' }).collect();
+            let file = plain_name(group);
             let longest = curves.iter().map(|s| s.points.len()).max().unwrap_or(0);
             let smoothing = if longest >= SMOOTH_FROM { 0.95 } else { 0.0 };
             let chart = Chart::new(group.as_str(), curves.clone()).labels("step", "").smoothing(smoothing);
@@ -105,6 +105,8 @@ fn figure(value: f64) -> String {
     if !value.is_finite() {
         return "–".into();
     }
+    // Minus zero is zero.
+    let value = value + 0.0;
     let digits = if value == 0.0 { 0.0 } else { 3.0 - value.abs().log10().floor() };
     if (0.0..=8.0).contains(&digits) {
         format!("{value:.*}", digits as usize)

@@ -10,6 +10,7 @@ use super::ui::Viewer;
 use crate::contract::Seed;
 use crate::data::paired::{DatasetConfig, ObjectSource, ObjectState, PairRecord, PairWriter};
 use crate::files::atomic::{create_folder, read_capped, write_atomic};
+use crate::files::console::with_causes;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -101,7 +102,7 @@ impl Viewer {
     fn report(&mut self, what: &str, outcome: anyhow::Result<PathBuf>) {
         match outcome {
             Ok(path) => self.session.say(format!("{what}: {}", path.display())),
-            Err(error) => self.session.say(format!("{error:#}")),
+            Err(error) => self.session.say(with_causes(error.chain())),
         }
     }
 
@@ -109,7 +110,7 @@ impl Viewer {
     pub fn take_screenshot(&mut self) {
         match next_path(&self.out, "screenshot", ".png") {
             Ok(path) => self.requests.screenshot = Some(path),
-            Err(error) => self.session.say(format!("{error:#}")),
+            Err(error) => self.session.say(with_causes(error.chain())),
         }
     }
 
@@ -160,7 +161,7 @@ impl Viewer {
                 self.recorder = Some(recorder);
                 self.session.playing = true;
             }
-            Err(error) => self.session.say(format!("{error:#}")),
+            Err(error) => self.session.say(with_causes(error.chain())),
         }
     }
 
@@ -227,7 +228,7 @@ impl Viewer {
                 args.join(" ")
             }
             Err(error) => {
-                self.session.say(format!("{error:#}"));
+                self.session.say(with_causes(error.chain()));
                 String::new()
             }
         }
@@ -263,10 +264,12 @@ fn write_pair(session: &Session, folder: &Path) -> anyhow::Result<()> {
     let frames = session.panel_renderer.once(&request, camera)?;
     let mut config = DatasetConfig::new(Seed(setup.seed), setup.domain, 1, (PAIR_SIZE, PAIR_SIZE));
     config.camera = Some(camera);
+    let is_builtin = ["train", "test", "all"].contains(&setup.objects.as_str());
     config.objects = ObjectSource {
-        catalogue: "builtin".to_owned(),
-        split: setup.objects.clone(),
+        catalogue: if is_builtin { "built-in" } else { "folder" }.to_owned(),
+        split: if is_builtin { setup.objects.clone() } else { "all".to_owned() },
         per_episode: u32::try_from(setup.count).unwrap_or(u32::MAX),
+        digest: (!is_builtin).then(|| crate::objects::digest(session.objects())),
     };
     let first = crate::scene::instance::OBJECT;
     let objects = world.objects().iter().zip(world.object_poses()).zip(first..);

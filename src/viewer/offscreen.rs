@@ -4,8 +4,9 @@ use super::painter::Painter;
 use super::pictures::PANELS;
 use super::script::{Button, Input, Order, Script, State};
 use super::ui::{Textures, Viewer, install_theme};
-use crate::draw::png::encode_rgb;
+use crate::draw::save_picture;
 use crate::files::atomic::write_atomic;
+use crate::files::console;
 use crate::render::RenderError;
 use bevy_egui::egui::{self, Event, Key, Modifiers, MouseWheelUnit, PointerButton, Pos2, RawInput, Rect, vec2};
 use std::path::Path;
@@ -136,8 +137,7 @@ impl Offscreen {
         self.viewer.session.playing = playing;
         self.frame(None, 0.0)?;
         let picture = self.picture();
-        write_atomic(path, &encode_rgb(&picture, self.size.0, self.size.1)?)?;
-        Ok(())
+        Ok(save_picture(path, &picture, self.size.0, self.size.1)?)
     }
 
     /// Plays a script to its end.
@@ -166,7 +166,8 @@ impl Offscreen {
                 self.viewer.session.say(format!("Screenshot: {}", path.display()));
             }
             if let Some(text) = self.viewer.requests.copy.take() {
-                println!("{text}");
+                // A terminal that is gone takes nothing; the text is shown in the window, too.
+                let _ = console::print_line(&text);
             }
         }
         if let Some(recorder) = self.viewer.recorder.take() {

@@ -86,8 +86,11 @@ pub struct Materials {
     pub pool: Pool,
     pub images: Arc<ImageSet>,
     /// Loads another set by name.
-    pub load: fn(&str) -> anyhow::Result<Vec<Arc<ObjectModel>>>,
+    pub load: LoadObjects,
 }
+
+/// Objects by the name of their set or by their folder.
+pub type LoadObjects = Box<dyn Fn(&str) -> anyhow::Result<Vec<Arc<ObjectModel>>> + Send + Sync>;
 
 /// Words for the person, shown for a while.
 #[derive(Clone, Debug, PartialEq)]
@@ -170,6 +173,11 @@ impl Session {
 
     pub fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// The objects that episodes are drawn from.
+    pub fn objects(&self) -> &[Arc<ObjectModel>] {
+        &self.materials.pool.models
     }
 
     pub fn stage(&self) -> &Stage {

@@ -16,7 +16,9 @@ use super::script::{Order, Script, State};
 use super::settings::Settings;
 use super::translator::Translator;
 use super::ui::{Textures, Viewer, install_theme};
+use crate::draw::save_picture;
 use crate::files::atomic::write_atomic;
+use crate::files::console::{self, with_causes};
 use anyhow::Context;
 use bevy::app::{AppExit, TaskPoolOptions, TaskPoolPlugin, TerminalCtrlCHandlerPlugin};
 use bevy::asset::RenderAssetUsages;
@@ -360,7 +362,8 @@ fn handle_requests(shared: Res<Handles>, mut commands: Commands) {
     }
     if let Some(text) = viewer.requests.copy.take() {
         let copied = copy(&text);
-        println!("{text}");
+        // A terminal that is gone takes nothing; the text is shown in the window, too.
+        let _ = console::print_line(&text);
         let place = if copied { "the clipboard" } else { "the terminal" };
         viewer.session.say(format!("In {place}: {text}"));
     }
@@ -371,7 +374,7 @@ fn save_screenshot(path: PathBuf, scripted: bool) -> impl FnMut(On<ScreenshotCap
         let write = || {
             let picture = captured.image.clone().try_into_dynamic()?.to_rgb8();
             let (width, height) = (picture.width() as usize, picture.height() as usize);
-            write_atomic(&path, &crate::draw::png::encode_rgb(picture.as_raw(), width, height)?)?;
+            save_picture(&path, picture.as_raw(), width, height)?;
             Ok::<_, anyhow::Error>(())
         };
         let outcome = write();
@@ -382,7 +385,7 @@ fn save_screenshot(path: PathBuf, scripted: bool) -> impl FnMut(On<ScreenshotCap
         if let Stage::Ready(viewer) = &mut shared.stage {
             match outcome {
                 Ok(()) => viewer.session.say(format!("Screenshot: {}", path.display())),
-                Err(error) => viewer.session.say(format!("{error:#}")),
+                Err(error) => viewer.session.say(with_causes(error.chain())),
             }
         }
     }

@@ -44,8 +44,10 @@ fn refused(root: &Path, words: &str) {
 fn translations_never_replace_the_images_they_are_of() {
     let folder = tempfile::tempdir().expect("a folder");
     let root = folder.path();
-    for name in ["photos/a.png", "photos/b.jpg", "elsewhere/c.png", "run/config.toml"] {
-        put(root.join(name), name);
+    put(root.join("run/config.toml"), "seed = 0");
+    for name in ["photos/a.png", "photos/b.jpg", "elsewhere/c.png", "mask/a.png"] {
+        put(root.join(name), "");
+        image::RgbImage::from_pixel(8, 8, image::Rgb([9, 99, 199])).save(root.join(name)).expect("a picture");
     }
     for out in ["photos", "./photos/.", "photos/../photos", "elsewhere/../photos/"] {
         refused(root, &format!("translate --generator run photos {out}"));
@@ -54,7 +56,6 @@ fn translations_never_replace_the_images_they_are_of() {
     refused(root, &format!("translate --generator run photos {}", root.join("photos").display()));
     refused(root, "translate --generator run photos run");
     // Where masks and depths would go.
-    put(root.join("mask/a.png"), "a");
     refused(root, "translate --generator run mask .");
     #[cfg(unix)]
     {

@@ -5,6 +5,7 @@ mod episodes;
 mod grasping;
 mod inputs;
 mod rendering;
+mod robustness;
 mod rooms;
 mod training;
 #[cfg(feature = "viewer")]

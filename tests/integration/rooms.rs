@@ -60,14 +60,15 @@ fn contract_uses_nothing_of_ours() {
 }
 
 /// Every room, and what it may use of the others: the table in ARCHITECTURE.md.
-const ROOMS: [(&str, &[&str]); 19] = [
+const ROOMS: [(&str, &[&str]); 20] = [
     ("contract", &[]),
     ("objects", &["contract"]),
     ("scene", &["contract", "objects"]),
     ("sim", &["contract", "objects", "scene"]),
     ("policies", &["contract", "objects", "scene", "sim"]),
     ("servo", &["contract"]),
-    ("appearance", &["contract"]),
+    ("pictures", &["contract"]),
+    ("appearance", &["contract", "pictures"]),
     ("render", &["contract", "scene", "appearance"]),
     ("tasks", &["contract", "objects", "scene", "sim", "policies"]),
     ("env", &["contract", "objects", "scene", "sim", "policies", "tasks", "appearance", "render", "data"]),

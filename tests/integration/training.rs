@@ -125,6 +125,43 @@ fn training_killed_anywhere_resumes_to_the_same_checkpoint_and_translates() {
 }
 
 #[test]
+fn what_is_measured_with_is_trained_on_only_if_that_is_meant() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    sound(&run(&[
+        "dataset",
+        "--out",
+        &place("test"),
+        "--count",
+        "20",
+        "--size",
+        "32",
+        "--num-envs",
+        "2",
+        "--split",
+        "test",
+    ]));
+    let out = place("run");
+    for extra in [
+        &["--domain", "reality"][..],
+        &["--objects", "test"],
+        &["--objects", "all"],
+        &["--set", "data.domain=reality"],
+        &["--data", &place("test")],
+    ] {
+        let output = run(&train(&out, &[&SMALL[..], &["--steps", "1"], extra].concat()));
+        let says = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{extra:?}: {says}");
+        assert!(says.contains("--allow-evaluation-data"), "{extra:?}: {says}");
+        assert!(!Path::new(&out).exists(), "{extra:?}");
+    }
+    let words = [&SMALL[..], &["--steps", "1", "--objects", "test", "--allow-evaluation-data"]].concat();
+    sound(&run(&train(&out, &words)));
+    // It was meant when it began.
+    sound(&run(&train(&out, &["--resume", "--steps", "2"])));
+}
+
+#[test]
 fn training_from_a_data_set_takes_its_pairs() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = |name: &str| folder.path().join(name).display().to_string();

@@ -284,7 +284,7 @@ fn a_screenshot_needs_no_display_and_is_the_same_every_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let shoot = |name: &str, seed: &str| {
         let output = Command::new(env!("CARGO_BIN_EXE_bingrasp"))
-            .args(["view", "--screenshot", name, "--ticks", "200", "--seed", seed, "--scale", "1.5"])
+            .args(["view", "--screenshot", name, "--ticks", "200", "--seed", seed, "--pixels-per-point", "1.5"])
             .current_dir(folder.path())
             .env_remove("DISPLAY")
             .output()

@@ -1,7 +1,7 @@
 //! `bingrasp train qtopt`.
 
-use super::recording;
 use super::run::{RunArgs, TrainCommand};
+use super::{identity, recording};
 use crate::cli::agent::{action_space, projection};
 use crate::cli::{UsageError, agent, common};
 use crate::contract::{Crop, Domain, EpisodeCollector, PrivilegedAccess, Seed, VecEnvError};
@@ -58,6 +58,8 @@ pub struct Args {
     #[arg(long, value_name = "SET|DIR")]
     pub objects: Option<String>,
     #[command(flatten)]
+    pub object_files: common::ImportArgs,
+    #[command(flatten)]
     pub textures: common::TextureArgs,
 }
 
@@ -85,6 +87,8 @@ impl TrainCommand for Args {
             camera: common::CAMERA.to_owned(),
             crop: Crop::Centre,
             num_envs: common::num_envs_for(learner.size as u32),
+            object_files: None,
+            digests: std::collections::BTreeMap::new(),
         };
         RunConfig {
             seed: 0,
@@ -110,7 +114,8 @@ impl TrainCommand for Args {
         learner.preset = self.size_preset.unwrap_or(learner.preset);
         learner.batch = self.batch.unwrap_or(learner.batch);
         learner.real_weight = self.real_weight.unwrap_or(learner.real_weight);
-        common::apply_env(&mut data.env, (self.cell.as_deref(), self.domain), self.objects.as_deref(), &self.textures)?;
+        let objects = (self.objects.as_deref(), self.object_files);
+        common::apply_env(&mut data.env, (self.cell.as_deref(), self.domain), objects, &self.textures)?;
         for (place, typed) in [
             (&mut data.generator, &self.generator),
             (&mut data.offline, &self.offline),
@@ -127,7 +132,31 @@ impl TrainCommand for Args {
         Ok(())
     }
 
+    fn remember(&self, config: &mut QtOptRun) -> anyhow::Result<()> {
+        let folders = [("offline", config.data.offline.clone()), ("real", config.data.real.clone())];
+        identity::remember(&mut config.data.env, &folders)
+    }
+
+    fn same_inputs(&self, saved: &QtOptRun, wanted: &mut QtOptRun) -> anyhow::Result<()> {
+        let (saved, wanted) = (&saved.data, &mut wanted.data);
+        identity::same_env(&saved.env, &mut wanted.env)?;
+        // What was recorded is in the replay by now, and its files may be gone: they count only where they are named anew.
+        if self.offline.is_some() {
+            identity::same_folder(("offline", "--offline"), &saved.env.digests, &saved.offline, &mut wanted.offline)?;
+        }
+        if self.real.is_some() {
+            identity::same_folder(("real", "--real"), &saved.env.digests, &saved.real, &mut wanted.real)?;
+        }
+        Ok(())
+    }
+
     fn derive(&self, config: &mut QtOptRun) -> anyhow::Result<()> {
+        // A run of few steps, to try things out, needs no more of the script's episodes than steps.
+        let usual = QtOptConfig::preset(config.learner.preset).exploration.initial_episodes;
+        let episodes = &mut config.learner.exploration.initial_episodes;
+        if let Some(steps) = config.limits.steps.filter(|_| *episodes == usual) {
+            *episodes = usual.min(usize::try_from(steps).unwrap_or(usize::MAX));
+        }
         let cell = common::load_cell(&config.data.env.cell)?;
         config.data.space = action_space(&cell);
         calibrate(config, self, &cell)
@@ -241,4 +270,22 @@ fn opener(out: &Path, config: &QtOptRun) -> anyhow::Result<EnvOpener> {
         let envs = GraspEnv::new(env).map_err(VecEnvError::new)?.with_adapter(adapter.map(|adapter| adapter as _));
         Ok(Box::new(envs) as Box<dyn EpisodeCollector>)
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::run::{RunArgs, resolve};
+    use super::Args;
+
+    #[test]
+    fn a_run_of_few_steps_begins_with_few_episodes() -> anyhow::Result<()> {
+        let initial = |steps: u64, set: &[&str]| {
+            let set = set.iter().map(ToString::to_string).collect();
+            let run = RunArgs { steps: Some(steps), set, ..RunArgs::default() };
+            anyhow::Ok(resolve(&Args { run, ..Args::default() })?.learner.exploration.initial_episodes)
+        };
+        assert_eq!((initial(3, &[])?, initial(60_000, &[])?), (3, 6_000));
+        assert_eq!(initial(3, &["learner.exploration.initial_episodes=500"])?, 500);
+        Ok(())
+    }
 }

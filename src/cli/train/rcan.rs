@@ -1,7 +1,7 @@
 //! `bingrasp train rcan`.
 
-use super::frames;
 use super::run::{RunArgs, TrainCommand};
+use super::{frames, identity};
 use crate::cli::{UsageError, common};
 use crate::contract::{Crop, Domain, FrameBatch, PrivilegedAccess, Seed};
 use crate::data::paired::PairReader;
@@ -35,6 +35,9 @@ pub struct Args {
     /// Image loss: l1, l2 or mpse (mean pairwise squared error) [default: mpse]
     #[arg(long)]
     image_loss: Option<ImageLoss>,
+    /// Train on what measurements are made with: the domain reality, or test objects
+    #[arg(long)]
+    allow_evaluation_data: bool,
     /// Leave out the adversary
     #[arg(long)]
     no_gan: bool,
@@ -45,6 +48,8 @@ pub struct Args {
     /// commas between them [default: train]
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
+    #[command(flatten)]
+    pub object_files: common::ImportArgs,
     #[command(flatten)]
     textures: common::TextureArgs,
 }
@@ -70,6 +75,8 @@ impl TrainCommand for Args {
             camera: common::CAMERA.to_owned(),
             crop: Crop::Random,
             num_envs,
+            object_files: None,
+            digests: std::collections::BTreeMap::new(),
         };
         RunConfig {
             seed: 0,
@@ -96,8 +103,20 @@ impl TrainCommand for Args {
         if let Some(dataset) = &self.data {
             data.dataset = Some(common::absolute(dataset));
         }
-        common::apply_env(&mut data.env, (self.cell.as_deref(), self.domain), self.objects.as_deref(), &self.textures)?;
+        let objects = (self.objects.as_deref(), self.object_files);
+        common::apply_env(&mut data.env, (self.cell.as_deref(), self.domain), objects, &self.textures)?;
         Ok(())
+    }
+
+    fn remember(&self, config: &mut RunConfig<RcanConfig>) -> anyhow::Result<()> {
+        let dataset = config.data.dataset.clone();
+        identity::remember(&mut config.data.env, &[("dataset", dataset)])
+    }
+
+    fn same_inputs(&self, saved: &RunConfig<RcanConfig>, wanted: &mut RunConfig<RcanConfig>) -> anyhow::Result<()> {
+        let (saved, wanted) = (&saved.data, &mut wanted.data);
+        identity::same_env(&saved.env, &mut wanted.env)?;
+        identity::same_folder(("dataset", "--data"), &saved.env.digests, &saved.dataset, &mut wanted.dataset)
     }
 
     fn derive(&self, config: &mut RunConfig<RcanConfig>) -> anyhow::Result<()> {
@@ -118,6 +137,9 @@ impl TrainCommand for Args {
         config: &RunConfig<RcanConfig>,
         device: &Device,
     ) -> anyhow::Result<(RcanLearner, PairSource)> {
+        if !self.run.resume && !self.allow_evaluation_data {
+            refuse_evaluation_data(config)?;
+        }
         let (learner, seed) = (&config.learner, Seed(config.seed));
         let source = PairSource::new(learner, seed, config.data.frames_per_block, opener(config)?, Box::new(score));
         Ok((RcanLearner::new(learner, seed, device)?, source))
@@ -151,6 +173,30 @@ impl TrainCommand for Args {
         let images = o.steps_here as f64 * trainer.config().learner.batch as f64;
         vec![("images_per_s", (images / o.seconds.max(1e-9)).into())]
     }
+}
+
+/// What a run is measured with is no training data, unless that is meant: nothing that is trained on `reality` or on test
+/// objects can show that it generalizes to them.
+fn refuse_evaluation_data(config: &RunConfig<RcanConfig>) -> anyhow::Result<()> {
+    let (domain, objects) = match &config.data.dataset {
+        None => (config.data.env.domain, config.data.env.objects.clone()),
+        Some(root) => {
+            let opening = || format!("opening the dataset in {}", root.display());
+            let found = PairReader::open(root).with_context(opening)?.config().clone();
+            let is_builtin = found.objects.catalogue == "built-in";
+            (found.domain, if is_builtin { found.objects.split } else { String::new() })
+        }
+    };
+    let what = if domain == Domain::Reality {
+        "the domain reality, which stands for the real world".to_owned()
+    } else if let Some(set) = objects.split(',').map(str::trim).find(|set| ["test", "all"].contains(set)) {
+        format!("test objects (the objects '{set}'), which are there to measure with")
+    } else {
+        return Ok(());
+    };
+    let message =
+        format!("this would train on {what}; choose other data, or pass --allow-evaluation-data if it is meant");
+    Err(UsageError(message).into())
 }
 
 /// Checks where frames come from, and says how to open it.

@@ -59,11 +59,11 @@ pub(super) fn preload(trainer: &mut Trainer<QtOptConfig, QLearner, ExperienceSou
     if let Some(path) = &config.data.real {
         let reader = open(&config, path)?;
         let adapter = agent::adapter(trainer.root(), &config)?;
-        let weight = config.learner.real_weight;
-        trainer.source.add_real(
-            agent::recorded_episodes(&reader, &config.data.space, adapter.as_deref().map(|adapter| adapter as _)),
-            weight,
-        )?;
+        trainer.source.add_real(agent::recorded_episodes(
+            &reader,
+            &config.data.space,
+            adapter.as_deref().map(|adapter| adapter as _),
+        ))?;
     }
     Ok(())
 }

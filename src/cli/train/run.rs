@@ -4,18 +4,20 @@ use crate::cli::common::Inputs;
 use crate::cli::{UsageError, output};
 use crate::files::console::{remark, warn_all};
 use crate::files::interrupt;
-use crate::nn::{DeviceSpec, with_large_stack};
+use crate::nn::{DeviceSpec, NnError, with_large_stack};
 use crate::train::{
     BatchSource, Ended, Learner, LearnerConfig, Limits, Module, Outcome, Progress, ReportText, RunConfig, RunDir,
-    TrainCallback, Trainer, write_report,
+    TrainCallback, TrainError, Trainer, write_report,
 };
-use anyhow::Context;
 use candle_core::Device;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// After gradients that are not finite.
+const START_ANEW: &str = "the run cannot go on as it is: start another one with other settings";
 
 /// Flags that every learner takes.
 #[derive(clap::Args, Clone, Default)]
@@ -83,6 +85,26 @@ pub trait TrainCommand {
 
     /// What a run reads, so that it is not written over.
     fn inputs<'a>(&self, config: &'a RunConfig<Self::Config>) -> Inputs<'a>;
+
+    /// Puts checksums of what the settings name into them.
+    ///
+    /// # Errors
+    /// Something that cannot be read.
+    fn remember(&self, _config: &mut RunConfig<Self::Config>) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    /// Checks that what `wanted` names is what the run was begun with, and gives it the paths of `saved`.
+    ///
+    /// # Errors
+    /// Other contents.
+    fn same_inputs(
+        &self,
+        _saved: &RunConfig<Self::Config>,
+        _wanted: &mut RunConfig<Self::Config>,
+    ) -> anyhow::Result<()> {
+        Ok(())
+    }
 
     /// Checks where batches come from, and makes the learner and its source.
     ///
@@ -228,12 +250,19 @@ pub fn execute<T: TrainCommand + Sync, R: Send>(
             warn_all(&warnings);
             trainer
         } else {
-            let mut trainer = Trainer::create(out, config.clone(), learner, source)?;
+            let mut config = config.clone();
+            command.remember(&mut config)?;
+            let mut trainer = Trainer::create(out, config, learner, source)?;
             command.begin(&mut trainer)?;
             trainer
         };
         trainer.set_limits(config.limits)?;
-        let outcome = trainer.run(&mut bar).with_context(|| resume_hint(command, out))?;
+        let outcome = trainer.run(&mut bar).map_err(|error| {
+            // From its last checkpoint the run would end the same way.
+            let diverged = matches!(error, TrainError::Nn(NnError::Diverged { .. }));
+            let advice = if diverged { START_ANEW.to_owned() } else { resume_hint(command, out) };
+            anyhow::Error::from(error).context(advice)
+        })?;
         bar.bar.finish_and_clear();
         let finished = finish(&mut trainer, &outcome)?;
         Ok((outcome, finished))
@@ -268,6 +297,8 @@ pub fn resolve<T: TrainCommand>(command: &T) -> anyhow::Result<RunConfig<T::Conf
     let saved = RunConfig::parse(&RunDir::read_config(&args.out)?, &args.out)?;
     let mut wanted = saved.clone();
     typed(&mut wanted)?;
+    let moved = wanted.clone();
+    command.same_inputs(&saved, &mut wanted)?;
     if wanted != saved {
         let message = format!(
             "the run in {} was started with other settings; leave them out with --resume, or start another run",
@@ -275,7 +306,7 @@ pub fn resolve<T: TrainCommand>(command: &T) -> anyhow::Result<RunConfig<T::Conf
         );
         return Err(UsageError(message).into());
     }
-    let config = RunConfig { limits: if given { limits } else { saved.limits }, ..saved };
+    let config = RunConfig { limits: if given { limits } else { saved.limits }, data: moved.data, ..saved };
     config.limits.validate().map_err(UsageError)?;
     Ok(config)
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `episodes.toml` | settings |
 //! | `episodes-000000.safetensors` | some episodes; PyTorch: `safetensors.torch.load_file` |
-//! | `checksums.txt` | for `sha256sum -c` |
+//! | `SHA256SUMS` | for `sha256sum -c` |
 //!
 //! An episode of n actions has n + 1 observations. A shard with E episodes, N actions and O = N + E observations holds
 //!
@@ -53,7 +53,7 @@ pub struct RecordedCell {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpisodesConfig {
-    #[serde(with = "super::paired::record::seed_number")]
+    #[serde(with = "crate::contract::seed::seed_number")]
     pub seed: Seed,
     pub domain: Domain,
     pub width: u32,

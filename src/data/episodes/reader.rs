@@ -95,7 +95,7 @@ impl EpisodeReader {
         let path = self.root.join(&name);
         let expected = self.checksums.iter().find(|(n, _)| *n == name).map(|(_, sum)| sum.as_str());
         if expected != Some(sha256_file(&path)?.as_str()) {
-            return Err(DataError::damaged(path, "its checksum is not the one in checksums.txt"));
+            return Err(DataError::damaged(path, "its checksum is not the listed one"));
         }
         let shard = Arc::new(Shard::read(&path)?);
         if cache.len() >= CACHE {

@@ -4,6 +4,7 @@ use super::shard::{EncodedEpisode, encode, to_tensors};
 use super::{EpisodesConfig, EpisodesManifest, FORMAT_VERSION, MANIFEST_NAME, shard_name};
 use crate::contract::Episode;
 use crate::data::format::FormatVersion;
+use crate::data::paired::checksums_path;
 use crate::data::{DataError, difference::difference};
 use crate::files::atomic::{create_folder, read_capped, remove_leftovers, sha256_file, write_atomic};
 use crate::files::lock::{FolderLock, is_vacant};
@@ -11,7 +12,6 @@ use crate::train::checkpoint::CheckpointError;
 use crate::train::tensors::save_tensors;
 use std::path::{Path, PathBuf};
 
-const CHECKSUMS_NAME: &str = "checksums.txt";
 const MAX_LIST_BYTES: u64 = 256 << 20;
 
 /// Writes episodes in order. A shard appears whole when its last episode is written; dropped before
@@ -64,7 +64,7 @@ impl EpisodeWriter {
         }
         let lock = FolderLock::acquire(out)?;
         remove_leftovers(out)?;
-        let path = out.join(CHECKSUMS_NAME);
+        let path = checksums_path(out);
         let checksums = match read_capped(&path, MAX_LIST_BYTES) {
             Err(error) if error.is_not_found() => String::new(),
             bytes => String::from_utf8_lossy(&bytes?).into_owned(),
@@ -114,7 +114,7 @@ impl EpisodeWriter {
                 other => DataError::Input(other.to_string()),
             })?;
             self.checksums += &format!("{}  {name}\n", sha256_file(&path)?);
-            write_atomic(&self.root.join(CHECKSUMS_NAME), self.checksums.as_bytes())?;
+            write_atomic(&checksums_path(&self.root), self.checksums.as_bytes())?;
         }
         Ok(())
     }
@@ -163,7 +163,7 @@ impl EpisodesManifest {
 
 /// The checksums by file name.
 pub(super) fn read_checksums(folder: &Path) -> Result<Vec<(String, String)>, DataError> {
-    let bytes = read_capped(&folder.join(CHECKSUMS_NAME), MAX_LIST_BYTES)?;
+    let bytes = read_capped(&checksums_path(folder), MAX_LIST_BYTES)?;
     let pair = |line: &str| line.split_once("  ").map(|(sum, name)| (name.to_owned(), sum.to_owned()));
     Ok(String::from_utf8_lossy(&bytes).lines().filter_map(pair).collect())
 }

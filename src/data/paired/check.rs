@@ -2,7 +2,7 @@
 
 use super::align::{AlignmentSums, Shift};
 use super::config::{Format, Manifest};
-use super::layout::{CHECKSUMS_NAME, Layout};
+use super::layout::{CHECKSUMS_NAME, Layout, checksums_path};
 use super::reader::{Pair, PairReader};
 use crate::contract::{Class, Domain};
 use crate::data::DataError;
@@ -171,7 +171,7 @@ fn listed_files(
     reader: &PairReader,
     report: &mut CheckReport,
 ) -> Result<Vec<(String, String)>, DataError> {
-    let path = root.join(CHECKSUMS_NAME);
+    let path = checksums_path(root);
     let bytes = match read_capped(&path, MAX_LIST_BYTES) {
         Err(error) if error.is_not_found() && (reader.is_empty() || !manifest.complete) => Vec::new(),
         Err(error) => {

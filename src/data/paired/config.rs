@@ -108,18 +108,21 @@ impl std::fmt::Display for Shard {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectSource {
-    /// Name or path of the catalogue.
+    /// `built-in`, or `folder` for a user's own.
     pub catalogue: String,
     /// Its part: `train`, `test` or `all`.
     pub split: String,
     pub per_episode: u32,
+    /// What a user's objects are, by their contents: SHA-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 /// Everything that decides the bytes of a dataset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetConfig {
-    #[serde(with = "super::record::seed_number")]
+    #[serde(with = "crate::contract::seed::seed_number")]
     pub seed: Seed,
     pub domain: Domain,
     /// Pairs of the whole dataset, all shards together.
@@ -220,9 +223,9 @@ pub struct Manifest {
     pub format_version: u32,
     /// Name and version of the program that generates it: another version may draw other pixels.
     pub program: String,
-    /// All pairs of this shard are there and checked in `checksums.txt`.
+    /// All pairs of this shard are there and checked in `SHA256SUMS`.
     pub complete: bool,
-    /// SHA-256 of `checksums.txt`, once complete.
+    /// SHA-256 of `SHA256SUMS`, once complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksums_sha256: Option<String>,
     pub dataset: DatasetConfig,
@@ -230,7 +233,7 @@ pub struct Manifest {
 
 const HEADER: &str = "\
 # A paired dataset: every simulated moment in a source domain and in the canonical one, with class ids, instance ids
-# and depth, aligned pixel for pixel. File checksums are in checksums.txt (check with `sha256sum -c checksums.txt`).
+# and depth, aligned pixel for pixel. File checksums are in SHA256SUMS (check with `sha256sum -c SHA256SUMS`).
 
 ";
 

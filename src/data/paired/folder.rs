@@ -6,7 +6,7 @@
 //! last whole line.
 
 use super::encode::EncodedPair;
-use super::layout::{CHECKSUMS_NAME, Layout};
+use super::layout::{Layout, checksums_path};
 use crate::data::DataError;
 use crate::files::atomic::{FileError, create_folder, remove_leftovers, sha256_file, sha256_hex, sync_folder};
 use std::fs::{File, OpenOptions};
@@ -61,7 +61,7 @@ impl FolderSink {
         let logs = Logs {
             root: root.into(),
             folders,
-            checksums: append(root.join(CHECKSUMS_NAME))?,
+            checksums: append(checksums_path(root))?,
             metadata: append(metadata.clone())?,
         };
         // The names of the two must be as durable as what will be appended to them.
@@ -220,7 +220,7 @@ pub fn recover(root: &Path, layout: &Layout, first: u64) -> Result<u64, DataErro
             return Err(DataError::damaged(&metadata, message));
         }
     }
-    let checksums = root.join(CHECKSUMS_NAME);
+    let checksums = checksums_path(root);
     let wanted = lines * layout.channels().len() as u64;
     let (kept, _) = keep_whole_lines(&checksums, wanted)?;
     if kept < wanted {

@@ -38,7 +38,17 @@ pub struct Layout {
     pairs_per_tar: u64,
 }
 
-pub const CHECKSUMS_NAME: &str = "checksums.txt";
+/// For `sha256sum -c`. Without an ending that a loader could take for data, as it did `checksums.txt`.
+pub const CHECKSUMS_NAME: &str = "SHA256SUMS";
+/// What it was called by earlier versions.
+const FORMER_CHECKSUMS_NAME: &str = "checksums.txt";
+
+/// The list of checksums of a dataset or recording, which may be of an earlier version.
+pub fn checksums_path(root: &Path) -> PathBuf {
+    let former = root.join(FORMER_CHECKSUMS_NAME);
+    let path = root.join(CHECKSUMS_NAME);
+    if !path.exists() && former.is_file() { former } else { path }
+}
 
 impl Layout {
     pub fn new(config: &DatasetConfig) -> Self {
@@ -106,9 +116,17 @@ impl Layout {
         self.channels.iter().map(name).collect()
     }
 
-    /// `shard-000003.tar`, the third after the first.
+    /// `train-000003.tar`, the third after the first. Hugging Face `datasets` knows the split by the name, and then takes
+    /// nothing else in the folder for data.
     pub fn tar(&self, number: u64) -> String {
-        format!("shard-{number:06}.tar")
+        format!("{}-{number:06}.tar", self.split.name())
+    }
+
+    /// The same in a folder that an earlier version may have written.
+    pub fn tar_path(&self, root: &Path, number: u64) -> PathBuf {
+        let former = root.join(format!("shard-{number:06}.tar"));
+        let path = root.join(self.tar(number));
+        if !path.exists() && former.is_file() { former } else { path }
     }
 
     pub fn tar_of(&self, index: u64) -> u64 {

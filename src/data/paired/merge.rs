@@ -1,7 +1,8 @@
 //! The shards of a dataset put together: the same bytes as if one process had written it.
 
 use super::config::{Format, Manifest};
-use super::layout::{CHECKSUMS_NAME, Layout};
+use super::layout::{CHECKSUMS_NAME, Layout, checksums_path};
+use super::readme;
 use crate::data::DataError;
 use crate::files::atomic::{AtomicFile, FileError, create_folder, sync_folder};
 use crate::files::lock::{FolderLock, is_vacant};
@@ -57,6 +58,7 @@ pub fn merge(parts: &[PathBuf], out: &Path, progress: &dyn Fn(u64, u64)) -> Resu
     }
     create_folder(out)?;
     let _lock = FolderLock::acquire(out)?;
+    readme::write_missing(out, &merged.dataset)?;
     let layout = Layout::new(&merged.dataset);
     let tars = layout.format == Format::WebDataset;
     if !tars {
@@ -68,7 +70,7 @@ pub fn merge(parts: &[PathBuf], out: &Path, progress: &dyn Fn(u64, u64)) -> Resu
     let metadata_path = Layout::join(out, &layout.metadata());
     let mut metadata = if tars { None } else { Some(AtomicFile::create(&metadata_path)?) };
     for (range, part, _) in &shards {
-        for_each_line(&part.join(CHECKSUMS_NAME), range.is_empty(), |line| {
+        for_each_line(&checksums_path(part), range.is_empty(), |line| {
             let name = String::from_utf8_lossy(line).trim_end().split_once("  ").map(|(_, name)| name.to_owned());
             if name.as_deref() == Some(layout.metadata().as_str()) {
                 return Ok(());

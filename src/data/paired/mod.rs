@@ -4,10 +4,10 @@
 //! | format | files |
 //! |---|---|
 //! | `folder` | `train/{randomized,canonical,segmentation,depth,instances}/000000.png`, `train/metadata.jsonl` with `randomized_file_name`, ... (opens as image columns in Hugging Face `datasets`) |
-//! | `webdataset` | `shard-000000.tar` with `000000.randomized.png`, ..., `000000.json` |
+//! | `webdataset` | `train-000000.tar` with `000000.randomized.png`, ..., `000000.json` |
 //! | `pix2pix` | `train/000000.png`, randomized on the left and canonical on the right (pytorch-CycleGAN-and-pix2pix's aligned dataset), the other images and `metadata.jsonl` beside `train` |
 //!
-//! and in each `dataset.toml` (settings) and `checksums.txt` (for `sha256sum -c`). Randomized and canonical are 8-bit
+//! and in each `dataset.toml` (settings), `SHA256SUMS` (for `sha256sum -c`) and `README.md` (what is data, for Hugging Face). Randomized and canonical are 8-bit
 //! RGB; segmentation and instances are 8-bit palette images whose indices are the ids; depth is 16-bit grey in
 //! millimetres with 0 for "nothing hit".
 
@@ -19,6 +19,7 @@ mod folder;
 pub mod layout;
 pub mod merge;
 pub mod reader;
+mod readme;
 pub mod record;
 pub mod sheet;
 mod tars;
@@ -30,7 +31,7 @@ pub use align::Shift;
 pub use check::{CheckReport, check};
 pub use config::{DatasetConfig, Format, Manifest, ObjectSource, Shard, Split};
 pub use encode::depth_to_mm;
-pub use layout::{Channel, Layout};
+pub use layout::{CHECKSUMS_NAME, Channel, Layout, checksums_path};
 pub use merge::merge;
 pub use reader::{Pair, PairReader, to_frames};
 pub use record::{ObjectState, PairMeta, PairRecord, Phase};

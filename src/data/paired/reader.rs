@@ -80,7 +80,7 @@ impl PairReader {
             Format::WebDataset => {
                 let first = layout.tar_of(range.start);
                 let last = layout.tar_of(range.end.max(1) - 1);
-                let paths = (first..=last).map(|n| root.join(layout.tar(n)));
+                let paths = (first..=last).map(|n| layout.tar_path(root, n));
                 // A complete dataset keeps the place of a tar that was lost; an unfinished one ends before it.
                 let complete = manifest.complete;
                 let tars: Vec<_> =

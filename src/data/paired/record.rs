@@ -1,6 +1,6 @@
 //! What is known of each pair beside its pixels: enough to render the frame again.
 
-use crate::contract::{Action, Camera, Domain, FrameBatch, GripperState, Pose, Seed};
+use crate::contract::{Action, Camera, Domain, FrameBatch, GripperState, Pose};
 use serde::{Deserialize, Serialize};
 
 /// What the gripper is doing.
@@ -77,6 +77,8 @@ pub struct PairMeta {
     pub domain: Domain,
     pub phase: Phase,
     pub camera: Camera,
+    /// With the same keys where there is none, and `is_given` false: readers infer types from the first records.
+    #[serde(with = "given_action")]
     pub action: Option<Action>,
     pub gripper: GripperState,
     pub joints_rad: Vec<f32>,
@@ -122,6 +124,34 @@ impl PairMeta {
     }
 }
 
+/// An action that may be missing, as a record that never is.
+mod given_action {
+    use super::Action;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize, Serialize)]
+    struct Given {
+        /// Earlier versions wrote `null` for a missing action, and nothing beside one.
+        #[serde(default = "yes")]
+        is_given: bool,
+        #[serde(flatten)]
+        action: Action,
+    }
+
+    fn yes() -> bool {
+        true
+    }
+
+    pub fn serialize<S: Serializer>(action: &Option<Action>, serializer: S) -> Result<S::Ok, S::Error> {
+        Given { is_given: action.is_some(), action: action.unwrap_or_default() }.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Action>, D::Error> {
+        let given = Option::<Given>::deserialize(deserializer)?;
+        Ok(given.filter(|given| given.is_given).map(|given| given.action))
+    }
+}
+
 /// A 64-bit number as decimal text.
 pub mod seed_text {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
@@ -133,33 +163,5 @@ pub mod seed_text {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(|_| D::Error::custom(format!("'{text}' is not a 64-bit seed")))
-    }
-}
-
-/// A seed as a number, or as text where it is beyond TOML's signed integers.
-pub mod seed_number {
-    use super::Seed;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub fn serialize<S: Serializer>(seed: &Seed, serializer: S) -> Result<S::Ok, S::Error> {
-        match i64::try_from(seed.0) {
-            Ok(number) => serializer.serialize_i64(number),
-            Err(_) => serializer.collect_str(&seed.0),
-        }
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Seed, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Either {
-            Number(u64),
-            Text(String),
-        }
-        match Either::deserialize(deserializer)? {
-            Either::Number(number) => Ok(Seed(number)),
-            Either::Text(text) => {
-                text.parse().map(Seed).map_err(|_| D::Error::custom(format!("'{text}' is not a 64-bit seed")))
-            }
-        }
     }
 }

@@ -1,7 +1,7 @@
-//! Pairs in tar files (format `webdataset`): each tar appears whole, under its name, with its line in `checksums.txt`.
+//! Pairs in tar files (format `webdataset`): each tar appears whole, under its name, with its line in `SHA256SUMS`.
 
 use super::encode::EncodedPair;
-use super::layout::{CHECKSUMS_NAME, Layout};
+use super::layout::{Layout, checksums_path};
 use crate::data::DataError;
 use crate::files::atomic::{AtomicFile, FileError, read_capped, remove_leftovers, write_atomic};
 use std::fs::File;
@@ -57,7 +57,7 @@ impl TarSink {
             self.flight = Some(std::thread::spawn(move || {
                 let committed = file.commit()?;
                 let list = list + &format!("{}  {name}\n", committed.sha256);
-                write_atomic(&root.join(CHECKSUMS_NAME), list.as_bytes())?;
+                write_atomic(&checksums_path(&root), list.as_bytes())?;
                 Ok(list)
             }));
         } else {
@@ -112,7 +112,7 @@ impl OpenTar {
 }
 
 fn read_list(root: &Path) -> Result<String, DataError> {
-    let path = root.join(CHECKSUMS_NAME);
+    let path = checksums_path(root);
     let bytes = match read_capped(&path, MAX_LIST_BYTES) {
         Err(error) if error.is_not_found() => return Ok(String::new()),
         bytes => bytes?,
@@ -128,7 +128,7 @@ pub fn recover(root: &Path, layout: &Layout, range: std::ops::Range<u64>, per_ta
     for (i, line) in read_list(root)?.lines().enumerate() {
         let name = layout.tar(next);
         if !line.ends_with(&format!("  {name}")) || !root.join(&name).is_file() {
-            let path = root.join(CHECKSUMS_NAME);
+            let path = checksums_path(root);
             return Err(DataError::damaged(path, format!("line {} does not name {name}, or that is missing", i + 1)));
         }
         next += 1;

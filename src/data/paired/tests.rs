@@ -60,16 +60,16 @@ fn the_files_of_each_format() {
     for (format, expected) in [
         (
             Format::Folder,
-            "checksums.txt dataset.toml train/canonical/000000.png train/canonical/000001.png train/depth/000000.png \
-             train/depth/000001.png train/instances/000000.png train/instances/000001.png train/metadata.jsonl \
+            "README.md SHA256SUMS dataset.toml train/canonical/000000.png train/canonical/000001.png \
+             train/depth/000000.png train/depth/000001.png train/instances/000000.png train/instances/000001.png train/metadata.jsonl \
              train/randomized/000000.png train/randomized/000001.png train/segmentation/000000.png \
              train/segmentation/000001.png",
         ),
-        (Format::WebDataset, "checksums.txt dataset.toml shard-000000.tar"),
+        (Format::WebDataset, "README.md SHA256SUMS dataset.toml train-000000.tar"),
         (
             Format::Pix2Pix,
-            "checksums.txt dataset.toml depth/000000.png depth/000001.png instances/000000.png instances/000001.png \
-             metadata.jsonl segmentation/000000.png segmentation/000001.png train/000000.png train/000001.png",
+            "README.md SHA256SUMS dataset.toml depth/000000.png depth/000001.png instances/000000.png \
+             instances/000001.png metadata.jsonl segmentation/000000.png segmentation/000001.png train/000000.png train/000001.png",
         ),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -78,6 +78,85 @@ fn the_files_of_each_format() {
         assert_eq!(names.join(" "), expected);
         assert!(Manifest::read(folder.path()).unwrap().complete);
     }
+}
+
+/// The keys of a value and of all below it, and of what kind each is: what a reader infers a schema from.
+fn schema(value: &serde_json::Value) -> String {
+    use serde_json::Value;
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(_) => "bool".into(),
+        Value::Number(number) => if number.is_f64() { "float" } else { "int" }.into(),
+        Value::String(_) => "text".into(),
+        Value::Array(items) => {
+            let kinds: std::collections::BTreeSet<String> = items.iter().map(schema).collect();
+            format!("{kinds:?}")
+        }
+        Value::Object(members) => {
+            members.iter().map(|(key, value)| format!("{key}: {}, ", schema(value))).collect::<String>()
+        }
+    }
+}
+
+#[test]
+fn every_record_has_the_same_keys_and_kinds() {
+    let folder = tempfile::tempdir().unwrap();
+    // Every third of them has no action.
+    dataset(folder.path(), &config(Format::Folder, 12));
+    let text = std::fs::read_to_string(folder.path().join("train/metadata.jsonl")).unwrap();
+    let schemas: std::collections::BTreeSet<String> =
+        text.lines().map(|line| schema(&serde_json::from_str(line).unwrap())).collect();
+    assert_eq!(schemas.len(), 1, "{schemas:#?}");
+    let schema = schemas.first().unwrap();
+    assert!(schema.contains("is_given: bool") && !schema.contains("null"), "{schema}");
+    let reader = PairReader::open(folder.path()).unwrap();
+    let given: Vec<bool> = (0..6).map(|i| reader.read(i).unwrap().meta.action.is_some()).collect();
+    assert_eq!(given, [false, true, true, false, true, true]);
+    // What an earlier version wrote.
+    let old = |action: &str| {
+        let mut value = serde_json::to_value(&reader.read(1).unwrap().meta).unwrap();
+        value["action"] = serde_json::from_str(action).unwrap();
+        serde_json::from_value::<PairMeta>(value).unwrap().action
+    };
+    assert_eq!(old("null"), None);
+    let action = r#"{"translation_m": [0.5, 0, 0], "rotation_rad": 0.25, "gripper": "close", "terminate": true}"#;
+    let expected = crate::contract::Action {
+        translation_m: [0.5, 0.0, 0.0],
+        rotation_rad: 0.25,
+        gripper: crate::contract::GripperCommand::Close,
+        terminate: true,
+    };
+    assert_eq!(old(action), Some(expected));
+}
+
+#[test]
+fn the_readme_says_what_is_data() {
+    for (format, data) in
+        [(Format::Folder, "train/**"), (Format::WebDataset, "train-*.tar"), (Format::Pix2Pix, "train/*.png")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        dataset(folder.path(), &config(format, 2));
+        let text = std::fs::read_to_string(folder.path().join("README.md")).unwrap();
+        assert!(text.starts_with("---\nconfigs:\n") && text.contains(&format!("path: \"{data}\"")), "{text}");
+    }
+}
+
+#[test]
+fn datasets_of_an_earlier_version_are_read_and_finished() {
+    let config = config(Format::WebDataset, 11);
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), &config);
+    let rename = |from: &str, to: &str| std::fs::rename(folder.path().join(from), folder.path().join(to)).unwrap();
+    rename("SHA256SUMS", "checksums.txt");
+    rename("train-000000.tar", "shard-000000.tar");
+    let list = folder.path().join("checksums.txt");
+    let text = std::fs::read_to_string(&list).unwrap().replace("  train-000000.tar", "  shard-000000.tar");
+    std::fs::write(&list, &text).unwrap();
+    let mut manifest = Manifest::read(folder.path()).unwrap();
+    manifest.checksums_sha256 = Some(crate::files::atomic::sha256_hex(text.as_bytes()));
+    manifest.write(folder.path()).unwrap();
+    let report = check(folder.path(), &|_, _| {}).unwrap();
+    assert!(report.is_ok() && report.pairs_readable == 11, "{:?}", report.problems);
 }
 
 #[test]
@@ -99,7 +178,7 @@ fn resumed_anywhere_equals_uninterrupted() {
                 let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
                 file.write_all(b"{\"randomized_file_name\":\"rando").unwrap();
             }
-            std::fs::write(folder.path().join(".shard-000000.tar.99-1.tmp"), b"half").unwrap();
+            std::fs::write(folder.path().join(".train-000000.tar.99-1.tmp"), b"half").unwrap();
 
             let mut writer = PairWriter::resume(folder.path(), &config(format, 11)).unwrap();
             let kept = writer.next_index();
@@ -232,7 +311,7 @@ fn damage_spoils_one_pair_and_is_named() {
 fn a_damaged_tar_keeps_its_other_pairs() {
     let folder = tempfile::tempdir().unwrap();
     dataset(folder.path(), &config(Format::WebDataset, 8));
-    let path = folder.path().join("shard-000001.tar");
+    let path = folder.path().join("train-000001.tar");
     let bytes = std::fs::read(&path).unwrap();
     let name = b"000006.depth.png";
     let header = bytes.windows(name.len()).position(|w| w == name).unwrap();
@@ -245,13 +324,13 @@ fn a_damaged_tar_keeps_its_other_pairs() {
         let reader = PairReader::open(folder.path()).unwrap();
         assert!((0..6).all(|i| reader.read(i).is_ok()));
         let error = reader.read(6).unwrap_err().to_string();
-        assert!(error.contains("shard-000001.tar") && error.contains(expected), "{error}");
+        assert!(error.contains("train-000001.tar") && error.contains(expected), "{error}");
     }
     std::fs::remove_file(&path).unwrap();
     let reader = PairReader::open(folder.path()).unwrap();
     assert_eq!(reader.len(), 8);
     assert!(reader.read(3).is_ok());
-    assert!(reader.read(4).unwrap_err().to_string().contains("shard-000001.tar"));
+    assert!(reader.read(4).unwrap_err().to_string().contains("train-000001.tar"));
 }
 
 #[test]
@@ -331,7 +410,7 @@ fn the_check_names_every_kind_of_damage() {
     let text = problems(&|root| std::fs::remove_file(train(root, "depth/000003.png")).unwrap());
     assert!(text.contains("depth/000003.png"), "{text}");
     let text = problems(&|root| {
-        let path = root.join("checksums.txt");
+        let path = root.join(CHECKSUMS_NAME);
         let list = std::fs::read_to_string(&path).unwrap();
         std::fs::write(path, list.replace("  train/depth/000000.png", "  ../../etc/passwd")).unwrap();
     });

@@ -3,7 +3,8 @@
 use super::config::{DatasetConfig, Format, Manifest};
 use super::encode::{check_batch, encode_pair};
 use super::folder::{self, FolderSink};
-use super::layout::{CHECKSUMS_NAME, Layout};
+use super::layout::{Layout, checksums_path};
+use super::readme;
 use super::record::PairRecord;
 use super::tars::{self, TarSink};
 use crate::contract::FrameBatch;
@@ -119,6 +120,7 @@ impl PairWriter {
     ) -> Result<Self, DataError> {
         let config = &manifest.dataset;
         let layout = Layout::new(config);
+        readme::write_missing(out, config)?;
         let sink = match config.format {
             Format::WebDataset => Sink::Tars(Box::new(TarSink::open(out, layout.clone())?)),
             _ => Sink::Folder(Box::new(FolderSink::open(out, layout.clone(), (every.pairs, every.bytes))?)),
@@ -221,7 +223,7 @@ impl PairWriter {
         }
         let mut manifest = self.manifest;
         manifest.complete = true;
-        let list = self.root.join(CHECKSUMS_NAME);
+        let list = checksums_path(&self.root);
         // A shard of a small dataset may be empty.
         manifest.checksums_sha256 = if list.exists() { Some(sha256_file(&list)?) } else { None };
         manifest.write(&self.root)

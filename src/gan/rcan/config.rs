@@ -2,6 +2,7 @@
 
 use super::batch::DepthRange;
 use crate::nn::AdamConfig;
+use crate::train::limits::MAX_STEPS;
 use serde::{Deserialize, Serialize};
 
 /// An impossible setting, and what is possible.
@@ -252,8 +253,25 @@ impl RcanConfig {
             return bad(format!("the batch must be from 1 to 4096 images, not {}", self.batch));
         }
         let w = &self.weights;
-        if [w.image, w.mask, w.depth, w.gan, w.offset].iter().any(|x| !x.is_finite() || *x < 0.0) {
-            return bad("the weights of the losses must be finite and not negative".into());
+        for (name, weight) in
+            [("image", w.image), ("mask", w.mask), ("depth", w.depth), ("gan", w.gan), ("offset", w.offset)]
+        {
+            // Losses are computed in 32 bits.
+            if !(0.0..=1e6).contains(&weight) {
+                return bad(format!("weights.{name} must be from 0 to 1000000, not {weight}"));
+            }
+        }
+        for (name, adam) in [("adam", &self.adam), ("discriminator_adam", &self.discriminator_adam)] {
+            adam.validate().map_err(|problem| ConfigError(format!("{name}.{problem}")))?;
+        }
+        if self.num_warmup_steps > MAX_STEPS {
+            return bad(format!("num_warmup_steps must be at most {MAX_STEPS}, not {}", self.num_warmup_steps));
+        }
+        if g.num_bottleneck > 64 || g.num_refine > 64 {
+            return bad("generator.num_bottleneck and num_refine must be at most 64".into());
+        }
+        if d.filters.iter().any(|f| !(1..=8192).contains(f)) {
+            return bad("discriminator.filters must be from 1 to 8192".into());
         }
         if w.image + w.mask + w.depth <= 0.0 {
             return bad("at least one of the weights of image, mask and depth must be above 0".into());
@@ -303,7 +321,16 @@ mod tests {
         };
         check(|c| c.batch = 0, "batch");
         check(|c| c.size = 4, "16 to 2048");
-        check(|c| c.weights.gan = -1.0, "weights");
+        check(|c| c.weights.gan = -1.0, "weights.gan must be from 0 to 1000000, not -1");
+        check(|c| c.weights.offset = 1e39, "weights.offset");
+        check(|c| c.weights.mask = f64::NAN, "weights.mask");
+        check(|c| c.adam.beta1 = 1.0, "adam.beta1 must be at least 0 and below 1, not 1");
+        check(|c| c.adam.beta1 = -3.0, "adam.beta1");
+        check(|c| c.adam.beta2 = 2.0, "adam.beta2");
+        check(|c| c.discriminator_adam.epsilon = 0.0, "discriminator_adam.epsilon must be from 1e-30 to 1, not 0");
+        check(|c| c.discriminator_adam.clip_norm = Some(f64::NAN), "discriminator_adam.clip_norm");
+        check(|c| c.adam.weight_decay = -0.1, "adam.weight_decay");
+        check(|c| c.num_warmup_steps = u64::MAX, "num_warmup_steps");
         check(|c| c.generator_lr = f64::NAN, "learning rates");
         check(|c| c.generator.head_kernel = 4, "odd");
         check(|c| c.discriminator.strides.truncate(2), "one length");

@@ -58,6 +58,8 @@ fn config(steps: u64) -> RunConfig<RcanConfig> {
         camera: "above".to_owned(),
         crop: Crop::Centre,
         num_envs: 1,
+        object_files: None,
+        digests: std::collections::BTreeMap::new(),
     };
     RunConfig {
         seed: 11,

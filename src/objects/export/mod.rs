@@ -118,8 +118,12 @@ fn file_names(objects: &[Arc<ObjectModel>]) -> Vec<String> {
                 base.insert(0, '_');
             }
             let numbered = (2..).map(|number| format!("{base}-{number}"));
-            let name = std::iter::once(base.clone()).chain(numbered).find(|name| !taken.contains(name)).unwrap_or(base);
-            taken.insert(name.clone());
+            let name = std::iter::once(base.clone())
+                .chain(numbered)
+                .find(|name| !taken.contains(&name.to_lowercase()))
+                .unwrap_or(base);
+            // Some file systems take `Cup` and `cup` for one name.
+            taken.insert(name.to_lowercase());
             name
         })
         .collect()

@@ -3,6 +3,7 @@
 use super::network::StateEstimatorQConfig;
 use crate::nn::AdamConfig;
 use crate::rl::cem::CemConfig;
+use crate::train::limits::MAX_STEPS;
 use serde::{Deserialize, Serialize};
 
 /// Sizes by name.
@@ -378,9 +379,20 @@ impl QtOptConfig {
         let iterations = (1..=100_000).contains(&self.episodes_per_iteration) && self.updates_per_iteration >= 1;
         if !iterations
             || e.initial_episodes > 10_000_000
-            || !(e.noise_std >= 0.0 && e.noise_std.is_finite() && e.give_up_value.is_finite())
+            || !(0.0..=100.0).contains(&e.noise_std)
+            || !(-1e6..=1e6).contains(&e.give_up_value)
         {
-            return bad("an iteration takes 1 to 100000 episodes and at least one step, and the noise must be finite");
+            return bad(
+                "an iteration takes 1 to 100000 episodes and at least one step, noise_std is from 0 to 100, and \
+                 give_up_value from -1000000 to 1000000",
+            );
+        }
+        self.adam.validate().map_err(|problem| format!("adam.{problem}"))?;
+        if self.num_warmup_steps > MAX_STEPS || self.updates_per_iteration > MAX_STEPS || self.target_delay > MAX_STEPS
+        {
+            return Err(format!(
+                "num_warmup_steps, updates_per_iteration and target_delay must be at most {MAX_STEPS}"
+            ));
         }
         self.cem.validate()?;
         if self.preset == Preset::Small { self.network.validate(self.size) } else { Ok(()) }
@@ -447,6 +459,11 @@ mod tests {
         check(|c| c.encoder_supervision = EncoderSupervision::QGradient, "q-gradient");
         check(|c| c.exploration.p_keep_objects = 1.1, "shares");
         check(|c| c.size = 8, "16 to 1024");
+        check(|c| c.adam.beta1 = 1.0, "adam.beta1 must be at least 0 and below 1, not 1");
+        check(|c| c.adam.epsilon = f64::NAN, "adam.epsilon");
+        check(|c| c.exploration.noise_std = f32::INFINITY, "noise");
+        check(|c| c.exploration.give_up_value = f32::NAN, "give_up");
+        check(|c| c.num_warmup_steps = u64::MAX, "num_warmup_steps");
         check(|c| c.training_buffer = 3, "training_buffer");
         check(|c| (c.preset, c.size) = (Preset::Paper, 64), "218");
         assert!("huge".parse::<Preset>().is_err());

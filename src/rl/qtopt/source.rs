@@ -53,8 +53,8 @@ pub struct ExperienceSource {
     open: Option<EnvOpener>,
     envs: Option<Box<dyn EpisodeCollector>>,
     pub simulation: Stream,
-    /// A recording of the domain to transfer to, and the weight of its loss.
-    real: Option<(Stream, f32)>,
+    /// A recording of the domain to transfer to.
+    real: Option<Stream>,
     iteration: u64,
     episodes: u64,
     /// The policy has become better than the script.
@@ -130,16 +130,12 @@ impl ExperienceSource {
     }
 
     /// Adds a recording of the domain to transfer to as a stream of its own; half of every batch is drawn from it, and
-    /// `weight` multiplies the loss of that half (lambda_RL-real of RL-CycleGAN, section 4.3). Recorded episodes carry no
-    /// privileged state.
+    /// `real_weight` multiplies the loss of that half (lambda_RL-real of RL-CycleGAN, section 4.3). Recorded episodes carry
+    /// no privileged state.
     ///
     /// # Errors
     /// What the recording met.
-    pub fn add_real(
-        &mut self,
-        episodes: impl Iterator<Item = Result<Episode, VecEnvError>>,
-        weight: f32,
-    ) -> Result<(), RlError> {
+    pub fn add_real(&mut self, episodes: impl Iterator<Item = Result<Episode, VecEnvError>>) -> Result<(), RlError> {
         let mut stream = Stream::new("real", ["real-off-policy", "real-on-policy"], &self.config);
         for episode in episodes {
             stream.off_policy.push(&episode?.transitions);
@@ -147,7 +143,7 @@ impl ExperienceSource {
         if stream.is_empty() {
             return Err(RlError::Config("the recording of --real holds no episode to learn from".into()));
         }
-        self.real = Some((stream, weight));
+        self.real = Some(stream);
         Ok(())
     }
 
@@ -272,7 +268,7 @@ impl ExperienceSource {
     fn label(&mut self, learner: &QLearner) -> Result<(), RlError> {
         let started = Instant::now();
         self.means.add(self.simulation.label(learner, self.seed)?);
-        if let Some((real, _)) = &mut self.real {
+        if let Some(real) = &mut self.real {
             let [spread, disagreement, _] = real.label(learner, self.seed.derive("real", 0))?;
             self.means.add([("cem/spread_real", spread.1), ("q/disagreement_real", disagreement.1)]);
         }
@@ -281,7 +277,7 @@ impl ExperienceSource {
     }
 
     fn streams(&mut self) -> impl Iterator<Item = &mut Stream> {
-        std::iter::once(&mut self.simulation).chain(self.real.as_mut().map(|(stream, _)| stream))
+        std::iter::once(&mut self.simulation).chain(&mut self.real)
     }
 }
 
@@ -299,10 +295,10 @@ impl BatchSource<QLearner> for ExperienceSource {
         let (mut real, mut real_weight) = (0, 0.0);
         let half = self.config.batch / 2;
         self.simulation.sample(self.config.batch - if self.real.is_some() { half } else { 0 }, &mut rng, &mut samples);
-        if let Some((stream, weight)) = &self.real {
+        if let Some(stream) = &self.real {
             let before = samples.targets.len();
             stream.sample(half, &mut rng, &mut samples);
-            (real, real_weight) = (samples.targets.len() - before, *weight);
+            (real, real_weight) = (samples.targets.len() - before, self.config.real_weight);
         }
         Ok(QBatch { samples, real, real_weight, rng })
     }
@@ -385,8 +381,7 @@ impl BatchSource<QLearner> for ExperienceSource {
             remove_leftovers(&folder)?;
         }
         if saved.streams.len() > 1 {
-            let weight = self.real.as_ref().map_or(self.config.real_weight, |(_, weight)| *weight);
-            self.real = Some((Stream::new("real", ["real-off-policy", "real-on-policy"], &self.config), weight));
+            self.real = Some(Stream::new("real", ["real-off-policy", "real-on-policy"], &self.config));
         }
         let mut lost = Vec::new();
         for (stream, state) in self.streams().zip(&saved.streams) {

@@ -160,6 +160,8 @@ fn config(steps: u64) -> RunConfig<QtOptConfig> {
         camera: "above".to_owned(),
         crop: Crop::Centre,
         num_envs: 8,
+        object_files: None,
+        digests: std::collections::BTreeMap::new(),
     };
     let (script, space) = ("random".to_owned(), SPACE);
     RunConfig {
@@ -284,7 +286,7 @@ fn a_run_with_a_recording_beside_the_simulator_resumes_to_the_same_bytes() -> an
         with_large_stack(|| {
             let mut trainer = if let Some(steps) = steps { create(root, steps)? } else { resume(root)? };
             if steps.is_some() {
-                trainer.source.add_real(recording()?.into_iter().map(Ok), 0.5)?;
+                trainer.source.add_real(recording()?.into_iter().map(Ok))?;
             }
             trainer.run(&mut Patience(patience))?;
             anyhow::Ok(())
@@ -298,7 +300,7 @@ fn a_run_with_a_recording_beside_the_simulator_resumes_to_the_same_bytes() -> an
         assert!(file(&whole, name)? == file(&broken, name)?, "{name} differs");
     }
     let mut empty = create(&folder.path().join("empty"), 5)?;
-    let message = empty.source.add_real(std::iter::empty(), 0.5).err().map(|error| error.to_string());
+    let message = empty.source.add_real(std::iter::empty()).err().map(|error| error.to_string());
     assert!(message.is_some_and(|message| message.contains("--real")));
     Ok(())
 }

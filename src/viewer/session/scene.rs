@@ -2,6 +2,7 @@
 
 use super::{Pool, Session};
 use crate::contract::Seed;
+use crate::files::console::with_causes;
 use crate::viewer::scores::Scores;
 use crate::viewer::setup::{AxisKind, PolicyChoice, Setup};
 use crate::viewer::stage::{Event, Stage};
@@ -54,7 +55,7 @@ impl Session {
         if self.setup.objects != old.objects
             && let Err(error) = self.load_objects()
         {
-            self.say(format!("{error:#}"));
+            self.say(with_causes(error.chain()));
             self.setup.objects = old.objects.clone();
         }
         self.setup.count = self.setup.count.clamp(1, 16);

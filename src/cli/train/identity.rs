@@ -1,0 +1,143 @@
+//! What a run was begun with, by its contents: objects, textures and datasets are remembered by checksums beside their
+//! paths. A run that is resumed refuses others under the same path, and takes the same under another one.
+
+use crate::appearance::ImageSet;
+use crate::cli::{UsageError, common};
+use crate::data::paired::checksums_path;
+use crate::files::atomic::sha256_file;
+use crate::train::EnvData;
+use anyhow::Context;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+const OBJECTS: &str = "objects";
+const TEXTURES: &str = "textures";
+
+/// Adds the checksums of the environments' objects and textures, and of these datasets and recordings by their settings.
+///
+/// # Errors
+/// Something that is not there or cannot be read.
+pub fn remember(env: &mut EnvData, folders: &[(&str, Option<PathBuf>)]) -> anyhow::Result<()> {
+    let mut digests = BTreeMap::new();
+    digests.extend(objects_digest(env)?.map(|digest| (OBJECTS.to_owned(), digest)));
+    if let Some(textures) = &env.textures {
+        digests.insert(TEXTURES.to_owned(), ImageSet::load(textures)?.digest());
+    }
+    for (name, folder) in folders {
+        if let Some(folder) = folder {
+            digests.insert((*name).to_owned(), folder_digest(folder)?);
+        }
+    }
+    env.digests = digests;
+    Ok(())
+}
+
+/// Checks that the environments' objects and textures are what the run was begun with, and then gives `wanted` the paths of
+/// `saved`, so that the rest can be compared.
+///
+/// # Errors
+/// [`UsageError`] names what is not the same, and the flag.
+pub fn same_env(saved: &EnvData, wanted: &mut EnvData) -> anyhow::Result<()> {
+    if let Some(expected) = saved.digests.get(OBJECTS) {
+        let found = objects_digest(wanted).with_context(|| elsewhere("--objects"))?;
+        compare(found.as_deref(), expected, "--objects", &wanted.objects)?;
+        wanted.objects.clone_from(&saved.objects);
+    }
+    if let Some(expected) = saved.digests.get(TEXTURES) {
+        let folder = wanted.textures.clone().unwrap_or_default();
+        let found = ImageSet::load(&folder).with_context(|| elsewhere("--textures"))?.digest();
+        compare(Some(&found), expected, "--textures", &folder.display().to_string())?;
+        wanted.textures.clone_from(&saved.textures);
+    }
+    Ok(())
+}
+
+/// The same for a dataset or recording that the setting `name` and the flag `flag` name.
+///
+/// # Errors
+/// As [`same_env`].
+pub fn same_folder(
+    (name, flag): (&str, &str),
+    digests: &BTreeMap<String, String>,
+    saved: &Option<PathBuf>,
+    wanted: &mut Option<PathBuf>,
+) -> anyhow::Result<()> {
+    let (Some(expected), Some(folder)) = (digests.get(name), wanted.clone()) else { return Ok(()) };
+    let found = folder_digest(&folder).with_context(|| elsewhere(flag))?;
+    compare(Some(&found), expected, flag, &folder.display().to_string())?;
+    wanted.clone_from(saved);
+    Ok(())
+}
+
+fn elsewhere(flag: &str) -> String {
+    format!("looking at what the run was begun with; if it lies elsewhere now, pass {flag} with its new place")
+}
+
+fn compare(found: Option<&str>, expected: &str, flag: &str, place: &str) -> anyhow::Result<()> {
+    if found == Some(expected) {
+        return Ok(());
+    }
+    let message = format!(
+        "what is in {place} is not what the run was begun with: its contents differ; pass {flag} with the place of the same \
+         ones, or start another run"
+    );
+    Err(UsageError(message).into())
+}
+
+/// None where every object is the program's own.
+fn objects_digest(env: &EnvData) -> anyhow::Result<Option<String>> {
+    let objects = common::load_objects(&env.objects, common::ImportArgs::of_run(env.object_files))?;
+    Ok(common::object_source(&env.objects, &objects, 0).digest)
+}
+
+/// Its list has the checksum of every file.
+fn folder_digest(folder: &Path) -> anyhow::Result<String> {
+    Ok(sha256_file(&checksums_path(folder))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::{Crop, Domain};
+
+    #[test]
+    fn contents_count_and_paths_do_not() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        for (name, colour) in [("a", 10), ("copy", 10), ("other", 200)] {
+            std::fs::create_dir(folder.path().join(name))?;
+            image::RgbImage::from_pixel(4, 4, image::Rgb([colour; 3])).save(folder.path().join(name).join("x.png"))?;
+        }
+        let env = |textures: &str| EnvData {
+            cell: common::CELL.to_owned(),
+            domain: Domain::Canonical,
+            objects: "train".to_owned(),
+            textures: Some(folder.path().join(textures)),
+            camera: common::CAMERA.to_owned(),
+            crop: Crop::Centre,
+            num_envs: 1,
+            object_files: None,
+            digests: BTreeMap::new(),
+        };
+        let mut saved = env("a");
+        remember(&mut saved, &[])?;
+        assert_eq!(saved.digests.keys().collect::<Vec<_>>(), ["textures"]);
+        let with = |textures: &str| EnvData { textures: Some(folder.path().join(textures)), ..saved.clone() };
+        for same in ["a", "copy"] {
+            let mut wanted = with(same);
+            same_env(&saved, &mut wanted)?;
+            assert_eq!(wanted, saved, "{same}");
+        }
+        let error = same_env(&saved, &mut with("other")).expect_err("other contents");
+        assert!(error.is::<UsageError>() && error.to_string().contains("--textures"), "{error}");
+        let error = same_env(&saved, &mut with("nowhere")).expect_err("nothing there");
+        assert!(error.to_string().contains("--textures"), "{error:#}");
+        // The same path, and other contents since.
+        image::RgbImage::from_pixel(4, 4, image::Rgb([11; 3])).save(folder.path().join("a/x.png"))?;
+        assert!(same_env(&saved, &mut with("a")).is_err());
+        // Runs of earlier versions remember nothing.
+        let mut wanted = env("other");
+        same_env(&env("a"), &mut wanted)?;
+        assert_eq!(wanted, env("other"));
+        Ok(())
+    }
+}
