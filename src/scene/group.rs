@@ -170,7 +170,7 @@ mod tests {
         let draws: Vec<BinGroupPose> = (0..2000).map(|_| group.sample(&mut rng)).collect();
         let lowest = draws.iter().map(|pose| pose.y_m).fold(f32::INFINITY, f32::min);
         let highest = draws.iter().map(|pose| pose.y_m).fold(f32::NEG_INFINITY, f32::max);
-        assert!(lowest >= -0.3 && lowest < -0.295 && highest <= 0.3 && highest > 0.295, "{lowest} {highest}");
+        assert!((-0.3..-0.295).contains(&lowest) && (0.295..=0.3).contains(&highest), "{lowest} {highest}");
         let evaluation = CellDescription::load("mobile-three-bins:multi-bin-eval").expect("a preset");
         let group = evaluation.bin_group.expect("a group");
         assert_eq!(group.placed(0), group.placed(6));
