@@ -133,7 +133,8 @@ fn sets_are_drawn_once_and_every_attempt_has_its_seed() {
         envs.resets.iter().filter(|reset| reset.2 == Start::KeepObjects).map(|reset| reset.1.0).collect();
     let attempts = |set: u64, count: u64| (1..count).map(move |k| Seed(3).derive("set", set).derive("attempt", k).0);
     let mut expected: Vec<u64> = attempts(0, 4).chain(attempts(1, 4)).chain(attempts(2, 3)).collect();
-    (kept.sort_unstable(), expected.sort_unstable());
+    kept.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(kept, expected);
 }
 

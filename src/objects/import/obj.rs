@@ -145,6 +145,9 @@ pub(super) fn joined_lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
+/// A mesh, the materials in use with their areas, and what was left out.
+type Parsed = (RawMesh, Vec<(String, f64)>, Vec<String>);
+
 struct Parser<'a> {
     path: &'a Path,
     limits: &'a Limits,
@@ -292,7 +295,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The mesh, the materials in use with their areas, and what was left out.
-    fn finish(mut self) -> Result<(RawMesh, Vec<(String, f64)>, Vec<String>)> {
+    fn finish(mut self) -> Result<Parsed> {
         let count = self.mesh.positions.len();
         if self.largest.1 > 0 && self.largest.0 as usize >= count {
             return Err(ObjectError::IndexOutOfRange {
