@@ -7,6 +7,9 @@ use super::{Displacement, GripperState};
 pub struct Observation {
     /// `[num_envs, size, size, channels]` bytes; empty where no image was asked for.
     pub images: Vec<u8>,
+    /// `[num_envs, size, size]` metres as the domain's depth camera measures them, 0 where it measures nothing; empty where
+    /// no depth was asked for. The true depth is privileged.
+    pub sensed_depth_m: Vec<f32>,
     pub gripper: Vec<GripperState>,
     /// Steps since each environment's episode began.
     pub step_indices: Vec<u64>,
@@ -17,6 +20,12 @@ impl Observation {
     pub fn image(&self, index: usize) -> &[u8] {
         let len = self.images.len() / self.gripper.len().max(1);
         &self.images[index * len..(index + 1) * len]
+    }
+
+    /// The measured depth of one environment, `[size, size]`; empty where there is none.
+    pub fn sensed_depth(&self, index: usize) -> &[f32] {
+        let len = self.sensed_depth_m.len() / self.gripper.len().max(1);
+        &self.sensed_depth_m[index * len..(index + 1) * len]
     }
 }
 

@@ -1,6 +1,6 @@
 //! The headless Bevy app: one entity an environment, stepped in parallel, then captured.
 
-use super::config::{Channels, EnvConfig, EnvError};
+use super::config::{EnvConfig, EnvError};
 use crate::appearance::Look;
 use crate::contract::{Action, Camera, Crop, Domain, FrameBatch, FrameChannels, Seed};
 use crate::objects::ObjectModel;
@@ -93,14 +93,13 @@ pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
             .iter()
             .filter_map(|name| config.cell.cameras.iter().find(|camera| camera.name == *name).cloned())
             .collect();
-        let Channels { frames, .. } = config.channels;
         app.insert_resource(CaptureState {
             renderer: TiledRenderer::new(gpu, render, &config.textures)?,
             sources: config.sources.clone(),
             cameras,
             crop: config.crop,
             size: config.size,
-            channels: if frames { FrameChannels::default() } else { FrameChannels::SOURCE },
+            channels: config.channels.of_frames(),
             wanted: false,
             captured: Ok(Vec::new()),
         });

@@ -1,7 +1,7 @@
 //! What vectorized environments are built from.
 
 use crate::appearance::ImageSet;
-use crate::contract::{Crop, Domain, PrivilegedAccess, Seed};
+use crate::contract::{Crop, Domain, FrameChannels, PrivilegedAccess, Seed};
 use crate::objects::ObjectModel;
 use crate::policies::PolicyKind;
 use crate::render::RenderError;
@@ -15,6 +15,8 @@ use std::sync::Arc;
 pub struct Channels {
     /// The first camera's picture in the first domain: what policies see.
     pub image: bool,
+    /// The same as the domain's depth camera measures it.
+    pub depth: bool,
     /// Privileged: pictures with their canonical pairs, masks and depth.
     pub frames: bool,
     /// Privileged: heights, divider, hand and grip.
@@ -22,16 +24,26 @@ pub struct Channels {
 }
 
 impl Channels {
-    pub const IMAGE: Self = Self { image: true, frames: false, state: false };
-    pub const FRAMES: Self = Self { image: false, frames: true, state: false };
-    pub const NONE: Self = Self { image: false, frames: false, state: false };
+    pub const IMAGE: Self = Self { image: true, ..Self::NONE };
+    pub const FRAMES: Self = Self { frames: true, ..Self::NONE };
+    pub const NONE: Self = Self { image: false, depth: false, frames: false, state: false };
 
     pub const fn with_state(self) -> Self {
         Self { state: true, ..self }
     }
 
+    pub const fn with_depth(self) -> Self {
+        Self { depth: true, ..self }
+    }
+
+    /// The images that the renderer is to deliver.
+    pub(super) fn of_frames(self) -> FrameChannels {
+        let wanted = if self.frames { FrameChannels::PAIRED } else { FrameChannels::NONE };
+        wanted.union(FrameChannels { source: self.image, sensed_depth: self.depth, ..FrameChannels::NONE })
+    }
+
     fn draws(self) -> bool {
-        self.image || self.frames
+        !self.of_frames().is_none()
     }
 }
 

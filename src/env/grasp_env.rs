@@ -159,17 +159,22 @@ impl GraspEnv {
         }
     }
 
-    /// What policies see of the first batch, and what is left of the frames.
-    fn images(&self, mut frames: Vec<FrameBatch>) -> Result<(Vec<u8>, Vec<FrameBatch>), VecEnvError> {
-        let (mut images, channels) = (Vec::new(), self.config.channels);
-        if let Some(first) = frames.first_mut().filter(|_| channels.image) {
-            let rgb = if channels.frames { first.source_rgb.clone() } else { std::mem::take(&mut first.source_rgb) };
-            images = match &self.adapter {
-                Some(adapter) => adapter.encode(rgb, [first.height, first.width])?,
-                None => rgb,
-            };
-        }
-        Ok((images, if channels.frames { frames } else { Vec::new() }))
+    /// What policies see of the first batch: images and measured depth.
+    fn images(&self, frames: &mut [FrameBatch]) -> Result<(Vec<u8>, Vec<f32>), VecEnvError> {
+        let channels = self.config.channels;
+        let Some(first) = frames.first_mut() else { return Ok((Vec::new(), Vec::new())) };
+        let rgb = match (channels.image, channels.frames) {
+            (false, _) => Vec::new(),
+            (true, true) => first.source_rgb.clone(),
+            (true, false) => std::mem::take(&mut first.source_rgb),
+        };
+        let images = match &self.adapter {
+            Some(adapter) if channels.image => adapter.encode(rgb, [first.height, first.width])?,
+            _ => rgb,
+        };
+        let depth =
+            if channels.frames { first.sensed_depth_m.clone() } else { std::mem::take(&mut first.sensed_depth_m) };
+        Ok((images, depth))
     }
 }
 
@@ -242,11 +247,12 @@ impl VecEnv for GraspEnv {
                 self.command(index, Command::Act(*action));
             }
         }
-        let frames = self.update(capture).map_err(VecEnvError::new)?;
-        let (images, frames) = self.images(frames)?;
+        let mut frames = self.update(capture).map_err(VecEnvError::new)?;
+        let (images, sensed_depth_m) = self.images(&mut frames)?;
         let indices = 0..self.len();
         let observation = Observation {
             images,
+            sensed_depth_m,
             gripper: indices.clone().map(|index| self.episode(index).gripper_state(self.world(index))).collect(),
             step_indices: indices.clone().map(|index| self.episode(index).step_index()).collect(),
         };
@@ -254,6 +260,7 @@ impl VecEnv for GraspEnv {
         let channels = self.config.channels;
         let privileged = (channels.frames || channels.state).then(|| {
             let worlds: Vec<&GraspWorld> = indices.filter(|_| channels.state).map(|index| self.world(index)).collect();
+            let frames = if channels.frames { frames } else { Vec::new() };
             Privileged { states: worlds.into_par_iter().map(privileged_state).collect(), frames }
         });
         Ok(StepBatch { observation, steps, privileged })

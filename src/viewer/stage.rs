@@ -272,6 +272,7 @@ impl Stage {
         let Self { episode, world, script, episodes, .. } = self;
         let observation = Observation {
             images,
+            sensed_depth_m: Vec::new(),
             gripper: vec![episode.gripper_state(world)],
             step_indices: vec![episode.step_index()],
         };

@@ -350,3 +350,23 @@ fn only_reality_measures_depth_with_a_camera() {
     assert!((first - 1.0).abs() < 0.02 && (second - 1.0).abs() < 0.02, "{first} {second}");
     assert!((first - second).abs() > 1e-4 && (first - ratio(1)).abs() < 1e-12, "{first} {second}");
 }
+
+#[test]
+fn environments_deliver_measured_depth_where_it_is_asked_for() {
+    let observed = |channels, access| {
+        let config = EnvConfig { channels, access, ..config(Domain::Reality, (2, 48), 3) };
+        let mut env = GraspEnv::new(config).expect("built");
+        env.reset_all().expect("reset")
+    };
+    // A policy may see what a camera measures, and the true depth is not handed out with it.
+    let seen = observed(Channels::IMAGE.with_depth(), PrivilegedAccess::Denied);
+    assert_eq!(seen.observation.sensed_depth(1).len(), 48 * 48);
+    assert!(seen.privileged.is_none());
+    let alone = observed(Channels::IMAGE, PrivilegedAccess::Denied);
+    assert_eq!(alone.observation.images, seen.observation.images);
+    assert!(alone.observation.sensed_depth(1).is_empty());
+    let both = observed(Channels::FRAMES.with_depth(), PrivilegedAccess::GroundTruth);
+    assert_eq!(both.observation.sensed_depth_m, seen.observation.sensed_depth_m);
+    let frames = &both.privileged.as_ref().expect("frames").frames[0];
+    assert_ne!(frames.depth_m, frames.sensed_depth_m);
+}

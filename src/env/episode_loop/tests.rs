@@ -68,7 +68,7 @@ impl VecEnv for Counter {
             });
         }
         let gripper = vec![GripperState::default(); actions.len()];
-        let observation = Observation { images: self.counts.clone(), gripper, step_indices: Vec::new() };
+        let observation = Observation { images: self.counts.clone(), gripper, ..Observation::default() };
         Ok(StepBatch { observation, steps, privileged: None })
     }
 }

@@ -54,7 +54,7 @@ impl Table {
             PrivilegedState::new(&[0.0; CELLS], None, Vec2::new(hand[0], -hand[1]) * 0.5 * WIDTH_M, 0.0)
         };
         let states = self.places.iter().map(know).collect();
-        let observation = Observation { images, gripper: vec![hand; self.places.len()], step_indices: Vec::new() };
+        let observation = Observation { images, gripper: vec![hand; self.places.len()], ..Observation::default() };
         (observation, Privileged { states, frames: Vec::new() })
     }
 }
