@@ -1,9 +1,11 @@
 //! One seed names everything; streams are derived from it by purpose and index.
 //!
-//! The generator is xoshiro256++ (Blackman and Vigna, 2019), seeded through SplitMix64. It is ours so that its
-//! bits never change under a dependency's update and so that its state can be written into checkpoints.
+//! The generator is xoshiro256++ (Blackman and Vigna, 2019) of `rand_xoshiro`, seeded through SplitMix64; its state can be
+//! written into checkpoints. A test pins its values, so that an update that changes a stream is seen.
 
 use glam::{Quat, Vec3};
+use rand::{Rng as _, RngExt, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
 use serde::{Deserialize, Serialize};
 
 /// A 64-bit seed. Children are independent for different `(purpose, index)`.
@@ -33,8 +35,7 @@ impl Seed {
     }
 
     pub fn rng(self) -> Rng {
-        let mut state = self.0;
-        Rng { state: std::array::from_fn(|_| splitmix64(&mut state)) }
+        Rng(Xoshiro256PlusPlus::seed_from_u64(self.0))
     }
 }
 
@@ -96,32 +97,22 @@ impl From<Seed> for u64 {
 
 /// The generator's whole state: serialize it and the stream goes on where it stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rng {
-    state: [u64; 4],
-}
+#[serde(transparent)]
+pub struct Rng(Xoshiro256PlusPlus);
 
 impl Rng {
     pub fn next_u64(&mut self) -> u64 {
-        let s = &mut self.state;
-        let result = s[0].wrapping_add(s[3]).rotate_left(23).wrapping_add(s[0]);
-        let t = s[1] << 17;
-        s[2] ^= s[0];
-        s[3] ^= s[1];
-        s[1] ^= s[2];
-        s[0] ^= s[3];
-        s[2] ^= t;
-        s[3] = s[3].rotate_left(45);
-        result
+        self.0.next_u64()
     }
 
     /// Uniform in `[0, 1)`, 24 bits.
     pub fn f32(&mut self) -> f32 {
-        (self.next_u64() >> 40) as f32 * (1.0 / 16_777_216.0)
+        self.0.random()
     }
 
     /// Uniform in `[0, 1)`, 53 bits.
     pub fn f64(&mut self) -> f64 {
-        (self.next_u64() >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
+        self.0.random()
     }
 
     /// Uniform in `[low, high)`.
@@ -129,9 +120,10 @@ impl Rng {
         low + (high - low) * self.f32()
     }
 
-    /// Uniform in `0..count`; 0 when `count` is 0. Multiply-shift: the bias is below 2^-32 for any count in use.
+    /// Uniform in `0..count`; 0 when `count` is 0.
     pub fn below(&mut self, count: usize) -> usize {
-        ((u128::from(self.next_u64()) * count as u128) >> 64) as usize
+        // A range of 64 bits on every machine, so that streams do not depend on it.
+        self.0.random_range(0..count.max(1) as u64) as usize
     }
 
     pub fn chance(&mut self, probability: f32) -> bool {
@@ -178,10 +170,21 @@ mod tests {
     #[test]
     fn reference_output_of_xoshiro256plusplus() {
         // Hand-worked from the published update with state (1, 2, 3, 4): rotl(1 + 4, 23) + 1.
-        let mut rng = Rng { state: [1, 2, 3, 4] };
+        let state: Vec<u8> = [1_u64, 2, 3, 4].iter().flat_map(|word| word.to_le_bytes()).collect();
+        let mut rng = Rng(Xoshiro256PlusPlus::from_seed(state.try_into().expect("32 bytes")));
         assert_eq!(rng.next_u64(), (5_u64 << 23) + 1);
         // The second state is (7, 0, 262146, 6 rotated by 45): the reference implementation prints 58720359.
         assert_eq!(rng.next_u64(), 58_720_359);
+    }
+
+    #[test]
+    fn streams_have_the_values_that_they_always_had() {
+        // By an implementation of SplitMix64 and xoshiro256++ in Python.
+        let mut rng = Seed(7).rng();
+        assert_eq!([rng.next_u64(), rng.next_u64()], [1021219803524665661, 3174977118032272916]);
+        assert_eq!((rng.f32(), rng.f64()), (0.7175760865211487, 0.42720981929150526));
+        assert_eq!([(); 6].map(|()| rng.below(7)), [6, 3, 5, 2, 6, 0]);
+        assert_eq!((rng.below(1), rng.below(0)), (0, 0));
     }
 
     #[test]
