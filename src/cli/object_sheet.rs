@@ -59,7 +59,9 @@ fn draw(
     first: usize,
 ) -> anyhow::Result<Vec<Picture>> {
     // An object's origin is its centre of mass: it stands on its lowest corner.
-    let scenes: Vec<(Vec<VisualPart>, Vec<Pose>, Look)> = group
+    let fov = 0.5_f32;
+    let distance = largest * 1.1 / (0.5 * fov).tan();
+    let scenes: Vec<(Vec<VisualPart>, Vec<Pose>, Look, Camera)> = group
         .iter()
         .enumerate()
         .map(|(i, object)| {
@@ -76,21 +78,20 @@ fn draw(
             });
             let poses = vec![Pose::from_translation(Vec3::Z * -lowest), Pose::IDENTITY];
             let look = Look::sample(Domain::Canonical, Seed((first + i) as u64), 0).with_paint([object.paint]);
-            (parts, poses, look)
+            // The camera aims at the centre of mass, so that a tall object fits as a flat one does.
+            let target = Vec3::Z * -lowest;
+            let eye = target + Vec3::new(-0.55, -0.75, 0.6).normalize() * distance;
+            let camera = Camera::look_at(eye, target, Intrinsics::from_vertical_fov(SIZE, SIZE, fov));
+            (parts, poses, look, camera)
         })
         .collect();
-    let target = Vec3::new(0.0, 0.0, largest * 0.45);
-    let fov = 0.5_f32;
-    let distance = largest * 1.1 / (0.5 * fov).tan();
-    let eye = target + Vec3::new(-0.55, -0.75, 0.6).normalize() * distance;
-    let camera = Camera::look_at(eye, target, Intrinsics::from_vertical_fov(SIZE, SIZE, fov));
     let scene_bounds = SceneBounds { bin_centre: Vec3::ZERO, shadow_radius_m: largest * 2.0 };
     let views: Vec<SceneView<'_>> = scenes
         .iter()
-        .map(|(parts, poses, look)| SceneView {
+        .map(|(parts, poses, look, camera)| SceneView {
             parts,
             world_from_body: poses,
-            camera,
+            camera: *camera,
             look,
             scene_bounds,
             step_index: 0,

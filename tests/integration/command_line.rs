@@ -305,5 +305,5 @@ fn figures_have_their_names() {
     let output = run(&["bench", "soak", "--steps", "300", "--json"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
-    assert_eq!((report["nan"].as_u64(), report["out_of_bounds"].as_u64()), (Some(0), Some(0)), "{report}");
+    assert_eq!((report["not_finite"].as_u64(), report["out_of_bounds"].as_u64()), (Some(0), Some(0)), "{report}");
 }

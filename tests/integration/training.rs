@@ -130,6 +130,7 @@ fn what_is_measured_with_is_trained_on_only_if_that_is_meant() {
     let place = |name: &str| folder.path().join(name).display().to_string();
     sound(&run(&[
         "dataset",
+        "generate",
         "--out",
         &place("test"),
         "--count",

@@ -408,7 +408,7 @@ fn small_run(folder: &Path) -> PathBuf {
         "rcan.generator.num_strided=1",
         "rcan.discriminator.filters=[8, 8]",
         "rcan.discriminator.strides=[2, 2]",
-        "rcan.discriminator.scales=2",
+        "rcan.discriminator.num_scales=2",
         "data.num_envs=4",
         "checkpoint_interval=2",
         "image_interval=10",

@@ -285,7 +285,7 @@ mod tests {
             anyhow::Ok(resolve(&Args { run, ..Args::default() })?.learner.exploration.initial_episodes)
         };
         assert_eq!((initial(3, &[])?, initial(60_000, &[])?), (3, 6_000));
-        assert_eq!(initial(3, &["learner.exploration.initial_episodes=500"])?, 500);
+        assert_eq!(initial(3, &["qtopt.exploration.initial_episodes=500"])?, 500);
         Ok(())
     }
 }

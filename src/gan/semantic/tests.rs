@@ -278,7 +278,7 @@ fn learning_to_segment_real_images_without_their_labels() -> anyhow::Result<()> 
     let mut rng = Seed(2).rng();
     let first = learner.learn(&batch_of(&config, &mut rng, 4)?, 1.0)?;
     let mut last = first;
-    for _ in 0..if full() { 120 } else { 20 } {
+    for _ in 0..if full() { 900 } else { 20 } {
         last = learner.learn(&batch_of(&config, &mut rng, 4)?, 1.0)?;
     }
     println!("{first:?}\n{last:?}");
@@ -318,14 +318,14 @@ fn learning_to_copy_by_cycle_and_identity_alone() -> anyhow::Result<()> {
     let mut rng = Seed(2).rng();
     let first = learner.learn(&batch_of(&config, &mut rng, 2)?, 1.0)?;
     let mut last = first;
-    let steps = if full() { 200 } else { 20 };
+    let steps = if full() { 600 } else { 20 };
     for step in 0..steps {
         last = learner.learn(&batch_of(&config, &mut rng, 2)?, 1.0 - f64::from(step) / f64::from(steps))?;
     }
     println!("{first:?}\n{last:?}");
-    assert!(last.identity < 0.7 * first.identity, "{first:?} {last:?}");
+    assert!(last.cycle < 0.7 * first.cycle && last.identity < first.identity, "{first:?} {last:?}");
     // Both directions are added up.
-    assert!(!full() || last.identity / 2.0 < 0.08, "{last:?}");
+    assert!(!full() || (last.cycle < 0.2 * first.cycle && last.identity < 0.4 * first.identity), "{last:?}");
     for ((name, before), (_, after)) in before.iter().zip(learner.discriminator_y.store().state_tensors()?) {
         assert_eq!(scalar(&(before - after)?.abs()?.sum_all()?)?, 0.0, "{name} moved without a loss");
     }
