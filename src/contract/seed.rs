@@ -182,7 +182,7 @@ mod tests {
         // By an implementation of SplitMix64 and xoshiro256++ in Python.
         let mut rng = Seed(7).rng();
         assert_eq!([rng.next_u64(), rng.next_u64()], [1021219803524665661, 3174977118032272916]);
-        assert_eq!((rng.f32(), rng.f64()), (0.7175760865211487, 0.42720981929150526));
+        assert_eq!((rng.f32(), rng.f64()), (0.717_576_1, 0.42720981929150526));
         assert_eq!([(); 6].map(|()| rng.below(7)), [6, 3, 5, 2, 6, 0]);
         assert_eq!((rng.below(1), rng.below(0)), (0, 0));
     }
