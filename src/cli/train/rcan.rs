@@ -236,11 +236,11 @@ fn score(generator: &Generator, frames: &[FrameBatch]) -> Result<Vec<(String, f6
         ("validation/ssim", report.ssim),
         ("validation/object_iou", report.object_iou),
         ("validation/mean_iou", report.mean_iou),
-        ("validation_psnr_db", report.psnr),
-        ("validation_colour_bias", report.colour_bias_abs),
-        ("validation_depth_mae_m", report.depth_mae_m),
-        ("validation_lost/vanish_rate", report.vanish_rate),
-        ("validation_lost/ghost_rate", report.ghost_rate),
+        ("validation/psnr_db", report.psnr),
+        ("validation/colour_bias", report.colour_bias_abs),
+        ("validation/depth_mae_m", report.depth_mae_m),
+        ("validation/vanish_rate", report.vanish_rate),
+        ("validation/ghost_rate", report.ghost_rate),
     ];
     Ok(figures.into_iter().filter(|(_, v)| v.is_finite()).map(|(name, v)| (name.to_owned(), v)).collect())
 }

@@ -68,7 +68,7 @@ pub(super) fn color_of(values: &[f32]) -> Option<[u8; 3]> {
         .then(|| [r, g, b].map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8))
 }
 
-/// The colour of the material with the largest area; what it stands for is told.
+/// The colour of the material with the largest area; a warning says what it stands for.
 pub(super) fn dominant(used: &[(&Material, f64)], warnings: &mut Vec<String>) -> Option<[u8; 3]> {
     let (material, _) = used.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
     if used.iter().any(|(other, _)| other.color != material.color) {

@@ -253,7 +253,7 @@ impl QtOptConfig {
                 batch: 64,
                 // What it is told of the image would be elsewhere; it looks a little aside by itself.
                 shift: 0,
-                // How episodes ended is soon learned by heart: colours vary, weights decay, ends are drawn less often.
+                // A network overfits to how episodes ended: colours vary, weights decay, ends are drawn less often.
                 tint_std: 0.25,
                 adam: AdamConfig { weight_decay: 0.05, decoupled: true, ..paper.adam },
                 p_terminal: 0.15,

@@ -276,7 +276,7 @@ impl Learner for QLearner {
     }
 }
 
-/// What a batch's encodings should tell, `[n, AUXILIARY_LEN]`, and how much each number counts: nothing where nobody knows.
+/// What a batch's encodings should tell, `[n, AUXILIARY_LEN]`, and how much each number counts: nothing where the value is unknown.
 struct AuxiliaryLoss {
     numbers: Vec<f32>,
     weights: Vec<f32>,

@@ -1,4 +1,4 @@
-//! What only a simulator knows of a state, as a lesson for the encoder of images (an auxiliary task; asymmetric learning,
+//! What only a simulator knows of a state, as an auxiliary target of the image encoder (an auxiliary task; asymmetric learning,
 //! Pinto et al., 2018): where in the image the hand is, how high objects are, where the divider stands, and what the
 //! fingers feel. Q never sees it: a policy decides from the image and the gripper's state alone, and data without it
 //! (recordings, real robots) are learned from all the same.
@@ -9,17 +9,17 @@ use super::network::planar_crop::Plane;
 use crate::contract::PrivilegedState;
 pub use crate::contract::privileged::{CELL_M, CELLS, MAP};
 
-/// Heights are told in this unit, metres.
+/// The unit of height targets, metres.
 pub const HEIGHT_M: f32 = 0.05;
-/// Maps that are told: heights of the objects, and where the divider stands.
+/// Target maps: heights of the objects, and where the divider stands.
 pub const AUXILIARY_MAPS: usize = 2;
-/// Half the thickness of a divider as it is told, metres: that of the usual cell.
+/// Half the thickness of a divider in the targets, metres: that of the usual cell.
 const DIVIDER_M: f32 = 0.004;
 /// Numbers of a pose: place in the image, sine and cosine of twice the angle.
 pub const POSE: usize = 4;
 /// Numbers of a grip: the distance between the pads, and how hard both press.
 pub const GRIP: usize = 2;
-/// They are told in these units: metres, newtons.
+/// The units of the targets: metres, newtons.
 const APERTURE_M: f32 = 0.05;
 const PINCH_N: f32 = 20.0;
 /// Numbers that the encoder is to tell: the maps, the pose at its first and at its second look, and the grip.

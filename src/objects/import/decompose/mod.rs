@@ -33,7 +33,7 @@ const SHEET_SHARE: f64 = 0.02;
 /// Openings that are taken for cracks, as a share of the area.
 const CRACK_AREA: f64 = 0.01;
 
-/// The parts, in the order of the solids. What was assumed or cannot be used is told in `warnings`.
+/// The parts, in the order of the solids. `warnings` lists what was assumed or cannot be used.
 pub(super) fn convex_parts(mesh: &RawMesh, warnings: &mut Vec<String>) -> Vec<ConvexPart> {
     let Solids { solids, notes } = solids::solids(mesh);
     warnings.extend(notes);

@@ -131,7 +131,7 @@ pub(super) struct Parsed {
     pub binary: Option<Vec<u8>>,
 }
 
-/// Takes `bytes` apart. What is ignored is told in `warnings`.
+/// Takes `bytes` apart. `warnings` lists what is ignored.
 pub(super) fn parse(path: &Path, bytes: &[u8], warnings: &mut Vec<String>) -> Result<Parsed> {
     let format = |place: &str, what: String| ObjectError::Format { path: path.to_owned(), place: place.into(), what };
     let old = || ObjectError::Unsupported {

@@ -138,7 +138,7 @@ pub trait QFunction: Send + Sync {
     /// Encoded by another network.
     fn auxiliary_predictions(&self, encoded: &Encoded) -> Result<Option<Tensor>>;
 
-    /// Whether the parameter of this name belongs to layers that learn from lessons ([`Self::auxiliary_predictions`]).
+    /// Whether the parameter of this name belongs to layers that the auxiliary loss trains ([`Self::auxiliary_predictions`]).
     fn is_auxiliary_layer(&self, _parameter: &str) -> bool {
         false
     }

@@ -23,7 +23,7 @@ pub struct StateEstimatorQConfig {
     pub grip_strides: Vec<usize>,
     pub grip_width: usize,
     /// What else it notices of what the hand holds. Q teaches that itself; an encoder that is told enough does better without,
-    /// as Q soon knows by heart how each episode ended that it has seen.
+    /// as Q soon overfits to how each episode ended that it has seen.
     pub grip_features: usize,
     /// Pixels along the edge of windows around the hand, and their size at its height, metres.
     pub window: usize,

@@ -10,9 +10,9 @@
 //! shows where the action leads (`reach.rs`). It meets `e` by a shift and a scale, `relu(shift(e) + scale(e) * a)`, so that
 //! the image decides what the numbers of an action mean; two layers follow.
 //!
-//! Where the hand is, what it feels, where the divider stands and how high the objects are, the encoder is told while it
-//! learns (`rl/qtopt/privileged.rs`), and Q reads its words only: no gradient of Q goes back through them, else Q knows by heart
-//! how each episode ended that it has seen. `map_features` and `grip_features` are what Q may teach it besides. All
+//! An auxiliary loss (`rl/qtopt/privileged.rs`) trains the encoder to estimate where the hand is, what it feels, where the
+//! divider stands and how high the objects are. Q reads these estimates only: no gradient of Q goes back through them, else Q
+//! overfits to how each episode ended that it has seen. `map_features` and `grip_features` are what Q may train besides. All
 //! convolutions have batch normalization: without it, telling a held object from none takes several times as many steps.
 
 use super::action_roi::{ActionRoi, Hand, num_samples};
@@ -194,7 +194,7 @@ const GRIPS: usize = 3;
 const FILM: usize = 4;
 const PARTS: usize = FILM + 2 * CRITICS.len();
 
-/// How the names of layers begin that learn from lessons.
+/// How the names of layers begin that the auxiliary loss trains.
 const AUXILIARY_LAYERS: [&str; 4] = ["coarse_pose.", "fine_pose.", "grip_encoder.", "height_map_decoder."];
 
 fn parts(encoded: &Encoded) -> Result<&[Activations; PARTS]> {
