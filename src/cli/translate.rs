@@ -8,10 +8,11 @@ use crate::files::console;
 use crate::files::names::UniqueNames;
 use crate::files::paths::resolve;
 use crate::gan::rcan::batch::images_tensor;
-use crate::gan::rcan::{Generator, Translation, load_generator};
+use crate::gan::{cyclegan, rcan};
 use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::pictures::{self, LeftOut, PictureError};
+use crate::train::learner_name;
 use anyhow::Context;
 use image::imageops::{FilterType, crop_imm, resize};
 use serde::Serialize;
@@ -25,14 +26,17 @@ const BATCH: usize = 16;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder of a training run, or of one of its checkpoints
+    /// Folder of a run of `train rcan`, `train gan` or `train cyclegan`, or of one of its checkpoints
     #[arg(long, value_name = "RUN")]
     generator: PathBuf,
+    /// Translate from B to A: the other generator of a run of `train cyclegan`
+    #[arg(long)]
+    backward: bool,
     /// A picture (PNG, JPEG, GIF, WebP, BMP or TIFF) or a folder of them; folders in it are not entered
     #[arg(value_name = "IN")]
     input: PathBuf,
-    /// Folder for the results: one PNG for each picture, and the same in mask/ and depth/ (16 bits, millimetres). They are
-    /// of the picture's middle square, at the size that the network was trained for
+    /// Folder for the results: one PNG for each picture, with RCAN the same in mask/ and depth/ (16 bits, millimetres).
+    /// They are of the picture's middle square, at the size that the network was trained for
     #[arg(value_name = "OUT")]
     output: PathBuf,
     /// One JSON object on standard output
@@ -62,14 +66,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })?;
     let (files, mut left_out) = (listing.pictures, listing.left_out);
     check_results(args, &files)?;
-    let loaded = load_generator(&args.generator, &HOST)?;
-    console::warn_all(&loaded.warnings);
+    let (generator, step) = load(args)?;
     let names = names_of(&files);
-    for folder in ["mask", "depth"] {
+    for folder in generator.folders() {
         let folder = args.output.join(folder);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
-    let size = loaded.generator.size();
+    let size = generator.size();
     let edge = u32::try_from(size)?;
     let mut translated = 0;
     let bar = output::progress(files.len() as u64, "images");
@@ -88,9 +91,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
         }
         if !images.is_empty() {
-            let translations = with_large_stack(|| translate(&loaded.generator, &images))??;
+            let translations = with_large_stack(|| generator.translate(&images))??;
             for (translation, name) in translations.iter().zip(whose) {
-                save(translation, &args.output, name)?;
+                save(translation, size, &args.output, name)?;
                 translated += 1;
             }
         }
@@ -102,7 +105,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let failed = left_out.iter().filter(|left| left.looks_like_a_picture).count();
     let report = Report {
         generator: args.generator.clone(),
-        step: loaded.step,
+        step,
         translated,
         failed,
         left_out,
@@ -118,6 +121,71 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ))?;
     }
     Ok(ExitCode::from(u8::from(failed > 0)))
+}
+
+/// The generators that a folder of pictures can go through.
+enum Translator {
+    Rcan(rcan::Generator),
+    CycleGan(cyclegan::Generator),
+}
+
+/// One result; a CycleGAN has pictures only.
+struct Translated {
+    image: Vec<u8>,
+    /// The class of each pixel, and its depth in metres.
+    classes_and_depth: Option<(Vec<u8>, Vec<f32>)>,
+}
+
+impl Translator {
+    fn size(&self) -> usize {
+        match self {
+            Self::Rcan(generator) => generator.size(),
+            Self::CycleGan(generator) => generator.size(),
+        }
+    }
+
+    /// The folders in OUT that results go to.
+    fn folders(&self) -> &'static [&'static str] {
+        match self {
+            Self::Rcan(_) => &["mask", "depth"],
+            Self::CycleGan(_) => &[""],
+        }
+    }
+
+    fn translate(&self, images: &[Vec<u8>]) -> candle_core::Result<Vec<Translated>> {
+        let images = images_tensor(images.iter().map(Vec::as_slice), [self.size(); 2])?;
+        Ok(match self {
+            Self::Rcan(generator) => (generator.translate(&images)?.into_iter())
+                .map(|t| Translated { image: t.image, classes_and_depth: Some((t.classes, t.depth_m)) })
+                .collect(),
+            Self::CycleGan(generator) => (generator.translate(&images)?.into_iter())
+                .map(|image| Translated { image, classes_and_depth: None })
+                .collect(),
+        })
+    }
+}
+
+/// The generator of the run, whichever of both kinds it is of, and its step.
+fn load(args: &Args) -> anyhow::Result<(Translator, u64)> {
+    let run = &args.generator;
+    let name = learner_name(run)?;
+    let (generator, step, warnings) = match name.as_str() {
+        "cyclegan" => {
+            let loaded = cyclegan::load_generator(run, args.backward, &HOST)?;
+            (Translator::CycleGan(loaded.generator), loaded.step, loaded.warnings)
+        }
+        _ if args.backward => {
+            let message = format!("--backward needs a run of train cyclegan, and {} is one of {name}", run.display());
+            return Err(UsageError(message).into());
+        }
+        // A run of a learner without a generator is refused by its name there.
+        _ => {
+            let loaded = rcan::load_generator(run, &HOST)?;
+            (Translator::Rcan(loaded.generator), loaded.step, loaded.warnings)
+        }
+    };
+    console::warn_all(&warnings);
+    Ok((generator, step))
 }
 
 /// Refuses folders for the results that hold any of the images, or are the run: an image and its result may have the same
@@ -164,18 +232,14 @@ fn read_square(path: &Path, size: u32) -> Result<Vec<u8>, PictureError> {
     Ok(resize(&square, size, size, FilterType::Triangle).into_raw())
 }
 
-fn translate(generator: &Generator, images: &[Vec<u8>]) -> candle_core::Result<Vec<Translation>> {
-    generator.translate(&images_tensor(images.iter().map(Vec::as_slice), [generator.size(); 2])?)
-}
-
-fn save(translation: &Translation, out: &Path, name: &str) -> anyhow::Result<()> {
-    let (w, h) = (translation.width, translation.height);
+fn save(translated: &Translated, size: usize, out: &Path, name: &str) -> anyhow::Result<()> {
     let file = format!("{name}.png");
-    write_atomic(&out.join(&file), &png::encode_rgb(&translation.image, w, h)?)?;
-    let mask = png::encode_indexed(&translation.classes, w, h, &class_palette())?;
+    write_atomic(&out.join(&file), &png::encode_rgb(&translated.image, size, size)?)?;
+    let Some((classes, depth_m)) = &translated.classes_and_depth else { return Ok(()) };
+    let mask = png::encode_indexed(classes, size, size, &class_palette())?;
     write_atomic(&out.join("mask").join(&file), &mask)?;
-    let depth: Vec<u16> = translation.depth_m.iter().map(|&d| (d * 1e3).round().clamp(0.0, 65_535.0) as u16).collect();
-    write_atomic(&out.join("depth").join(&file), &png::encode_gray16(&depth, w, h)?)?;
+    let depth: Vec<u16> = depth_m.iter().map(|&d| (d * 1e3).round().clamp(0.0, 65_535.0) as u16).collect();
+    write_atomic(&out.join("depth").join(&file), &png::encode_gray16(&depth, size, size)?)?;
     Ok(())
 }
 

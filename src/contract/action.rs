@@ -1,4 +1,4 @@
-//! What a policy decides and what a step returns (QT-Opt's action and state, DESIGN section 5).
+//! What a policy decides and what a step returns (the action and state of QT-Opt, Kalashnikov et al., 2018).
 
 use serde::{Deserialize, Serialize};
 

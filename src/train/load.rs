@@ -22,13 +22,7 @@ pub struct LoadedRun<C: LearnerConfig> {
 /// # Errors
 /// No run, a run of another learner, no checkpoint, damage.
 pub fn load_run<C: LearnerConfig>(path: &Path) -> Result<LoadedRun<C>, TrainError> {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let step = name.strip_prefix("step-").and_then(|digits| digits.parse::<u64>().ok());
-    let above = path.parent().filter(|folder| folder.ends_with(CHECKPOINTS_NAME)).and_then(Path::parent);
-    let (run, step) = match (step, above) {
-        (Some(step), Some(run)) => (run, Some(step)),
-        _ => (path, None),
-    };
+    let (run, step) = run_and_step(path);
     let config = RunConfig::parse(&RunDir::read_config(run)?, run)?;
     let checkpoints = Checkpoints::new(run.join(CHECKPOINTS_NAME));
     let mut warnings = Vec::new();
@@ -41,4 +35,32 @@ pub fn load_run<C: LearnerConfig>(path: &Path) -> Result<LoadedRun<C>, TrainErro
         None => checkpoints.load_latest(|error| warnings.push(error.to_string()))?.ok_or_else(none)?,
     };
     Ok(LoadedRun { config, checkpoint, run: run.to_owned(), warnings })
+}
+
+/// The learner that a run, or the run of one checkpoint, is of: `rcan`, `qtopt`, `cyclegan`.
+///
+/// # Errors
+/// No run; settings without a learner.
+pub fn learner_name(path: &Path) -> Result<String, TrainError> {
+    let (run, _) = run_and_step(path);
+    let table = toml::from_str::<toml::Table>(&RunDir::read_config(run)?);
+    let name = table.ok().and_then(|mut table| match table.remove("learner") {
+        Some(toml::Value::String(name)) => Some(name),
+        _ => None,
+    });
+    name.ok_or_else(|| TrainError::WrongRun {
+        path: run.join("config.toml").display().to_string(),
+        message: "it names no learner".to_owned(),
+    })
+}
+
+/// The run's folder, and the step where `path` is the folder of one checkpoint.
+fn run_and_step(path: &Path) -> (&Path, Option<u64>) {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let step = name.strip_prefix("step-").and_then(|digits| digits.parse::<u64>().ok());
+    let above = path.parent().filter(|folder| folder.ends_with(CHECKPOINTS_NAME)).and_then(Path::parent);
+    match (step, above) {
+        (Some(step), Some(run)) => (run, Some(step)),
+        _ => (path, None),
+    }
 }

@@ -1,4 +1,4 @@
-//! DESIGN's map of rooms holds: simulator rooms never name Candle, learner rooms never name Bevy, `contract` names
+//! ARCHITECTURE.md's map of rooms holds: simulator rooms never name Candle, learner rooms never name Bevy, `contract` names
 //! neither and nothing of ours.
 
 use std::path::Path;

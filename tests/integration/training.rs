@@ -177,3 +177,37 @@ fn training_from_a_data_set_takes_its_pairs() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(!Path::new(&other).exists());
 }
+
+#[test]
+fn two_folders_become_a_generator_that_translates_both_ways() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (data, whole) = (place("data"), place("run"));
+    for (name, shift) in [("trainA", 0), ("trainB", 90)] {
+        let side = Path::new(&data).join(name);
+        std::fs::create_dir_all(&side).expect("a folder");
+        for i in 0..4 {
+            image::RgbImage::from_fn(70, 64, |x, y| image::Rgb([x as u8 + shift, y as u8 + shift, 40 * i]))
+                .save(side.join(format!("{i}.png")))
+                .expect("a picture");
+        }
+    }
+    sound(&run(&["train", "cyclegan", "--data", &data, "--out", &whole, "--steps", "3", "--batch", "2"]));
+    let input = Path::new(&data).join("trainA").display().to_string();
+    let mut results = Vec::new();
+    for extra in [&[][..], &["--backward"]] {
+        let out = place(&format!("out{}", extra.len()));
+        sound(&run(&[&["translate", "--generator", &whole, &input, &out][..], extra].concat()));
+        let picture = image::open(Path::new(&out).join("3.png")).expect("a result").to_rgb8();
+        assert_eq!(picture.dimensions(), (64, 64));
+        assert!(!Path::new(&out).join("mask").exists() && !Path::new(&out).join("depth").exists());
+        results.push(picture);
+    }
+    assert!(results[0] != results[1], "two networks, one result");
+    let one_way = place("one-way");
+    sound(&run(&["train", "gan", "--data", &data, "--out", &one_way, "--steps", "1", "--batch", "2"]));
+    let refused = run(&["translate", "--generator", &one_way, &input, &place("never"), "--backward"]);
+    let says = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && says.contains("cyclegan"), "{says}");
+    assert!(!Path::new(&place("never")).exists());
+}

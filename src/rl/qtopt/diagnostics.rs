@@ -3,7 +3,7 @@
 
 use super::bellman::{choose, logits_of, score_all, sigmoid, value_of};
 use super::collect::Episode;
-use super::network::{EncoderMode, image_activations, is_closed, state_activations};
+use super::network::{EncoderMode, image_activations, may_end, state_activations};
 use super::policy::CemPolicy;
 use crate::contract::action_space::ActionFeatures;
 use crate::contract::{Action, Seed};
@@ -101,8 +101,8 @@ pub fn cem_optimality(
     let images = image_activations(images, cem_policy.size, cem_policy.channels, device)?;
     let encoded = cem_policy.q.encode(&images, &state_activations(states, device)?, EncoderMode::Evaluate)?;
     let seeds: Vec<Seed> = (0..states.len() as u64).map(|i| seed.derive("search", i)).collect();
-    let closed: Vec<bool> = states.iter().map(is_closed).collect();
-    let found = choose(cem_policy.q, &encoded, (cem_policy.space, cem_policy.cem), &closed, &seeds)?;
+    let may_end: Vec<bool> = states.iter().map(|state| may_end(cem_policy.cem, state)).collect();
+    let found = choose(cem_policy.q, &encoded, (cem_policy.space, cem_policy.cem), &may_end, &seeds)?;
     let mut rng = seed.derive("dense", 0).rng();
     let mut actions = vec![Action { terminate: true, ..Action::default() }];
     while actions.len() < samples {
@@ -110,9 +110,9 @@ pub fn cem_optimality(
     }
     let features: Vec<ActionFeatures> = actions.iter().map(|action| cem_policy.space.features(action)).collect();
     let dense = score_all(cem_policy.q, &encoded, &features)?;
-    let shares = found.iter().zip(dense).zip(closed).map(|((choice, logits), closed)| {
+    let shares = found.iter().zip(dense).zip(may_end).map(|((choice, logits), may_end)| {
         // The first of the dense actions ends the episode.
-        let best = logits.into_iter().skip(usize::from(!closed)).fold(choice.logit, f32::max);
+        let best = logits.into_iter().skip(usize::from(!may_end)).fold(choice.logit, f32::max);
         f64::from(sigmoid(choice.logit) / sigmoid(best).max(1e-9))
     });
     Ok(shares.sum::<f64>() / states.len() as f64)
