@@ -4,6 +4,7 @@
 //! one domain look like another's, and the runs that trained them.
 
 pub mod cyclegan;
+pub mod error;
 pub mod frames;
 pub mod image_pool;
 pub mod losses;

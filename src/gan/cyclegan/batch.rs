@@ -2,7 +2,7 @@
 
 use super::config::CycleGanConfig;
 use super::error::CycleGanError;
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 /// Images of both domains, in no correspondence, and what may be known beside them.
 #[derive(Clone, Debug)]
@@ -28,6 +28,24 @@ impl UnpairedBatch {
     pub fn new(x: Tensor, y: Tensor) -> Self {
         let (x_state, y_state, x_mask, x_actions, y_actions, x_labels) = (None, None, None, None, None, None);
         Self { x, y, x_state, y_state, x_mask, x_actions, y_actions, x_labels }
+    }
+
+    /// This batch on a device; nothing is copied where it is there already.
+    ///
+    /// # Errors
+    /// A device that fails.
+    pub fn to_device(&self, device: &Device) -> candle_core::Result<Self> {
+        let moved = |tensor: &Option<Tensor>| tensor.as_ref().map(|tensor| tensor.to_device(device)).transpose();
+        Ok(Self {
+            x: self.x.to_device(device)?,
+            y: self.y.to_device(device)?,
+            x_state: moved(&self.x_state)?,
+            y_state: moved(&self.y_state)?,
+            x_mask: moved(&self.x_mask)?,
+            x_actions: moved(&self.x_actions)?,
+            y_actions: moved(&self.y_actions)?,
+            x_labels: moved(&self.x_labels)?,
+        })
     }
 
     /// Whether the settings can be trained on this batch.

@@ -13,7 +13,7 @@ use crate::contract::Seed;
 use crate::nn::HOST;
 use crate::nn::ops::memory;
 use crate::nn::{AdamConfig, with_large_stack};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use serde::Serialize;
 use std::time::Instant;
 
@@ -75,7 +75,7 @@ fn measure(network: &str, config: &CycleGanConfig, repeats: usize) -> Result<Ste
     let shape = [config.batch, 3, config.size, config.size];
     let mut images = || {
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.range(-1.0, 1.0)).collect();
-        Tensor::from_vec(values, &shape, &Device::Cpu)
+        Tensor::from_vec(values, &shape, &HOST)
     };
     let batch = UnpairedBatch::new(images()?, images()?);
     // Memory of other benchmarks of this process would count as ours.

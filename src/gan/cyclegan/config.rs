@@ -1,13 +1,10 @@
 //! Everything that decides what a run of unpaired translation does, with the methods and sizes that go by name.
 
+pub use crate::gan::error::ConfigError;
 use crate::gan::losses::{Distance, GanLoss};
 use crate::nn::AdamConfig;
+pub use crate::train::Preset;
 use serde::{Deserialize, Serialize};
-
-/// An impossible setting, and what is possible.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(pub String);
 
 /// The four methods that RL-CycleGAN's Table 1 compares: one learner with terms on or off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,28 +39,6 @@ impl Method {
     }
 }
 
-/// Sizes by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Preset {
-    /// 64x64, trains on two processor cores.
-    #[default]
-    Small,
-    /// 472x472, with the published weights of the terms.
-    Paper,
-}
-
-impl Preset {
-    pub const ALL: [Self; 2] = [Self::Small, Self::Paper];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Small => "small",
-            Self::Paper => "paper",
-        }
-    }
-}
-
 macro_rules! by_name {
     ($type:ty, $what:literal, $names:literal) => {
         impl std::fmt::Display for $type {
@@ -84,7 +59,6 @@ macro_rules! by_name {
 }
 
 by_name!(Method, "method", "gan, cyclegan, graspgan, rl-cyclegan");
-by_name!(Preset, "size preset", "small, paper");
 
 /// A generator's U-Net. Level 0 has the size of the image; each further level halves it by a stride of two.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -414,7 +388,10 @@ mod tests {
                 let config = CycleGanConfig::preset(method, preset);
                 config.validate()?;
                 assert_eq!(toml::from_str::<CycleGanConfig>(&toml::to_string(&config)?)?, config);
-                assert_eq!((method.name().parse::<Method>()?, preset.name().parse::<Preset>()?), (method, preset));
+                assert_eq!(
+                    (method.name().parse::<Method>()?, preset.name().parse::<Preset>().map_err(ConfigError)?),
+                    (method, preset)
+                );
             }
         }
         let error = "stargan".parse::<Method>().err().map(|e| e.to_string()).unwrap_or_default();

@@ -14,7 +14,7 @@ use crate::nn::Activations;
 use crate::nn::layers::{Conv2dConfig, InstanceNorm, SpectralConv2d};
 use crate::nn::networks::{Network, Range, Spec};
 use crate::nn::ops::{Activation, ConvInput, Resample, activate, add, softmax};
-use crate::nn::{Init, NnError, ParamStore};
+use crate::nn::{HOST, Init, NnError, ParamStore};
 use candle_core::{Device, Result, Tensor};
 
 /// He et al.'s gain for ReLU.
@@ -197,9 +197,10 @@ impl Generator {
     /// Another shape.
     pub fn translate(&self, images: &Tensor) -> Result<Vec<Vec<u8>>> {
         let _frozen = self.store.freeze();
-        let image = self.forward(&Activations::from_tensor(&images.detach())?)?.to_tensor()?;
+        let images = images.detach().to_device(self.store.device())?;
+        let image = self.forward(&Activations::from_tensor(&images)?)?.to_tensor()?;
         let (_, channels, height, width) = image.dims4()?;
-        let planes = image.to_device(&Device::Cpu)?.flatten_from(1)?.to_vec2::<f32>()?;
+        let planes = image.to_device(&HOST)?.flatten_from(1)?.to_vec2::<f32>()?;
         let byte = |value: f32| ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8;
         let pixels = height * width;
         let interleave = |planes: Vec<f32>| {

@@ -134,6 +134,7 @@ impl CycleGanLearner {
         critics: Critics<'_>,
     ) -> Result<Metrics, CycleGanError> {
         batch.check(&self.config)?;
+        let batch = &batch.to_device(self.device())?;
         if self.config.weights.scene > 0.0 && critics.scene.is_none() {
             return Err(CycleGanError::Input(
                 "weights.scene needs Q-functions beside the learner; set it to 0 without them".into(),
@@ -357,6 +358,7 @@ impl CycleGanLearner {
     /// # Errors
     /// Another shape.
     pub fn translations(&self, batch: &UnpairedBatch) -> Result<Vec<(&'static str, Tensor)>, CycleGanError> {
+        let batch = batch.to_device(self.device())?;
         let forward = |generator: &Generator, image: &Tensor| -> candle_core::Result<Tensor> {
             let _frozen = generator.store().freeze();
             generator.forward(&Activations::from_tensor(image)?)?.to_tensor()

@@ -10,18 +10,18 @@ use rayon::prelude::*;
 /// Floats that share a generator.
 const BLOCK: usize = 1 << 14;
 
-/// Noise of this standard deviation: the sum of four uniform numbers, which is a tenth as dear as a normal one and near
+/// Noise of this standard deviation, drawn on the host: the sum of four uniform numbers, which is a tenth as dear as a normal one and near
 /// enough for images (kurtosis 2.7 instead of 3, no value beyond 3.5 deviations).
 ///
 /// # Errors
 /// A device that fails.
-pub fn noise(shape: &[usize], std: f64, seed: Seed) -> Result<Tensor> {
+pub fn noise(shape: &[usize], std: f64, seed: Seed, device: &Device) -> Result<Tensor> {
     let mut values = vec![0.0_f32; shape.iter().product()];
     values.par_chunks_mut(BLOCK).enumerate().for_each(|(block, values)| {
         let mut rng = seed.derive("noise", block as u64).rng();
         values.iter_mut().for_each(|value| *value = std as f32 * bell(&mut rng));
     });
-    Tensor::from_vec(values, shape, &Device::Cpu)
+    Tensor::from_vec(values, shape, device)
 }
 
 /// A number of mean 0 and variance 1 from the four quarters of one draw.
@@ -42,7 +42,7 @@ pub fn with_noise(x: &Activations, std: f64, seed: Seed) -> Result<Activations> 
     if std <= 0.0 {
         return Ok(x.clone());
     }
-    add(x, &Activations::from_tensor(&noise(x.shape(), std, seed)?)?)
+    add(x, &Activations::from_tensor(&noise(x.shape(), std, seed, &x.device())?)?)
 }
 
 /// Images in `[-1, 1]` as a camera would hand them on: with noise, cut off, in whole bytes. Gradients pass as if nothing
@@ -52,7 +52,7 @@ pub fn with_noise(x: &Activations, std: f64, seed: Seed) -> Result<Activations> 
 /// A device that fails.
 pub fn as_observed(x: &Activations, std: f64, seed: Seed) -> Result<Activations> {
     let plain = x.detach()?.to_tensor()?;
-    let noisy = (&plain + noise(x.shape(), std, seed)?)?.clamp(-1.0, 1.0)?;
+    let noisy = (&plain + noise(x.shape(), std, seed, &x.device())?)?.clamp(-1.0, 1.0)?;
     let bytes = ((noisy + 1.0)? * 127.5)?.round()?;
     let change = (bytes.affine(1.0 / 127.5, -1.0)? - plain)?;
     add(x, &Activations::from_tensor(&change)?)
@@ -75,7 +75,7 @@ pub fn with_blanks(images: &Tensor, edge: usize, probability: f32, seed: Seed) -
             }
         }
     }
-    images.broadcast_mul(&Tensor::from_vec(mask, (n, 1, h, w), &Device::Cpu)?)
+    images.broadcast_mul(&Tensor::from_vec(mask, (n, 1, h, w), images.device())?)
 }
 
 /// A square of `size` pixels at a random place of an image of `[height, width, 3]` bytes, as bytes; mirrored left to right
@@ -98,17 +98,18 @@ pub fn random_crop(rgb: &[u8], [h, w]: [usize; 2], size: usize, p_flip: f32, rng
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::HOST;
     use candle_core::{DType, Var};
 
     #[test]
     fn noise_has_its_moments_and_repeats() -> anyhow::Result<()> {
-        let values = noise(&[50, 4000], 0.2, Seed(1))?.flatten_all()?.to_vec1::<f32>()?;
+        let values = noise(&[50, 4000], 0.2, Seed(1), &HOST)?.flatten_all()?.to_vec1::<f32>()?;
         let n = values.len() as f64;
         let moment = |power: i32| values.iter().map(|&v| f64::from(v / 0.2).powi(power)).sum::<f64>() / n;
         assert!(moment(1).abs() < 0.01 && moment(3).abs() < 0.03, "{} {}", moment(1), moment(3));
         assert!((moment(2) - 1.0).abs() < 0.01 && (moment(4) - 2.7).abs() < 0.06, "{} {}", moment(2), moment(4));
-        assert_eq!(noise(&[50, 4000], 0.2, Seed(1))?.flatten_all()?.to_vec1::<f32>()?, values);
-        assert_ne!(noise(&[50, 4000], 0.2, Seed(2))?.flatten_all()?.to_vec1::<f32>()?, values);
+        assert_eq!(noise(&[50, 4000], 0.2, Seed(1), &HOST)?.flatten_all()?.to_vec1::<f32>()?, values);
+        assert_ne!(noise(&[50, 4000], 0.2, Seed(2), &HOST)?.flatten_all()?.to_vec1::<f32>()?, values);
         // Neighbouring blocks do not repeat each other.
         assert_ne!(values[..16], values[BLOCK..BLOCK + 16]);
         Ok(())
@@ -116,7 +117,7 @@ mod tests {
 
     #[test]
     fn observed_images_are_bytes_and_teach_as_if_they_were_not() -> anyhow::Result<()> {
-        let var = Var::new(&[[0.123_f32, -0.987, 0.5, 1.0]], &Device::Cpu)?;
+        let var = Var::new(&[[0.123_f32, -0.987, 0.5, 1.0]], &HOST)?;
         let observed = as_observed(&Activations::from_tensor(var.as_tensor())?, 0.03, Seed(1))?.to_tensor()?;
         for value in observed.flatten_all()?.to_vec1::<f32>()? {
             let byte = (value + 1.0) * 127.5;
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_quarter_of_the_blocks_is_blank_in_all_channels() -> anyhow::Result<()> {
-        let images = Tensor::ones((40, 3, 20, 16), DType::F32, &Device::Cpu)?;
+        let images = Tensor::ones((40, 3, 20, 16), DType::F32, &HOST)?;
         let blanked = with_blanks(&images, 8, 0.25, Seed(2))?;
         let share = blanked.mean_all()?.to_scalar::<f32>()?;
         assert!((share - 0.75).abs() < 0.06, "{share}");

@@ -80,7 +80,7 @@ impl TrainedDiscriminator {
         // One pass over both halves: no layer mixes the images of a batch.
         let mut pixels = Tensor::cat(&[real.pixels, &pixels], 0)?;
         if config.noise.discriminator_std > 0.0 {
-            pixels = (&pixels + noise(pixels.dims(), config.noise.discriminator_std, seed)?)?;
+            pixels = (&pixels + noise(pixels.dims(), config.noise.discriminator_std, seed, pixels.device())?)?;
         }
         let state = match (real.state, &state) {
             (Some(real), Some(generated)) => Some(Tensor::cat(&[real, generated], 0)?),

@@ -1,51 +1,11 @@
 //! Everything that decides what an RCAN training run does, with the sizes that go by name.
 
 use super::batch::DepthRange;
+pub use crate::gan::error::ConfigError;
 use crate::nn::AdamConfig;
+pub use crate::train::Preset;
 use crate::train::limits::MAX_STEPS;
 use serde::{Deserialize, Serialize};
-
-/// An impossible setting, and what is possible.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(pub String);
-
-/// Sizes by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Preset {
-    /// 64x64, trains on two processor cores.
-    #[default]
-    Small,
-    /// 472x472 with the published filters.
-    Paper,
-}
-
-impl Preset {
-    pub const ALL: [Self; 2] = [Self::Small, Self::Paper];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Small => "small",
-            Self::Paper => "paper",
-        }
-    }
-}
-
-impl std::fmt::Display for Preset {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.pad(self.name())
-    }
-}
-
-impl std::str::FromStr for Preset {
-    type Err = ConfigError;
-
-    fn from_str(text: &str) -> Result<Self, ConfigError> {
-        let found = Self::ALL.into_iter().find(|preset| preset.name() == text);
-        found.ok_or_else(|| ConfigError(format!("unknown size preset '{text}'; the presets are small, paper")))
-    }
-}
 
 /// What holds the generated image to the canonical one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -306,7 +266,6 @@ mod tests {
             let config = RcanConfig::preset(preset);
             config.validate()?;
             assert_eq!(toml::from_str::<RcanConfig>(&toml::to_string(&config)?)?, config);
-            assert_eq!(preset.name().parse::<Preset>()?, preset);
         }
         Ok(())
     }
@@ -335,7 +294,6 @@ mod tests {
         check(|c| c.generator.head_kernel = 4, "odd");
         check(|c| c.discriminator.strides.truncate(2), "one length");
         check(|c| c.depth.far_m = 0.1, "depth");
-        assert!("huge".parse::<Preset>().is_err());
     }
 
     #[test]

@@ -6,9 +6,7 @@
 //! ```no_run
 //! # use bingrasp::rl::ppo::*;
 //! # use bingrasp::contract::Seed;
-//! # fn observe() -> Observations { unimplemented!() }
-//! # fn step(_: &[f32]) -> Transitions { unimplemented!() }
-//! # fn main() -> anyhow::Result<()> {
+//! # fn train(observe: impl Fn() -> Observations, step: impl Fn(&[f32]) -> Transitions) -> anyhow::Result<()> {
 //! let config = PpoConfig::default();
 //! let mut learner = PpoLearner::new(&config, NetworkConfig::pose_grasp(), Seed(1), &bingrasp::nn::HOST)?;
 //! let mut rollout = RolloutBuffer::new(&config, learner.network_config());

@@ -3,45 +3,9 @@
 use super::network::StateEstimatorQConfig;
 use crate::nn::AdamConfig;
 use crate::rl::cem::CemConfig;
+pub use crate::train::Preset;
 use crate::train::limits::MAX_STEPS;
 use serde::{Deserialize, Serialize};
-
-/// Sizes by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Preset {
-    /// 64x64, late merge, trains on two processor cores.
-    #[default]
-    Small,
-    /// 472x472 with the published network.
-    Paper,
-}
-
-impl Preset {
-    pub const ALL: [Self; 2] = [Self::Small, Self::Paper];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Small => "small",
-            Self::Paper => "paper",
-        }
-    }
-}
-
-impl std::fmt::Display for Preset {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.pad(self.name())
-    }
-}
-
-impl std::str::FromStr for Preset {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|preset| preset.name() == text);
-        found.ok_or_else(|| format!("unknown size preset '{text}'; the presets are small, paper"))
-    }
-}
 
 /// Who decides while data is collected, and how far from what they would do.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
