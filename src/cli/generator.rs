@@ -1,7 +1,7 @@
 //! A trained generator for the viewer: `--generator RUN`.
 
 use crate::files::console;
-use crate::gan::rcan::batch::images_tensor;
+use crate::gan::images::images_tensor;
 use crate::gan::rcan::{Generator, load_generator};
 use crate::nn::HOST;
 use crate::viewer::translator::{Translate, Translated, Translator};

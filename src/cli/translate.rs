@@ -7,7 +7,7 @@ use crate::files::atomic::write_atomic;
 use crate::files::console;
 use crate::files::names::UniqueNames;
 use crate::files::paths::resolve;
-use crate::gan::rcan::batch::images_tensor;
+use crate::gan::images::images_tensor;
 use crate::gan::{cyclegan, rcan};
 use crate::nn::HOST;
 use crate::nn::with_large_stack;

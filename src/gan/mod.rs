@@ -7,6 +7,7 @@ pub mod cyclegan;
 pub mod error;
 pub mod frames;
 pub mod image_pool;
+pub mod images;
 pub mod losses;
 pub mod rcan;
 pub mod semantic;

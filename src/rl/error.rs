@@ -24,9 +24,18 @@ pub enum RlError {
     File(#[from] FileError),
     #[error(transparent)]
     Train(#[from] Box<TrainError>),
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
     /// A state of the run that does not fit its other parts.
     #[error("{0}")]
     Inconsistent(String),
+}
+
+impl RlError {
+    /// An error of another room.
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(error.into())
+    }
 }
 
 impl From<RlError> for TrainError {

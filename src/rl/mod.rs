@@ -10,6 +10,7 @@ pub mod ppo;
 pub mod qtopt;
 pub mod quasi_random;
 pub mod replay;
+pub mod rl_cyclegan;
 
 pub use cem::{CemConfig, Choice};
 pub use error::RlError;

@@ -226,6 +226,44 @@ impl Replay {
         Some(NStepTransition { next: Some((image, record.state)), ..transition })
     }
 
+    /// Discounted sum of the rewards from step `number` to the end of its episode. None when it is gone, or the episode is not
+    /// whole.
+    pub fn discounted_return(&self, number: u64, discount: f32) -> Option<f32> {
+        let (mut sum, mut factor) = (0.0, 1.0);
+        for number in number.. {
+            let (_, record) = self.get(number)?;
+            sum += factor * record.reward;
+            factor *= discount;
+            if record.termination != Termination::None {
+                break;
+            }
+        }
+        Some(sum)
+    }
+
+    /// The newest whole episodes, at most so many, in the order in which they were pushed.
+    pub fn newest_episodes(&self, count: usize) -> Vec<Vec<Transition>> {
+        let mut episodes = VecDeque::new();
+        let mut episode: Vec<Transition> = Vec::new();
+        // What is left of an episode whose beginning is gone is none.
+        let mut whole = self.first == 0;
+        for number in self.first()..self.end() {
+            let Some((image, record)) = self.get(number) else { break };
+            episode.push(Transition { image: image.to_vec(), record: *record });
+            if record.termination != Termination::None {
+                let finished = std::mem::take(&mut episode);
+                if whole {
+                    episodes.push_back(finished);
+                    if episodes.len() > count {
+                        episodes.pop_front();
+                    }
+                }
+                whole = true;
+            }
+        }
+        episodes.into()
+    }
+
     /// The number of a transition to learn from: one by which the policy ended an episode with probability
     /// `p_terminal`, one that closed open fingers with probability `p_closing`, else any. The choice does not look
     /// at what came of it, so that frequencies of success stay true. None when there is none.

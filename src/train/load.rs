@@ -1,9 +1,10 @@
 //! A finished or interrupted run, read without being opened for writing.
 
-use super::checkpoint::{CHECKPOINTS_NAME, Checkpoint, Checkpoints};
-use super::directory::RunDir;
+use super::checkpoint::{CHECKPOINTS_NAME, Checkpoint, CheckpointContent, Checkpoints};
+use super::directory::{CONFIG_NAME, RunDir};
 use super::error::TrainError;
 use super::run_config::{LearnerConfig, RunConfig};
+use crate::files::atomic::{FileError, create_folder, sync_folder, write_atomic};
 use std::path::{Path, PathBuf};
 
 /// The settings of a run and one of its checkpoints.
@@ -35,6 +36,29 @@ pub fn load_run<C: LearnerConfig>(path: &Path) -> Result<LoadedRun<C>, TrainErro
         None => checkpoints.load_latest(|error| warnings.push(error.to_string()))?.ok_or_else(none)?,
     };
     Ok(LoadedRun { config, checkpoint, run: run.to_owned(), warnings })
+}
+
+/// Writes the settings and one checkpoint of a run into `folder`, there as a whole or not at all, for [`load_run`] to take: a
+/// network that another run goes on using.
+///
+/// # Errors
+/// A folder that is there already, a full disk.
+pub fn keep_run<C: LearnerConfig>(
+    folder: &Path,
+    config: &RunConfig<C>,
+    step: u64,
+    content: &CheckpointContent<'_>,
+) -> Result<(), TrainError> {
+    let config = config.to_toml()?;
+    let unfinished = folder.with_extension("unfinished");
+    if unfinished.exists() {
+        std::fs::remove_dir_all(&unfinished).map_err(|e| FileError::io("remove", &unfinished, e))?;
+    }
+    create_folder(&unfinished)?;
+    write_atomic(&unfinished.join(CONFIG_NAME), config.as_bytes())?;
+    Checkpoints::new(unfinished.join(CHECKPOINTS_NAME)).save(step, content)?;
+    std::fs::rename(&unfinished, folder).map_err(|e| FileError::io("rename", folder, e))?;
+    Ok(sync_folder(folder.parent().unwrap_or(Path::new(".")))?)
 }
 
 /// The learner that a run, or the run of one checkpoint, is of: `rcan`, `qtopt`, `cyclegan`.

@@ -33,7 +33,7 @@ pub use error::TrainError;
 pub use graph::{GraphError, RunGraph};
 pub use learner::{Learner, Metrics, Module, NamedGroup, NamedImage};
 pub use limits::{Ended, Limits};
-pub use load::{LoadedRun, learner_name, load_run};
+pub use load::{LoadedRun, keep_run, learner_name, load_run};
 pub use means::Means;
 pub use metrics::{MetricsLine, read_metrics};
 pub use preset::Preset;

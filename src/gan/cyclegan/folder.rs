@@ -8,7 +8,7 @@ use super::batch::UnpairedBatch;
 use super::error::CycleGanError;
 use super::noise::random_crop;
 use crate::contract::Seed;
-use crate::gan::rcan::batch::images_tensor;
+use crate::gan::images::images_tensor;
 use image::imageops::FilterType;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

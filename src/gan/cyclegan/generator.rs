@@ -10,11 +10,12 @@
 use super::config::GeneratorConfig;
 use super::error::CycleGanError;
 use crate::contract::Seed;
+use crate::gan::images::to_bytes;
 use crate::nn::Activations;
 use crate::nn::layers::{Conv2dConfig, InstanceNorm, SpectralConv2d};
 use crate::nn::networks::{Network, Range, Spec};
 use crate::nn::ops::{Activation, ConvInput, Resample, activate, add, softmax};
-use crate::nn::{HOST, Init, NnError, ParamStore};
+use crate::nn::{Init, NnError, ParamStore};
 use candle_core::{Device, Result, Tensor};
 
 /// He et al.'s gain for ReLU.
@@ -199,14 +200,7 @@ impl Generator {
         let _frozen = self.store.freeze();
         let images = images.detach().to_device(self.store.device())?;
         let image = self.forward(&Activations::from_tensor(&images)?)?.to_tensor()?;
-        let (_, channels, height, width) = image.dims4()?;
-        let planes = image.to_device(&HOST)?.flatten_from(1)?.to_vec2::<f32>()?;
-        let byte = |value: f32| ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8;
-        let pixels = height * width;
-        let interleave = |planes: Vec<f32>| {
-            (0..channels * pixels).map(|k| byte(planes[k % channels * pixels + k / channels])).collect()
-        };
-        Ok(planes.into_iter().map(interleave).collect())
+        to_bytes(&image)
     }
 }
 

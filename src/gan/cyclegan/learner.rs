@@ -25,6 +25,14 @@ use candle_core::{Device, Tensor};
 /// Figures of a step by name.
 pub type Metrics = Vec<(&'static str, f64)>;
 
+/// What the generators made in the step before, `[n, 3, height, width]` each and without gradients.
+#[derive(Clone, Debug)]
+pub struct StepTranslations {
+    pub gx: Tensor,
+    /// Of methods with a cycle: F(G(x)), F(y) and G(F(y)).
+    pub cycle: Option<[Tensor; 3]>,
+}
+
 /// Networks of other rooms that take part in a step.
 #[derive(Default)]
 pub struct Critics<'a> {
@@ -50,6 +58,7 @@ pub struct CycleGanLearner {
     pub(super) sim_discriminator: Option<TrainedDiscriminator>,
     pub(super) domain: Option<DomainClassifier>,
     pub(super) balance: Balance,
+    translations: Option<StepTranslations>,
 }
 
 /// The share of 8x8 blocks that the warm start blanks.
@@ -91,6 +100,7 @@ impl CycleGanLearner {
             sim_discriminator: cycle.then(|| judge("sim-discriminator")).transpose()?,
             domain: channels.map(domain).transpose()?,
             balance: Balance::new(config),
+            translations: None,
         })
     }
 
@@ -118,6 +128,11 @@ impl CycleGanLearner {
         self.real2sim.as_ref().map(|trained| &trained.averaged)
     }
 
+    /// What the last step's generators made of its batch; none after a step of the warm start.
+    pub fn step_translations(&self) -> Option<&StepTranslations> {
+        self.translations.as_ref()
+    }
+
     /// The weights of cycle and scene as they are now: configured, or set by measuring.
     pub fn term_weights(&self) -> TermWeights {
         self.balance.weights
@@ -143,6 +158,7 @@ impl CycleGanLearner {
         let warm = self.steps < self.config.warm_start_steps;
         let mut generators = std::iter::once(&self.sim2real).chain(&self.real2sim);
         generators.try_for_each(|trained| trained.generator.power_iteration())?;
+        self.translations = None;
         let metrics = if warm { self.warm_start(batch, lr_scale)? } else { self.translate(batch, lr_scale, critics)? };
         for trained in std::iter::once(&self.sim2real).chain(&self.real2sim) {
             trained.average(self.config.ema_decay, self.steps)?;
@@ -186,8 +202,9 @@ impl CycleGanLearner {
         let mut metrics = self.update_discriminators(batch, &generated.image, fy.as_ref(), lr_scale)?;
         metrics.extend(self.update_task(batch, &x, &generated.image, &y, lr_scale, &mut critics)?);
 
-        let objective = self.objective(batch, [&x, &y], &generated, fy.as_ref(), &critics)?;
+        let (objective, cycle) = self.objective(batch, [&x, &y], &generated, fy.as_ref(), &critics)?;
         let (total, terms) = objective.finish()?;
+        self.translations = Some(StepTranslations { gx: generated.image.detach()?.to_tensor()?, cycle });
         metrics.extend(terms);
         metrics.extend(self.measure_balance(batch, &critics)?);
         metrics.extend(self.step_generators(&backward(&total)?, lr_scale)?);
@@ -273,9 +290,9 @@ impl CycleGanLearner {
         generated: &Generated,
         fy: Option<&Activations>,
         critics: &Critics<'_>,
-    ) -> Result<Objective, CycleGanError> {
+    ) -> Result<(Objective, Option<[Tensor; 3]>), CycleGanError> {
         let (config, weights, gx) = (&self.config, self.balance.weights, &generated.image);
-        let mut objective = Objective::default();
+        let (mut objective, mut translations) = (Objective::default(), None);
         let judge = |trained: &TrainedDiscriminator, image: &Activations, state: Option<&Tensor>, purpose: &str| {
             let _frozen = trained.discriminator.store().freeze();
             let noisy = with_noise(image, config.noise.discriminator_std, self.seed_of(purpose))?;
@@ -290,6 +307,8 @@ impl CycleGanLearner {
             let fgx = f.generator.forward(&with_noise(gx, cycle_std, self.seed_of("sim-cycle-noise"))?)?;
             let gfy = with_noise(fy, cycle_std, self.seed_of("real-cycle-noise"))?;
             let gfy = self.sim2real.generator.forward(&gfy)?;
+            let plain = |image: &Activations| image.detach()?.to_tensor();
+            translations = Some([plain(&fgx)?, plain(fy)?, plain(&gfy)?]);
             if weights.cycle > 0.0 {
                 let sim = cycle_loss(config.distance, &fgx.to_tensor()?, &batch.x)?;
                 objective.add("loss/cycle_sim", weights.cycle, &sim)?;
@@ -340,7 +359,7 @@ impl CycleGanLearner {
                 objective.add("loss/feature", weights.feature, &feature)?;
             }
         }
-        Ok(objective)
+        Ok((objective, translations))
     }
 
     fn step_generators(&mut self, gradients: &Gradients, lr_scale: f64) -> Result<Metrics, CycleGanError> {

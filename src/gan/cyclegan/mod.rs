@@ -6,6 +6,7 @@
 //! checkpoint needs. Q-networks are not known here: whoever has them gives a [`SceneLoss`] (RL-CycleGAN) or a
 //! [`TaskNetwork`] (GraspGAN).
 
+pub mod adapter;
 pub mod balance;
 pub mod batch;
 pub mod bench;
@@ -29,11 +30,12 @@ pub use config::{CycleGanConfig, Method, Preset};
 pub use discriminator::Discriminator;
 pub use error::CycleGanError;
 pub use generator::Generator;
-pub use learner::{Critics, CycleGanLearner, Metrics};
+pub use learner::{Critics, CycleGanLearner, Metrics, StepTranslations};
 pub use scene::{SceneLoss, SceneTerm};
 pub use state::LearnerState;
 pub use task::{ImageDomain, TaskNetwork};
-pub use train::{CycleGanData, FolderSource, LoadedGenerator, load_generator};
+pub use adapter::TranslationAdapter;
+pub use train::{CycleGanData, FolderSource, LoadedGenerator, generator_of, load_generator};
 
 #[cfg(test)]
 mod learning_tests;

@@ -2,6 +2,7 @@
 //! threads.
 
 use crate::contract::{Rng, Seed};
+use crate::gan::images::to_bytes;
 use crate::nn::Activations;
 use crate::nn::ops::add;
 use candle_core::{Device, Result, Tensor};
@@ -52,10 +53,27 @@ pub fn with_noise(x: &Activations, std: f64, seed: Seed) -> Result<Activations> 
 /// A device that fails.
 pub fn as_observed(x: &Activations, std: f64, seed: Seed) -> Result<Activations> {
     let plain = x.detach()?.to_tensor()?;
-    let noisy = (&plain + noise(x.shape(), std, seed, &x.device())?)?.clamp(-1.0, 1.0)?;
-    let bytes = ((noisy + 1.0)? * 127.5)?.round()?;
-    let change = (bytes.affine(1.0 / 127.5, -1.0)? - plain)?;
+    let noisy = (&plain + noise(x.shape(), std, seed, &x.device())?)?;
+    let change = (in_bytes(&noisy)? - plain)?;
     add(x, &Activations::from_tensor(&change)?)
+}
+
+/// Images in `[-1, 1]`, cut off there, at the values that whole bytes have.
+///
+/// # Errors
+/// A device that fails.
+pub fn in_bytes(images: &Tensor) -> Result<Tensor> {
+    ((images.clamp(-1.0, 1.0)? + 1.0)? * 127.5)?.round()?.affine(1.0 / 127.5, -1.0)
+}
+
+/// Images `[n, 3, height, width]` in `[-1, 1]` as bytes `[height, width, 3]` each, with noise of this standard deviation
+/// (in units of `[-1, 1]`) first.
+///
+/// # Errors
+/// Another shape.
+pub fn to_byte_images(images: &Tensor, std: f64, seed: Seed) -> Result<Vec<Vec<u8>>> {
+    let host = images.detach().to_device(&crate::nn::HOST)?;
+    to_bytes(&if std > 0.0 { (&host + noise(host.dims(), std, seed, host.device())?)? } else { host })
 }
 
 /// Images `[n, c, height, width]` in which each square of `edge` pixels is set to 0 with this probability.

@@ -8,11 +8,11 @@ use super::learner::{Critics, CycleGanLearner};
 use super::state::{POOLS, REAL2SIM, SIM2REAL};
 use crate::contract::Seed;
 use crate::draw::{ContactSheet, Picture};
-use crate::nn::HOST;
-use crate::train::state::from_file;
+use crate::gan::images::to_bytes;
+use crate::train::state::{from_file, to_bytes as to_checkpoint};
 use crate::train::{
-    BatchSource, Checkpoint, Evaluation, Learner, LearnerConfig, LoadedRun, Metrics, Module, NamedGroup, NamedImage,
-    RunConfig, StepProgress, TrainError, load_run,
+    BatchSource, Checkpoint, CheckpointContent, Evaluation, Learner, LearnerConfig, LoadedRun, Metrics, Module, NamedGroup, NamedImage,
+    RunConfig, StepProgress, TrainError, keep_run, load_run,
 };
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -167,11 +167,8 @@ fn sheet(learner: &CycleGanLearner, images: &[(&'static str, Tensor)]) -> Result
 
 /// `[n, 3, height, width]` in `[-1, 1]` as pictures.
 fn to_pictures(images: &Tensor) -> candle_core::Result<Vec<Picture>> {
-    let (n, _, height, width) = images.dims4()?;
-    let values = images.to_device(&HOST)?.permute((0, 2, 3, 1))?.reshape((n, height * width * 3))?;
-    let byte = |value: f32| ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8;
-    let rows = values.to_dtype(DType::F32)?.to_vec2::<f32>()?;
-    Ok(rows.into_iter().map(|row| Picture::photo(width, height, row.into_iter().map(byte).collect())).collect())
+    let (_, _, height, width) = images.dims4()?;
+    Ok(to_bytes(images)?.into_iter().map(|bytes| Picture::photo(width, height, bytes)).collect())
 }
 
 /// A trained generator of a run and where it comes from.
@@ -183,12 +180,39 @@ pub struct LoadedGenerator {
     pub warnings: Vec<String>,
 }
 
+impl LoadedGenerator {
+    /// Writes G alone into `folder`, there as a whole or not at all, for [`load_generator`] to take.
+    ///
+    /// # Errors
+    /// A folder that is there already, a full disk.
+    pub fn keep(&self, folder: &Path) -> Result<(), TrainError> {
+        let mut content = CheckpointContent::default();
+        content.groups.insert(SIM2REAL.to_owned(), to_checkpoint(&self.generator.store().state_tensors()?)?);
+        keep_run(folder, &self.config, self.step, &content)
+    }
+}
+
 /// Loads the averaged G (A to B), or F with `backward`, of a run's newest whole checkpoint.
 ///
 /// # Errors
 /// No run, a run of another learner, no checkpoint, damage, a method without F.
 pub fn load_generator(path: &Path, backward: bool, device: &Device) -> Result<LoadedGenerator, TrainError> {
     let LoadedRun { config, checkpoint, warnings, .. } = load_run::<CycleGanConfig>(path)?;
+    generator_of(path, config, &checkpoint, warnings, backward, device)
+}
+
+/// The averaged G, or F with `backward`, of a checkpoint; `path` is named in errors.
+///
+/// # Errors
+/// A method without F, a checkpoint of another learner.
+pub fn generator_of(
+    path: &Path,
+    config: RunConfig<CycleGanConfig>,
+    checkpoint: &Checkpoint,
+    warnings: Vec<String>,
+    backward: bool,
+    device: &Device,
+) -> Result<LoadedGenerator, TrainError> {
     if backward && !config.learner.method.has_cycle() {
         let message = format!("a run of {} learns no way from B to A; train cyclegan", config.learner.method);
         return Err(TrainError::WrongRun { path: path.display().to_string(), message });

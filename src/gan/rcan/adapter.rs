@@ -1,8 +1,8 @@
 //! What an agent behind a generator sees: the translation and the picture, one behind the other in the channels (RCAN, 4.3).
 
 use super::Generator;
-use super::batch::images_tensor;
 use crate::contract::{ImageAdapter, VecEnvError};
+use crate::gan::images::images_tensor;
 
 /// Pictures in one pass of the generator.
 const GENERATED_AT_ONCE: usize = 32;

@@ -3,7 +3,7 @@
 use super::config::ConfigError;
 use crate::contract::{Class, FrameChannels};
 use crate::gan::frames::Frame;
-use crate::nn::HOST;
+use crate::gan::images::images_tensor;
 use crate::nn::ops::Activations;
 use candle_core::{Device, Result, Tensor};
 use serde::{Deserialize, Serialize};
@@ -39,27 +39,6 @@ impl DepthRange {
     pub fn decode(self, value: f32) -> f32 {
         self.near_m + 0.5 * (value + 1.0) * (self.far_m - self.near_m)
     }
-}
-
-/// `[height, width, 3]` bytes to planes in `[-1, 1]`.
-pub fn image_planes(rgb: &[u8], planes: &mut Vec<f32>) {
-    for channel in 0..3 {
-        planes.extend(rgb.iter().skip(channel).step_by(3).map(|&value| f32::from(value) / 127.5 - 1.0));
-    }
-}
-
-/// Images of `[height, width, 3]` bytes as one tensor `[n, 3, height, width]` in `[-1, 1]`, on the host.
-///
-/// # Errors
-/// An image of another size.
-pub fn images_tensor<'a>(images: impl Iterator<Item = &'a [u8]>, [h, w]: [usize; 2]) -> Result<Tensor> {
-    let mut planes = Vec::new();
-    let mut count = 0;
-    for image in images {
-        image_planes(image, &mut planes);
-        count += 1;
-    }
-    Tensor::from_vec(planes, (count, 3, h, w), &HOST)
 }
 
 /// What one training step sees.

@@ -4,11 +4,8 @@ use super::config::RcanConfig;
 use super::generator::Generator;
 use super::learner::AVERAGED;
 use crate::contract::Seed;
-use crate::files::atomic::{FileError, create_folder, sync_folder, write_atomic};
-use crate::train::checkpoint::CHECKPOINTS_NAME;
-use crate::train::directory::CONFIG_NAME;
 use crate::train::state::{from_file, to_bytes};
-use crate::train::{CheckpointContent, Checkpoints, LoadedRun, RunConfig, TrainError, load_run};
+use crate::train::{CheckpointContent, LoadedRun, RunConfig, TrainError, keep_run, load_run};
 use candle_core::Device;
 use std::path::Path;
 
@@ -28,27 +25,10 @@ impl Loaded {
     /// # Errors
     /// A folder that is there already, a full disk.
     pub fn keep(&self, folder: &Path) -> Result<(), TrainError> {
-        let config = self.config.to_toml()?;
         let mut content = CheckpointContent::default();
         content.groups.insert(AVERAGED.to_owned(), to_bytes(&self.generator.store().state_tensors()?)?);
-        write_folder(folder, |unfinished| {
-            write_atomic(&unfinished.join(CONFIG_NAME), config.as_bytes())?;
-            Checkpoints::new(unfinished.join(CHECKPOINTS_NAME)).save(self.step, &content)?;
-            Ok(())
-        })
+        keep_run(folder, &self.config, self.step, &content)
     }
-}
-
-/// Lets `write` fill a folder of a temporary name, and gives it its own when it is whole.
-fn write_folder(folder: &Path, write: impl FnOnce(&Path) -> Result<(), TrainError>) -> Result<(), TrainError> {
-    let unfinished = folder.with_extension("unfinished");
-    if unfinished.exists() {
-        std::fs::remove_dir_all(&unfinished).map_err(|e| FileError::io("remove", &unfinished, e))?;
-    }
-    create_folder(&unfinished)?;
-    write(&unfinished)?;
-    std::fs::rename(&unfinished, folder).map_err(|e| FileError::io("rename", folder, e))?;
-    Ok(sync_folder(folder.parent().unwrap_or(Path::new(".")))?)
 }
 
 /// Loads the averaged generator of a run's newest whole checkpoint, or of one checkpoint when `path` is its folder

@@ -1,6 +1,7 @@
 //! Where RCAN's batches come from: a pool of the newest blocks of frames, made on a thread of their own.
 
-use super::batch::{TrainBatch, images_tensor};
+use super::batch::TrainBatch;
+use crate::gan::images::images_tensor;
 use super::config::RcanConfig;
 use super::generator::{Generator, Translation};
 use super::learner::RcanLearner;

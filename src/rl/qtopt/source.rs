@@ -9,6 +9,7 @@ use super::config::QtOptConfig;
 use super::diagnostics::{cem_optimality, evaluate_q};
 use super::episode_sheet::episode_sheet;
 use super::learner::QLearner;
+use super::policy::CemPolicy;
 use super::stream::{Samples, Stream, StreamState};
 use super::success::SuccessWindow;
 use crate::contract::{EpisodeCollector, Rng, Seed, VecEnvError};
@@ -54,7 +55,7 @@ pub struct ExperienceSource {
     envs: Option<Box<dyn EpisodeCollector>>,
     pub simulation: Stream,
     /// A recording of the domain to transfer to.
-    real: Option<Stream>,
+    pub real: Option<Stream>,
     iteration: u64,
     episodes: u64,
     /// The policy has become better than the script.
@@ -166,7 +167,8 @@ impl ExperienceSource {
             .collect()
     }
 
-    fn envs(&mut self) -> Result<&mut dyn EpisodeCollector, RlError> {
+    /// The environments, opened where they are not yet.
+    pub(in crate::rl) fn envs(&mut self) -> Result<&mut dyn EpisodeCollector, RlError> {
         if let Some(open) = self.open.take() {
             let envs = open()?;
             let ((size, channels), config) = (envs.image_shape(), &self.config);
@@ -184,14 +186,14 @@ impl ExperienceSource {
             .ok_or_else(|| RlError::Inconsistent("the environments failed to open".into()))
     }
 
-    /// Plays the episodes of an iteration into the replay.
-    fn collect(&mut self, learner: &QLearner) -> Result<(), RlError> {
+    /// Plays the episodes of an iteration into the replay; a policy that has not learned yet is not judged on them.
+    pub(in crate::rl) fn collect(&mut self, policy: CemPolicy<'_>, has_learned: bool) -> Result<(), RlError> {
         let started = Instant::now();
         let seed = self.seed.derive("round", self.iteration);
         let plan = self.plan(seed);
         self.envs()?;
         let Some(envs) = self.envs.as_deref_mut() else { return Ok(()) };
-        let (discount, policy) = (self.config.discount, learner.cem_policy());
+        let discount = self.config.discount;
         // The script's first episodes are many times an iteration's: the last of them are enough to look at.
         let kept = self.config.episodes_per_iteration;
         let mut episodes = VecDeque::new();
@@ -215,7 +217,7 @@ impl ExperienceSource {
             episodes.push_back(episode);
         })?;
         self.shown = episodes.into();
-        if learner.step() > 0 {
+        if has_learned {
             let usable = |scripted: bool| -> Vec<&Episode> {
                 let kind = |episode: &&Episode| (episode.behavior == BehaviorPolicy::Scripted) == scripted;
                 self.shown.iter().filter(|episode| !episode.invalid).filter(kind).collect()
@@ -232,7 +234,7 @@ impl ExperienceSource {
             ]);
         }
         if self.iteration > 0 && self.iteration % DENSE_SEARCH_INTERVAL == 0 {
-            let share = self.dense_search(learner)?;
+            let share = self.dense_search(policy)?;
             self.means.add([("cem/share_of_dense", share)]);
         }
         self.episodes += plan.len() as u64;
@@ -256,20 +258,21 @@ impl ExperienceSource {
     }
 
     /// Q of the chosen actions over the best that a dense search finds in the same states.
-    fn dense_search(&self, learner: &QLearner) -> Result<f64, RlError> {
+    fn dense_search(&self, policy: CemPolicy<'_>) -> Result<f64, RlError> {
         let (count, draws) = self.config.dense_search();
         let shown = self.pictured();
         let states: Vec<_> = shown.iter().take(count).filter_map(|episode| episode.transitions.first()).collect();
         let images: Vec<&[u8]> = states.iter().map(|transition| &transition.image[..]).collect();
         let grippers: Vec<_> = states.iter().map(|transition| transition.record.state).collect();
-        cem_optimality(learner.cem_policy(), &images, &grippers, draws, self.seed.derive("dense", self.iteration))
+        cem_optimality(policy, &images, &grippers, draws, self.seed.derive("dense", self.iteration))
     }
 
-    fn label(&mut self, learner: &QLearner) -> Result<(), RlError> {
+    /// Labels transitions of the simulator by the first learner, and recorded ones by the second.
+    pub(in crate::rl) fn label(&mut self, [simulation, real]: [&QLearner; 2]) -> Result<(), RlError> {
         let started = Instant::now();
-        self.means.add(self.simulation.label(learner, self.seed)?);
-        if let Some(real) = &mut self.real {
-            let [spread, disagreement, _] = real.label(learner, self.seed.derive("real", 0))?;
+        self.means.add(self.simulation.label(simulation, self.seed)?);
+        if let Some(stream) = &mut self.real {
+            let [spread, disagreement, _] = stream.label(real, self.seed.derive("real", 0))?;
             self.means.add([("cem/spread_real", spread.1), ("q/disagreement_real", disagreement.1)]);
         }
         self.label_s += started.elapsed().as_secs_f64();
@@ -285,10 +288,10 @@ impl BatchSource<QLearner> for ExperienceSource {
     fn next(&mut self, learner: &QLearner, progress: StepProgress) -> Result<QBatch, TrainError> {
         let index = progress.step % self.config.updates_per_iteration;
         if index == 0 {
-            self.collect(learner)?;
+            self.collect(learner.cem_policy(), learner.step() > 0)?;
         }
         if index % self.config.label_interval() == 0 || self.simulation.is_unlabelled() {
-            self.label(learner)?;
+            self.label([learner, learner])?;
         }
         let mut rng = self.seed.derive("steps", 0).derive("batch", progress.step).rng();
         let mut samples = Samples::default();

@@ -23,9 +23,9 @@ struct Labelled {
 
 /// What is saved of a stream beside its replay files and its training buffer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct StreamState {
-    pub(super) off_policy: ReplayState,
-    pub(super) on_policy: ReplayState,
+pub(in crate::rl) struct StreamState {
+    pub(in crate::rl) off_policy: ReplayState,
+    pub(in crate::rl) on_policy: ReplayState,
     bellman_batches: u64,
 }
 
@@ -129,15 +129,42 @@ impl Stream {
         }
     }
 
+    /// Adds up to `count` transitions with the discounted returns of their episodes as targets, cut off to `[0, 1]`: what a
+    /// grasp network learns from, without a Bellman updater. `shares` are those of ends and closings
+    /// ([`Replay::draw`]).
+    pub fn sample_with_returns(
+        &self,
+        count: usize,
+        shares: (f32, f32),
+        discount: f32,
+        rng: &mut Rng,
+        samples: &mut Samples,
+    ) {
+        let wanted = samples.targets.len() + count;
+        for _ in 0..4 * count {
+            if samples.targets.len() == wanted {
+                break;
+            }
+            let on_policy = rng.below(self.len().max(1)) >= self.off_policy.len();
+            let replay = if on_policy { &self.on_policy } else { &self.off_policy };
+            let Some(number) = replay.draw(shares, rng) else { continue };
+            if let (Some((image, record)), Some(target)) = (replay.get(number), replay.discounted_return(number, discount)) {
+                samples.images.push(image.to_vec());
+                samples.records.push(*record);
+                samples.targets.push(target.clamp(0.0, 1.0));
+            }
+        }
+    }
+
     /// Writes replay files into `folder`. Also returns the training buffer with the name of its file.
-    pub(super) fn save(&mut self, folder: &Path) -> Result<(StreamState, (String, NamedTensors<'static>)), RlError> {
+    pub(in crate::rl) fn save(&mut self, folder: &Path) -> Result<(StreamState, (String, NamedTensors<'static>)), RlError> {
         let (off_policy, on_policy) = (self.off_policy.save(folder)?, self.on_policy.save(folder)?);
         let state = StreamState { off_policy, on_policy, bellman_batches: self.bellman_batches };
         Ok((state, (self.buffer_name(), self.buffer_tensors())))
     }
 
     /// Takes over a saved stream, and returns sentences about replay that is lost.
-    pub(super) fn restore(
+    pub(in crate::rl) fn restore(
         &mut self,
         folder: &Path,
         checkpoint: &Checkpoint,
