@@ -1,22 +1,25 @@
 //! Trained agents: runs of `train qtopt`, and the generator through which some of them look.
 
 use super::UsageError;
-use crate::contract::{self, ActionSpace, ImageAdapter, Pose, VecEnvError};
+use super::generator::{self as generators, GeneratorKind};
+use crate::contract::{self, ActionSpace, Domain, ImageAdapter, Pose, VecEnvError};
 use crate::data::DataError;
 use crate::data::episodes::EpisodeReader;
 use crate::files::atomic::sha256_file;
 use crate::files::console::warn_all;
+use crate::gan::cyclegan::{LoadedGenerator, TranslationAdapter};
 use crate::gan::rcan::{self, GeneratorAdapter, load_generator};
 use crate::nn::HOST;
 use crate::rl::qtopt::collect::{BehaviorPolicy, Episode};
 use crate::rl::qtopt::load::Loaded;
 use crate::rl::qtopt::network::Projection;
 use crate::rl::qtopt::{QLearner, QtOptConfig, load_policy};
+use crate::rl::rl_cyclegan::load::{JointQ, is_joint, load_q};
 use crate::scene::CellDescription;
 use crate::scene::camera::CameraMount;
 use crate::tasks::{BinGrasp, Task};
 use crate::train::checkpoint::{CHECKPOINTS_NAME, CHECKSUMS_NAME};
-use crate::train::{Checkpoints, RunConfig};
+use crate::train::{Checkpoints, RunConfig, learner_name};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 
@@ -30,7 +33,11 @@ pub fn load(policy: &str) -> anyhow::Result<Loaded> {
         let message = format!("'{policy}' is neither scripted, noisy-planner, oracle, random nor the folder of a run");
         return Err(UsageError(message).into());
     }
-    let loaded = load_policy(path, &HOST)?;
+    let loaded = match learner_name(path)? {
+        // What a joint run hands on to reality.
+        name if is_joint(&name) => load_q(path, JointQ::Real, &HOST)?,
+        _ => load_policy(path, &HOST)?,
+    };
     warn_all(&loaded.warnings);
     Ok(loaded)
 }
@@ -45,21 +52,51 @@ pub fn name(loaded: &Loaded) -> anyhow::Result<String> {
     Ok(format!("qtopt-{}", sum.get(..16).unwrap_or_default()))
 }
 
-/// The generator through which the agent of `run` sees pictures, where it learns with one.
+/// The adapter through which the agent of `run` sees pictures of `domain`, where it learns with a generator.
+///
+/// RCAN's stands beside every picture. G of a GAN or CycleGAN makes simulation look like reality, where its agent is at
+/// home: pictures of `reality` need none.
 ///
 /// # Errors
 /// A generator that is missing, damaged, or for another size.
-pub fn adapter(run: &Path, config: &RunConfig<QtOptConfig>) -> anyhow::Result<Option<Box<dyn ImageAdapter + Send>>> {
-    let Some(loaded) = generator(run, config)? else { return Ok(None) };
-    let (made_for, size) = (loaded.generator.size(), config.learner.size);
-    if made_for != size {
-        return Err(UsageError(format!(
-            "the generator in {} is for {made_for}x{made_for} pixels and the agent sees {size}x{size}",
-            config.data.generator.as_deref().unwrap_or(run).display()
-        ))
-        .into());
+pub fn adapter(run: &Path, config: &RunConfig<QtOptConfig>, domain: Domain) -> anyhow::Result<Option<BoxedAdapter>> {
+    let Some(generator) = generator(run, config)? else { return Ok(None) };
+    let from = config.data.generator.as_deref().unwrap_or(run);
+    check_size(generator.size(), config.learner.size, from)?;
+    Ok(match generator {
+        AgentGenerator::Rcan(loaded) => Some(Box::new(GeneratorAdapter(loaded.generator))),
+        AgentGenerator::Translation(_) if domain.stands_for_reality() => None,
+        AgentGenerator::Translation(loaded) => Some(Box::new(TranslationAdapter(loaded.generator))),
+    })
+}
+
+/// The adapter of `--generator RUN` for a policy that was trained on plain pictures of the simulator: F, which makes pictures
+/// of `reality` look like the simulator's.
+///
+/// # Errors
+/// A run without F, or for another size; an agent that looks through a generator already.
+pub fn real2sim_adapter(run: &Path, config: &RunConfig<QtOptConfig>) -> anyhow::Result<BoxedAdapter> {
+    if config.data.generator.is_some() {
+        let message = "--generator: the policy looks through a generator of its own already; leave the flag out";
+        return Err(UsageError(message.into()).into());
     }
-    Ok(Some(Box::new(GeneratorAdapter(loaded.generator))))
+    let loaded = generators::load_translation(run, true)?;
+    check_size(loaded.generator.size(), config.learner.size, run)?;
+    Ok(Box::new(TranslationAdapter(loaded.generator)))
+}
+
+/// An adapter that may move between threads.
+pub type BoxedAdapter = Box<dyn ImageAdapter + Send>;
+
+fn check_size(made_for: usize, size: usize, run: &Path) -> anyhow::Result<()> {
+    if made_for == size {
+        return Ok(());
+    }
+    let message = format!(
+        "the generator in {} is for {made_for}x{made_for} pixels and the agent sees {size}x{size}",
+        run.display()
+    );
+    Err(UsageError(message).into())
 }
 
 /// The ranges of actions in a cell.
@@ -101,19 +138,45 @@ pub fn recorded_episodes<'a>(
     })
 }
 
+/// A generator that an agent learns with.
+enum AgentGenerator {
+    Rcan(rcan::Loaded),
+    /// G of a GAN, CycleGAN, GraspGAN or RL-CycleGAN.
+    Translation(LoadedGenerator),
+}
+
+impl AgentGenerator {
+    fn load(run: &Path) -> anyhow::Result<Self> {
+        Ok(match generators::kind(run)? {
+            GeneratorKind::Translation => Self::Translation(generators::load_translation(run, false)?),
+            GeneratorKind::Rcan => {
+                let loaded = load_generator(run, &HOST)?;
+                warn_all(&loaded.warnings);
+                Self::Rcan(loaded)
+            }
+        })
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Rcan(loaded) => loaded.generator.size(),
+            Self::Translation(loaded) => loaded.generator.size(),
+        }
+    }
+}
+
 /// The generator of a run's agent: its own copy or, before there is one, that of the run it is taken from.
-fn generator(run: &Path, config: &RunConfig<QtOptConfig>) -> anyhow::Result<Option<rcan::Loaded>> {
+fn generator(run: &Path, config: &RunConfig<QtOptConfig>) -> anyhow::Result<Option<AgentGenerator>> {
     let Some(path) = &config.data.generator else { return Ok(None) };
     let (own, from) = (own_generator(run), path.display());
     let loaded = if own.is_dir() {
-        load_generator(&own, &HOST).with_context(|| {
+        AgentGenerator::load(&own).with_context(|| {
             let copy = own.display();
             format!("loading the run's copy of its generator; if {from} is what it was, remove {copy} to copy it again")
         })?
     } else {
-        load_generator(path, &HOST).with_context(|| format!("loading the generator in {from}"))?
+        AgentGenerator::load(path).with_context(|| format!("loading the generator in {from}"))?
     };
-    warn_all(&loaded.warnings);
     Ok(Some(loaded))
 }
 
@@ -131,8 +194,12 @@ pub fn keep_generator(run: &Path, config: &RunConfig<QtOptConfig>) -> anyhow::Re
     if own.is_dir() {
         return Ok(());
     }
-    let Some(loaded) = generator(run, config)? else { return Ok(()) };
-    loaded.keep(&own).with_context(|| format!("copying the generator into {}", run.display()))
+    let kept = match generator(run, config)? {
+        None => return Ok(()),
+        Some(AgentGenerator::Rcan(loaded)) => loaded.keep(&own),
+        Some(AgentGenerator::Translation(loaded)) => loaded.keep(&own),
+    };
+    kept.with_context(|| format!("copying the generator into {}", run.display()))
 }
 
 /// Takes over the weights of a finished run of the same network, in the learner's own and in its target networks.

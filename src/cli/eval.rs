@@ -38,6 +38,9 @@ struct GraspArgs {
     /// scripted, noisy-planner, oracle, random, or the folder of a QT-Opt run (or of one of its checkpoints)
     #[arg(long, value_name = "NAME|RUN", default_value = "scripted")]
     policy: String,
+    /// Look through F of a run of `train cyclegan` or `rl-cyclegan`: a policy of the simulator sees reality as simulation
+    #[arg(long, value_name = "RUN")]
+    generator: Option<PathBuf>,
     /// What the policy sees [default: the domain it was trained in]
     #[arg(long)]
     domain: Option<Domain>,
@@ -176,7 +179,10 @@ fn play(
     let env = if domain.is_some() { env } else { env.blind() };
     env.validate().map_err(|error| UsageError(error.to_string()))?;
     match loaded {
-        Some(loaded) => play_learned(loaded, &protocol, env),
+        Some(loaded) => play_learned(loaded, &protocol, env, args.generator.as_deref()),
+        None if args.generator.is_some() => {
+            Err(UsageError("--generator needs a learned policy: built-in ones look at no picture".into()).into())
+        }
         None => played_by(&mut ScriptPolicy, &protocol, env, None),
     }
 }
@@ -200,6 +206,7 @@ pub(super) fn play_learned(
     loaded: &Loaded,
     protocol: &GraspProtocol,
     env: EnvConfig,
+    generator: Option<&Path>,
 ) -> anyhow::Result<EvaluationWithEpisodes> {
     let size = size_of(Some(loaded));
     let mut env = EnvConfig { size, num_envs: common::num_envs_for(size), ..env };
@@ -207,7 +214,11 @@ pub(super) fn play_learned(
     if !camera.is_empty() {
         env.cameras = vec![camera.to_owned()];
     }
-    let adapter = agent::adapter(&loaded.run, &loaded.config)?;
+    let domain = env.sources.first().copied().unwrap_or(Domain::Canonical);
+    let adapter = match generator {
+        Some(run) => Some(agent::real2sim_adapter(run, &loaded.config)?),
+        None => agent::adapter(&loaded.run, &loaded.config, domain)?,
+    };
     let policy = &loaded.policy;
     with_large_stack(|| {
         let exploration = ExplorationConfig::none();

@@ -45,7 +45,7 @@ impl Policy for Learned {
 pub fn pilot(run: &Path) -> anyhow::Result<Pilot> {
     let loaded = load_policy(run, &HOST)?;
     warn_all(&loaded.warnings);
-    let adapter = agent::adapter(&loaded.run, &loaded.config)?;
+    let adapter = agent::adapter(&loaded.run, &loaded.config, loaded.config.data.env.domain)?;
     Ok(Pilot {
         name: format!("{}, step {}", run.display(), loaded.step),
         // At most 2,048: the configuration is checked when it is read.

@@ -243,7 +243,7 @@ fn measure(args: &Table1Args, run: &Path, domain: Domain) -> anyhow::Result<Gras
         (1, loaded.policy.size as u32),
         seed,
     );
-    Ok(eval::play_learned(&loaded, &protocol, env)?.evaluation)
+    Ok(eval::play_learned(&loaded, &protocol, env, None)?.evaluation)
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {

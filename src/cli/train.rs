@@ -7,6 +7,7 @@ mod identity;
 pub(super) mod qtopt;
 pub mod rcan;
 mod recording;
+mod rl_cyclegan;
 pub(super) mod run;
 
 use crate::gan::cyclegan::Method;
@@ -39,13 +40,38 @@ enum Command {
                             bingrasp train cyclegan --out runs/cyclegan --resume\n\
                             photos/trainA and photos/trainB hold images of any size and shape.")]
     Cyclegan(Box<cyclegan::Args>),
+    /// Train GraspGAN: translate the simulator to a recording, with the losses of a grasp network
+    #[command(after_help = "Example: bingrasp train graspgan --init runs/canonical --real real --out runs/graspgan")]
+    Graspgan(Box<rl_cyclegan::Args>),
+    /// Train RL-CycleGAN: a CycleGAN between the simulator and a recording that leaves Q-values alone, and Q with it
+    #[command(
+        name = "rl-cyclegan",
+        after_help = "Examples:\n  \
+                            bingrasp episodes record --out real --domain reality --count 5000\n  \
+                            bingrasp train rl-cyclegan --init runs/canonical --real real --out runs/rl-cyclegan\n  \
+                            bingrasp train qtopt --init runs/canonical --generator runs/rl-cyclegan --real real --out \
+                            runs/final"
+    )]
+    RlCyclegan(Box<rl_cyclegan::Args>),
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.learner {
         Command::Rcan(args) => run::run(&**args),
         Command::Qtopt(args) => run::run(&**args),
-        Command::Gan(args) => run::run(&cyclegan::Command { method: Method::Gan, args }),
-        Command::Cyclegan(args) => run::run(&cyclegan::Command { method: Method::CycleGan, args }),
+        Command::Gan(args) => translation(Method::Gan, args),
+        Command::Cyclegan(args) => translation(Method::CycleGan, args),
+        Command::Graspgan(args) => run::run(&rl_cyclegan::Command { method: Method::GraspGan, args }),
+        Command::RlCyclegan(args) => run::run(&rl_cyclegan::Command { method: Method::RlCycleGan, args }),
     }
+}
+
+/// A GAN or CycleGAN: between two folders, or between a run's simulator and a recording.
+fn translation(method: Method, args: &cyclegan::Args) -> anyhow::Result<ExitCode> {
+    let joint = args.real.is_some() || (args.run.resume && rl_cyclegan::is_joint_run(&args.run.out));
+    if joint {
+        let args = args.to_joint();
+        return run::run(&rl_cyclegan::Command { method, args: &args });
+    }
+    run::run(&cyclegan::Command { method, args })
 }

@@ -1,5 +1,6 @@
 //! `bingrasp translate`: a trained generator on a folder of anyone's images.
 
+use super::generator::{self, GeneratorKind};
 use super::{UsageError, common, output};
 use crate::draw::palette::class_palette;
 use crate::draw::png;
@@ -12,7 +13,6 @@ use crate::gan::{cyclegan, rcan};
 use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::pictures::{self, LeftOut, PictureError};
-use crate::train::learner_name;
 use anyhow::Context;
 use image::imageops::{FilterType, crop_imm, resize};
 use serde::Serialize;
@@ -26,10 +26,10 @@ const BATCH: usize = 16;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder of a run of `train rcan`, `train gan` or `train cyclegan`, or of one of its checkpoints
+    /// Folder of a run of `train rcan`, `gan`, `cyclegan`, `graspgan` or `rl-cyclegan`, or of one of its checkpoints
     #[arg(long, value_name = "RUN")]
     generator: PathBuf,
-    /// Translate from B to A: the other generator of a run of `train cyclegan`
+    /// Translate from B to A (reality to simulation): the other generator of a run of `train cyclegan` or `rl-cyclegan`
     #[arg(long)]
     backward: bool,
     /// A picture (PNG, JPEG, GIF, WebP, BMP or TIFF) or a folder of them; folders in it are not entered
@@ -168,24 +168,14 @@ impl Translator {
 /// The generator of the run, whichever of both kinds it is of, and its step.
 fn load(args: &Args) -> anyhow::Result<(Translator, u64)> {
     let run = &args.generator;
-    let name = learner_name(run)?;
-    let (generator, step, warnings) = match name.as_str() {
-        "cyclegan" => {
-            let loaded = cyclegan::load_generator(run, args.backward, &HOST)?;
-            (Translator::CycleGan(loaded.generator), loaded.step, loaded.warnings)
-        }
-        _ if args.backward => {
-            let message = format!("--backward needs a run of train cyclegan, and {} is one of {name}", run.display());
-            return Err(UsageError(message).into());
-        }
-        // A run of a learner without a generator is refused by its name there.
-        _ => {
-            let loaded = rcan::load_generator(run, &HOST)?;
-            (Translator::Rcan(loaded.generator), loaded.step, loaded.warnings)
-        }
-    };
-    console::warn_all(&warnings);
-    Ok((generator, step))
+    if args.backward || generator::kind(run)? == GeneratorKind::Translation {
+        let loaded = generator::load_translation(run, args.backward)?;
+        return Ok((Translator::CycleGan(loaded.generator), loaded.step));
+    }
+    // A run of a learner without a generator is refused by its name there.
+    let loaded = rcan::load_generator(run, &HOST)?;
+    console::warn_all(&loaded.warnings);
+    Ok((Translator::Rcan(loaded.generator), loaded.step))
 }
 
 /// Refuses folders for the results that hold any of the images, or are the run: an image and its result may have the same

@@ -3,6 +3,7 @@
 use super::run::{RunArgs, TrainCommand};
 use super::{identity, recording};
 use crate::cli::agent::{action_space, projection};
+use crate::cli::generator::{self as generators, GeneratorKind};
 use crate::cli::{UsageError, agent, common};
 use crate::contract::{Crop, Domain, EpisodeCollector, PrivilegedAccess, Seed, VecEnvError};
 use crate::env::{Channels, EnvConfig, GraspEnv};
@@ -34,8 +35,8 @@ pub struct Args {
     /// Cell: one of `bingrasp cells list`, or a TOML file [default: iiwa-bin]
     #[arg(long, value_name = "NAME|FILE")]
     pub cell: Option<String>,
-    /// Look through the generator of an RCAN run: the agent sees the generated and the source image, 6 channels; the
-    /// generator is frozen
+    /// Look through a frozen generator. Of RCAN the agent sees the generated and the source image, 6 channels; of gan,
+    /// cyclegan, graspgan or rl-cyclegan it sees G's translation of the simulator and reality as it is, 3 channels
     #[arg(long, value_name = "RUN")]
     pub generator: Option<PathBuf>,
     /// Begin with recorded episodes (`bingrasp episodes record`) in place of the script's first ones
@@ -126,8 +127,8 @@ impl TrainCommand for Args {
                 *place = Some(common::absolute(path));
             }
         }
-        if self.generator.is_some() {
-            learner.channels = 6;
+        if let Some(generator) = &self.generator {
+            learner.channels = if generators::kind(generator)? == GeneratorKind::Rcan { 6 } else { 3 };
         }
         Ok(())
     }
@@ -261,11 +262,12 @@ fn opener(out: &Path, config: &QtOptRun) -> anyhow::Result<EnvOpener> {
         PrivilegedAccess::Simulation
     };
     let env = EnvConfig { scripts: vec![script], channels: Channels::IMAGE.with_state(), access, ..env };
-    agent::adapter(out, config)?;
+    let domain = config.data.env.domain;
+    agent::adapter(out, config, domain)?;
     let (out, config) = (out.to_owned(), config.clone());
     Ok(Box::new(move || {
         // By now the run has its own generator.
-        let adapter = agent::adapter(&out, &config);
+        let adapter = agent::adapter(&out, &config, domain);
         let adapter = adapter.map_err(|error| VecEnvError::new(format!("{error:#}")))?;
         let envs = GraspEnv::new(env).map_err(VecEnvError::new)?.with_adapter(adapter.map(|adapter| adapter as _));
         Ok(Box::new(envs) as Box<dyn EpisodeCollector>)

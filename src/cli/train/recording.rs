@@ -5,22 +5,23 @@ use crate::cli::{UsageError, agent, common};
 use crate::contract::Crop;
 use crate::data::episodes::EpisodeReader;
 use crate::rl::qtopt::{ExperienceSource, Preset, QLearner, QtOptConfig};
-use crate::train::Trainer;
+use crate::train::{EnvData, Trainer};
 use anyhow::Context;
 use std::path::Path;
 
 /// Refuses recordings that the run's network cannot learn from.
 pub(super) fn check(config: &QtOptRun) -> anyhow::Result<()> {
     for path in [&config.data.offline, &config.data.real].into_iter().flatten() {
-        open(config, path)?;
+        open(path, &config.data.env, &config.learner)?;
     }
     Ok(())
 }
 
-fn open(config: &QtOptRun, path: &Path) -> anyhow::Result<EpisodeReader> {
+/// Opens a recording for a network that looks through the camera of `env`.
+pub(super) fn open(path: &Path, env: &EnvData, learner: &QtOptConfig) -> anyhow::Result<EpisodeReader> {
     let shown = path.display();
     let reader = EpisodeReader::open(path).with_context(|| format!("opening the episodes in {shown}"))?;
-    let (size, recorded) = (config.learner.size as u32, reader.config());
+    let (size, recorded) = (learner.size as u32, reader.config());
     if (recorded.width, recorded.height) != (size, size) {
         let message = format!(
             "the episodes in {shown} are {}x{} and the network takes {size}x{size}; record them with --size {size}",
@@ -31,9 +32,8 @@ fn open(config: &QtOptRun, path: &Path) -> anyhow::Result<EpisodeReader> {
     let text = |key: &str| recorded.generator.get(key).and_then(toml::Value::as_str);
     // The small network knows where in the image things are; recordings that do not say so were cropped at random.
     let (camera, crop) = (text("camera").unwrap_or(common::CAMERA), text("crop").unwrap_or("random"));
-    let wanted =
-        (config.data.env.camera.as_str(), if config.data.env.crop == Crop::Random { "random" } else { "centre" });
-    if config.learner.preset == Preset::Small && (camera, crop) != wanted {
+    let wanted = (env.camera.as_str(), if env.crop == Crop::Random { "random" } else { "centre" });
+    if learner.preset == Preset::Small && (camera, crop) != wanted {
         let message = format!(
             "the episodes in {shown} show the {crop} crop of the camera {camera}, and the network is for the {} crop of \
              {}; record them anew, or use the preset paper",
@@ -48,8 +48,8 @@ fn open(config: &QtOptRun, path: &Path) -> anyhow::Result<EpisodeReader> {
 pub(super) fn preload(trainer: &mut Trainer<QtOptConfig, QLearner, ExperienceSource>) -> anyhow::Result<()> {
     let config = trainer.config().clone();
     if let Some(path) = &config.data.offline {
-        let reader = open(&config, path)?;
-        let adapter = agent::adapter(trainer.root(), &config)?;
+        let reader = open(path, &config.data.env, &config.learner)?;
+        let adapter = agent::adapter(trainer.root(), &config, reader.config().domain)?;
         trainer.source.preload(agent::recorded_episodes(
             &reader,
             &config.data.space,
@@ -57,8 +57,8 @@ pub(super) fn preload(trainer: &mut Trainer<QtOptConfig, QLearner, ExperienceSou
         ))?;
     }
     if let Some(path) = &config.data.real {
-        let reader = open(&config, path)?;
-        let adapter = agent::adapter(trainer.root(), &config)?;
+        let reader = open(path, &config.data.env, &config.learner)?;
+        let adapter = agent::adapter(trainer.root(), &config, reader.config().domain)?;
         trainer.source.add_real(agent::recorded_episodes(
             &reader,
             &config.data.space,

@@ -184,7 +184,7 @@ fn each_half_of_a_step_changes_its_own_networks_and_nothing_else() -> anyhow::Re
     assert_eq!(changed(&start, &after_discriminators)?, names(&discriminators));
 
     let critics = Critics { scene: Some(&q), task: None };
-    let objective = learner.objective(&batch, [&x, &y], &generated, Some(&fy), &critics)?;
+    let (objective, _) = learner.objective(&batch, [&x, &y], &generated, Some(&fy), &critics)?;
     assert!(objective.metrics.iter().any(|(name, _)| *name == "loss/scene"), "{:?}", objective.metrics);
     let gradients = backward(&objective.finish()?.0)?;
     for (network, store) in learner.networks().into_iter().chain([("q", &q.store)]) {

@@ -25,6 +25,7 @@ pub mod task;
 pub mod train;
 pub mod watch;
 
+pub use adapter::TranslationAdapter;
 pub use batch::UnpairedBatch;
 pub use config::{CycleGanConfig, Method, Preset};
 pub use discriminator::Discriminator;
@@ -34,7 +35,6 @@ pub use learner::{Critics, CycleGanLearner, Metrics, StepTranslations};
 pub use scene::{SceneLoss, SceneTerm};
 pub use state::LearnerState;
 pub use task::{ImageDomain, TaskNetwork};
-pub use adapter::TranslationAdapter;
 pub use train::{CycleGanData, FolderSource, LoadedGenerator, generator_of, load_generator};
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use crate::draw::{ContactSheet, Picture};
 use crate::gan::images::to_bytes;
 use crate::train::state::{from_file, to_bytes as to_checkpoint};
 use crate::train::{
-    BatchSource, Checkpoint, CheckpointContent, Evaluation, Learner, LearnerConfig, LoadedRun, Metrics, Module, NamedGroup, NamedImage,
-    RunConfig, StepProgress, TrainError, keep_run, load_run,
+    BatchSource, Checkpoint, CheckpointContent, Evaluation, Learner, LearnerConfig, LoadedRun, Metrics, Module,
+    NamedGroup, NamedImage, RunConfig, StepProgress, TrainError, keep_run, load_run,
 };
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};

@@ -87,6 +87,7 @@ mod tests {
     use super::*;
     use crate::contract::Seed;
     use crate::gan::frames::testing::squares;
+    use crate::nn::HOST;
 
     #[test]
     fn a_batch_holds_what_the_frames_hold() -> anyhow::Result<()> {

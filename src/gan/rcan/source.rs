@@ -1,13 +1,13 @@
 //! Where RCAN's batches come from: a pool of the newest blocks of frames, made on a thread of their own.
 
 use super::batch::TrainBatch;
-use crate::gan::images::images_tensor;
 use super::config::RcanConfig;
 use super::generator::{Generator, Translation};
 use super::learner::RcanLearner;
 use super::picture::{Row, sheet};
 use crate::contract::{FrameBatch, Seed};
 use crate::gan::frames::{BoxedSource, Frame, FrameError, FramePool, Prefetch};
+use crate::gan::images::images_tensor;
 use crate::train::{BatchSource, Evaluation, Learner, StepProgress, TrainError};
 use std::time::Instant;
 

@@ -4,8 +4,11 @@ use super::config::QtOptConfig;
 use super::learner::AVERAGED;
 use super::network::build;
 use super::policy::QPolicy;
+use super::source::{REPLAY_FOLDER, simulation_stream};
+use super::stream::{Stream, StreamState};
 use crate::contract::Seed;
 use crate::rl::error::RlError;
+use crate::rl::replay::Replay;
 use crate::train::state::from_file;
 use crate::train::{LoadedRun, RunConfig, load_run};
 use candle_core::Device;
@@ -21,6 +24,26 @@ pub struct Loaded {
     pub step: u64,
     /// Sentences about newer checkpoints that are damaged.
     pub warnings: Vec<String>,
+}
+
+/// The replays of a run's simulator, off-policy and on-policy, as its newest whole checkpoint names them, and sentences about
+/// what of them is damaged.
+///
+/// # Errors
+/// No run, a run of another learner, no checkpoint, a replay that may not be read.
+pub fn load_replays(path: &Path) -> Result<([Replay; 2], Vec<String>), RlError> {
+    let LoadedRun { config, checkpoint, run, mut warnings } = load_run::<QtOptConfig>(path).map_err(Box::new)?;
+    let streams = checkpoint.state.pointer("/source/streams").cloned().unwrap_or_default();
+    let streams: Vec<StreamState> = serde_json::from_value(streams).map_err(|error| {
+        RlError::Inconsistent(format!("the checkpoint of {} names no replay: {error}", path.display()))
+    })?;
+    let Stream { mut off_policy, mut on_policy, .. } = simulation_stream(&config.learner);
+    if let Some(state) = streams.first() {
+        let folder = run.join(REPLAY_FOLDER);
+        warnings.extend(off_policy.load(&folder, &state.off_policy)?);
+        warnings.extend(on_policy.load(&folder, &state.on_policy)?);
+    }
+    Ok(([off_policy, on_policy], warnings))
 }
 
 /// Loads the averaged Q-function of a run's newest whole checkpoint, or of one checkpoint when `path` is its folder

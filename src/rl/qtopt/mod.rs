@@ -24,4 +24,4 @@ pub use settings::QtOptData;
 pub use source::{EnvOpener, ExperienceSource, QBatch};
 
 #[cfg(test)]
-mod train_tests;
+pub(in crate::rl) mod train_tests;

@@ -22,7 +22,8 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Instant;
 
-const REPLAY_FOLDER: &str = "replay";
+/// Where a run keeps its replay.
+pub(super) const REPLAY_FOLDER: &str = "replay";
 /// Greedy episodes that must have been seen before the policy may be called better than the script.
 const MIN_GREEDY: usize = 100;
 /// Episodes in a picture.
@@ -91,7 +92,7 @@ impl ExperienceSource {
             config: config.clone(),
             open: Some(open),
             envs: None,
-            simulation: Stream::new("simulation", ["off-policy", "on-policy"], config),
+            simulation: simulation_stream(config),
             real: None,
             iteration: 0,
             episodes: 0,
@@ -396,6 +397,11 @@ impl BatchSource<QLearner> for ExperienceSource {
         self.named.push_back(saved.streams);
         Ok(lost)
     }
+}
+
+/// An empty stream of the simulator's episodes.
+pub(super) fn simulation_stream(config: &QtOptConfig) -> Stream {
+    Stream::new("simulation", ["off-policy", "on-policy"], config)
 }
 
 /// What an episode adds to an iteration's figures.

@@ -148,7 +148,9 @@ impl Stream {
             let on_policy = rng.below(self.len().max(1)) >= self.off_policy.len();
             let replay = if on_policy { &self.on_policy } else { &self.off_policy };
             let Some(number) = replay.draw(shares, rng) else { continue };
-            if let (Some((image, record)), Some(target)) = (replay.get(number), replay.discounted_return(number, discount)) {
+            if let (Some((image, record)), Some(target)) =
+                (replay.get(number), replay.discounted_return(number, discount))
+            {
                 samples.images.push(image.to_vec());
                 samples.records.push(*record);
                 samples.targets.push(target.clamp(0.0, 1.0));
@@ -157,7 +159,10 @@ impl Stream {
     }
 
     /// Writes replay files into `folder`. Also returns the training buffer with the name of its file.
-    pub(in crate::rl) fn save(&mut self, folder: &Path) -> Result<(StreamState, (String, NamedTensors<'static>)), RlError> {
+    pub(in crate::rl) fn save(
+        &mut self,
+        folder: &Path,
+    ) -> Result<(StreamState, (String, NamedTensors<'static>)), RlError> {
         let (off_policy, on_policy) = (self.off_policy.save(folder)?, self.on_policy.save(folder)?);
         let state = StreamState { off_policy, on_policy, bellman_batches: self.bellman_batches };
         Ok((state, (self.buffer_name(), self.buffer_tensors())))

@@ -17,18 +17,18 @@ use crate::train::{
 use glam::Vec2;
 use std::path::Path;
 
-const SIZE: usize = 16;
+pub(in crate::rl) const SIZE: usize = 16;
 const WIDTH_M: f32 = 0.4;
 
 /// A hand (green) over a table with one object (red). Ending the episode over the object succeeds.
-struct Table {
+pub(in crate::rl) struct Table {
     places: Vec<([f32; 2], [f32; 2], u64)>,
 }
 
-const SPACE: ActionSpace = ActionSpace { step_m: [0.1, 0.1, 0.02], step_rad: 0.5 };
+pub(in crate::rl) const SPACE: ActionSpace = ActionSpace { step_m: [0.1, 0.1, 0.02], step_rad: 0.5 };
 
 impl Table {
-    fn new() -> Self {
+    pub(in crate::rl) fn new() -> Self {
         Self { places: vec![([0.0; 2], [0.0; 2], 0); 8] }
     }
 
@@ -118,7 +118,7 @@ impl Script for Table {
     }
 }
 
-struct Patience(u64);
+pub(in crate::rl) struct Patience(pub(in crate::rl) u64);
 
 impl TrainCallback for Patience {
     fn should_continue(&mut self) -> bool {
@@ -129,7 +129,7 @@ impl TrainCallback for Patience {
     fn progress(&mut self, _: &Progress<'_>) {}
 }
 
-fn config(steps: u64) -> RunConfig<QtOptConfig> {
+pub(in crate::rl) fn config(steps: u64) -> RunConfig<QtOptConfig> {
     let mut qtopt = QtOptConfig::preset(Preset::Small);
     qtopt.size = SIZE;
     qtopt.network.projection = Projection::from_above(WIDTH_M);
@@ -269,7 +269,7 @@ fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Resu
 }
 
 /// A recording of the toy: scripted episodes without privileged state.
-fn recording() -> anyhow::Result<Vec<Episode>> {
+pub(in crate::rl) fn recording() -> anyhow::Result<Vec<Episode>> {
     let plan = [BehaviorPolicy::Scripted; 40];
     let mut episodes = play(&mut Table::new(), None, &ExplorationConfig::none(), &plan, Seed(5))?;
     for transition in episodes.iter_mut().flat_map(|episode| &mut episode.transitions) {

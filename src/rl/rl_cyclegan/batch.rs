@@ -1,7 +1,7 @@
 //! What one step of the joint phase sees, and how it is drawn.
 
-use crate::contract::action_space::{ActionFeatures, ActionSpace};
 use crate::contract::Rng;
+use crate::contract::action_space::{ActionFeatures, ActionSpace};
 use crate::gan::cyclegan::UnpairedBatch;
 use crate::rl::qtopt::network::{STATE_LEN, height_m, is_closed};
 use crate::rl::qtopt::stream::Samples;
@@ -43,7 +43,12 @@ pub fn matching(mut candidates: Samples, wanted: &[[f32; STATE_LEN]]) -> Samples
 
 /// `count` actions for each sample: what was done there first, then what was done in other samples, for at most half of
 /// them, then random ones.
-pub fn actions_to_compare(samples: &Samples, count: usize, space: &ActionSpace, rng: &mut Rng) -> Vec<Vec<ActionFeatures>> {
+pub fn actions_to_compare(
+    samples: &Samples,
+    count: usize,
+    space: &ActionSpace,
+    rng: &mut Rng,
+) -> Vec<Vec<ActionFeatures>> {
     let n = samples.records.len();
     let each = |(index, record): (usize, &crate::rl::replay::Record)| {
         let mut actions = vec![record.action];

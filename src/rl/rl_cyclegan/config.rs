@@ -19,8 +19,7 @@ pub struct RlCycleGanData {
     /// What one action may do.
     pub space: ActionSpace,
     /// The run of QT-Opt whose network Q_sim and Q_real begin with, and whose episodes are the first x.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub init: Option<PathBuf>,
+    pub init: PathBuf,
     /// The recording that y comes from.
     pub real: PathBuf,
 }
@@ -72,7 +71,18 @@ impl RlCycleGanConfig {
         let small = preset == Preset::Small;
         let mut gan = CycleGanConfig::preset(method, preset);
         gan.discriminator.state_planes = STATE_LEN;
-        Self { gan, qtopt: Self::q_preset(QtOptConfig::preset(preset)), scene: SceneConfig::preset(preset), q_interval: if small { 2 } else { 1 }, sim_episodes: 5_000, held_out_episodes: 200, judged_episodes: if small { 64 } else { 8 }, task_lr: 1e-3 }
+        // Replays keep no masks of x.
+        (gan.weights.mask, gan.generator.mask_classes) = (0.0, 0);
+        Self {
+            gan,
+            qtopt: Self::q_preset(QtOptConfig::preset(preset)),
+            scene: SceneConfig::preset(preset),
+            q_interval: if small { 2 } else { 1 },
+            sim_episodes: 5_000,
+            held_out_episodes: 200,
+            judged_episodes: if small { 64 } else { 8 },
+            task_lr: 1e-3,
+        }
     }
 
     /// What of the Q-function's settings is otherwise in a joint phase: it goes on from a finished Q, whose rate would be too
@@ -97,8 +107,12 @@ impl RlCycleGanConfig {
 impl SceneConfig {
     fn preset(preset: Preset) -> Self {
         match preset {
-            Preset::Small => Self { actions: 8, logit_limit: 4.0, least_auc: 0.75, observation_std: 0.03, end_to_end_weight: 0.0 },
-            Preset::Paper => Self { actions: 1, logit_limit: 0.0, least_auc: 0.0, observation_std: 0.0, end_to_end_weight: 0.0 },
+            Preset::Small => {
+                Self { actions: 8, logit_limit: 4.0, least_auc: 0.75, observation_std: 0.03, end_to_end_weight: 0.0 }
+            }
+            Preset::Paper => {
+                Self { actions: 1, logit_limit: 0.0, least_auc: 0.0, observation_std: 0.0, end_to_end_weight: 0.0 }
+            }
         }
     }
 
@@ -140,10 +154,19 @@ impl LearnerConfig for RlCycleGanConfig {
             ));
         }
         if ![0, STATE_LEN].contains(&self.gan.discriminator.state_planes) {
-            return Err(format!("gan.discriminator.state_planes must be 0 or {STATE_LEN}: gripper closed, and its height"));
+            return Err(format!(
+                "gan.discriminator.state_planes must be 0 or {STATE_LEN}: gripper closed, and its height"
+            ));
         }
-        if self.q_interval == 0 || self.sim_episodes == 0 || self.held_out_episodes == 0 || self.judged_episodes > 10_000 {
-            return Err("q_interval, sim_episodes and held_out_episodes must be at least 1, judged_episodes at most 10000".into());
+        if self.q_interval == 0
+            || self.sim_episodes == 0
+            || self.held_out_episodes == 0
+            || self.judged_episodes > 10_000
+        {
+            return Err(
+                "q_interval, sim_episodes and held_out_episodes must be at least 1, judged_episodes at most 10000"
+                    .into(),
+            );
         }
         if !(self.task_lr > 0.0 && self.task_lr <= 1.0) {
             return Err("task_lr must be above 0 and at most 1".into());

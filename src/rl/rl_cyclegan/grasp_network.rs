@@ -131,9 +131,8 @@ mod tests {
     fn batch(n: usize, targets: &[f32]) -> anyhow::Result<UnpairedBatch> {
         let x = noise(&[n, 3, 16, 16], 0.5, Seed(1), &HOST)?;
         let mut batch = UnpairedBatch::new(x.clone(), x);
-        let rows: Vec<f32> = targets.iter().flat_map(|target| {
-            std::iter::once(*target).chain([0.2; LABEL_LEN - 1])
-        }).collect();
+        let rows: Vec<f32> =
+            targets.iter().flat_map(|target| std::iter::once(*target).chain([0.2; LABEL_LEN - 1])).collect();
         batch.x_labels = Some(Tensor::from_vec(rows, (n, LABEL_LEN), &HOST)?);
         Ok(batch)
     }

@@ -217,7 +217,8 @@ impl Learner for RlCycleGanLearner {
         }
         if let Some(task) = &mut self.task {
             let (store, adam) = task.parts();
-            modules.extend([("grasp_network", Module::Network(store)), ("grasp_network_adam", Module::Optimizer(adam))]);
+            modules
+                .extend([("grasp_network", Module::Network(store)), ("grasp_network_adam", Module::Optimizer(adam))]);
         }
         modules
     }

@@ -60,7 +60,7 @@ pub fn load_q(path: &Path, which: JointQ, device: &Device) -> Result<Loaded, RlE
         script: data.script,
         generator: (which == JointQ::Real).then(|| run.clone()),
         offline: None,
-        init: data.init,
+        init: Some(data.init),
         real: Some(data.real),
         space,
     };

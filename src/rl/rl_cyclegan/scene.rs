@@ -22,7 +22,10 @@ const ROW: usize = STATE_LEN + Action::ENCODED_LEN;
 /// Not as many actions for each state.
 pub fn query_rows(states: &[[f32; STATE_LEN]], actions: &[Vec<ActionFeatures>]) -> Result<Tensor> {
     let count = actions.first().map_or(0, Vec::len);
-    let rows = states.iter().zip(actions).flat_map(|(state, actions)| actions.iter().flat_map(|action| state.iter().chain(action)));
+    let rows = states
+        .iter()
+        .zip(actions)
+        .flat_map(|(state, actions)| actions.iter().flat_map(|action| state.iter().chain(action)));
     Tensor::from_vec(rows.copied().collect::<Vec<f32>>(), (states.len(), count, ROW), &Device::Cpu)
 }
 
@@ -38,7 +41,9 @@ impl Queries {
         let rows = rows.ok_or_else(missing)?.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.to_vec3::<f32>()?;
         let count = rows.first().map_or(0, Vec::len);
         if count == 0 || rows.iter().flatten().any(|row| row.len() != ROW) {
-            return Err(CycleGanError::Input(format!("each action of the scene term must have {ROW} numbers, and there must be one")));
+            return Err(CycleGanError::Input(format!(
+                "each action of the scene term must have {ROW} numbers, and there must be one"
+            )));
         }
         let states = rows.iter().map(|image| std::array::from_fn(|i| image[0][i])).collect();
         let action = |row: &Vec<f32>| std::array::from_fn(|i| row[STATE_LEN + i]);
@@ -82,7 +87,11 @@ impl QScene<'_> {
         for (index, (q, image)) in q.into_iter().zip(images).enumerate() {
             // The original has been through a camera already.
             let std = self.config.observation_std;
-            let seen = if index > 0 && std > 0.0 { as_observed(image, std, seed.derive("observed", index as u64))? } else { image.clone() };
+            let seen = if index > 0 && std > 0.0 {
+                as_observed(image, std, seed.derive("observed", index as u64))?
+            } else {
+                image.clone()
+            };
             logits.push(self.logits(q, &seen, queries)?);
         }
         let values = logits.iter().map(sigmoid_of).collect::<Result<Vec<_>>>()?;
@@ -92,7 +101,10 @@ impl QScene<'_> {
         };
         let plain = |values: &Tensor| values.detach().flatten_all()?.to_vec1::<f32>();
         let original = plain(&values[0])?;
-        let errors = [normalized_scene_error(&original, &plain(&values[1])?), normalized_scene_error(&original, &plain(&values[2])?)];
+        let errors = [
+            normalized_scene_error(&original, &plain(&values[1])?),
+            normalized_scene_error(&original, &plain(&values[2])?),
+        ];
         let mut own = None;
         if self.config.end_to_end_weight > 0.0 {
             let target = Tensor::from_slice(targets, targets.len(), logits[0].device())?;

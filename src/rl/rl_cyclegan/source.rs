@@ -133,12 +133,11 @@ impl JointSource {
     }
 
     /// Held-out episodes of the simulator and of the recording.
-    fn held_out(&mut self) -> &[Vec<Episode>; 2] {
+    pub(super) fn held_out(&mut self) -> &[Vec<Episode>; 2] {
         let held_out = &self.held_out;
         self.held_out_episodes.get_or_insert_with(|| {
-            [&held_out.off_policy, &held_out.on_policy].map(|replay| {
-                replay.newest_episodes(usize::MAX).into_iter().map(as_episode).collect()
-            })
+            [&held_out.off_policy, &held_out.on_policy]
+                .map(|replay| replay.newest_episodes(usize::MAX).into_iter().map(as_episode).collect())
         })
     }
 
@@ -180,7 +179,13 @@ impl JointSource {
 
     /// Images, states, actions and labels of x and y as tensors. Of y nothing but the picture, the gripper, what was done
     /// and what came of it is read.
-    fn unpaired(&self, sim: &Samples, real: &Samples, seed: Seed, space: &ActionSpace) -> Result<UnpairedBatch, RlError> {
+    fn unpaired(
+        &self,
+        sim: &Samples,
+        real: &Samples,
+        seed: Seed,
+        space: &ActionSpace,
+    ) -> Result<UnpairedBatch, RlError> {
         let size = self.config.gan.size;
         let tensor = |samples: &Samples| images_tensor(samples.images.iter().map(Vec::as_slice), [size; 2]);
         let mut batch = UnpairedBatch::new(tensor(sim)?, tensor(real)?);
@@ -207,7 +212,6 @@ impl JointSource {
         Ok(batch)
     }
 }
-
 
 /// A replay's episode again, without what was expected of it.
 fn as_episode(transitions: Vec<Transition>) -> Episode {
@@ -314,7 +318,8 @@ impl BatchSource<RlCycleGanLearner> for JointSource {
         let mut lost = BatchSource::<QLearner>::restore(&mut self.experience, root, checkpoint, saved.experience)?;
         lost.extend(self.held_out.restore(&root.join(REPLAY_FOLDER), checkpoint, &saved.held_out)?);
         self.held_out_episodes = None;
-        let floats = |watches: Vec<(String, u64)>| watches.into_iter().map(|(name, v)| (name, f64::from_bits(v))).collect();
+        let floats =
+            |watches: Vec<(String, u64)>| watches.into_iter().map(|(name, v)| (name, f64::from_bits(v))).collect();
         self.first_watches = saved.first_watches.map(floats);
         Ok(lost)
     }

@@ -3,13 +3,13 @@
 
 use super::learner::RlCycleGanLearner;
 use super::translated::TranslatedQ;
-use crate::contract::action_space::ActionFeatures;
 use crate::contract::Seed;
+use crate::contract::action_space::ActionFeatures;
 use crate::draw::{Canvas, ContactSheet, Picture};
 use crate::files::console::remark;
+use crate::gan::cyclegan::UnpairedBatch;
 use crate::gan::cyclegan::noise::with_noise;
 use crate::gan::cyclegan::watch::HIDDEN_CODE_ALARM;
-use crate::gan::cyclegan::UnpairedBatch;
 use crate::gan::images::to_bytes;
 use crate::nn::Activations;
 use crate::rl::error::RlError;
@@ -77,7 +77,12 @@ pub fn watches(
 }
 
 /// Values of the samples' own actions.
-fn values(learner: &RlCycleGanLearner, q: &dyn QFunction, images: &Activations, samples: &Samples) -> Result<Vec<f32>, RlError> {
+fn values(
+    learner: &RlCycleGanLearner,
+    q: &dyn QFunction,
+    images: &Activations,
+    samples: &Samples,
+) -> Result<Vec<f32>, RlError> {
     let _frozen = q.store().freeze();
     let states: Vec<_> = samples.records.iter().map(|record| record.state).collect();
     let actions: Vec<ActionFeatures> = samples.records.iter().map(|record| record.action).collect();
@@ -128,7 +133,8 @@ fn correlation(a: &[f32], b: &[f32]) -> f64 {
     let count = a.len().min(b.len()) as f64;
     let mean = |values: &[f32]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / count;
     let (mean_a, mean_b) = (mean(a), mean(b));
-    let product = a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - mean_a) * (f64::from(b) - mean_b)).sum::<f64>() / count;
+    let product =
+        a.iter().zip(b).map(|(&a, &b)| (f64::from(a) - mean_a) * (f64::from(b) - mean_b)).sum::<f64>() / count;
     product / (deviation(a) * deviation(b))
 }
 
@@ -171,12 +177,15 @@ pub fn alarms(first: &[(String, f64)], metrics: &[(String, f64)]) -> Vec<String>
         if let (Some(value), Some(start)) = (now(name), then(name))
             && value < start - 0.1
         {
-            alarms.push(format!("{what} separates grasps worse: area under the curve {start:.2} before, {value:.2} now"));
+            alarms
+                .push(format!("{what} separates grasps worse: area under the curve {start:.2} before, {value:.2} now"));
         }
     }
     for (name, what) in HIDDEN.into_iter().zip(["G(x)", "F(y)"]) {
         if let Some(value) = now(name).filter(|value| *value > HIDDEN_CODE_ALARM) {
-            alarms.push(format!("{what} hides a code for the way back: faint noise makes the cycle {value:.1} times worse"));
+            alarms.push(format!(
+                "{what} hides a code for the way back: faint noise makes the cycle {value:.1} times worse"
+            ));
         }
     }
     if let Some(value) = now(DECODES).filter(|value| *value > 0.2) {
@@ -194,7 +203,11 @@ pub fn print_alarms(step: u64, alarms: &[String]) {
 ///
 /// # Errors
 /// A network that fails.
-pub fn sheet(learner: &RlCycleGanLearner, batch: &UnpairedBatch, [sim, real]: [&Samples; 2]) -> Result<Canvas, RlError> {
+pub fn sheet(
+    learner: &RlCycleGanLearner,
+    batch: &UnpairedBatch,
+    [sim, real]: [&Samples; 2],
+) -> Result<Canvas, RlError> {
     let images = learner.gan().translations(batch).map_err(RlError::other)?;
     let names: Vec<&str> = images.iter().map(|(name, _)| *name).collect();
     let size = learner.config().gan.size;
