@@ -10,6 +10,7 @@ use crate::gan::rcan::{BENCH_NETWORKS as RCAN_NETWORKS, StepTimes, bench_step};
 use crate::nn::HOST;
 use crate::nn::bench::{Report, bench_train_step};
 use crate::nn::networks::BENCH_NETWORKS;
+use crate::rl::rl_cyclegan::bench::{self as rl_cyclegan, BENCH_NETWORKS as RL_CYCLEGAN_NETWORKS};
 
 /// Time one training step of a benchmark network on this processor.
 ///
@@ -17,9 +18,9 @@ use crate::nn::networks::BENCH_NETWORKS;
 #[derive(Args, Clone, Debug)]
 pub struct BenchTrainArgs {
     /// Network to train; rcan-* are whole steps of RCAN with its adversary, cyclegan* those of CycleGAN with both
-    /// generators and both discriminators. Left out: all others, one after the other.
+    /// generators and both discriminators, rl-cyclegan* those with both Q-functions as well. Left out: all others, one after the other.
     #[arg(long, value_parser = PossibleValuesParser::new(
-        BENCH_NETWORKS.into_iter().chain(RCAN_NETWORKS).chain(CYCLEGAN_NETWORKS)
+        BENCH_NETWORKS.into_iter().chain(RCAN_NETWORKS).chain(CYCLEGAN_NETWORKS).chain(RL_CYCLEGAN_NETWORKS)
     ))]
     pub network: Option<String>,
     /// Images a step; the network's own batch if left out.
@@ -48,7 +49,10 @@ pub fn run(args: &BenchTrainArgs) -> Result<()> {
             }
             continue;
         }
-        if let Some(times) = cyclegan::bench_step(network, batch, repeats)? {
+        let joint = rl_cyclegan::bench_step(network, batch, repeats)?;
+        if let Some(times) =
+            joint.map_or_else(|| cyclegan::bench_step(network, batch, repeats), |times| Ok(Some(times)))?
+        {
             if args.json {
                 console::print_line(serde_json::to_string(&times)?)?;
             } else {

@@ -55,7 +55,7 @@ enum Verb {
 }
 
 #[derive(clap::Args)]
-struct RecordArgs {
+pub(super) struct RecordArgs {
     /// Folder of the recording; it must be missing or empty, or continue with --resume
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -95,9 +95,9 @@ struct RecordArgs {
 }
 
 #[derive(Serialize)]
-struct Report {
+pub(super) struct Report {
     out: PathBuf,
-    complete: bool,
+    pub(super) complete: bool,
     episodes: u64,
     episodes_per_s: f64,
     /// What lies in the folder of textures and is not used.
@@ -142,7 +142,49 @@ fn learned(args: &RecordArgs) -> anyhow::Result<Loaded> {
     Ok(loaded)
 }
 
+impl RecordArgs {
+    /// Scripted episodes of a domain, at the usual size; an interrupted recording in `out` goes on.
+    pub(super) fn scripted(out: &Path, domain: Domain, count: u64, seed: u64) -> Self {
+        Self {
+            out: out.to_owned(),
+            count,
+            size: 64,
+            domain,
+            policy: PolicyKind::Scripted.name().to_owned(),
+            greedy: false,
+            objects: "train".to_owned(),
+            cell: common::CellArg { cell: common::CELL.to_owned() },
+            object_options: common::ImportArgs::default(),
+            textures: common::TextureArgs::default(),
+            resume: out.is_dir(),
+            seed: common::SeedArg { seed },
+            json: false,
+        }
+    }
+}
+
 fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
+    let report = play_recording(args)?;
+    if args.json {
+        output::json(&report)?;
+    } else {
+        output::line(&format!(
+            "{} episodes in {:.1} s ({:.1}/s) in {}",
+            report.episodes,
+            report.seconds,
+            report.episodes_per_s,
+            args.out.display()
+        ))?;
+    }
+    if report.complete {
+        return Ok(ExitCode::SUCCESS);
+    }
+    console::remark("interrupted: everything written so far is kept; go on with the same command and --resume");
+    Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
+}
+
+/// Records to the end or to Ctrl-C.
+pub(super) fn play_recording(args: &RecordArgs) -> anyhow::Result<Report> {
     let builtin: Option<PolicyKind> = args.policy.parse().ok();
     common::Inputs::default()
         .run("--policy", builtin.is_none().then_some(Path::new(&args.policy)))
@@ -225,7 +267,7 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     .with_context(|| format!("writing {}; go on with the same command and --resume", args.out.display()))?;
     bar.finish_and_clear();
     let seconds = start.elapsed().as_secs_f64();
-    let report = Report {
+    Ok(Report {
         out: args.out.clone(),
         complete,
         episodes: written,
@@ -234,23 +276,7 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         seconds,
         threads: rayon::current_num_threads(),
         seed: args.seed.seed,
-    };
-    if args.json {
-        output::json(&report)?;
-    } else {
-        output::line(&format!(
-            "{} episodes in {:.1} s ({:.1}/s) in {}",
-            report.episodes,
-            seconds,
-            report.episodes_per_s,
-            args.out.display()
-        ))?;
-    }
-    if complete {
-        return Ok(ExitCode::SUCCESS);
-    }
-    console::remark("interrupted: everything written so far is kept; go on with the same command and --resume");
-    Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
+    })
 }
 
 #[derive(Serialize)]

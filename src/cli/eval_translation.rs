@@ -1,5 +1,7 @@
 //! `bingrasp eval translation`: a generator on scenes of test objects that it has never seen.
 
+use super::eval_unpaired;
+use super::generator::{GeneratorKind, kind};
 use super::output::{self, decimal};
 use super::{UsageError, common, numbers};
 use crate::contract::{Domain, FrameBatch, PrivilegedAccess, Seed};
@@ -20,38 +22,39 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 /// Every so many steps of an attempt a frame is taken, so that frames differ.
-const STRIDE: usize = 3;
+pub(super) const STRIDE: usize = 3;
 /// Rows of each kind on the sheet.
 const SHOWN: usize = 3;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder of a training run, or of one of its checkpoints
+    /// Folder of a run of `train rcan`, or of gan, cyclegan, graspgan or rl-cyclegan (judged against the same states in
+    /// reality), or of one of its checkpoints
     #[arg(long, value_name = "RUN")]
-    generator: PathBuf,
-    /// Source domain: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
+    pub(super) generator: PathBuf,
+    /// Source domain of an RCAN run: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
     domain: Domain,
     /// Frames to translate
     #[arg(long, default_value_t = 1000, value_parser = numbers::count(numbers::ATTEMPTS))]
-    count: usize,
+    pub(super) count: usize,
     /// Objects: test, train, all, or a folder of OBJ, URDF or glTF files
     #[arg(long, value_name = "SET|DIR", default_value = "test")]
-    objects: String,
+    pub(super) objects: String,
     #[command(flatten)]
-    cell: common::CellArg,
+    pub(super) cell: common::CellArg,
     #[command(flatten)]
-    object_options: common::ImportArgs,
+    pub(super) object_options: common::ImportArgs,
     #[command(flatten)]
-    textures: common::TextureArgs,
+    pub(super) textures: common::TextureArgs,
     /// Where to draw the best, median and worst translations; the default is in the run's folder
     #[arg(long, value_name = "FILE")]
-    sheet: Option<PathBuf>,
+    pub(super) sheet: Option<PathBuf>,
     #[command(flatten)]
-    seed: common::SeedArg,
+    pub(super) seed: common::SeedArg,
     /// One JSON object on standard output
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Serialize)]
@@ -82,6 +85,9 @@ struct Kept {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if kind(&args.generator)? == GeneratorKind::Translation {
+        return eval_unpaired::run(args);
+    }
     let sheet = args
         .sheet
         .clone()

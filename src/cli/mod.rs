@@ -19,6 +19,7 @@ mod episodes;
 mod episodes_export;
 mod eval;
 mod eval_translation;
+mod eval_unpaired;
 #[cfg(feature = "viewer")]
 mod generator;
 mod limits;

@@ -1,5 +1,7 @@
 //! `bingrasp reproduce`: a paper's table, row by row.
 
+mod rl_cyclegan;
+
 use super::train::qtopt::{self, QtOptRun};
 use super::train::run::{RunArgs, execute, resolve};
 use super::{UsageError, common, eval, numbers, output};
@@ -34,6 +36,14 @@ enum What {
                             The same command goes on where it was interrupted; rows that are finished are kept."
     )]
     RcanTable1(Table1Args),
+    /// RL-CycleGAN, table 1: what agents come to in `reality` that learned on pictures of the simulator as they are,
+    /// randomized, or translated by GAN, CycleGAN, GraspGAN and RL-CycleGAN
+    #[command(
+        name = "rl-cyclegan-table1",
+        after_help = "Example: bingrasp reproduce rl-cyclegan-table1 --out runs/rl-table1 --canonical runs/canonical\n\
+                      The same command goes on where it was interrupted; rows that are finished are kept."
+    )]
+    RlCycleganTable1(rl_cyclegan::Args),
 }
 
 #[derive(clap::Args)]
@@ -82,6 +92,7 @@ struct Report {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.what {
         What::RcanTable1(args) => table1(args),
+        What::RlCycleganTable1(args) => rl_cyclegan::run(args),
     }
 }
 

@@ -7,7 +7,7 @@ mod identity;
 pub(super) mod qtopt;
 pub mod rcan;
 mod recording;
-mod rl_cyclegan;
+pub(super) mod rl_cyclegan;
 pub(super) mod run;
 
 use crate::gan::cyclegan::Method;

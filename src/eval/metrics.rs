@@ -8,9 +8,11 @@
 pub mod image;
 pub mod masks;
 pub mod presence;
+pub mod sliced_wasserstein;
 pub mod statistics;
 
 pub use image::{colour_bias, psnr, ssim};
 pub use masks::{Confusion, DepthError};
 pub use presence::{Presence, PresenceSettings, Rate, TruthFrame};
+pub use sliced_wasserstein::sliced_wasserstein;
 pub use statistics::{Interval, bootstrap_mean, mean, wilson};

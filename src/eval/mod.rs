@@ -1,7 +1,10 @@
 //! How good is it? Fixed-seed protocols, metrics, tables with confidence intervals.
 
+pub mod bars;
 pub mod grasp;
 pub mod metrics;
+pub mod rl_cyclegan_table1;
 pub mod soak;
 pub mod table1;
 pub mod translation;
+pub mod unpaired;

@@ -5,7 +5,8 @@
 
 use super::grasp::GraspEvaluation;
 use crate::contract::Domain;
-use crate::draw::{Align, Canvas, Rect, TextStyle, Typeface};
+use crate::draw::Canvas;
+use crate::eval::bars::{Bar, BarFigure, BarGroup};
 use serde::{Deserialize, Serialize};
 
 /// A row of the table: what the agent was trained on.
@@ -131,66 +132,26 @@ pub fn markdown(results: &[RowResult]) -> String {
     text
 }
 
-const INK: [u8; 3] = [32, 36, 44];
-const FAINT: [u8; 3] = [112, 118, 128];
-const RULE: [u8; 3] = [222, 223, 220];
 const SIMULATION: [u8; 3] = [172, 190, 214];
 const REALITY: [u8; 3] = [36, 98, 168];
 const PAPER_ROBOT: [u8; 3] = [214, 118, 36];
 
 /// Bars of each row: in simulation, in `reality`, and the paper's robots.
 pub fn figure(results: &[RowResult]) -> Canvas {
-    let (width, left, bar, gap, top) = (980_usize, 250.0_f32, 20_usize, 34_usize, 130_usize);
-    let group = 3 * (bar + 3) + gap;
-    let height = top + Row::ALL.len() * group + 40;
-    let mut canvas = Canvas::new(width, height, [250, 250, 248]);
-    let sans = |size, colour| TextStyle::new(Typeface::Sans, size, colour).weight(0.25);
-    canvas.text("RCAN, table 1: agents without real data", (36.0, 48.0), &sans(28.0, INK), Align::Left);
-    let note = "reality is a simulated stand-in for the paper's robots; 95% intervals";
-    canvas.text(note, (36.0, 74.0), &sans(16.0, FAINT), Align::Left);
-    let mut x = 36;
-    for (name, colour) in
-        [("in its simulation", SIMULATION), ("in reality", REALITY), ("paper, on robots", PAPER_ROBOT)]
-    {
-        canvas.fill(Rect { x, y: 92, width: 16, height: 16 }, colour);
-        x += 24 + canvas.text(name, (x as f32 + 24.0, 106.0), &sans(16.0, INK), Align::Left) as i32 + 28;
-    }
-    let scale = (width as f32 - left - 90.0) / 100.0;
-    for tick in (0..=100).step_by(20) {
-        let at = (left + scale * tick as f32) as i32;
-        canvas.fill(Rect { x: at, y: top as i32, width: 1, height: height - top - 34 }, RULE);
-        canvas.text(&format!("{tick}%"), (at as f32, height as f32 - 12.0), &sans(14.0, FAINT), Align::Center);
-    }
-    for (index, row) in Row::ALL.into_iter().enumerate() {
-        let y = top + index * group + gap / 2;
-        canvas.text(row.title(), (left - 16.0, (y + 40) as f32), &sans(17.0, INK), Align::Right);
+    let group = |row: Row| {
         let found = results.iter().find(|result| result.row == row);
-        if found.is_none() {
-            canvas.text("not run yet", (left + 8.0, (y + bar + 7) as f32), &sans(14.0, FAINT), Align::Left);
-        }
-        let mut draw = |place: usize, value: f32, interval: Option<(f64, f64)>, colour: [u8; 3]| {
-            let y = (y + place * (bar + 3)) as i32;
-            let length = (scale * value).max(1.0) as usize;
-            canvas.fill(Rect { x: left as i32, y, width: length, height: bar }, colour);
-            let mut end = left + scale * value;
-            if let Some((low, high)) = interval {
-                let (from, to) = (left + scale * 100.0 * low as f32, left + scale * 100.0 * high as f32);
-                let line =
-                    Rect { x: from as i32, y: y + bar as i32 / 2, width: (to - from).max(1.0) as usize, height: 2 };
-                canvas.fill(line, INK);
-                end = end.max(to);
-            }
-            let label = (end + 8.0, (y + bar as i32 - 5) as f32);
-            canvas.text(&format!("{value:.0}%"), label, &sans(14.0, INK), Align::Left);
-        };
-        if let Some(result) = found {
-            for (place, e, colour) in [(0, &result.simulation, SIMULATION), (1, &result.reality, REALITY)] {
-                draw(place, 100.0 * e.success as f32, Some((e.wilson_low, e.wilson_high)), colour);
-            }
-        }
-        draw(2, row.published().1 as f32, None, PAPER_ROBOT);
+        let paper = Some(Bar::plain(f64::from(row.published().1) / 100.0));
+        let bars = found.map(|result| [&result.simulation, &result.reality].map(|e| Some(Bar::of(e))));
+        let [simulation, reality] = bars.unwrap_or([None, None]);
+        BarGroup { title: row.title().to_owned(), bars: vec![simulation, reality, paper] }
+    };
+    BarFigure {
+        title: "RCAN, table 1: agents without real data",
+        note: "reality is a simulated stand-in for the paper's robots; 95% intervals",
+        legend: &[("in its simulation", SIMULATION), ("in reality", REALITY), ("paper, on robots", PAPER_ROBOT)],
+        groups: Row::ALL.into_iter().map(group).collect(),
     }
-    canvas
+    .draw()
 }
 
 #[cfg(test)]

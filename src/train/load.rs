@@ -5,6 +5,7 @@ use super::directory::{CONFIG_NAME, RunDir};
 use super::error::TrainError;
 use super::run_config::{LearnerConfig, RunConfig};
 use crate::files::atomic::{FileError, create_folder, sync_folder, write_atomic};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// The settings of a run and one of its checkpoints.
@@ -15,6 +16,13 @@ pub struct LoadedRun<C: LearnerConfig> {
     pub run: PathBuf,
     /// Sentences about newer checkpoints that are damaged.
     pub warnings: Vec<String>,
+}
+
+impl<C: LearnerConfig> LoadedRun<C> {
+    /// What the source of the run's batches saved; nothing where it keeps no state.
+    pub fn source_state(&self) -> Value {
+        self.checkpoint.state.pointer("/learner/source").cloned().unwrap_or_default()
+    }
 }
 
 /// Loads a run's newest whole checkpoint, or one checkpoint when `path` is its folder

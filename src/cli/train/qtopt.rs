@@ -48,8 +48,15 @@ pub struct Args {
     /// Learn from a recording of another domain beside the simulator: images, gripper, actions, rewards and ends alone
     #[arg(long, value_name = "DIR")]
     pub real: Option<PathBuf>,
-    /// Weight of the loss on the recording of --real [default: 0.1]
-    #[arg(long, value_name = "W", requires = "real")]
+    /// Play in this domain too while learning, with the policy and its noise: images, gripper, actions, rewards and ends
+    /// alone are learned from
+    #[arg(long, value_name = "DOMAIN", requires = "on_policy_episodes")]
+    pub on_policy_domain: Option<Domain>,
+    /// Episodes to play there in all
+    #[arg(long, value_name = "N", requires = "on_policy_domain")]
+    pub on_policy_episodes: Option<u64>,
+    /// Weight of the loss on what --real and --on-policy-domain bring [default: 0.1]
+    #[arg(long, value_name = "W")]
     pub real_weight: Option<f32>,
     /// Transitions a step [default: 64, paper 32]
     #[arg(long)]
@@ -105,6 +112,8 @@ impl TrainCommand for Args {
                 offline: None,
                 init: None,
                 real: None,
+                on_policy_domain: None,
+                on_policy_episodes: 0,
             },
             learner,
         }
@@ -115,6 +124,8 @@ impl TrainCommand for Args {
         learner.preset = self.size_preset.unwrap_or(learner.preset);
         learner.batch = self.batch.unwrap_or(learner.batch);
         learner.real_weight = self.real_weight.unwrap_or(learner.real_weight);
+        data.on_policy_domain = self.on_policy_domain.or(data.on_policy_domain);
+        data.on_policy_episodes = self.on_policy_episodes.unwrap_or(data.on_policy_episodes);
         let objects = (self.objects.as_deref(), self.object_files);
         common::apply_env(&mut data.env, (self.cell.as_deref(), self.domain), objects, &self.textures)?;
         for (place, typed) in [
@@ -182,7 +193,11 @@ impl TrainCommand for Args {
         let learner = QLearner::new(&config.learner, config.data.space, seed, device)?;
         let memory = human_bytes(config.learner.replay_bytes());
         remark(format_args!("transitions take up to {memory} of memory, and as much of the disk in {}", out.display()));
-        Ok((learner, ExperienceSource::new(&config.learner, seed, open)))
+        let mut source = ExperienceSource::new(&config.learner, seed, open);
+        if let Some(open) = on_policy_opener(out, config)? {
+            source.play_in_reality(open, config.data.on_policy_episodes);
+        }
+        Ok((learner, source))
     }
 
     fn begin(&self, trainer: &mut QtOptTrainer) -> anyhow::Result<()> {
@@ -249,6 +264,29 @@ fn calibrate(config: &mut QtOptRun, args: &Args, cell: &CellDescription) -> anyh
     Ok(())
 }
 
+/// The environments of `--on-policy-domain`. Nothing of their state is told, and their script feels its gripper alone.
+fn on_policy_opener(out: &Path, config: &QtOptRun) -> anyhow::Result<Option<EnvOpener>> {
+    let Some(domain) = config.data.on_policy_domain else { return Ok(None) };
+    let seed = Seed(config.seed).derive("on-policy-arena", 0);
+    let data = EnvData { domain, ..config.data.env.clone() };
+    let env = common::env_config(&data, config.learner.size as u32, seed)?;
+    let env = EnvConfig { scripts: vec![PolicyKind::Scripted], channels: Channels::IMAGE, ..env };
+    let (out, config) = (out.to_owned(), config.clone());
+    Ok(Some(Box::new(move || open_envs(env, &out, &config, domain))))
+}
+
+/// Opens environments behind the generator of the run, which has its own copy by now.
+fn open_envs(
+    env: EnvConfig,
+    out: &Path,
+    config: &QtOptRun,
+    domain: Domain,
+) -> Result<Box<dyn EpisodeCollector>, VecEnvError> {
+    let adapter = agent::adapter(out, config, domain).map_err(|error| VecEnvError::new(format!("{error:#}")))?;
+    let envs = GraspEnv::new(env).map_err(VecEnvError::new)?.with_adapter(adapter.map(|adapter| adapter as _));
+    Ok(Box::new(envs))
+}
+
 /// Checks where episodes are played, and says how to open it.
 fn opener(out: &Path, config: &QtOptRun) -> anyhow::Result<EnvOpener> {
     let unknown = |error: String| UsageError(format!("data.script: {error}"));
@@ -265,13 +303,7 @@ fn opener(out: &Path, config: &QtOptRun) -> anyhow::Result<EnvOpener> {
     let domain = config.data.env.domain;
     agent::adapter(out, config, domain)?;
     let (out, config) = (out.to_owned(), config.clone());
-    Ok(Box::new(move || {
-        // By now the run has its own generator.
-        let adapter = agent::adapter(&out, &config, domain);
-        let adapter = adapter.map_err(|error| VecEnvError::new(format!("{error:#}")))?;
-        let envs = GraspEnv::new(env).map_err(VecEnvError::new)?.with_adapter(adapter.map(|adapter| adapter as _));
-        Ok(Box::new(envs) as Box<dyn EpisodeCollector>)
-    }))
+    Ok(Box::new(move || open_envs(env, &out, &config, domain)))
 }
 
 #[cfg(test)]

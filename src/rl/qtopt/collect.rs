@@ -71,6 +71,12 @@ impl Episode {
         }
     }
 
+    /// Without what only a simulator knows: as a robot would have recorded it.
+    pub fn without_privileged(mut self) -> Self {
+        self.transitions.iter_mut().for_each(|transition| transition.record.privileged = PrivilegedState::UNKNOWN);
+        self
+    }
+
     /// Discounted sum of rewards from the first step.
     pub fn discounted_return(&self, discount: f32) -> f32 {
         self.transitions.iter().rev().fold(0.0, |sum, transition| transition.record.reward + discount * sum)

@@ -151,8 +151,15 @@ pub struct QtOptConfig {
     pub episodes_per_iteration: usize,
     pub updates_per_iteration: u64,
     pub exploration: ExplorationConfig,
-    /// Weight of the loss on a recording of the domain to transfer to (lambda_RL-real of RL-CycleGAN, Table 6).
+    /// Weight of the loss on data of the domain to transfer to (lambda_RL-real of RL-CycleGAN, Table 6).
     pub real_weight: f32,
+    /// Episodes that the policy plays in the domain to transfer to with each iteration, as long as it may.
+    #[serde(default = "usual_real_episodes")]
+    pub real_episodes_per_iteration: usize,
+}
+
+fn usual_real_episodes() -> usize {
+    32
 }
 
 impl ExplorationConfig {
@@ -208,6 +215,7 @@ impl QtOptConfig {
             // As many as the replay holds: an image has 668 kB.
             exploration: ExplorationConfig { initial_episodes: 300, ..ExplorationConfig::default() },
             real_weight: 0.1,
+            real_episodes_per_iteration: usual_real_episodes(),
         };
         match preset {
             Preset::Paper => paper,
@@ -269,6 +277,9 @@ impl QtOptConfig {
         ];
         if shares.iter().any(|share| !(0.0..=1.0).contains(share)) {
             return bad("shares and the discount must be from 0 to 1");
+        }
+        if !(1..=100_000).contains(&self.real_episodes_per_iteration) {
+            return bad("real_episodes_per_iteration must be from 1 to 100000");
         }
         if !(self.real_weight >= 0.0 && self.real_weight <= 1e3) {
             return Err(format!("real_weight must be from 0 to 1000, not {}", self.real_weight));

@@ -32,8 +32,9 @@ pub struct Loaded {
 /// # Errors
 /// No run, a run of another learner, no checkpoint, a replay that may not be read.
 pub fn load_replays(path: &Path) -> Result<([Replay; 2], Vec<String>), RlError> {
-    let LoadedRun { config, checkpoint, run, mut warnings } = load_run::<QtOptConfig>(path).map_err(Box::new)?;
-    let streams = checkpoint.state.pointer("/source/streams").cloned().unwrap_or_default();
+    let loaded = load_run::<QtOptConfig>(path).map_err(Box::new)?;
+    let streams = loaded.source_state().get("streams").cloned().unwrap_or_default();
+    let LoadedRun { config, run, mut warnings, .. } = loaded;
     let streams: Vec<StreamState> = serde_json::from_value(streams).map_err(|error| {
         RlError::Inconsistent(format!("the checkpoint of {} names no replay: {error}", path.display()))
     })?;

@@ -1,7 +1,7 @@
 //! The settings of a run of QT-Opt beside the learner's own: where its episodes come from.
 
 use super::config::QtOptConfig;
-use crate::contract::ActionSpace;
+use crate::contract::{ActionSpace, Domain};
 use crate::train::{EnvData, LearnerConfig, warmup_cosine};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -25,6 +25,12 @@ pub struct QtOptData {
     /// A recording of the domain to transfer to, with a replay and a Bellman updater of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub real: Option<PathBuf>,
+    /// The domain to transfer to, where the policy also plays while it learns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_policy_domain: Option<Domain>,
+    /// Episodes that it may play there in all.
+    #[serde(default)]
+    pub on_policy_episodes: u64,
     /// What one action may do.
     pub space: ActionSpace,
 }
@@ -35,6 +41,11 @@ impl LearnerConfig for QtOptConfig {
 
     fn validate(&self, data: &QtOptData) -> Result<(), String> {
         data.env.validate()?;
+        if data.on_policy_domain.is_some() != (data.on_policy_episodes > 0) {
+            return Err(
+                "data.on_policy_domain and data.on_policy_episodes belong together: name both, or neither".into()
+            );
+        }
         Self::validate(self)
     }
 

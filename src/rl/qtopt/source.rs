@@ -55,8 +55,9 @@ pub struct ExperienceSource {
     open: Option<EnvOpener>,
     envs: Option<Box<dyn EpisodeCollector>>,
     pub simulation: Stream,
-    /// A recording of the domain to transfer to.
+    /// Data of the domain to transfer to: a recording, and what the policy plays there.
     pub real: Option<Stream>,
+    on_policy: Option<OnPolicy>,
     iteration: u64,
     episodes: u64,
     /// The policy has become better than the script.
@@ -72,6 +73,14 @@ pub struct ExperienceSource {
     named: VecDeque<Vec<StreamState>>,
 }
 
+/// Environments of the domain to transfer to, and how many episodes may be played there.
+struct OnPolicy {
+    open: Option<EnvOpener>,
+    envs: Option<Box<dyn EpisodeCollector>>,
+    episodes: u64,
+    played: u64,
+}
+
 /// What is saved beside tensors and replay.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Saved {
@@ -82,6 +91,9 @@ struct Saved {
     scripted: SuccessWindow,
     means: Means,
     streams: Vec<StreamState>,
+    /// Episodes played in the domain to transfer to.
+    #[serde(default)]
+    on_policy_played: u64,
 }
 
 impl ExperienceSource {
@@ -94,6 +106,7 @@ impl ExperienceSource {
             envs: None,
             simulation: simulation_stream(config),
             real: None,
+            on_policy: None,
             iteration: 0,
             episodes: 0,
             policy_beats_script: false,
@@ -132,20 +145,67 @@ impl ExperienceSource {
     }
 
     /// Adds a recording of the domain to transfer to as a stream of its own; half of every batch is drawn from it, and
-    /// `real_weight` multiplies the loss of that half (lambda_RL-real of RL-CycleGAN, section 4.3). Recorded episodes carry
-    /// no privileged state.
+    /// `real_weight` multiplies the loss of that half (lambda_RL-real of RL-CycleGAN, section 4.3). Privileged state that
+    /// the episodes carry is dropped.
     ///
     /// # Errors
     /// What the recording met.
     pub fn add_real(&mut self, episodes: impl Iterator<Item = Result<Episode, VecEnvError>>) -> Result<(), RlError> {
-        let mut stream = Stream::new("real", ["real-off-policy", "real-on-policy"], &self.config);
+        let mut stream = real_stream(&self.config);
         for episode in episodes {
-            stream.off_policy.push(&episode?.transitions);
+            stream.off_policy.push(&episode?.without_privileged().transitions);
         }
         if stream.is_empty() {
             return Err(RlError::Config("the recording of --real holds no episode to learn from".into()));
         }
         self.real = Some(stream);
+        Ok(())
+    }
+
+    /// Lets the policy play up to so many episodes in the domain to transfer to, some with each iteration (joint finetuning:
+    /// RCAN, section 5.3; RL-CycleGAN, Table 4). They fill the real stream beside a recording, where there is one.
+    pub fn play_in_reality(&mut self, open: EnvOpener, episodes: u64) {
+        self.on_policy = Some(OnPolicy { open: Some(open), envs: None, episodes, played: 0 });
+        self.real.get_or_insert_with(|| real_stream(&self.config));
+    }
+
+    /// Episodes played in the domain to transfer to.
+    pub fn on_policy_episodes(&self) -> u64 {
+        self.on_policy.as_ref().map_or(0, |on_policy| on_policy.played)
+    }
+
+    /// Plays an iteration's episodes in the domain to transfer to, until no more may be played there.
+    fn collect_in_reality(&mut self, policy: CemPolicy<'_>) -> Result<(), RlError> {
+        let (Some(on_policy), Some(stream)) = (&mut self.on_policy, &mut self.real) else { return Ok(()) };
+        let left = usize::try_from(on_policy.episodes - on_policy.played.min(on_policy.episodes)).unwrap_or(usize::MAX);
+        let count = self.config.real_episodes_per_iteration.min(left);
+        if count == 0 {
+            return Ok(());
+        }
+        if let Some(open) = on_policy.open.take() {
+            on_policy.envs = Some(open()?);
+        }
+        let Some(envs) = on_policy.envs.as_deref_mut() else {
+            return Err(RlError::Inconsistent("the environments of the other domain failed to open".into()));
+        };
+        let seed = self.seed.derive("on-policy", on_policy.played);
+        let mut rng = seed.derive("plan", 0).rng();
+        let p_greedy = self.config.exploration.p_greedy;
+        let behavior = |_| if rng.chance(p_greedy) { BehaviorPolicy::Greedy } else { BehaviorPolicy::Noisy };
+        let plan: Vec<BehaviorPolicy> = (0..count).map(behavior).collect();
+        let means = &mut self.means;
+        play_each(envs, Some(policy), &self.config.exploration, &plan, seed, &mut |episode| {
+            if episode.invalid {
+                return;
+            }
+            let success = f64::from(u8::from(episode.success));
+            let name =
+                if episode.behavior == BehaviorPolicy::Greedy { "success/greedy_real" } else { "success/noisy_real" };
+            means.add([(name, success)]);
+            stream.on_policy.push(&episode.without_privileged().transitions);
+        })?;
+        on_policy.played += count as u64;
+        means.add([("replay/real_episodes", on_policy.played as f64)]);
         Ok(())
     }
 
@@ -290,6 +350,9 @@ impl BatchSource<QLearner> for ExperienceSource {
         let index = progress.step % self.config.updates_per_iteration;
         if index == 0 {
             self.collect(learner.cem_policy(), learner.step() > 0)?;
+            let started = Instant::now();
+            self.collect_in_reality(learner.cem_policy())?;
+            self.collect_s += started.elapsed().as_secs_f64();
         }
         if index % self.config.label_interval() == 0 || self.simulation.is_unlabelled() {
             self.label([learner, learner])?;
@@ -352,6 +415,7 @@ impl BatchSource<QLearner> for ExperienceSource {
             scripted: self.scripted.clone(),
             means: self.means.clone(),
             streams,
+            on_policy_played: self.on_policy.as_ref().map_or(0, |on_policy| on_policy.played),
         };
         saved.state = serde_json::to_value(state).map_err(TrainError::state)?;
         Ok(saved)
@@ -385,18 +449,26 @@ impl BatchSource<QLearner> for ExperienceSource {
             remove_leftovers(&folder)?;
         }
         if saved.streams.len() > 1 {
-            self.real = Some(Stream::new("real", ["real-off-policy", "real-on-policy"], &self.config));
+            self.real = Some(real_stream(&self.config));
         }
         let mut lost = Vec::new();
         for (stream, state) in self.streams().zip(&saved.streams) {
             lost.extend(stream.restore(&folder, checkpoint, state)?);
         }
         (self.iteration, self.episodes) = (saved.iteration, saved.episodes);
+        if let Some(on_policy) = &mut self.on_policy {
+            on_policy.played = saved.on_policy_played;
+        }
         self.policy_beats_script = saved.policy_beats_script;
         (self.greedy, self.scripted, self.means) = (saved.greedy, saved.scripted, saved.means);
         self.named.push_back(saved.streams);
         Ok(lost)
     }
+}
+
+/// An empty stream of the domain to transfer to.
+fn real_stream(config: &QtOptConfig) -> Stream {
+    Stream::new("real", ["real-off-policy", "real-on-policy"], config)
 }
 
 /// An empty stream of the simulator's episodes.

@@ -170,7 +170,17 @@ pub(in crate::rl) fn config(steps: u64) -> RunConfig<QtOptConfig> {
         image_interval: 180,
         checkpoint_interval: 80,
         limits: Limits { steps: Some(steps), minutes: None },
-        data: QtOptData { env, script, generator: None, offline: None, init: None, real: None, space },
+        data: QtOptData {
+            env,
+            script,
+            generator: None,
+            offline: None,
+            init: None,
+            real: None,
+            on_policy_domain: None,
+            on_policy_episodes: 0,
+            space,
+        },
         learner: qtopt,
     }
 }
@@ -350,5 +360,64 @@ fn a_warm_start_is_the_other_run_in_every_network() -> anyhow::Result<()> {
     other.network.merged = 32;
     let mut other = QLearner::new(&other, SPACE, Seed(9), &HOST)?;
     assert!(other.warm_start(trained.q.as_ref()).is_err());
+    Ok(())
+}
+
+#[test]
+fn another_run_takes_over_the_replays_of_a_finished_one() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let root = folder.path().join("run");
+    go(&root, Some(20), u64::MAX, 2)?;
+    let ([off_policy, on_policy], warnings) = super::load::load_replays(&root)?;
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let trainer = resume(&root)?;
+    let stream = &trainer.source.simulation;
+    assert_eq!((off_policy.len(), on_policy.len()), (stream.off_policy.len(), stream.on_policy.len()));
+    assert!(!off_policy.is_empty());
+    let newest = off_policy.newest_episodes(3);
+    let lengths: usize = newest.iter().map(Vec::len).sum();
+    let Some((image, record)) = off_policy.get(off_policy.end() - lengths as u64) else { anyhow::bail!("gone") };
+    assert_eq!((newest.len(), &newest[0][0].image[..], newest[0][0].record), (3, image, *record));
+    // The return of an episode's first step by hand.
+    let expected = newest[0].iter().rev().fold(0.0, |sum, step| step.record.reward + 0.9 * sum);
+    let Some(found) = off_policy.discounted_return(off_policy.end() - lengths as u64, 0.9) else {
+        anyhow::bail!("gone")
+    };
+    assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+    Ok(())
+}
+
+#[test]
+fn playing_in_the_domain_to_transfer_to_is_bounded_unprivileged_and_resumes_to_the_same_bytes() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    let go = |root: &Path, steps: Option<u64>, patience: u64| -> anyhow::Result<()> {
+        with_large_stack(|| {
+            let (learner, mut source) = parts(&config(1))?;
+            source.play_in_reality(Box::new(|| Ok(Box::new(Table::new()) as Box<dyn EpisodeCollector>)), 70);
+            let mut trainer = match steps {
+                Some(steps) => Trainer::create(root, config(steps), learner, source)?,
+                None => Trainer::resume(root, learner, source)?.0,
+            };
+            trainer.run(&mut Patience(patience))?;
+            let source = &trainer.source;
+            // An iteration of 20 steps plays 32 episodes there, until there are 70.
+            let iterations = trainer.learner.step().div_ceil(20);
+            assert_eq!(source.on_policy_episodes(), 70.min(32 * iterations));
+            let Some(stream) = &source.real else { anyhow::bail!("no real stream") };
+            assert_eq!(stream.on_policy.episodes(), source.on_policy_episodes());
+            let mut numbers = stream.on_policy.first()..stream.on_policy.end();
+            let known = |number| stream.on_policy.get(number).is_some_and(|(_, record)| record.privileged.is_known());
+            assert!(!stream.is_unlabelled() && !numbers.any(known));
+            anyhow::Ok(())
+        })?
+    };
+    go(&whole, Some(90), u64::MAX)?;
+    go(&broken, Some(90), 27)?;
+    go(&broken, None, u64::MAX)?;
+    let file = |root: &Path, name: &str| std::fs::read(root.join("checkpoints/step-000000089").join(name));
+    for name in ["q.safetensors", "q_adam.safetensors", "training_buffer_real.safetensors", "state.json"] {
+        assert!(file(&whole, name)? == file(&broken, name)?, "{name} differs");
+    }
     Ok(())
 }

@@ -62,6 +62,8 @@ pub fn load_q(path: &Path, which: JointQ, device: &Device) -> Result<Loaded, RlE
         offline: None,
         init: Some(data.init),
         real: Some(data.real),
+        on_policy_domain: None,
+        on_policy_episodes: 0,
         space,
     };
     let config = RunConfig { seed, log_interval, image_interval, checkpoint_interval, limits, data, learner };

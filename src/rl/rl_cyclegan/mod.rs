@@ -6,6 +6,7 @@
 //! looks through the frozen G.
 
 pub mod batch;
+pub mod bench;
 pub mod config;
 pub mod grasp_network;
 pub mod learner;

@@ -101,7 +101,7 @@ impl JointSource {
         mut episodes: impl Iterator<Item = Result<Episode, VecEnvError>>,
     ) -> Result<(), RlError> {
         for episode in episodes.by_ref().take(self.config.held_out_episodes) {
-            self.held_out.on_policy.push(&episode?.transitions);
+            self.held_out.on_policy.push(&episode?.without_privileged().transitions);
         }
         self.experience.add_real(episodes).map_err(|error| match error {
             RlError::Config(message) => {

@@ -3,12 +3,13 @@
 use super::batch::JointBatch;
 use super::watch;
 use super::*;
-use crate::contract::{EpisodeCollector, Seed};
+use crate::contract::{EpisodeCollector, PrivilegedState, Seed};
 use crate::gan::cyclegan::{Method, SceneLoss};
 use crate::nn::ops::GradientSource;
 use crate::nn::{Activations, HOST, backward, with_large_stack};
 use crate::rl::qtopt::EnvOpener;
-use crate::rl::qtopt::collect::{BehaviorPolicy, play};
+use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, play};
+use crate::rl::qtopt::privileged::CELLS;
 use crate::rl::qtopt::train_tests::{Patience, SIZE, SPACE, Table, config as q_run, recording};
 use crate::train::state::to_bytes;
 use crate::train::{BatchSource, Checkpoints, Learner, Limits, Module, RunConfig, StepProgress, Trainer};
@@ -66,6 +67,10 @@ fn parts(config: &RunConfig<RlCycleGanConfig>) -> anyhow::Result<(RlCycleGanLear
 
 /// Episodes of the toy as a finished run and a recording would hold them; y is darker.
 fn fill(source: &mut JointSource) -> anyhow::Result<()> {
+    fill_with(source, recording()?)
+}
+
+fn fill_with(source: &mut JointSource, mut recorded: Vec<Episode>) -> anyhow::Result<()> {
     let quiet = crate::rl::qtopt::ExplorationConfig::none();
     let plan = [BehaviorPolicy::Scripted; 40];
     let mut replays = [0, 1].map(|_| crate::rl::replay::Replay::new("toy", SIZE * SIZE * 3, 64, 1000));
@@ -75,7 +80,6 @@ fn fill(source: &mut JointSource) -> anyhow::Result<()> {
             .for_each(|episode| replay.push(&episode.transitions));
     }
     source.take_simulated([&replays[0], &replays[1]])?;
-    let mut recorded = recording()?;
     for image in
         recorded.iter_mut().flat_map(|episode| &mut episode.transitions).map(|transition| &mut transition.image)
     {
@@ -297,6 +301,46 @@ fn killed_and_resumed_joint_runs_end_in_the_same_bytes() -> anyhow::Result<()> {
         assert!(lines(&whole)? == lines(&broken)?, "{method}: metrics differ");
     }
     Ok(())
+}
+
+#[test]
+fn what_only_a_simulator_knows_of_the_recording_changes_no_byte() -> anyhow::Result<()> {
+    with_large_stack(|| {
+        let after = |garbage: Option<f32>| -> anyhow::Result<ModuleBytes> {
+            let (mut learner, mut source) = parts(&run_config(Method::RlCycleGan, 20))?;
+            let mut recorded = recording()?;
+            for (index, episode) in recorded.iter_mut().enumerate() {
+                let Some(value) = garbage else { continue };
+                episode.seed = Seed((value * 1e3) as u64 + index as u64);
+                for transition in &mut episode.transitions {
+                    let place = glam::Vec2::splat(value);
+                    transition.record.privileged =
+                        PrivilegedState::new(&[value; CELLS], Some(value), place, value).with_grip(value, 9.0);
+                }
+            }
+            fill_with(&mut source, recorded)?;
+            for step in 0..20 {
+                let batch = source.next(&learner, StepProgress { step, done: 0.0 })?;
+                learner.update(&batch, 1.0)?;
+            }
+            bytes(&mut learner)
+        };
+        let plain = after(None)?;
+        assert!(after(Some(0.03))? == plain && after(Some(0.07))? == plain);
+        // The same garbage in x, whose labels may be read, does change Q.
+        let config = run_config(Method::RlCycleGan, 20);
+        let (mut learner, _, mut batch) = with_batch(&config, 1)?;
+        let mut other = parts(&config)?.0;
+        for learner in [&mut learner, &mut other] {
+            learner.set_step(config.learner.gan.warm_start_steps + config.learner.q_interval);
+        }
+        other.update(&batch, 1.0)?;
+        let garbage = PrivilegedState::new(&[0.07; CELLS], None, glam::Vec2::splat(0.1), 0.4);
+        batch.sim.records.iter_mut().for_each(|record| record.privileged = garbage);
+        learner.update(&batch, 1.0)?;
+        assert!(bytes(&mut learner)?["q_sim"] != bytes(&mut other)?["q_sim"]);
+        Ok(())
+    })?
 }
 
 #[test]
