@@ -6,15 +6,18 @@ use crate::contract::{Action, Camera, Crop, Domain, FrameBatch, FrameChannels, S
 use crate::objects::ObjectModel;
 use crate::render::{Gpu, RenderConfig, SceneBounds, SceneView, TiledRenderer};
 use crate::scene::CameraDescription;
-use crate::sim::GraspWorld;
+use crate::sim::{
+    Driver, GraspCell, GraspWorld, GraspWorldBundle, GraspWorldMut, GraspWorldParts, Motions, Pace, SimPlugin,
+    SimSystems,
+};
 use crate::tasks::TaskEpisode;
+use bevy::app::PluginGroupBuilder;
 use bevy::prelude::*;
 use glam::Vec3;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// What an environment is to do in the next update.
-#[derive(Component, Default)]
+#[derive(Default)]
 pub enum Command {
     #[default]
     Idle,
@@ -30,7 +33,7 @@ pub enum Command {
 }
 
 /// What the pictures of one environment depend on beside its physics.
-#[derive(Component, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub struct EpisodeLooks {
     /// Episodes begun.
     pub number: u64,
@@ -38,6 +41,14 @@ pub struct EpisodeLooks {
     pub seed: Seed,
     gripper_before: Vec3,
     gripper_now: Vec3,
+}
+
+/// Drives an environment through a task's episodes: each update carries out one command to its end.
+#[derive(Component)]
+pub struct EpisodeDriver {
+    pub episode: TaskEpisode,
+    pub looks: EpisodeLooks,
+    command: Command,
 }
 
 /// Entities in the order of their environment numbers.
@@ -58,27 +69,27 @@ pub struct CaptureState {
     pub captured: Result<Vec<FrameBatch>, EnvError>,
 }
 
-/// Order of an update.
-#[derive(SystemSet, Clone, Debug, PartialEq, Eq, Hash)]
-pub enum EnvSystems {
-    /// Physics of every environment, in parallel.
-    Advance,
-    /// One picture batch for each camera and domain.
-    Capture,
+/// Everything that simulates: add it to an app to give motions to cells ([`Motions`]) or to play a task's episodes in them
+/// ([`EpisodeDriver`]). Their entities have a [`GraspWorldBundle`] and one of the two.
+pub struct BingraspPlugins;
+
+impl PluginGroup for BingraspPlugins {
+    fn build(self) -> PluginGroupBuilder {
+        PluginGroupBuilder::start::<Self>()
+            .add(SimPlugin::<Motions>::default())
+            .add(SimPlugin::<EpisodeDriver>::default())
+    }
 }
 
 /// Builds the app: environments without pictures when `gpu` is none.
 pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
     let mut app = App::new();
-    app.add_plugins(TaskPoolPlugin::default());
-    app.configure_sets(Update, (EnvSystems::Advance, EnvSystems::Capture).chain());
-    app.add_systems(Update, advance.in_set(EnvSystems::Advance));
+    app.add_plugins((TaskPoolPlugin::default(), SimPlugin::<EpisodeDriver>::default()));
     let entities = (0..config.num_envs)
         .map(|_| {
-            let world = GraspWorld::new(config.cell.clone(), &config.sim);
-            let episode = TaskEpisode::new((config.task)(), &config.cell);
-            let looks = EpisodeLooks { number: 0, seed: Seed(0), gripper_before: Vec3::ZERO, gripper_now: Vec3::ZERO };
-            app.world_mut().spawn((world, episode, Command::Idle, looks)).id()
+            let world = GraspWorldBundle::new(config.cell.clone(), &config.sim);
+            let driver = EpisodeDriver::new(TaskEpisode::new((config.task)(), &config.cell));
+            app.world_mut().spawn((world, driver)).id()
         })
         .collect();
     app.insert_resource(Environments(entities));
@@ -103,35 +114,46 @@ pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
             wanted: false,
             captured: Ok(Vec::new()),
         });
-        app.add_systems(Update, capture.in_set(EnvSystems::Capture));
+        app.add_systems(Update, capture.in_set(SimSystems::Publish));
     }
     app.finish();
     app.cleanup();
     Ok(app)
 }
 
-/// On rayon's threads, all of the cores: of two cores, Bevy's compute pool would get one.
-fn advance(mut environments: Query<(&mut GraspWorld, &mut TaskEpisode, &mut Command, &mut EpisodeLooks)>) {
-    let mut environments: Vec<_> = environments.iter_mut().collect();
-    // One environment a task: resets and steps differ in length.
-    environments.par_iter_mut().with_max_len(1).for_each(|(world, episode, command, looks)| {
-        match std::mem::take(&mut **command) {
+impl EpisodeDriver {
+    /// Waits for its first [`Command::Reset`].
+    pub fn new(episode: TaskEpisode) -> Self {
+        let looks = EpisodeLooks { number: 0, seed: Seed(0), gripper_before: Vec3::ZERO, gripper_now: Vec3::ZERO };
+        Self { episode, looks, command: Command::Idle }
+    }
+
+    /// What the next update is to do.
+    pub fn command(&mut self, command: Command) {
+        self.command = command;
+    }
+}
+
+impl Driver for EpisodeDriver {
+    fn drive(&mut self, world: &mut GraspWorldMut<'_>, _: Option<Pace>) {
+        let Self { episode, looks, command } = self;
+        match std::mem::take(command) {
             Command::Idle => return,
             Command::Reset { objects, placement, seed } => {
                 episode.reset(world, &objects, placement, seed);
-                looks.begin(world, seed);
+                looks.begin(&world.view(), seed);
             }
             Command::KeepObjects { seed } => {
                 episode.keep_objects(world, seed);
-                looks.begin(world, seed);
+                looks.begin(&world.view(), seed);
             }
             Command::Act(action) => {
                 episode.step(world, &action);
                 looks.gripper_before = looks.gripper_now;
             }
         }
-        looks.gripper_now = world.gripper_pose().translation;
-    });
+        looks.gripper_now = world.view().gripper_pose().translation;
+    }
 }
 
 impl EpisodeLooks {
@@ -149,7 +171,7 @@ pub fn look_seed(source: Domain, episode: Seed, step_index: u64) -> Seed {
 }
 
 /// What the renderer needs to know of a cell besides its parts.
-pub fn scene_bounds_of(world: &GraspWorld) -> SceneBounds {
+pub fn scene_bounds_of(world: &GraspCell) -> SceneBounds {
     let bins = &world.cell().bins;
     let bin_centre = bins.iter().map(|bin| bin.position).sum::<Vec3>() / bins.len().max(1) as f32;
     let reach = bins
@@ -159,17 +181,18 @@ pub fn scene_bounds_of(world: &GraspWorld) -> SceneBounds {
     SceneBounds { bin_centre, shadow_radius_m: reach * 1.2 + 0.06 }
 }
 
-type Scene<'a> = (&'a GraspWorld, &'a TaskEpisode, &'a EpisodeLooks);
+type Scene<'a> = (GraspWorld<'a>, &'a EpisodeDriver);
 
 fn capture(
     mut work: ResMut<CaptureState>,
     order: Res<Environments>,
-    environments: Query<(&GraspWorld, &TaskEpisode, &EpisodeLooks)>,
+    environments: Query<(GraspWorldParts, &EpisodeDriver)>,
 ) {
     if !std::mem::take(&mut work.wanted) {
         return;
     }
-    let scenes: Vec<Scene<'_>> = order.0.iter().filter_map(|&e| environments.get(e).ok()).collect();
+    let scene = |&entity| environments.get(entity).ok().map(|(parts, driver)| (GraspWorld::new(parts), driver));
+    let scenes: Vec<Scene<'_>> = order.0.iter().filter_map(scene).collect();
     let CaptureState { renderer, sources, cameras, crop, size, channels, captured, .. } = &mut *work;
     let mut batches = Vec::with_capacity(cameras.len() * sources.len());
     for description in cameras.iter() {
@@ -196,7 +219,7 @@ fn capture_one(
     let images = renderer.image_count();
     let prepared: Vec<(Camera, Look, Seed)> = scenes
         .iter()
-        .map(|(world, episode, looks)| {
+        .map(|(world, EpisodeDriver { episode, looks, .. })| {
             let step_index = episode.step_index();
             let window = match crop {
                 Crop::Centre => description.centre_crop(size),
@@ -211,7 +234,7 @@ fn capture_one(
     let views: Vec<SceneView<'_>> = scenes
         .iter()
         .zip(&prepared)
-        .map(|((world, episode, looks), (camera, look, seed))| SceneView {
+        .map(|((world, EpisodeDriver { episode, looks, .. }), (camera, look, seed))| SceneView {
             parts: world.parts(),
             world_from_body: world.body_poses(),
             camera: *camera,

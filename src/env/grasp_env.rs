@@ -1,6 +1,6 @@
 //! `GraspEnv`: the simulator as a [`VecEnv`], for people who do not want to know Bevy.
 
-use super::app::{self, CaptureState, Command, Environments, EpisodeLooks};
+use super::app::{self, CaptureState, Command, Environments, EpisodeDriver};
 use super::config::{EnvConfig, EnvError};
 use super::privileged::privileged_state;
 use crate::contract::{
@@ -10,7 +10,7 @@ use crate::contract::{
 use crate::objects::draw_objects;
 use crate::policies::WorldPolicy;
 use crate::render::{AdapterDescription, Gpu};
-use crate::sim::GraspWorld;
+use crate::sim::{GraspWorld, GraspWorldParts};
 use crate::tasks::TaskEpisode;
 use bevy::prelude::{App, Entity};
 use rayon::prelude::*;
@@ -97,17 +97,17 @@ impl GraspEnv {
     }
 
     /// The physics of environment `index`, for oracles and overlays. Panics when there is no such environment.
-    pub fn world(&self, index: usize) -> &GraspWorld {
-        self.get(index)
+    pub fn world(&self, index: usize) -> GraspWorld<'_> {
+        world_of(&self.app, self.entities[index])
     }
 
     /// The episode of environment `index`. Panics when there is no such environment.
     pub fn episode(&self, index: usize) -> &TaskEpisode {
-        self.get(index)
+        &self.driver(index).episode
     }
 
-    fn get<C: bevy::prelude::Component>(&self, index: usize) -> &C {
-        self.app.world().get(self.entities[index]).expect("every environment has a world, an episode and looks")
+    fn driver(&self, index: usize) -> &EpisodeDriver {
+        self.app.world().get(self.entities[index]).expect("every environment has a driver")
     }
 
     /// Starts the next episode everywhere, decided by the seed of the configuration and the number of episodes before it,
@@ -118,7 +118,7 @@ impl GraspEnv {
     pub fn reset_all(&mut self) -> Result<StepBatch, VecEnvError> {
         let resets: Vec<Reset> = (0..self.len())
             .map(|index| {
-                let number = self.get::<EpisodeLooks>(index).number;
+                let number = self.driver(index).looks.number;
                 let seed = self.config.seed.derive("environment", index as u64).derive("episode", number);
                 Reset {
                     index,
@@ -142,8 +142,8 @@ impl GraspEnv {
     }
 
     fn command(&mut self, index: usize, command: Command) {
-        if let Some(mut slot) = self.app.world_mut().get_mut::<Command>(self.entities[index]) {
-            *slot = command;
+        if let Some(mut driver) = self.app.world_mut().get_mut::<EpisodeDriver>(self.entities[index]) {
+            driver.command(command);
         }
     }
 
@@ -178,15 +178,19 @@ impl GraspEnv {
     }
 }
 
+fn world_of(app: &App, entity: Entity) -> GraspWorld<'_> {
+    let parts = app.world().entity(entity).get_components::<GraspWorldParts>();
+    GraspWorld::new(parts.expect("every environment has a world"))
+}
+
 impl Script for GraspEnv {
     fn scripted(&mut self, indices: &[usize]) -> Vec<Action> {
-        let worlds: Vec<&GraspWorld> =
-            self.entities.iter().filter_map(|&entity| self.app.world().get(entity)).collect();
         let mut wanted: Vec<Option<usize>> = vec![None; self.scripts.len()];
         for (place, &index) in indices.iter().enumerate() {
             wanted[index] = Some(place);
         }
-        let act = |((script, world), place): ((&mut ScriptState, &&GraspWorld), &Option<usize>)| {
+        let worlds: Vec<GraspWorld<'_>> = self.entities.iter().map(|&entity| world_of(&self.app, entity)).collect();
+        let act = |((script, world), place): ((&mut ScriptState, &GraspWorld<'_>), &Option<usize>)| {
             place.map(|place| (place, script.policy.act(world, &mut script.rng)))
         };
         let scripts = self.scripts.par_iter_mut().with_max_len(1).zip(worlds.par_iter()).zip(wanted.par_iter());
@@ -253,15 +257,16 @@ impl VecEnv for GraspEnv {
         let observation = Observation {
             images,
             sensed_depth_m,
-            gripper: indices.clone().map(|index| self.episode(index).gripper_state(self.world(index))).collect(),
+            gripper: indices.clone().map(|index| self.episode(index).gripper_state(&self.world(index))).collect(),
             step_indices: indices.clone().map(|index| self.episode(index).step_index()).collect(),
         };
         let steps = indices.clone().map(|index| self.episode(index).last_step().clone()).collect();
         let channels = self.config.channels;
         let privileged = (channels.frames || channels.state).then(|| {
-            let worlds: Vec<&GraspWorld> = indices.filter(|_| channels.state).map(|index| self.world(index)).collect();
+            let worlds: Vec<GraspWorld<'_>> =
+                indices.filter(|_| channels.state).map(|index| self.world(index)).collect();
             let frames = if channels.frames { frames } else { Vec::new() };
-            Privileged { states: worlds.into_par_iter().map(privileged_state).collect(), frames }
+            Privileged { states: worlds.par_iter().map(privileged_state).collect(), frames }
         });
         Ok(StepBatch { observation, steps, privileged })
     }

@@ -14,7 +14,7 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-pub use app::{EpisodeLooks, look_seed, scene_bounds_of};
+pub use app::{BingraspPlugins, Command, EpisodeDriver, EpisodeLooks, look_seed, scene_bounds_of};
 pub use config::{Channels, EnvConfig, EnvError};
 pub use episode_loop::{EpisodeLoop, Moment, Transition, collect};
 pub use grasp_env::GraspEnv;

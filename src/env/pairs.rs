@@ -109,9 +109,9 @@ fn records(env: &GraspEnv, moment: &Moment) -> Vec<PairRecord> {
             environment: index as u32,
             action,
             gripper: gripper[index],
-            phase: if action.is_none() { Phase::Settled } else { phase_of(world) },
-            objects: objects_of(world),
-            joints_rad: joints_of(world),
+            phase: if action.is_none() { Phase::Settled } else { phase_of(&world) },
+            objects: objects_of(&world),
+            joints_rad: joints_of(&world),
             bodies: world.body_poses().to_vec(),
         }
     };

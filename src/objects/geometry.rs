@@ -3,8 +3,8 @@
 
 use super::model::ConvexPart;
 use crate::contract::MeshData;
+use bevy_rapier3d::parry::transformation::try_convex_hull;
 use glam::{DQuat, DVec3, Vec3};
-use rapier3d::parry::transformation::try_convex_hull;
 
 /// Points in space: dots against more directions than this buy nothing for a graspable object.
 const SUPPORT_DIRECTIONS: usize = 1024;

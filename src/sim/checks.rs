@@ -18,7 +18,7 @@ pub struct WorldCheck {
     pub deepest_m: f32,
 }
 
-impl GraspWorld {
+impl GraspWorld<'_> {
     /// Looks at every corner of every object.
     pub fn check(&self) -> WorldCheck {
         let mut check =

@@ -1,7 +1,7 @@
 //! How the simulation is stepped: rates, solver. In: TOML or code. Out: [`SimConfig`], and the
 //! Rapier parameters that follow from it.
 
-use rapier3d::prelude::{FrictionModel, IntegrationParameters, SpringCoefficients};
+use bevy_rapier3d::rapier::prelude::{FrictionModel, IntegrationParameters, SpringCoefficients};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

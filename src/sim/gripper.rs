@@ -14,15 +14,15 @@
 
 use super::config::SimConfig;
 use super::motion::{Profile, Speed, ToolPose};
-use super::physics::{Physics, from_rapier, gripper_groups, to_rapier};
+use super::physics::{Physics, PhysicsMut, from_rapier, gripper_groups, to_rapier};
 use crate::contract::Pose;
 use crate::scene::arm::wrap;
 use crate::scene::{CellDescription, GripperDescription, MotionLimits};
-use glam::{Quat, Vec3};
-use rapier3d::prelude::{
+use bevy_rapier3d::rapier::prelude::{
     CoefficientCombineRule, ColliderBuilder, ColliderHandle, GenericJointBuilder, ImpulseJointHandle, JointAxesMask,
     JointAxis, LockedAxes, MassProperties, Pose3, RigidBodyBuilder, RigidBodyHandle, RigidBodyVelocity,
 };
+use glam::{Quat, Vec3};
 use std::f32::consts::PI;
 
 /// Stiffness and damping (per unit of effective mass) of the coupling between the fingers: 84 Hz, critically damped.
@@ -67,7 +67,7 @@ fn side_sign(side: usize) -> f32 {
 
 impl Gripper {
     /// Open, at rest.
-    pub fn new(physics: &mut Physics, cell: &CellDescription, config: &SimConfig, tool_pose: ToolPose) -> Self {
+    pub fn new(physics: &mut PhysicsMut<'_>, cell: &CellDescription, config: &SimConfig, tool_pose: ToolPose) -> Self {
         let extra = config.grip_iterations.saturating_sub(config.solver_iterations);
         let g = cell.gripper;
         let world_from_gripper = tool_pose.pose();
@@ -170,7 +170,7 @@ impl Gripper {
     }
 
     /// Takes the gripper out of the world.
-    pub fn remove(self, physics: &mut Physics) {
+    pub fn remove(self, physics: &mut PhysicsMut<'_>) {
         for handle in self.fingers {
             physics.world.remove_body(handle);
         }
@@ -178,15 +178,15 @@ impl Gripper {
     }
 
     /// Where the gripper is.
-    pub fn tool_pose(&self, physics: &Physics) -> ToolPose {
+    pub fn tool_pose(&self, physics: &Physics<'_>) -> ToolPose {
         ToolPose { position: physics.world.bodies[self.palm].translation(), yaw: self.yaw }
     }
 
-    pub fn palm_pose(&self, physics: &Physics) -> Pose {
+    pub fn palm_pose(&self, physics: &Physics<'_>) -> Pose {
         from_rapier(physics.world.bodies[self.palm].position())
     }
 
-    pub fn finger_pose(&self, physics: &Physics, side: usize) -> Pose {
+    pub fn finger_pose(&self, physics: &Physics<'_>, side: usize) -> Pose {
         from_rapier(physics.world.bodies[self.fingers[side]].position())
     }
 
@@ -195,7 +195,7 @@ impl Gripper {
     }
 
     /// Distance of each pad from the middle, and its rate.
-    fn finger_state(&self, physics: &Physics, side: usize) -> (f32, f32) {
+    fn finger_state(&self, physics: &Physics<'_>, side: usize) -> (f32, f32) {
         let palm = &physics.world.bodies[self.palm];
         let finger = &physics.world.bodies[self.fingers[side]];
         let axis = *palm.rotation() * (Vec3::X * side_sign(side));
@@ -207,7 +207,7 @@ impl Gripper {
     }
 
     /// Measured distance between the pads.
-    pub fn aperture(&self, physics: &Physics) -> f32 {
+    pub fn aperture(&self, physics: &Physics<'_>) -> f32 {
         (self.finger_state(physics, 0).0 + self.finger_state(physics, 1).0).max(0.0)
     }
 
@@ -263,7 +263,7 @@ impl Gripper {
     }
 
     /// Whether nothing of the gripper moves.
-    pub fn at_rest(&self, physics: &Physics) -> bool {
+    pub fn at_rest(&self, physics: &Physics<'_>) -> bool {
         self.still >= 8 && physics.world.bodies[self.palm].linvel().length() < 0.01
     }
 
@@ -281,17 +281,17 @@ impl Gripper {
     }
 
     /// Follows the path for `dt` seconds without physics; for a way on which there is nothing to meet.
-    pub fn move_kinematic(&mut self, physics: &mut Physics, dt: f32) {
+    pub fn move_kinematic(&mut self, physics: &mut PhysicsMut<'_>, dt: f32) {
         if self.time == 0.0 {
             // Once a way, so that its rounding does not depend on how many pieces it is cut into.
-            self.pad_offsets = [self.finger_state(physics, 0).0, self.finger_state(physics, 1).0];
+            self.pad_offsets = [0, 1].map(|side| self.finger_state(&physics.view(), side).0);
         }
         self.time += dt;
         let arrived = self.time >= self.linear.duration.max(self.angular.duration);
         let tool_pose = if arrived { self.goal } else { self.reference(self.time) };
         self.yaw = tool_pose.yaw;
         let world_from_palm = tool_pose.pose();
-        let bodies = &mut physics.world.bodies;
+        let bodies = &mut *physics.world.bodies;
         let mut place = |handle: RigidBodyHandle, pose: Pose| {
             if let Some(body) = bodies.get_mut(handle) {
                 body.set_position(to_rapier(pose), true);
@@ -306,21 +306,21 @@ impl Gripper {
     }
 
     /// Sets the forces of the next tick of `dt` seconds.
-    pub fn drive(&mut self, physics: &mut Physics, dt: f32) {
+    pub fn drive(&mut self, physics: &mut PhysicsMut<'_>, dt: f32) {
         self.drive_palm(physics, dt);
         self.drive_fingers(physics, dt);
     }
 
-    fn drive_palm(&mut self, physics: &mut Physics, dt: f32) {
+    fn drive_palm(&mut self, physics: &mut PhysicsMut<'_>, dt: f32) {
         let (now, next) = (self.reference(self.time), self.reference(self.time + dt));
         self.time += dt;
         // Held up by something: a robot that feels this stops. Going on would hammer what is in the way into the bin.
         if now.position.distance(physics.world.bodies[self.palm].translation()) > STOP_LAG {
-            let here = self.tool_pose(physics);
+            let here = self.tool_pose(&physics.view());
             self.move_to(here, here, Speed::Full);
             return self.drive_palm(physics, dt);
         }
-        let bodies = &mut physics.world.bodies;
+        let bodies = &mut *physics.world.bodies;
         let total = self.description.palm_mass_kg + 2.0 * self.description.finger_mass_kg;
         let palm = &bodies[self.palm];
         let turn = 2.0 * palm.rotation().z.atan2(palm.rotation().w);
@@ -350,15 +350,14 @@ impl Gripper {
         }
     }
 
-    fn drive_fingers(&mut self, physics: &mut Physics, dt: f32) {
+    fn drive_fingers(&mut self, physics: &mut PhysicsMut<'_>, dt: f32) {
         let g = &self.description;
-        let (q0, v0) = self.finger_state(physics, 0);
-        let (q1, v1) = self.finger_state(physics, 1);
+        let [(q0, v0), (q1, v1)] = [0, 1].map(|side| self.finger_state(&physics.view(), side));
         let (mean, rate) = (0.5 * (q0 + q1), 0.5 * (v0 + v1));
         // Beyond the stops, so that the motor keeps pressing at them and on what is held.
         let target = if self.closed { -0.02 } else { 0.5 * g.stroke + 0.002 };
         let speed = (20.0 * (target - mean)).clamp(-g.speed, g.speed);
-        let joints = &mut physics.world.impulse_joints;
+        let joints = &mut *physics.world.impulse_joints;
         if let Some(jaw) = joints.get_mut(self.jaw, false) {
             jaw.data.set_motor(JointAxis::LinX, 0.0, 2.0 * speed, 0.0, SPEED_GAIN);
         }

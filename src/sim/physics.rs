@@ -5,15 +5,16 @@
 //! reach the next one.
 
 use super::config::SimConfig;
+use super::context::{Context, ContextMut};
 use crate::contract::Pose;
 use crate::objects::{ConvexPart, ObjectModel};
 use crate::scene::{BinDescription, CellDescription};
-use glam::Vec3;
-use rapier3d::prelude::{
+use bevy::prelude::Component;
+use bevy_rapier3d::rapier::prelude::{
     CoefficientCombineRule, Collider, ColliderBuilder, ColliderHandle, Cuboid, Group, InteractionGroups,
-    InteractionTestMode, MassProperties, PhysicsWorld, Pose3, QueryFilter, RigidBodyBuilder, RigidBodyHandle,
-    SharedShape,
+    InteractionTestMode, MassProperties, Pose3, QueryFilter, Ray, RigidBodyBuilder, RigidBodyHandle, SharedShape,
 };
+use glam::Vec3;
 
 /// How far the solid behind a visible wall or floor reaches where no other bin is in its way: nothing gets through it.
 const BACKING: f32 = 0.2;
@@ -62,21 +63,53 @@ pub(super) struct ObjectBody {
     pub radius: f32,
 }
 
-pub(super) struct Physics {
-    pub world: PhysicsWorld,
-    pub objects: Vec<ObjectBody>,
+/// Which of an environment's rigid bodies are its objects: their handles in its `RapierRigidBodySet`.
+#[derive(Component, Default)]
+pub struct CellBodies {
+    pub(super) objects: Vec<ObjectBody>,
     /// Invisible walls on top of those between bins, while dropped objects settle.
     fences: Vec<ColliderHandle>,
     /// Ticks since the world was built.
-    pub ticks: u64,
+    pub(super) ticks: u64,
 }
 
-impl Physics {
-    /// The cell's fixed solids, with each bin's divider at its offset along y (where it has one).
-    pub fn new(cell: &CellDescription, config: &SimConfig, divider_offsets: &[f32]) -> Self {
-        let mut world = PhysicsWorld::new();
-        world.gravity = Vec3::new(0.0, 0.0, -9.81);
-        world.integration_parameters = config.integration_parameters();
+impl CellBodies {
+    /// The bodies of the objects, in the order of their numbers.
+    pub fn objects(&self) -> impl ExactSizeIterator<Item = RigidBodyHandle> {
+        self.objects.iter().map(|object| object.handle)
+    }
+
+    /// Ticks of physics since the episode's world was built.
+    pub fn ticks(&self) -> u64 {
+        self.ticks
+    }
+}
+
+/// A world's physics, to be read.
+#[derive(Clone, Copy)]
+pub(super) struct Physics<'w> {
+    pub world: Context<'w>,
+    pub objects: &'w [ObjectBody],
+}
+
+/// A world's physics, to be changed.
+pub(super) struct PhysicsMut<'w> {
+    pub world: ContextMut<'w>,
+    pub cell: &'w mut CellBodies,
+}
+
+impl PhysicsMut<'_> {
+    pub fn view(&self) -> Physics<'_> {
+        Physics { world: self.world.view(), objects: &self.cell.objects }
+    }
+
+    /// Empties the world and puts in the cell's fixed solids, with each bin's divider at its offset along y (where it has
+    /// one).
+    pub fn build(&mut self, cell: &CellDescription, config: &SimConfig, divider_offsets: &[f32]) {
+        *self.cell = CellBodies::default();
+        let world = &mut self.world;
+        world.clear();
+        world.simulation.integration_parameters = config.integration_parameters();
         let ground = world.insert_body(RigidBodyBuilder::fixed());
         let friction = cell.surfaces.bin_friction;
         let mut insert = |shape: SharedShape, pose: Pose, groups: InteractionGroups| {
@@ -106,7 +139,6 @@ impl Physics {
                 insert(cuboid(half), placed(Vec3::new(0.0, offset, half.z)), cell_groups());
             }
         }
-        Self { world, objects: Vec::new(), fences: Vec::new(), ticks: 0 }
     }
 
     /// Makes the walls between bins as high as the lid for objects, so that what is dropped into one settles there.
@@ -123,21 +155,21 @@ impl Physics {
                 let fence = solid(SharedShape::cuboid(half.x, half.y, half.z), 0.0)
                     .position(to_rapier(bin.world_from_bin() * Pose::from_translation(place)))
                     .collision_groups(half_space_groups());
-                self.fences.push(self.world.insert_collider(fence, None));
+                self.cell.fences.push(self.world.insert_collider(fence, None));
             }
         }
     }
 
     /// Takes the fences away and wakes what leant against them. False when there were none.
     pub fn lower_fences(&mut self) -> bool {
-        let fences = std::mem::take(&mut self.fences);
+        let fences = std::mem::take(&mut self.cell.fences);
         for &fence in &fences {
             self.world.remove_collider(fence);
         }
         if fences.is_empty() {
             return false;
         }
-        for object in &self.objects {
+        for object in &self.cell.objects {
             if let Some(body) = self.world.bodies.get_mut(object.handle)
                 && body.is_enabled()
             {
@@ -172,16 +204,12 @@ impl Physics {
         }
         let corners = model.corners();
         let radius = corners.iter().map(|corner| corner.length()).fold(0.0, f32::max);
-        self.objects.push(ObjectBody { handle, corners, radius });
-    }
-
-    pub fn object_pose(&self, index: usize) -> Pose {
-        from_rapier(self.world.bodies[self.objects[index].handle].position())
+        self.cell.objects.push(ObjectBody { handle, corners, radius });
     }
 
     /// Puts an object elsewhere, at rest.
     pub fn move_object(&mut self, index: usize, pose: Pose) {
-        if let Some(body) = self.world.bodies.get_mut(self.objects[index].handle) {
+        if let Some(body) = self.world.bodies.get_mut(self.cell.objects[index].handle) {
             body.set_position(to_rapier(pose), true);
             body.set_linvel(Vec3::ZERO, true);
             body.set_angvel(Vec3::ZERO, true);
@@ -190,9 +218,20 @@ impl Physics {
 
     /// Takes an object out of the simulation, or puts it back in; where it stands is up to [`Self::move_object`].
     pub fn set_object_present(&mut self, index: usize, present: bool) {
-        if let Some(body) = self.world.bodies.get_mut(self.objects[index].handle) {
+        if let Some(body) = self.world.bodies.get_mut(self.cell.objects[index].handle) {
             body.set_enabled(present);
         }
+    }
+
+    pub fn tick(&mut self) {
+        self.world.step();
+        self.cell.ticks += 1;
+    }
+}
+
+impl Physics<'_> {
+    pub fn object_pose(&self, index: usize) -> Pose {
+        from_rapier(self.world.bodies[self.objects[index].handle].position())
     }
 
     /// Whether an object takes part in the simulation.
@@ -211,24 +250,22 @@ impl Physics {
         let mut filter = QueryFilter::new().groups(gripper_groups());
         filter.exclude_rigid_body = ignored.and_then(|index| self.objects.get(index)).map(|object| object.handle);
         let shape = Cuboid::new(half);
-        self.world.intersect_shape(to_rapier(pose), &shape, filter).next().is_none()
+        self.world.is_free(to_rapier(pose), &shape, filter)
     }
 
     /// World z of the highest object surface straight below a point.
     pub fn height_of_objects(&self, above: Vec3) -> Option<f32> {
-        let ray = rapier3d::prelude::Ray::new(above, -Vec3::Z);
-        let objects = |_: rapier3d::prelude::ColliderHandle, collider: &Collider| {
-            collider.collision_groups().memberships == OBJECT
-        };
+        let ray = Ray::new(above, -Vec3::Z);
+        let objects = |_: ColliderHandle, collider: &Collider| collider.collision_groups().memberships == OBJECT;
         let filter = QueryFilter::new().predicate(&objects);
-        self.world.cast_ray(&ray, 2.0, true, filter).map(|(_, distance)| above.z - distance)
+        self.world.cast_ray(&ray, 2.0, filter).map(|distance| above.z - distance)
     }
 
     /// Whether a box touches no fixed solid of the cell.
     pub fn is_clear_of_cell(&self, half: Vec3, pose: Pose) -> bool {
         let filter = QueryFilter::only_fixed().groups(gripper_groups());
         let shape = Cuboid::new(half);
-        self.world.intersect_shape(to_rapier(pose), &shape, filter).next().is_none()
+        self.world.is_free(to_rapier(pose), &shape, filter)
     }
 
     /// Bounds of an object's collision shape.
@@ -243,11 +280,6 @@ impl Physics {
             let body = &self.world.bodies[object.handle];
             body.is_sleeping() || !body.is_enabled()
         })
-    }
-
-    pub fn tick(&mut self) {
-        self.world.step();
-        self.ticks += 1;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Objects and worlds for this room's tests.
 
-use super::{GraspWorld, Motion, MotionState, SimConfig, Speed, ToolPose};
+use super::{GraspCell, GraspWorldBundle, Motion, MotionState, SimConfig, Speed, ToolPose};
 use crate::contract::{Action, GripperCommand, Pose, Rng, Seed};
 use crate::objects::{ConvexPart, ObjectModel, Physics};
 use crate::scene::CellDescription;
@@ -32,11 +32,11 @@ pub fn five_prisms(seed: u64) -> Vec<Arc<ObjectModel>> {
 }
 
 /// A world with `objects` dropped into a bin without divider.
-pub fn open_bin(objects: &[Arc<ObjectModel>], seed: u64) -> GraspWorld {
+pub fn open_bin(objects: &[Arc<ObjectModel>], seed: u64) -> GraspWorldBundle {
     let mut cell = CellDescription::iiwa_bin();
     cell.bins[0].divider = None;
-    let mut world = GraspWorld::new(Arc::new(cell), &SimConfig::default());
-    world.reset(objects, Seed(seed));
+    let mut world = GraspWorldBundle::new(Arc::new(cell), &SimConfig::default());
+    world.edit().reset(objects, Seed(seed));
     world
 }
 
@@ -45,20 +45,21 @@ pub fn action(translation_m: Vec3, rotation_rad: f32, gripper: GripperCommand) -
 }
 
 /// Carries out a motion to its end.
-pub fn carry_out(world: &mut GraspWorld, motion: &Motion) {
+pub fn carry_out(world: &mut GraspWorldBundle, motion: &Motion) {
+    let mut world = world.edit();
     world.begin_motion(motion);
     assert_eq!(world.advance(&mut u32::MAX.clone(), true), MotionState::Arrived);
     world.publish();
 }
 
 /// Brings the gripper to `place` with `yaw`.
-pub fn go_to(world: &mut GraspWorld, place: Vec3, yaw: f32) {
+pub fn go_to(world: &mut GraspWorldBundle, place: Vec3, yaw: f32) {
     let goal = ToolPose { position: place, yaw };
     carry_out(world, &Motion::Move { goal, close: None, speed: Speed::Full, max_s: 3.0 });
 }
 
 /// Everything that a renderer or a learner could see of a world, as bits.
-pub fn fingerprint(world: &GraspWorld) -> Vec<u32> {
+pub fn fingerprint(world: &GraspCell) -> Vec<u32> {
     let poses = world.body_poses().iter().flat_map(|p| [p.translation.extend(0.0), glam::Vec4::from(p.rotation)]);
     poses.flat_map(|v| v.to_array()).map(f32::to_bits).collect()
 }

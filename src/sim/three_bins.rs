@@ -1,7 +1,7 @@
 //! Adjacent bins do not disturb each other: what lies in one stays there, walls hold, the gripper passes between.
 
 use super::testing::{cuboid, five_prisms, go_to};
-use super::{GraspWorld, SimConfig};
+use super::{GraspWorldBundle, SimConfig};
 use crate::contract::{Pose, Seed};
 use crate::objects::ObjectModel;
 use crate::scene::CellDescription;
@@ -12,7 +12,7 @@ const INSIDE: f32 = 0.26;
 const PITCH: f32 = 0.275;
 
 /// Three bins side by side along y, turned together about the middle one by `yaw`.
-fn three_bins(objects: &[Arc<ObjectModel>], seed: u64, yaw: f32) -> GraspWorld {
+fn three_bins(objects: &[Arc<ObjectModel>], seed: u64, yaw: f32) -> GraspWorldBundle {
     let mut cell = CellDescription::iiwa_bin();
     let turn = Quat::from_rotation_z(yaw);
     let middle = Vec3::new(0.52, 0.0, 0.012);
@@ -30,8 +30,8 @@ fn three_bins(objects: &[Arc<ObjectModel>], seed: u64, yaw: f32) -> GraspWorld {
         })
         .to_vec();
     cell.validate().expect("a valid cell");
-    let mut world = GraspWorld::new(Arc::new(cell), &SimConfig::default());
-    world.reset(objects, Seed(seed));
+    let mut world = GraspWorldBundle::new(Arc::new(cell), &SimConfig::default());
+    world.edit().reset(objects, Seed(seed));
     world
 }
 
@@ -39,9 +39,9 @@ fn three_bins(objects: &[Arc<ObjectModel>], seed: u64, yaw: f32) -> GraspWorld {
 fn dropped_objects_come_to_rest_in_their_bins() {
     for seed in 0..6 {
         let world = three_bins(&five_prisms(seed), seed, if seed < 3 { 0.0 } else { 0.3 });
-        let check = world.check();
+        let check = world.view().check();
         assert!(check.finite && check.out_of_bounds == 0 && check.deepest_m < 0.003, "seed {seed}: {check:?}");
-        assert!(world.is_calm(), "seed {seed}: something still moves");
+        assert!(world.view().is_calm(), "seed {seed}: something still moves");
         for pose in world.object_poses() {
             // Not on a wall: inside the inner faces of exactly one bin.
             let holding = world.cell().bins.iter().filter(|bin| bin.contains_xy(pose.translation, 0.0)).count();
@@ -63,13 +63,13 @@ fn what_lies_by_a_wall_stays_there_on_both_of_its_sides() {
             let place = Vec3::new(0.0, y, 0.5 * size.z);
             world.cell().bins[bin].world_from_bin() * Pose::from_translation(place)
         });
-        poses.iter().enumerate().for_each(|(index, &pose)| world.physics.move_object(index, pose));
-        world.idle(240);
+        poses.iter().enumerate().for_each(|(index, &pose)| world.edit().place_object(index, pose));
+        world.edit().idle(240);
         for (index, pose) in poses.iter().enumerate() {
             let moved = world.object_poses()[index].translation.distance(pose.translation);
             assert!(moved < 0.001, "yaw {yaw}: object {index} moved by {moved} m");
         }
-        let check = world.check();
+        let check = world.view().check();
         assert!(check.out_of_bounds == 0 && check.deepest_m < 0.001, "{check:?}");
     }
 }
@@ -79,13 +79,14 @@ fn walls_between_bins_hold_what_is_thrown_at_them() {
     for (speed, toward) in [(1.0, 1.0), (2.9, 1.0), (2.9, -1.0)] {
         let mut world = three_bins(&[cuboid(Vec3::splat(0.05), 0.3)], 1, 0.0);
         let start = world.cell().bins[1].position + Vec3::Z * 0.03;
-        world.physics.move_object(0, Pose::from_translation(start));
-        let handle = world.physics.objects[0].handle;
-        world.physics.world.bodies[handle].set_linvel(Vec3::new(0.0, toward * speed, 0.0), true);
+        world.edit().place_object(0, Pose::from_translation(start));
+        let edit = world.edit();
+        let handle = edit.physics.cell.objects[0].handle;
+        edit.physics.world.bodies[handle].set_linvel(Vec3::new(0.0, toward * speed, 0.0), true);
         let mut deepest = 0.0_f32;
         for _ in 0..240 {
-            world.idle(1);
-            deepest = deepest.max(world.check().deepest_m);
+            world.edit().idle(1);
+            deepest = deepest.max(world.view().check().deepest_m);
         }
         let place = world.object_poses()[0].translation;
         assert!(world.cell().bins[1].contains_xy(place, 0.02), "{speed} m/s: it is at {place}");
@@ -101,9 +102,9 @@ fn the_gripper_passes_from_bin_to_bin_and_reaches_every_floor() {
             let middle = world.cell().bins[bin].position;
             go_to(&mut world, middle + Vec3::Z * 0.15, yaw);
             go_to(&mut world, middle + Vec3::Z * 0.008, yaw);
-            let place = world.gripper_pose().translation;
+            let place = world.view().gripper_pose().translation;
             assert!(place.distance(middle + Vec3::Z * 0.008) < 0.002, "bin {bin}: {place} for {middle}");
-            assert_eq!(world.contact_forces(), [0.0; 3], "bin {bin}");
+            assert_eq!(world.view().contact_forces(), [0.0; 3], "bin {bin}");
             go_to(&mut world, middle + Vec3::Z * 0.15, yaw);
         }
     }
@@ -115,7 +116,7 @@ fn the_gripper_does_not_pass_through_a_wall() {
     let (from, to) = (world.cell().bins[1].position + Vec3::Z * 0.02, world.cell().bins[2].position + Vec3::Z * 0.02);
     go_to(&mut world, from, 0.0);
     go_to(&mut world, to, 0.0);
-    let place = world.gripper_pose().translation;
+    let place = world.view().gripper_pose().translation;
     assert!(world.cell().bins[1].contains_xy(place, 0.0), "{place}");
     assert!(world.body_poses().iter().all(|pose| pose.is_finite()));
 }

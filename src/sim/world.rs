@@ -6,7 +6,6 @@
 use super::config::SimConfig;
 use super::gripper::Gripper;
 use super::motion::ToolPose;
-use super::physics::Physics;
 use crate::contract::{Pose, Rng, Seed, Surface, VisualPart};
 use crate::objects::ObjectModel;
 use crate::scene::parts::{arm_poses, fixed_parts};
@@ -19,15 +18,18 @@ mod hand;
 mod motion;
 mod placement;
 mod queries;
+mod views;
 mod workspace;
 
 pub use motion::{Motion, MotionState};
+pub use views::{GraspWorld, GraspWorldBundle, GraspWorldMut, GraspWorldParts, GraspWorldPartsMut};
 
 use motion::ActiveMotion;
 
-/// One simulated cell.
+/// What a simulated cell is beside its rigid bodies: its description, the objects in it, the gripper's motion, and the
+/// poses of everything that is drawn.
 #[derive(Component)]
-pub struct GraspWorld {
+pub struct GraspCell {
     /// The cell as described.
     nominal: Arc<CellDescription>,
     /// The cell with its bins where they stand in this episode.
@@ -36,8 +38,7 @@ pub struct GraspWorld {
     /// Numbers of the bins that objects are dropped into.
     filled: Vec<usize>,
     config: SimConfig,
-    pub(super) physics: Physics,
-    pub(super) gripper: Option<Gripper>,
+    gripper: Option<Gripper>,
     models: Vec<Arc<ObjectModel>>,
     divider_offsets: Vec<f32>,
     bodies: Bodies,
@@ -49,33 +50,18 @@ pub struct GraspWorld {
     free: bool,
 }
 
-impl GraspWorld {
-    /// An empty cell; [`Self::reset`] fills it. The description is taken as valid ([`CellDescription::validate`]).
-    pub fn new(cell: Arc<CellDescription>, config: &SimConfig) -> Self {
-        let divider_offsets = vec![0.0; cell.bins.len()];
-        let physics = Physics::new(&cell, config, &divider_offsets);
-        let bodies = Bodies::new(&cell);
-        let mut world = Self {
-            bodies,
-            parts: fixed_parts(&cell),
-            poses: vec![Pose::IDENTITY; bodies.count(0)],
-            arm: [Pose::IDENTITY; crate::scene::arm::LINKS],
-            config: config.clone(),
-            gripper: None,
-            models: Vec::new(),
-            divider_offsets,
-            motion: None,
-            free: false,
-            physics,
-            group_pose: BinGroupPose::default(),
-            filled: (0..cell.bins.len()).collect(),
-            nominal: Arc::clone(&cell),
-            cell,
-        };
-        let home = world.home(Vec3::ZERO);
-        world.gripper = Some(Gripper::new(&mut world.physics, &world.cell, config, home));
-        world.publish();
-        world
+impl GraspWorldMut<'_> {
+    /// The empty cell with the gripper at its start.
+    fn build(&mut self) {
+        self.physics.build(&self.state.cell, &self.state.config, &self.state.divider_offsets);
+        let home = self.home(Vec3::ZERO);
+        self.put_gripper(home);
+        self.publish();
+    }
+
+    fn put_gripper(&mut self, home: ToolPose) {
+        let GraspCell { gripper, cell, config, .. } = &mut *self.state;
+        *gripper = Some(Gripper::new(&mut self.physics, cell, config, home));
     }
 
     /// Starts an episode: samples the place of the bins as a group and the dividers, drops the objects, lets them settle,
@@ -97,17 +83,19 @@ impl GraspWorld {
 
     fn fill(&mut self, objects: &[Arc<ObjectModel>], seed: Seed) {
         let mut rng = seed.derive("reset", 0).rng();
-        for (offset, bin) in self.divider_offsets.iter_mut().zip(&self.cell.bins) {
+        let state = &mut *self.state;
+        for (offset, bin) in state.divider_offsets.iter_mut().zip(&state.cell.bins) {
             *offset = bin.divider.map_or(0.0, |divider| rng.range(divider.range[0], divider.range[1]));
         }
-        self.gripper = None;
-        self.physics = Physics::new(&self.cell, &self.config, &self.divider_offsets);
-        self.models = objects.iter().take(instance::MAX_OBJECTS).cloned().collect();
-        self.parts = fixed_parts(&self.cell);
+        state.gripper = None;
+        self.physics.build(&state.cell, &state.config, &state.divider_offsets);
+        state.models = objects.iter().take(instance::MAX_OBJECTS).cloned().collect();
+        state.parts = fixed_parts(&state.cell);
         for index in 0..self.models.len() {
-            self.parts.extend(self.object_parts(index));
-            let pose = self.drop_pose(&self.models[index], index, &mut rng);
-            self.physics.insert_object(&self.models[index], pose);
+            let parts = self.object_parts(index);
+            self.state.parts.extend(parts);
+            let pose = self.view().drop_pose(&self.models[index], index, &mut rng);
+            self.physics.insert_object(&self.state.models[index], pose);
         }
         self.settle();
         self.begin_episode(&mut rng);
@@ -119,11 +107,11 @@ impl GraspWorld {
     /// all come back.
     pub fn next_attempt(&mut self, returned: &[usize], seed: Seed) {
         let mut rng = seed.derive("attempt", 0).rng();
-        if let Some(gripper) = self.gripper.take() {
+        if let Some(gripper) = self.state.gripper.take() {
             gripper.remove(&mut self.physics);
         }
         for index in self.returning(returned) {
-            let pose = self.drop_pose(&self.models[index], index, &mut rng);
+            let pose = self.view().drop_pose(&self.models[index], index, &mut rng);
             self.physics.set_object_present(index, true);
             self.physics.move_object(index, pose);
         }
@@ -138,10 +126,11 @@ impl GraspWorld {
         if index >= instance::MAX_OBJECTS {
             return false;
         }
-        let pose = self.drop_pose(model, index, &mut seed.derive("drop", index as u64).rng());
+        let pose = self.view().drop_pose(model, index, &mut seed.derive("drop", index as u64).rng());
         self.physics.insert_object(model, pose);
-        self.models.push(Arc::clone(model));
-        self.parts.extend(self.object_parts(index));
+        self.state.models.push(Arc::clone(model));
+        let parts = self.object_parts(index);
+        self.state.parts.extend(parts);
         self.publish();
         true
     }
@@ -149,8 +138,8 @@ impl GraspWorld {
     fn begin_episode(&mut self, rng: &mut Rng) {
         let jitter = self.cell.motion.home_jitter;
         let home = self.home(Vec3::new(rng.range(-jitter, jitter), rng.range(-jitter, jitter), 0.0));
-        self.gripper = Some(Gripper::new(&mut self.physics, &self.cell, &self.config, home));
-        self.motion = None;
+        self.put_gripper(home);
+        self.state.motion = None;
         self.publish();
     }
 
@@ -166,7 +155,7 @@ impl GraspWorld {
 
     /// Ticks until everything rests, dropped objects in the bins that they were dropped into.
     fn settle(&mut self) {
-        self.physics.raise_fences(&self.cell.bins);
+        self.physics.raise_fences(&self.state.cell.bins);
         self.tick_until_calm(self.config.max_settle_ticks);
         if self.physics.lower_fences() {
             self.tick_until_calm(self.config.max_settle_ticks / 3);
@@ -177,7 +166,7 @@ impl GraspWorld {
         // The engine puts whole heaps to sleep once they have rested for a while. Sending them to sleep from outside
         // would be quicker and is wrong: bodies that are woken later have lost the contacts they stood on.
         for _ in 0..most {
-            if self.physics.all_asleep() {
+            if self.physics.view().all_asleep() {
                 break;
             }
             self.physics.tick();
@@ -185,43 +174,66 @@ impl GraspWorld {
     }
 
     pub(super) fn physics_tick(&mut self) {
-        if let Some(gripper) = &mut self.gripper {
-            gripper.drive(&mut self.physics, self.config.dt());
+        let dt = self.config.dt();
+        if let Some(gripper) = &mut self.state.gripper {
+            gripper.drive(&mut self.physics, dt);
         }
         self.physics.tick();
     }
 
     /// Writes the poses that viewers and renderers read: call it when a motion pauses or is over.
     pub fn publish(&mut self) {
-        let bodies = self.bodies;
-        self.poses.resize(bodies.count(self.models.len()), Pose::IDENTITY);
-        for (i, (bin, &offset)) in self.cell.bins.iter().zip(&self.divider_offsets).enumerate() {
-            self.poses[bodies.divider(i)] = bin.world_from_bin() * Pose::from_translation(Vec3::Y * offset);
+        let palm = self.view().gripper_pose();
+        let physics = self.physics.view();
+        let GraspCell { bodies, poses, models, cell, divider_offsets, arm, gripper, .. } = &mut *self.state;
+        poses.resize(bodies.count(models.len()), Pose::IDENTITY);
+        for (i, (bin, &offset)) in cell.bins.iter().zip(&*divider_offsets).enumerate() {
+            poses[bodies.divider(i)] = bin.world_from_bin() * Pose::from_translation(Vec3::Y * offset);
         }
-        let palm = self.gripper_pose();
         // Out of the arm's reach the drawn arm stays where it was; `motion.reach_m` keeps the gripper from going there.
-        if let Ok(arm) = arm_poses(&self.cell, palm) {
-            self.arm = arm;
+        if let Ok(reached) = arm_poses(cell, palm) {
+            *arm = reached;
         }
-        for (link, pose) in self.arm.iter().enumerate() {
-            self.poses[bodies.arm_link(link)] = *pose;
+        for (link, pose) in arm.iter().enumerate() {
+            poses[bodies.arm_link(link)] = *pose;
         }
-        self.poses[bodies.palm()] = palm;
-        if let Some(gripper) = &self.gripper {
+        poses[bodies.palm()] = palm;
+        if let Some(gripper) = gripper {
             for side in [0, 1] {
-                self.poses[bodies.finger(side)] = gripper.finger_pose(&self.physics, side);
+                poses[bodies.finger(side)] = gripper.finger_pose(&physics, side);
             }
         }
-        for index in 0..self.models.len() {
-            self.poses[bodies.object(index)] = self.physics.object_pose(index);
+        for index in 0..models.len() {
+            poses[bodies.object(index)] = physics.object_pose(index);
         }
     }
 
-    /// Where the gripper is: the point between the finger tips, and its yaw, followed over full turns.
-    pub fn tool_pose(&self) -> ToolPose {
-        self.gripper
-            .as_ref()
-            .map_or(ToolPose { position: Vec3::ZERO, yaw: 0.0 }, |gripper| gripper.tool_pose(&self.physics))
+    /// Puts an object somewhere, at rest.
+    #[cfg(test)]
+    pub(crate) fn place_object(&mut self, index: usize, pose: Pose) {
+        self.physics.move_object(index, pose);
+    }
+}
+
+impl GraspCell {
+    fn new(cell: Arc<CellDescription>, config: &SimConfig) -> Self {
+        let bodies = Bodies::new(&cell);
+        Self {
+            bodies,
+            parts: fixed_parts(&cell),
+            poses: vec![Pose::IDENTITY; bodies.count(0)],
+            arm: [Pose::IDENTITY; crate::scene::arm::LINKS],
+            config: config.clone(),
+            gripper: None,
+            models: Vec::new(),
+            divider_offsets: vec![0.0; cell.bins.len()],
+            motion: None,
+            free: false,
+            group_pose: BinGroupPose::default(),
+            filled: (0..cell.bins.len()).collect(),
+            nominal: Arc::clone(&cell),
+            cell,
+        }
     }
 
     /// The cell with its bins where they stand in this episode.
@@ -256,11 +268,5 @@ impl GraspWorld {
 
     pub fn divider_offsets(&self) -> &[f32] {
         &self.divider_offsets
-    }
-
-    /// Puts an object somewhere, at rest.
-    #[cfg(test)]
-    pub(crate) fn place_object(&mut self, index: usize, pose: Pose) {
-        self.physics.move_object(index, pose);
     }
 }

@@ -9,7 +9,7 @@ use crate::objects::{ObjectSet, Split};
 use crate::policies::PolicyKind;
 use crate::scene::CellDescription;
 use crate::sim::testing::distinct;
-use crate::sim::{GraspWorld, SimConfig};
+use crate::sim::{GraspWorldBundle, SimConfig};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -18,18 +18,18 @@ fn digest(kind: PolicyKind, seed: u64) -> String {
     let objects = ObjectSet::builtin().split(Split::Train);
     let seed = Seed(seed);
     let cell = CellDescription::iiwa_bin();
-    let mut world = GraspWorld::new(Arc::new(cell), &SimConfig::default());
+    let mut world = GraspWorldBundle::new(Arc::new(cell), &SimConfig::default());
     let mut episode = TaskEpisode::new(Box::<BinGrasp>::default(), world.cell());
-    episode.reset(&mut world, &distinct(&objects, 5, seed), None, seed);
+    episode.reset(&mut world.edit(), &distinct(&objects, 5, seed), None, seed);
     let mut policy = kind.create();
     let mut rng = seed.derive("policy", 0).rng();
     let mut hash = Sha256::new();
     for attempt in 0..2 {
         policy.begin();
         loop {
-            let action = policy.act(&world, &mut rng);
-            let step = episode.step(&mut world, &action);
-            let palm = world.gripper_pose();
+            let action = policy.act(&world.view(), &mut rng);
+            let step = episode.step(&mut world.edit(), &action);
+            let palm = world.view().gripper_pose();
             for pose in world.object_poses().iter().chain([&palm]) {
                 for value in pose.translation.to_array().into_iter().chain(pose.rotation.to_array()) {
                     hash.update(value.to_bits().to_le_bytes());
@@ -38,7 +38,7 @@ fn digest(kind: PolicyKind, seed: u64) -> String {
             hash.update(step.reward.to_bits().to_le_bytes());
             step.grasped.iter().for_each(|&index| hash.update((index as u64).to_le_bytes()));
             if step.done() {
-                episode.keep_objects(&mut world, seed.derive("attempt", attempt));
+                episode.keep_objects(&mut world.edit(), seed.derive("attempt", attempt));
                 break;
             }
         }

@@ -6,7 +6,7 @@ use super::{Judgement, Next, Task};
 use crate::contract::{Action, ActionSpace, Displacement, Failure, GripperState, Seed, Step};
 use crate::objects::ObjectModel;
 use crate::scene::CellDescription;
-use crate::sim::{GraspWorld, MotionState};
+use crate::sim::{GraspWorld, GraspWorldMut, MotionState};
 use bevy::prelude::Component;
 use glam::Vec3;
 use std::sync::Arc;
@@ -57,7 +57,7 @@ impl TaskEpisode {
     /// placements, the number of one.
     pub fn reset(
         &mut self,
-        world: &mut GraspWorld,
+        world: &mut GraspWorldMut<'_>,
         objects: &[Arc<ObjectModel>],
         placement: Option<usize>,
         seed: Seed,
@@ -67,13 +67,13 @@ impl TaskEpisode {
             Some(placement) => world.reset_at(placement, objects, seed),
             None => world.reset(objects, seed),
         }
-        self.begin(world);
+        self.begin(&world.view());
     }
 
     /// Begins another episode with the objects as they lie; those that were grasped go back to random places first.
-    pub fn keep_objects(&mut self, world: &mut GraspWorld, seed: Seed) {
+    pub fn keep_objects(&mut self, world: &mut GraspWorldMut<'_>, seed: Seed) {
         world.next_attempt(&self.last_step.grasped, seed);
-        self.begin(world);
+        self.begin(&world.view());
     }
 
     /// Begins an episode in a world as it stands.
@@ -86,7 +86,7 @@ impl TaskEpisode {
 
     /// Carries out one action to its end. After the last step of an episode this does nothing but repeat its outcome
     /// until the next reset.
-    pub fn step(&mut self, world: &mut GraspWorld, action: &Action) -> Step {
+    pub fn step(&mut self, world: &mut GraspWorldMut<'_>, action: &Action) -> Step {
         self.begin_step(world, action);
         loop {
             if let Some(step) = self.advance(world, u32::MAX) {
@@ -96,23 +96,23 @@ impl TaskEpisode {
     }
 
     /// Takes an action without moving anything yet; [`Self::advance`] carries it out. For viewers, which draw between.
-    pub fn begin_step(&mut self, world: &mut GraspWorld, action: &Action) {
+    pub fn begin_step(&mut self, world: &mut GraspWorldMut<'_>, action: &Action) {
         if self.phase != Phase::Ready {
             return;
         }
         // The one place where actions are clamped.
-        self.action = self.space.effective(action, world.gripper_state().closed);
+        self.action = self.space.effective(action, world.view().gripper_state().closed);
         self.step_index += 1;
-        self.before = place(world);
+        self.before = place(&world.view());
         let Action { translation_m, rotation_rad, .. } = self.action;
         self.commanded = Displacement { translation_m, rotation_rad };
-        let motion = self.task.act(world, &self.action, self.step_index);
+        let motion = self.task.act(&world.view(), &self.action, self.step_index);
         world.begin_motion(&motion);
         self.phase = Phase::Busy { judging: false };
     }
 
     /// Carries on with the step by at most `ticks` of physics. Returns its outcome when it is finished.
-    pub fn advance(&mut self, world: &mut GraspWorld, ticks: u32) -> Option<Step> {
+    pub fn advance(&mut self, world: &mut GraspWorldMut<'_>, ticks: u32) -> Option<Step> {
         let Phase::Busy { mut judging } = self.phase else { return Some(self.last_step.clone()) };
         let at_once = ticks == u32::MAX;
         let mut left = ticks;
@@ -130,9 +130,9 @@ impl TaskEpisode {
                 MotionState::Arrived => {}
             }
             if !judging {
-                self.achieved = Displacement::between(self.before, place(world));
+                self.achieved = Displacement::between(self.before, place(&world.view()));
             }
-            match self.task.after_motion(world) {
+            match self.task.after_motion(&world.view()) {
                 Next::Move(motion) => {
                     judging = true;
                     self.phase = Phase::Busy { judging };
@@ -164,7 +164,7 @@ impl TaskEpisode {
         }
     }
 
-    fn finish(&mut self, world: &mut GraspWorld, phase: Phase, step: Step) -> Step {
+    fn finish(&mut self, world: &mut GraspWorldMut<'_>, phase: Phase, step: Step) -> Step {
         world.publish();
         self.phase = phase;
         self.last_step = step;

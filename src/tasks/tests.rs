@@ -4,14 +4,14 @@ use super::{BinGrasp, TaskEpisode};
 use crate::contract::{Action, Failure, GripperCommand, Pose, Seed, Step};
 use crate::objects::ObjectModel;
 use crate::policies::PolicyKind;
-use crate::sim::GraspWorld;
+use crate::sim::GraspWorldBundle;
 use crate::sim::testing::{action, cuboid, fingerprint, five_prisms, open_bin};
 use glam::Vec3;
 use std::sync::Arc;
 
 /// A bin without divider, and an episode in it.
 struct Bin {
-    world: GraspWorld,
+    world: GraspWorldBundle,
     episode: TaskEpisode,
 }
 
@@ -25,18 +25,18 @@ impl Bin {
     }
 
     fn reset(&mut self, objects: &[Arc<ObjectModel>], seed: u64) {
-        self.episode.reset(&mut self.world, objects, None, Seed(seed));
+        self.episode.reset(&mut self.world.edit(), objects, None, Seed(seed));
     }
 
     fn step(&mut self, action: &Action) -> Step {
-        self.episode.step(&mut self.world, action)
+        self.episode.step(&mut self.world.edit(), action)
     }
 
     /// Steps until the gripper stands at `place` with `yaw`.
     fn go_to(&mut self, place: Vec3, yaw: f32) {
         for _ in 0..15 {
-            let here = self.world.gripper_pose().translation;
-            let turn = yaw - self.world.gripper_yaw();
+            let here = self.world.view().gripper_pose().translation;
+            let turn = yaw - self.world.view().gripper_yaw();
             if here.distance(place) < 1e-3 && turn.abs() < 0.01 {
                 return;
             }
@@ -47,7 +47,7 @@ impl Bin {
     fn play(&mut self, kind: PolicyKind) -> Step {
         let (mut policy, mut rng) = (kind.create(), Seed(0).rng());
         loop {
-            let action = policy.act(&self.world, &mut rng);
+            let action = policy.act(&self.world.view(), &mut rng);
             let step = self.step(&action);
             if step.done() {
                 return step;
@@ -60,15 +60,15 @@ impl Bin {
 fn a_grasp_is_rewarded_and_ends_the_episode() {
     let mut bin = Bin::new(&[cuboid(Vec3::new(0.04, 0.05, 0.06), 1.0)], 1);
     let centre = bin.world.cell().bins[0].position;
-    bin.world.place_object(0, Pose::from_translation(centre + Vec3::Z * 0.03));
+    bin.world.edit().place_object(0, Pose::from_translation(centre + Vec3::Z * 0.03));
     bin.go_to(centre + Vec3::Z * 0.01, 0.0);
     let steps = bin.episode.step_index();
     let step = bin.step(&action(Vec3::ZERO, 0.0, GripperCommand::Close));
     assert_eq!((step.reward, step.done(), step.step_index), (-0.05, false, steps + 1));
-    let state = bin.world.gripper_state();
+    let state = bin.world.view().gripper_state();
     assert!(state.closed && (state.aperture_m - 0.04).abs() < 0.001, "{state:?}");
     // Both fingers press with the grip force.
-    let [left, right, palm] = bin.world.contact_forces();
+    let [left, right, palm] = bin.world.view().contact_forces();
     let force = bin.world.cell().gripper.force_n;
     assert!((left - force).abs() < 0.25 * force && (right - force).abs() < 0.25 * force && palm == 0.0);
     let step = bin.step(&Action { terminate: true, ..Action::default() });
@@ -111,30 +111,30 @@ fn the_last_step_is_judged() {
 #[test]
 fn actions_are_clamped_and_what_they_achieve_is_measured() {
     let mut bin = Bin::new(&[], 1);
-    let before = bin.world.gripper_pose().translation;
+    let before = bin.world.view().gripper_pose().translation;
     bin.step(&action(Vec3::new(f32::NAN, 0.0, 0.0), f32::INFINITY, GripperCommand::Keep));
-    assert!(bin.world.gripper_pose().translation.distance(before) < 1e-4);
+    assert!(bin.world.view().gripper_pose().translation.distance(before) < 1e-4);
     let step = bin.step(&action(Vec3::new(0.0, 1.0, 0.0), 9.0, GripperCommand::Keep));
-    let moved = bin.world.gripper_pose().translation - before;
+    let moved = bin.world.view().gripper_pose().translation - before;
     let limits = bin.world.cell().motion;
     assert!((moved.y - limits.step_m.y).abs() < 5e-4, "{moved}");
-    assert!((bin.world.gripper_yaw() - limits.step_rad).abs() < 5e-3, "{}", bin.world.gripper_yaw());
+    assert!((bin.world.view().gripper_yaw() - limits.step_rad).abs() < 5e-3, "{}", bin.world.view().gripper_yaw());
     assert_eq!((step.action.translation_m[1], step.action.rotation_rad), (limits.step_m.y, limits.step_rad));
-    let state = bin.episode.gripper_state(&bin.world);
+    let state = bin.episode.gripper_state(&bin.world.view());
     assert_eq!(state.commanded.translation_m, [0.0, limits.step_m.y, 0.0]);
     assert!(Vec3::from(state.achieved.translation_m).distance(moved) < 1e-4, "{state:?}");
     // However often it is asked, the gripper stays over the bin and above its floor.
     for _ in 0..15 {
         bin.step(&action(Vec3::new(-0.1, -0.1, -0.1), 0.0, GripperCommand::Keep));
     }
-    let place = bin.world.gripper_pose().translation;
+    let place = bin.world.view().gripper_pose().translation;
     assert!(bin.world.cell().bins[0].contains_xy(place, limits.wall_margin - 5e-3), "{place}");
-    assert!(bin.world.gripper_state().height_m > 0.002, "{place}");
+    assert!(bin.world.view().gripper_state().height_m > 0.002, "{place}");
     // Against the wall it gets nowhere, and says so.
-    let state = bin.episode.gripper_state(&bin.world);
+    let state = bin.episode.gripper_state(&bin.world.view());
     assert!(state.commanded.translation_m[0] < -0.07 && state.achieved.translation_m[0].abs() < 0.01, "{state:?}");
     bin.reset(&[], 2);
-    let state = bin.episode.gripper_state(&bin.world);
+    let state = bin.episode.gripper_state(&bin.world.view());
     assert_eq!((state.commanded, state.achieved), Default::default());
 }
 
@@ -163,11 +163,11 @@ fn drawing_between_ticks_changes_nothing() {
         let mut action = action(Vec3::new(0.02, -0.01, -0.07), 0.3, command);
         action.terminate = k == 2;
         let step = whole.step(&action);
-        pieces.episode.begin_step(&mut pieces.world, &action);
+        pieces.episode.begin_step(&mut pieces.world.edit(), &action);
         let mut calls = 0;
         let piecewise = loop {
             calls += 1;
-            if let Some(step) = pieces.episode.advance(&mut pieces.world, 4) {
+            if let Some(step) = pieces.episode.advance(&mut pieces.world.edit(), 4) {
                 break step;
             }
         };
@@ -183,9 +183,9 @@ fn another_attempt_returns_what_was_grasped() {
     let step = bin.play(PolicyKind::Oracle);
     assert!(step.success());
     let left: Vec<_> = (0..5).filter(|i| !step.grasped.contains(i)).map(|i| bin.world.object_poses()[i]).collect();
-    bin.episode.keep_objects(&mut bin.world, Seed(7));
-    assert!(bin.episode.is_ready() && bin.episode.step_index() == 0 && !bin.world.gripper_state().closed);
-    let check = bin.world.check();
+    bin.episode.keep_objects(&mut bin.world.edit(), Seed(7));
+    assert!(bin.episode.is_ready() && bin.episode.step_index() == 0 && !bin.world.view().gripper_state().closed);
+    let check = bin.world.view().check();
     assert!(check.out_of_bounds == 0 && check.deepest_m < 0.003, "{check:?}");
     let moved = (0..5)
         .filter(|i| !step.grasped.contains(i))

@@ -147,7 +147,7 @@ impl Picture {
 /// What is to be drawn.
 #[derive(Clone, Copy)]
 pub struct RenderRequest<'a> {
-    pub world: &'a GraspWorld,
+    pub world: GraspWorld<'a>,
     /// Steps since the episode began.
     pub step_index: u64,
     pub look: &'a Look,
@@ -158,7 +158,7 @@ pub struct RenderRequest<'a> {
 
 impl RenderRequest<'_> {
     fn view(&self, camera: Camera) -> SceneView<'_> {
-        let world = self.world;
+        let world = &self.world;
         SceneView {
             parts: world.parts(),
             world_from_body: world.body_poses(),

@@ -275,7 +275,8 @@ impl Session {
     /// Asks the learned policy for the next action. False when there is none.
     fn consult(&mut self) -> bool {
         let step_index = self.stage.episode().step_index();
-        let paint = self.stage.world().objects().iter().map(|object| object.paint);
+        let world = self.stage.world();
+        let paint = world.objects().iter().map(|object| object.paint);
         let look = self.setup.look(step_index, self.panel_renderer.image_count()).with_paint(paint);
         let camera = self.pilot.as_ref().map(|pilot| self.robot_camera(pilot.size));
         let Self { panel_renderer, stage, pilot, setup, .. } = self;

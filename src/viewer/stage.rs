@@ -11,7 +11,7 @@ use crate::env::{EpisodeLoop, OneSetSchedule};
 use crate::objects::{ObjectModel, draw_objects};
 use crate::policies::WorldPolicy;
 use crate::scene::{CellDescription, instance};
-use crate::sim::{GraspWorld, SimConfig};
+use crate::sim::{GraspWorld, GraspWorldBundle, SimConfig};
 use crate::tasks::{BinGrasp, BinGraspConfig, TaskEpisode};
 use glam::Vec3;
 use serde::{Deserialize, Serialize};
@@ -84,7 +84,7 @@ pub struct Ticked {
 pub struct Stage {
     cell: Arc<CellDescription>,
     pool: Arc<Vec<Arc<ObjectModel>>>,
-    world: GraspWorld,
+    world: GraspWorldBundle,
     episode: TaskEpisode,
     /// Which episode is played: the loop that plays them everywhere.
     episodes: EpisodeLoop<OneSetSchedule>,
@@ -120,12 +120,12 @@ struct ScriptState {
 /// The script of a stage.
 struct StageScript<'a> {
     script: &'a mut Option<ScriptState>,
-    world: &'a GraspWorld,
+    world: GraspWorld<'a>,
 }
 
 impl Script for StageScript<'_> {
     fn scripted(&mut self, indices: &[usize]) -> Vec<Action> {
-        let act = |state: &mut ScriptState| state.policy.act(self.world, &mut state.rng);
+        let act = |state: &mut ScriptState| state.policy.act(&self.world, &mut state.rng);
         indices.iter().map(|_| self.script.as_mut().map(act).unwrap_or_default()).collect()
     }
 }
@@ -144,14 +144,14 @@ impl Stage {
             task.max_steps = KEYBOARD_STEPS;
         }
         let seed = Seed(setup.seed);
-        let mut world = GraspWorld::new(Arc::new(description), &SimConfig::default());
+        let mut world = GraspWorldBundle::new(Arc::new(description), &SimConfig::default());
         let mut episode = TaskEpisode::new(Box::new(BinGrasp::new(task)), world.cell());
-        episode.reset(&mut world, &draw_objects(&pool, setup.count, seed), None, seed);
+        episode.reset(&mut world.edit(), &draw_objects(&pool, setup.count, seed), None, seed);
         let mut episodes = EpisodeLoop::new(OneSetSchedule { set: seed }, 1);
         let rng = episodes.starts().pop().and_then(|reset| reset.script);
         let script = setup.policy.policy().zip(rng).map(|(kind, rng)| ScriptState { policy: kind.create(), rng });
         Self {
-            gripper_before: world.gripper_pose().translation,
+            gripper_before: world.view().gripper_pose().translation,
             world,
             episode,
             episodes,
@@ -203,8 +203,8 @@ impl Stage {
         Ok(())
     }
 
-    pub fn world(&self) -> &GraspWorld {
-        &self.world
+    pub fn world(&self) -> GraspWorld<'_> {
+        self.world.view()
     }
 
     pub fn episode(&self) -> &TaskEpisode {
@@ -270,10 +270,11 @@ impl Stage {
     /// The policy's sentence.
     pub fn pilot(&mut self, policy: &mut dyn Policy, images: Vec<u8>) -> Result<(), String> {
         let Self { episode, world, script, episodes, .. } = self;
+        let world = world.view();
         let observation = Observation {
             images,
             sensed_depth_m: Vec::new(),
-            gripper: vec![episode.gripper_state(world)],
+            gripper: vec![episode.gripper_state(&world)],
             step_indices: vec![episode.step_index()],
         };
         let requests = episodes.requests(&[]);
@@ -301,7 +302,7 @@ impl Stage {
 
     /// The keyboard's gripper key.
     pub fn toggle_gripper(&mut self) {
-        let closed = self.world.gripper_state().closed;
+        let closed = self.world.view().gripper_state().closed;
         let gripper = if closed { GripperCommand::Open } else { GripperCommand::Close };
         self.queue(Action { gripper, ..Action::default() });
     }
@@ -318,23 +319,23 @@ impl Stage {
     }
 
     fn begin(&mut self, decision: Decision) {
-        self.gripper_before = self.world.gripper_pose().translation;
-        self.episode.begin_step(&mut self.world, &decision.action);
+        self.gripper_before = self.world.view().gripper_pose().translation;
+        self.episode.begin_step(&mut self.world.edit(), &decision.action);
         self.last_action = Some(decision.action);
     }
 
     /// A tick of whatever is under way.
     fn physics_tick(&mut self) -> Option<Step> {
         if let Some(Pull { object, point, place }) = self.pull {
-            self.world.pull_object(object, point, place);
+            self.world.edit().pull_object(object, point, place);
             self.stir = CALM_TICKS;
         }
         if !self.is_busy() {
-            self.world.idle(1);
-            self.stir = if self.world.is_calm() { self.stir.saturating_sub(1) } else { CALM_TICKS };
+            self.world.edit().idle(1);
+            self.stir = if self.world.view().is_calm() { self.stir.saturating_sub(1) } else { CALM_TICKS };
             return None;
         }
-        let step = self.episode.advance(&mut self.world, 1)?;
+        let step = self.episode.advance(&mut self.world.edit(), 1)?;
         self.episodes.record(0, self.last_action.map(Decision::from), step.clone());
         self.stir = CALM_TICKS;
         self.episode_return += step.reward;
@@ -360,7 +361,7 @@ impl Stage {
 
     fn release(&mut self) {
         if let Some(pull) = self.pull.take() {
-            self.world.release_object(pull.object);
+            self.world.edit().release_object(pull.object);
             self.stir = CALM_TICKS;
         }
     }
@@ -379,7 +380,7 @@ impl Stage {
     fn drop_model(&mut self, model: &Arc<ObjectModel>, seed: Seed) -> bool {
         self.drops += 1;
         self.stir = CALM_TICKS;
-        self.world.objects().len() < instance::MAX_OBJECTS && self.world.drop_object(model, seed)
+        self.world.objects().len() < instance::MAX_OBJECTS && self.world.edit().drop_object(model, seed)
     }
 
     /// Another attempt on the objects as they lie; what was grasped falls back into the bin. It has the seed that it has in
@@ -394,7 +395,7 @@ impl Stage {
     fn begin_attempt(&mut self) {
         let Some(Reset { seed, .. }) = self.episodes.starts().pop() else { return };
         self.release();
-        self.episode.keep_objects(&mut self.world, seed);
+        self.episode.keep_objects(&mut self.world.edit(), seed);
         self.queued = None;
         self.episode_return = 0.0;
         self.since_done = 0;

@@ -8,30 +8,31 @@ use bingrasp::env::{Channels, EnvConfig, GraspEnv, scene_bounds_of};
 use bingrasp::objects::{ObjectSet, Split};
 use bingrasp::render::{Gpu, RenderConfig, SceneView, TiledRenderer};
 use bingrasp::scene::CellDescription;
-use bingrasp::sim::{GraspWorld, Motion, SimConfig, Speed, ToolPose};
+use bingrasp::sim::{GraspWorldBundle, Motion, SimConfig, Speed, ToolPose};
 use glam::{Vec2, Vec3};
 use std::sync::Arc;
 
-fn world(seed: u64) -> GraspWorld {
+fn world(seed: u64) -> GraspWorldBundle {
     let objects = ObjectSet::builtin().split(Split::Train);
-    let mut world = GraspWorld::new(Arc::new(CellDescription::iiwa_bin()), &SimConfig::default());
+    let mut world = GraspWorldBundle::new(Arc::new(CellDescription::iiwa_bin()), &SimConfig::default());
     let mut rng = Seed(seed).rng();
     let chosen: Vec<_> = (0..5).map(|_| rng.pick(&objects).clone()).collect();
-    world.reset(&chosen, Seed(seed));
-    let ToolPose { position, yaw } = world.tool_pose();
-    let goal = world.reachable(ToolPose { position: position + Vec3::new(0.03, -0.02, -0.06), yaw });
-    world.begin_motion(&Motion::Move { goal, close: None, speed: Speed::Full, max_s: 0.375 });
-    world.advance(&mut u32::MAX.clone(), true);
-    world.publish();
+    let mut edit = world.edit();
+    edit.reset(&chosen, Seed(seed));
+    let ToolPose { position, yaw } = edit.view().tool_pose();
+    let goal = edit.view().reachable(ToolPose { position: position + Vec3::new(0.03, -0.02, -0.06), yaw });
+    edit.begin_motion(&Motion::Move { goal, close: None, speed: Speed::Full, max_s: 0.375 });
+    edit.advance(&mut u32::MAX.clone(), true);
+    edit.publish();
     world
 }
 
-fn view<'a>(world: &'a GraspWorld, look: &'a Look, size: u32) -> SceneView<'a> {
+fn view<'a>(world: &'a GraspWorldBundle, look: &'a Look, size: u32) -> SceneView<'a> {
     let description = &world.cell().cameras[0];
     SceneView {
         parts: world.parts(),
         world_from_body: world.body_poses(),
-        camera: description.camera(description.centre_crop(size), world.gripper_pose()),
+        camera: description.camera(description.centre_crop(size), world.view().gripper_pose()),
         look,
         scene_bounds: scene_bounds_of(world),
         step_index: 1,
@@ -125,7 +126,7 @@ fn ids_and_depth_agree_with_ray_casting() {
 #[test]
 fn a_tile_equals_the_same_scene_alone() {
     let gpu = Gpu::open().expect("an adapter");
-    let worlds: Vec<GraspWorld> = (0..7).map(world).collect();
+    let worlds: Vec<GraspWorldBundle> = (0..7).map(world).collect();
     let looks: Vec<Look> = (0..7).map(|i| Look::sample(Domain::RandomizedHeavy, Seed(i), 0)).collect();
     let mut renderer = TiledRenderer::new(&gpu, RenderConfig::new(64, 64), &ImageSet::default()).expect("built");
     let views: Vec<_> = worlds.iter().zip(&looks).map(|(w, l)| view(w, l, 64)).collect();
@@ -284,7 +285,7 @@ fn channel_sets() -> impl Iterator<Item = FrameChannels> {
 #[test]
 fn no_image_depends_on_which_others_are_captured() {
     let gpu = Gpu::open().expect("an adapter");
-    let worlds: Vec<GraspWorld> = (0..3).map(world).collect();
+    let worlds: Vec<GraspWorldBundle> = (0..3).map(world).collect();
     for smooth_edges in [true, false] {
         let config = RenderConfig { smooth_edges, ..RenderConfig::new(64, 48) };
         let mut renderer = TiledRenderer::new(&gpu, config, &ImageSet::default()).expect("built");

@@ -2,7 +2,7 @@
 //!
 //! In: an object, a point on it, where to pull it. Out: a bounded force on that point; nothing is teleported.
 
-use super::GraspWorld;
+use super::{GraspWorld, GraspWorldMut};
 use glam::Vec3;
 use std::f32::consts::TAU;
 
@@ -13,7 +13,7 @@ const STRENGTH: f32 = 80.0;
 /// Rate (1/s) at which the hand calms the turning of what it holds.
 const STEADINESS: f32 = 12.0;
 
-impl GraspWorld {
+impl GraspWorldMut<'_> {
     /// Lets time pass between motions. Does nothing while a motion is carried out: that is [`Self::advance`]'s.
     pub fn idle(&mut self, ticks: u32) {
         if self.motion.is_none() {
@@ -22,17 +22,12 @@ impl GraspWorld {
         }
     }
 
-    /// Whether all objects rest.
-    pub fn is_calm(&self) -> bool {
-        self.physics.all_asleep()
-    }
-
     /// Pulls a point of an object (in the object's frame) towards a place in the world during the coming tick. Call it
     /// before every tick, and [`Self::release_object`] at the end. No effect on objects that do not exist.
     pub fn pull_object(&mut self, index: usize, body_point: Vec3, place: Vec3) {
-        let Some(model) = self.models.get(index) else { return };
+        let Some(model) = self.state.models.get(index) else { return };
         let inertia = model.inertia.principal_kg_m2.max_element();
-        let handle = self.physics.objects[index].handle;
+        let handle = self.physics.cell.objects[index].handle;
         let Some(body) = self.physics.world.bodies.get_mut(handle) else { return };
         let pose = super::super::physics::from_rapier(body.position());
         let point = pose.transform_point(body_point);
@@ -48,11 +43,18 @@ impl GraspWorld {
 
     /// Lets go of an object.
     pub fn release_object(&mut self, index: usize) {
-        let Some(object) = self.physics.objects.get(index) else { return };
+        let Some(object) = self.physics.cell.objects.get(index) else { return };
         if let Some(body) = self.physics.world.bodies.get_mut(object.handle) {
             body.reset_forces(true);
             body.reset_torques(true);
         }
+    }
+}
+
+impl GraspWorld<'_> {
+    /// Whether all objects rest.
+    pub fn is_calm(&self) -> bool {
+        self.physics.all_asleep()
     }
 }
 
@@ -62,27 +64,27 @@ mod tests {
     use crate::contract::{Pose, Seed};
     use crate::objects::{ObjectSet, Split};
     use crate::scene::CellDescription;
-    use crate::sim::SimConfig;
+    use crate::sim::{GraspWorldBundle, SimConfig};
     use std::sync::Arc;
 
     #[test]
     fn a_hand_lifts_moves_and_drops() {
         let cell = Arc::new(CellDescription::iiwa_bin());
-        let mut world = GraspWorld::new(cell, &SimConfig::default());
+        let mut world = GraspWorldBundle::new(cell, &SimConfig::default());
         let objects = ObjectSet::builtin().split(Split::Train);
-        world.reset(&objects[..2], Seed(1));
+        world.edit().reset(&objects[..2], Seed(1));
         let start: Pose = world.object_poses()[0];
         let place = start.translation + Vec3::new(0.0, 0.0, 0.2);
         for _ in 0..480 {
-            world.pull_object(0, Vec3::ZERO, place);
-            world.idle(1);
+            world.edit().pull_object(0, Vec3::ZERO, place);
+            world.edit().idle(1);
         }
         let lifted = world.object_poses()[0].translation;
         assert!(lifted.distance(place) < 0.02, "{lifted} is not at {place}");
-        world.release_object(0);
-        world.idle(480);
+        world.edit().release_object(0);
+        world.edit().idle(480);
         assert!(world.object_poses()[0].translation.z < start.translation.z + 0.08, "it did not fall");
-        world.pull_object(99, Vec3::ZERO, place);
-        world.release_object(99);
+        world.edit().pull_object(99, Vec3::ZERO, place);
+        world.edit().release_object(99);
     }
 }

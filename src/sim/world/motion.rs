@@ -3,7 +3,7 @@
 //! In: a [`Motion`]. Out: whether the gripper has arrived. A small machine, so that a viewer may draw between ticks; whether
 //! anyone looks or not, the outcome is the same, bit for bit. What a motion is for is a task's to know.
 
-use super::GraspWorld;
+use super::{GraspWorld, GraspWorldMut};
 use crate::scene::BinDescription;
 use crate::sim::gripper::Gripper;
 use crate::sim::motion::{Speed, ToolPose};
@@ -47,26 +47,26 @@ enum MotionEnd {
     },
 }
 
-impl GraspWorld {
+impl GraspWorldMut<'_> {
     /// Begins a motion without moving anything yet; [`Self::advance`] carries it out.
     pub fn begin_motion(&mut self, motion: &Motion) {
         let end = match *motion {
             Motion::Move { goal, close, speed, max_s } => {
-                let Some(gripper) = &mut self.gripper else { return };
-                let here = gripper.tool_pose(&self.physics);
+                let here = self.view().tool_pose();
+                let Some(gripper) = &mut self.state.gripper else { return };
                 let closed = gripper.closed();
                 if let Some(close) = close {
                     gripper.command(close);
                 }
                 let still = closed == gripper.closed();
                 gripper.move_to(here, goal, speed);
-                self.free = still && self.way_is_free();
+                self.state.free = still && self.view().way_is_free();
                 MotionEnd::Arrival { max_ticks: (max_s * self.config.rate_hz as f32).round() as u32 }
             }
             // Nothing moves that did not move before.
             Motion::Hold { seconds } => MotionEnd::After { seconds },
         };
-        self.motion = Some(ActiveMotion { ticks: 0, end });
+        self.state.motion = Some(ActiveMotion { ticks: 0, end });
     }
 
     /// Carries on with the motion by at most `left` ticks, and counts them down. `at_once`: nobody looks on between, and
@@ -80,18 +80,41 @@ impl GraspWorld {
             self.motion_tick(self.free, at_once);
             let ticks = ticks + 1;
             let over = match end {
-                MotionEnd::Arrival { max_ticks } => self.gripper_finished() || ticks >= max_ticks,
+                MotionEnd::Arrival { max_ticks } => self.view().gripper_finished() || ticks >= max_ticks,
                 MotionEnd::After { seconds } => ticks as f32 * self.config.dt() >= seconds || (self.free && at_once),
             };
-            self.motion = (!over).then_some(ActiveMotion { ticks, end });
-            if !self.is_finite() {
-                self.motion = None;
+            self.state.motion = (!over).then_some(ActiveMotion { ticks, end });
+            if !self.view().is_finite() {
+                self.state.motion = None;
                 return MotionState::Broken;
             }
         }
         MotionState::Arrived
     }
 
+    /// One tick; where there is no physics to be done and nobody looks on, the whole motion.
+    fn motion_tick(&mut self, free: bool, at_once: bool) {
+        let dt = if at_once { f32::INFINITY } else { self.config.dt() };
+        if !free {
+            self.physics_tick();
+        } else if let Some(gripper) = &mut self.state.gripper {
+            gripper.move_kinematic(&mut self.physics, dt);
+        }
+    }
+
+    /// One tick with the gripper driven from one place to another, whatever the acceleration.
+    #[cfg(test)]
+    pub(in crate::sim) fn shake_tick(&mut self, from: Vec3, to: Vec3) {
+        let dt = self.config.dt();
+        if let Some(gripper) = &mut self.state.gripper {
+            let tool_pose = |position| ToolPose { position, yaw: 0.0 };
+            gripper.force_path(tool_pose(from), tool_pose(to), dt);
+        }
+        self.physics_tick();
+    }
+}
+
+impl GraspWorld<'_> {
     /// Whether everything rests and the gripper meets nothing on its way to its goal.
     fn way_is_free(&self) -> bool {
         const MARGIN: f32 = 0.005;
@@ -127,32 +150,12 @@ impl GraspWorld {
         ToolPose { position: self.clamp_to_workspace(pose.position), yaw: pose.yaw.clamp(-limit, limit) }
     }
 
-    /// One tick; where there is no physics to be done and nobody looks on, the whole motion.
-    fn motion_tick(&mut self, free: bool, at_once: bool) {
-        if !free {
-            self.physics_tick();
-        } else if let Some(gripper) = &mut self.gripper {
-            gripper.move_kinematic(&mut self.physics, if at_once { f32::INFINITY } else { self.config.dt() });
-        }
-    }
-
     fn gripper_finished(&self) -> bool {
         self.gripper.as_ref().is_none_or(Gripper::finished)
     }
 
     fn is_finite(&self) -> bool {
         (0..self.models.len()).all(|i| self.physics.object_pose(i).is_finite()) && self.gripper_pose().is_finite()
-    }
-
-    /// One tick with the gripper driven from one place to another, whatever the acceleration.
-    #[cfg(test)]
-    pub(in crate::sim) fn shake_tick(&mut self, from: Vec3, to: Vec3) {
-        let dt = self.config.dt();
-        if let Some(gripper) = &mut self.gripper {
-            let tool_pose = |position| ToolPose { position, yaw: 0.0 };
-            gripper.force_path(tool_pose(from), tool_pose(to), dt);
-        }
-        self.physics_tick();
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In: the described cell, a drawn place, randomness. Out: the episode's cell and drop poses.
 
-use super::GraspWorld;
+use super::{GraspCell, GraspWorld, GraspWorldMut};
 use crate::contract::{Pose, Rng};
 use crate::objects::ObjectModel;
 use crate::scene::{BinDescription, BinGroupPose, CellDescription};
@@ -17,21 +17,37 @@ const BEYOND_MIDDLE: f32 = 0.08;
 /// With less room than this for the sphere around an object, its extents as it is turned are used instead, metres.
 const TIGHT: f32 = 0.05;
 
-impl GraspWorld {
+impl GraspWorldMut<'_> {
     /// Puts the bins as a group at a place and chooses those to be filled.
     pub(super) fn place_bins(&mut self, pose: BinGroupPose) {
         let Some(group) = &self.nominal.bin_group else {
-            self.filled = self.fillable(&self.nominal.objects.bins);
+            self.state.filled = self.fillable(&self.nominal.objects.bins);
             return;
         };
         let placement = pose.placement.and_then(|number| group.placements.get(number));
         let named = placement.map(|placement| &placement.bins).filter(|bins| !bins.is_empty());
         let named = named.unwrap_or(&self.nominal.objects.bins).clone();
-        self.group_pose = pose;
-        self.cell = Arc::new(self.nominal.with_bin_group_at(pose));
-        self.filled = self.fillable(&named);
+        self.state.group_pose = pose;
+        self.state.cell = Arc::new(self.nominal.with_bin_group_at(pose));
+        self.state.filled = self.fillable(&named);
     }
 
+    /// Which objects are dropped before the next attempt, after those that leave have been put outside.
+    pub(super) fn returning(&mut self, grasped: &[usize]) -> Vec<usize> {
+        let count = self.models.len();
+        let grasped = grasped.iter().copied().filter(|&index| index < count);
+        if !self.cell.objects.remove_on_success {
+            return grasped.collect();
+        }
+        for index in grasped {
+            self.physics.move_object(index, Pose::from_translation(OUTSIDE));
+            self.physics.set_object_present(index, false);
+        }
+        if self.view().objects_present() == 0 { (0..count).collect() } else { Vec::new() }
+    }
+}
+
+impl GraspCell {
     /// Of the bins named (of all where none is) those within the arm's reach, or all if none is.
     fn fillable(&self, named: &[usize]) -> Vec<usize> {
         let count = self.cell.bins.len();
@@ -47,19 +63,6 @@ impl GraspWorld {
         if reached.is_empty() { named } else { reached }
     }
 
-    /// Which objects are dropped before the next attempt, after those that leave have been put outside.
-    pub(super) fn returning(&mut self, grasped: &[usize]) -> Vec<usize> {
-        let grasped = grasped.iter().copied().filter(|&index| index < self.models.len());
-        if !self.cell.objects.remove_on_success {
-            return grasped.collect();
-        }
-        for index in grasped {
-            self.physics.move_object(index, Pose::from_translation(OUTSIDE));
-            self.physics.set_object_present(index, false);
-        }
-        if self.objects_present() == 0 { (0..self.models.len()).collect() } else { Vec::new() }
-    }
-
     /// The gripper's start: over the middle of the bins as described, which is before the robot wherever the group
     /// stands.
     pub(super) fn home(&self, offset: Vec3) -> ToolPose {
@@ -67,6 +70,23 @@ impl GraspWorld {
         ToolPose { position: centre + offset + Vec3::Z * self.cell.motion.home_height, yaw: 0.0 }
     }
 
+    /// The cell as described, before its bins were placed.
+    pub fn nominal_cell(&self) -> &Arc<CellDescription> {
+        &self.nominal
+    }
+
+    /// Where the bins as a group stand in this episode; all zero in a cell whose bins stay where they are.
+    pub fn bin_group_pose(&self) -> BinGroupPose {
+        self.group_pose
+    }
+
+    /// Numbers of the bins that objects are dropped into in this episode.
+    pub fn filled_bins(&self) -> &[usize] {
+        &self.filled
+    }
+}
+
+impl GraspWorld<'_> {
     /// A random pose over a bin, as low as the objects before `index` and the divider allow.
     pub(super) fn drop_pose(&self, model: &ObjectModel, index: usize, rng: &mut Rng) -> Pose {
         let bin = &self.cell.bins[*rng.pick(&self.filled)];
@@ -98,21 +118,6 @@ impl GraspWorld {
             }
         }
         Pose::new(best, rotation)
-    }
-
-    /// The cell as described, before its bins were placed.
-    pub fn nominal_cell(&self) -> &Arc<CellDescription> {
-        &self.nominal
-    }
-
-    /// Where the bins as a group stand in this episode; all zero in a cell whose bins stay where they are.
-    pub fn bin_group_pose(&self) -> BinGroupPose {
-        self.group_pose
-    }
-
-    /// Numbers of the bins that objects are dropped into in this episode.
-    pub fn filled_bins(&self) -> &[usize] {
-        &self.filled
     }
 
     /// Whether an object is in the cell; false once it has been put outside.

@@ -4,9 +4,17 @@
 use super::GraspWorld;
 use crate::contract::{GripperState, Pose};
 use crate::sim::gripper::Gripper;
+use crate::sim::motion::ToolPose;
 use glam::{Quat, Vec3};
 
-impl GraspWorld {
+impl GraspWorld<'_> {
+    /// Where the gripper is: the point between the finger tips, and its yaw, followed over full turns.
+    pub fn tool_pose(&self) -> ToolPose {
+        self.gripper
+            .as_ref()
+            .map_or(ToolPose { position: Vec3::ZERO, yaw: 0.0 }, |gripper| gripper.tool_pose(&self.physics))
+    }
+
     /// The gripper's frame: origin midway between the tips, z up, x the closing direction.
     pub fn gripper_pose(&self) -> Pose {
         self.gripper.as_ref().map_or(Pose::IDENTITY, |gripper| gripper.palm_pose(&self.physics))
@@ -30,7 +38,7 @@ impl GraspWorld {
     pub fn contact_forces(&self) -> [f32; 3] {
         let Some(gripper) = &self.gripper else { return [0.0; 3] };
         gripper.colliders().map(|collider| {
-            let pairs = self.physics.world.narrow_phase.contact_pairs_with(collider);
+            let pairs = self.physics.world.simulation.narrow_phase.contact_pairs_with(collider);
             pairs.map(|pair| pair.total_impulse_magnitude()).sum::<f32>() / self.config.dt()
         })
     }
@@ -38,7 +46,7 @@ impl GraspWorld {
     /// Points in the world where bodies touch, for overlays.
     pub fn contact_points(&self) -> Vec<Vec3> {
         let mut points = Vec::new();
-        for pair in self.physics.world.contact_pairs() {
+        for pair in self.physics.world.simulation.narrow_phase.contact_pairs() {
             for manifold in pair.solver_manifolds() {
                 let Some(collider) = self.physics.world.colliders.get(pair.collider1) else { continue };
                 let pose = *collider.position();

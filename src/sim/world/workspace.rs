@@ -11,7 +11,7 @@ const ROUNDS: usize = 16;
 /// A place further than this from being allowed is not.
 const NEAR_ENOUGH: f32 = 1e-4;
 
-impl GraspWorld {
+impl GraspWorld<'_> {
     /// The nearest place where the gripper may be: over a bin, between floor and ceiling, within the arm's reach.
     pub fn clamp_to_workspace(&self, place: Vec3) -> Vec3 {
         let cell = &self.cell;

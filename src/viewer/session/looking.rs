@@ -104,7 +104,8 @@ impl Session {
     /// Main view, panels, and the generator's source picture.
     fn capture(&mut self, [main, panels, network]: [bool; 3], camera: Camera) -> Result<(), RenderError> {
         let step_index = self.stage.episode().step_index();
-        let paint = self.stage.world().objects().iter().map(|object| object.paint);
+        let world = self.stage.world();
+        let paint = world.objects().iter().map(|object| object.paint);
         let look = self.setup.look(step_index, self.panel_renderer.image_count()).with_paint(paint);
         let panel_camera = self.robot_camera(PANEL_SIZE);
         let network_camera = self.translator.as_ref().map(|translator| self.robot_camera(translator.size));

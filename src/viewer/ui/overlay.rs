@@ -145,7 +145,8 @@ fn forces(ink: &Ink<'_>) {
 /// A thread from the mouse to the object that it pulls.
 fn held(ink: &Ink<'_>) {
     let Some(grip) = ink.viewer.grip else { return };
-    let Some(pose) = ink.viewer.session.stage().world().object_poses().get(grip.object) else { return };
+    let world = ink.viewer.session.stage().world();
+    let Some(pose) = world.object_poses().get(grip.object) else { return };
     let pointer = ink.painter.ctx().input(|input| input.pointer.latest_pos());
     if let (Some(from), Some(to)) = (ink.place(pose.transform_point(grip.point)), pointer) {
         ink.painter.line_segment([from, to], Stroke::new(2.0, theme::ACCENT));

@@ -14,8 +14,8 @@ mod surface;
 use super::mesh::RawMesh;
 use crate::objects::geometry::Polyhedron;
 use crate::objects::model::ConvexPart;
+use bevy_rapier3d::parry::transformation::vhacd::{VHACD, VHACDParameters};
 use glam::Vec3;
-use rapier3d::parry::transformation::vhacd::{VHACD, VHACDParameters};
 use solids::Solids;
 use surface::Surface;
 
