@@ -49,6 +49,7 @@ impl CameraEffects {
         *self == Self::NONE
     }
 
+    /// A webcam: a barrel lens that darkens the corners.
     pub fn cheap_camera(rng: &mut Rng) -> Self {
         Self {
             k1: rng.range(-0.05, -0.03),
@@ -61,6 +62,22 @@ impl CameraEffects {
             shutter: rng.range(0.04, 0.12),
             occlusion: rng.range(0.55, 0.75),
             jpeg_quality: rng.range(70.0, 90.0) as u8,
+        }
+    }
+
+    /// A board camera in poor light: a soft pincushion lens, a cold and noisy sensor, long exposure, strong compression.
+    pub fn board_camera(rng: &mut Rng) -> Self {
+        Self {
+            k1: rng.range(0.02, 0.04),
+            k2: rng.range(-0.006, 0.0),
+            vignette: rng.range(0.05, 0.15),
+            white_balance: [rng.range(0.86, 0.97), 1.0, rng.range(1.05, 1.2)],
+            photon_noise: rng.range(0.028, 0.042),
+            read_noise: rng.range(0.007, 0.012),
+            blur: rng.range(0.0016, 0.0026),
+            shutter: rng.range(0.15, 0.3),
+            occlusion: rng.range(0.4, 0.6),
+            jpeg_quality: rng.range(45.0, 65.0) as u8,
         }
     }
 }

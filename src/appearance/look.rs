@@ -3,8 +3,8 @@
 use super::depth_sensor::DepthSensor;
 use super::effects::CameraEffects;
 use super::material::{Material, hsv, srgb_to_linear};
-use super::reality;
 use super::textures::{Family, RANDOMIZED_TEXTURES, of_family, texture};
+use super::{reality, reality_2};
 use crate::contract::{Domain, Pose, Rng, Seed, Surface};
 use glam::{Quat, Vec3};
 use serde::{Deserialize, Serialize};
@@ -103,6 +103,16 @@ pub struct LookSeeds {
     pub camera: Seed,
 }
 
+impl LookSeeds {
+    /// Other seeds for the same axes.
+    fn derive(&self, purpose: &str) -> Self {
+        let Self { textures, objects, light, jitter, camera } = *self;
+        let [textures, objects, light, jitter, camera] =
+            [textures, objects, light, jitter, camera].map(|seed| seed.derive(purpose, 0));
+        Self { textures, objects, light, jitter, camera }
+    }
+}
+
 impl From<Seed> for LookSeeds {
     fn from(seed: Seed) -> Self {
         let axis = |name| seed.derive(name, 0);
@@ -144,13 +154,16 @@ impl Look {
             Domain::RandomizedMedium => mild(seeds, images, true),
             Domain::RandomizedHeavy => heavy(seeds, images),
             Domain::Reality => reality::sample(seeds),
+            // The same laboratory on other days: no look of one is ever drawn in the other.
+            Domain::RealityDev => Look { domain, ..reality::sample(&seeds.derive("reality-dev")) },
+            Domain::Reality2 => reality_2::sample(seeds),
         }
     }
 
     /// The look with objects in their files' own colours (sRGB, in the order of the episode), where the domain is one
-    /// that keeps them: `canonical` and `reality`. `None` leaves the domain's choice.
+    /// that keeps them: `canonical` and the stand-ins for reality. `None` leaves the domain's choice.
     pub fn with_paint(mut self, paint: impl IntoIterator<Item = Option<[u8; 3]>>) -> Self {
-        if matches!(self.domain, Domain::Canonical | Domain::Reality) {
+        if self.domain == Domain::Canonical || self.domain.stands_for_reality() {
             for (material, paint) in self.surfaces.objects.iter_mut().zip(paint) {
                 if let Some(color) = paint.map(srgb_to_linear) {
                     *material = Material { colour_a: color, colour_b: color, image: None, ..*material };
@@ -390,11 +403,34 @@ mod tests {
             let plain = Look::sample(domain, Seed(5), 0);
             let painted = plain.clone().with_paint([None, Some([255, 0, 0])]);
             assert_eq!(painted.surfaces.objects[0], plain.surfaces.objects[0]);
-            let keeps = matches!(domain, Domain::Canonical | Domain::Reality);
+            let keeps = domain == Domain::Canonical || domain.stands_for_reality();
             let red =
                 painted.surfaces.objects[1].colour_a == Vec3::X && painted.surfaces.objects[1].colour_b == Vec3::X;
             assert_eq!(red, keeps, "{domain}");
             assert_eq!(painted == plain, !keeps, "{domain}");
+        }
+    }
+
+    #[test]
+    fn the_stand_ins_for_reality_share_no_look() {
+        let look = |domain| Look::sample(domain, Seed(7), 0);
+        let (reality, dev, second) = (look(Domain::Reality), look(Domain::RealityDev), look(Domain::Reality2));
+        // The same laboratory on another day: as far from `reality` as one of its own seeds is.
+        assert!(dev.surfaces.floor != reality.surfaces.floor && dev.light != reality.light);
+        assert_eq!(dev.surfaces.floor.wave_u, reality.surfaces.floor.wave_u);
+        assert_eq!(dev.depth_sensor, reality.depth_sensor);
+        // Another laboratory: other sensors, lens, table, bin, light and arm, whatever the seeds.
+        assert_ne!(second.depth_sensor, reality.depth_sensor);
+        for seed in 0..20 {
+            let (a, b) = (Look::sample(Domain::Reality, Seed(seed), 0), Look::sample(Domain::Reality2, Seed(seed), 0));
+            assert!(a.effects.k1 < 0.0 && b.effects.k1 > 0.0, "a barrel and a pincushion");
+            assert!(b.effects.photon_noise > a.effects.photon_noise && b.effects.jpeg_quality < a.effects.jpeg_quality);
+            assert!(a.light.position.y < 0.0 && b.light.position.y > 0.0, "light from opposite sides");
+            // Wood is warm and steel grey; the worktop is grey and the crate blue.
+            let warmth = |material: &Material| material.colour_a.x / material.colour_a.z;
+            assert!(warmth(&a.surfaces.floor) > 2.0 && warmth(&b.surfaces.floor) < 1.2);
+            assert!(warmth(&a.surfaces.tray) > 0.8 && warmth(&b.surfaces.tray) < 0.3);
+            assert!(a.surfaces.arm[1].colour_a.x > 4.0 * b.surfaces.arm[1].colour_a.x, "aluminium and black covers");
         }
     }
 

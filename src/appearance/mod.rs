@@ -9,6 +9,7 @@ pub mod images;
 pub mod look;
 pub mod material;
 pub mod reality;
+pub mod reality_2;
 pub mod textures;
 
 pub use depth_sensor::DepthSensor;

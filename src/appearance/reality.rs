@@ -55,7 +55,7 @@ pub(super) fn sample(seeds: &LookSeeds) -> Look {
     }
 }
 
-fn tinted(material: Material, rng: &mut Rng, by: f32) -> Material {
+pub(super) fn tinted(material: Material, rng: &mut Rng, by: f32) -> Material {
     let gain = 1.0 + rng.range(-by, by);
     Material { colour_a: material.colour_a * gain, colour_b: material.colour_b * gain, ..material }
 }

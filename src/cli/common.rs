@@ -100,6 +100,28 @@ pub fn load_objects(names: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<
     Ok(objects)
 }
 
+/// The set of objects that a measurement in a domain is made with, where none was typed: the test objects, but in the domain
+/// that methods are tuned on the training objects.
+pub fn measured_objects(typed: Option<&str>, domain: Option<Domain>) -> &str {
+    typed.unwrap_or(if domain == Some(Domain::RealityDev) { "train" } else { "test" })
+}
+
+/// [`load_objects`], for episodes in a domain.
+///
+/// # Errors
+/// As [`load_objects`]; test objects in the domain that methods are tuned on.
+pub fn objects_in(domain: Domain, names: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
+    let measured = names.split(',').map(str::trim).find(|name| ["test", "all"].contains(name));
+    if let Some(name) = measured.filter(|_| domain == Domain::RealityDev) {
+        let message = format!(
+            "{domain} is there to tune methods on, and the objects '{name}' to measure them with; pass --objects train, or \
+             measure in reality"
+        );
+        return Err(UsageError(message).into());
+    }
+    load_objects(names, options)
+}
+
 fn load_set(name: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
     let builtin = |split| Ok(ObjectSet::builtin().split(split));
     let unknown = || {
@@ -362,7 +384,7 @@ pub fn env_config(env: &EnvData, size: u32, seed: Seed) -> anyhow::Result<EnvCon
         textures: textures.load()?,
         ..EnvConfig::new(
             &load_cell(&env.cell)?,
-            load_objects(&env.objects, ImportArgs::of_run(env.object_files))?,
+            objects_in(env.domain, &env.objects, ImportArgs::of_run(env.object_files))?,
             env.domain,
             (env.num_envs, size),
             seed,
@@ -391,6 +413,20 @@ mod tests {
             objects.iter().map(|object| object.volume_m3).sum()
         };
         assert!(volumes("household:1") != volumes("household:2") && volumes("household-solid") > volumes("household"));
+    }
+
+    #[test]
+    fn methods_are_tuned_on_training_objects() {
+        assert_eq!(measured_objects(None, Some(Domain::RealityDev)), "train");
+        assert_eq!(measured_objects(None, Some(Domain::Reality2)), "test");
+        assert_eq!(measured_objects(Some("ycb"), Some(Domain::RealityDev)), "ycb");
+        let count = |domain, names| objects_in(domain, names, ImportArgs::default()).map(|objects| objects.len());
+        assert_eq!(count(Domain::Reality, "test").expect("known"), 100);
+        assert!(count(Domain::RealityDev, "train").is_ok_and(|count| count > 100));
+        for names in ["test", "ycb, all"] {
+            let error = count(Domain::RealityDev, names).expect_err("refused");
+            assert!(error.downcast_ref::<UsageError>().is_some() && error.to_string().contains("reality-dev"));
+        }
     }
 
     #[test]

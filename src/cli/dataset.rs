@@ -62,7 +62,8 @@ pub struct GenerateArgs {
     /// Edge of the square pictures in pixels, 16 to 2048
     #[arg(long, default_value_t = 64)]
     size: u32,
-    /// Source domain: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
+    /// Source domain: canonical, randomized-mild, randomized-medium, randomized-heavy,
+    /// reality, reality-dev, reality-2
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
     domain: Domain,
     /// Part of the data: train and validation use the training objects, test the test objects
@@ -144,7 +145,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// The settings of a dataset that `demo` and `dataset` share.
 pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     let set = args.objects.as_deref().unwrap_or(if args.split == Split::Test { "test" } else { "train" });
-    let objects = common::load_objects(set, args.object_options)?;
+    let objects = common::objects_in(args.domain, set, args.object_options)?;
     let envs = args.num_envs.unwrap_or_else(|| common::num_envs_for(args.size));
     let cell = args.cell.load()?;
     let mut env = EnvConfig {

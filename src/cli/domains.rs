@@ -26,10 +26,10 @@ pub fn sheet(out: &Path, moments: usize, size: u32, seed: Seed) -> anyhow::Resul
     let (observation, frames) =
         (batch.observation, batch.privileged.map(|privileged| privileged.frames).unwrap_or_default());
     let mut sheet = ContactSheet::new(
-        "One moment, five domains",
-        "reality is a simulated stand-in for the real world; no network is trained on it",
+        "One moment, six domains",
+        "reality and reality-2 are simulated stand-ins for the real world; no network is trained on them",
     )
-    .columns(&["canonical", "mild", "medium", "heavy", "reality"])
+    .columns(&["canonical", "mild", "medium", "heavy", "reality", "reality-2"])
     .cell(size as usize);
     let size = size as usize;
     for moment in 0..moments {

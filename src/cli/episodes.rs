@@ -65,7 +65,8 @@ pub(super) struct RecordArgs {
     /// Edge of the square pictures in pixels
     #[arg(long, default_value_t = 64)]
     size: u32,
-    /// What the camera sees: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
+    /// What the camera sees: canonical, randomized-mild, randomized-medium, randomized-heavy,
+    /// reality, reality-dev, reality-2
     #[arg(long, default_value_t = Domain::Reality)]
     domain: Domain,
     /// scripted, noisy-planner, oracle, random, or the folder of a QT-Opt run that sees plain pictures of this size
@@ -193,7 +194,7 @@ pub(super) fn play_recording(args: &RecordArgs) -> anyhow::Result<Report> {
         .check_folder(&args.out)?;
     let loaded = if builtin.is_some() { None } else { Some(learned(args)?) };
     let cell = args.cell.load()?;
-    let objects = common::load_objects(&args.objects, args.object_options)?;
+    let objects = common::objects_in(args.domain, &args.objects, args.object_options)?;
     let batch = (common::num_envs_for(args.size), args.size);
     let mut env = EnvConfig {
         scripts: vec![builtin.unwrap_or_default()],

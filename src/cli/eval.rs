@@ -52,9 +52,9 @@ struct GraspArgs {
     #[arg(long, value_name = "FILE")]
     episode_sheet: Option<PathBuf>,
     /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
-    /// commas between them
-    #[arg(long, value_name = "SET|DIR", default_value = "test")]
-    objects: String,
+    /// commas between them [default: test; in reality-dev train]
+    #[arg(long, value_name = "SET|DIR")]
+    objects: Option<String>,
     #[command(flatten)]
     object_options: common::ImportArgs,
     /// Grasp attempts
@@ -101,7 +101,7 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
     if let Some(sheet) = &args.episode_sheet {
         common::Inputs::default()
             .run("--policy", loaded.as_ref().map(|_| Path::new(&args.policy)))
-            .objects(Some(&args.objects))
+            .objects(args.objects.as_deref())
             .textures(&args.textures)
             .check_picture("--episode-sheet", sheet)?;
     }
@@ -114,9 +114,11 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
         (Some(loaded), None) => Some(loaded.config.data.env.domain),
         (None, None) => Some(Domain::Canonical),
     };
-    let played = play(args, &cell, builtin, loaded.as_ref(), domain)?;
+    // Whether or not anything is drawn in it.
+    let objects = common::measured_objects(args.objects.as_deref(), args.domain.or(domain));
+    let played = play(args, (&cell, objects), builtin, loaded.as_ref(), domain)?;
     if let Some(path) = &args.episode_sheet {
-        write_episode_sheet(path, args, &cell, loaded.as_ref(), &played)?;
+        write_episode_sheet(path, args, (cell.as_ref(), objects), loaded.as_ref(), &played)?;
     }
     let attempt_success = played.successes.iter().map(|&success| u8::from(success)).collect();
     let report = Report {
@@ -124,7 +126,7 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
         trained_steps: loaded.as_ref().map(|loaded| loaded.step + 1),
         domain,
         cell: cell.name.clone(),
-        objects: args.objects.clone(),
+        objects: objects.to_owned(),
         evaluation: played.evaluation,
         attempt_success,
         seconds: start.elapsed().as_secs_f64(),
@@ -161,7 +163,7 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
 /// Plays the protocol; without a domain, without pictures.
 fn play(
     args: &GraspArgs,
-    cell: &Arc<CellDescription>,
+    (cell, objects): (&Arc<CellDescription>, &str),
     builtin: Option<PolicyKind>,
     loaded: Option<&Loaded>,
     domain: Option<Domain>,
@@ -170,7 +172,8 @@ fn play(
     let protocol = GraspProtocol { attempts: args.attempts, num_episodes, ..GraspProtocol::default() };
     let size = size_of(loaded);
     let batch = (common::num_envs_for(size), size);
-    let objects = common::load_objects(&args.objects, args.object_options)?;
+    let objects =
+        common::objects_in(args.domain.or(domain).unwrap_or(Domain::Canonical), objects, args.object_options)?;
     let env = EnvConfig {
         textures: args.textures.load()?,
         scripts: vec![builtin.unwrap_or_default()],
@@ -234,15 +237,14 @@ const SHEET_EPISODES: usize = 8;
 fn write_episode_sheet(
     path: &Path,
     args: &GraspArgs,
-    cell: &CellDescription,
+    (cell, objects): (&CellDescription, &str),
     loaded: Option<&Loaded>,
     played: &EvaluationWithEpisodes,
 ) -> anyhow::Result<()> {
     let (size, channels) = loaded.map_or((96, 3), |loaded| (loaded.policy.size, loaded.policy.channels));
     let e = &played.evaluation;
     let title = format!("{}: {:.1}% of {} attempts", args.policy, 100.0 * e.success, e.attempts);
-    let subtitle =
-        format!("{} objects, seed {}; one row an attempt, the judged state last", args.objects, args.seed.seed);
+    let subtitle = format!("{objects} objects, seed {}; one row an attempt, the judged state last", args.seed.seed);
     let space = agent::action_space(cell);
     let of = |episode: &crate::contract::Episode| Episode::new(episode.clone(), BehaviorPolicy::Greedy, &space);
     let episodes: Vec<Episode> = played.episodes.iter().map(of).collect();

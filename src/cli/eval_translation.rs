@@ -32,15 +32,16 @@ pub struct Args {
     /// reality), or of one of its checkpoints
     #[arg(long, value_name = "RUN")]
     pub(super) generator: PathBuf,
-    /// Source domain of an RCAN run: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
+    /// Source domain of an RCAN run: canonical, randomized-mild, randomized-medium, randomized-heavy, reality, reality-dev,
+    /// reality-2; for the others the reality to judge against
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
-    domain: Domain,
+    pub(super) domain: Domain,
     /// Frames to translate
     #[arg(long, default_value_t = 1000, value_parser = numbers::count(numbers::ATTEMPTS))]
     pub(super) count: usize,
-    /// Objects: test, train, all, or a folder of OBJ, URDF or glTF files
-    #[arg(long, value_name = "SET|DIR", default_value = "test")]
-    pub(super) objects: String,
+    /// Objects: test, train, all, or a folder of OBJ, URDF or glTF files [default: test; in reality-dev train]
+    #[arg(long, value_name = "SET|DIR")]
+    pub(super) objects: Option<String>,
     #[command(flatten)]
     pub(super) cell: common::CellArg,
     #[command(flatten)]
@@ -94,9 +95,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .unwrap_or_else(|| common::run_of(&args.generator).join(format!("translation-{}.png", args.domain)));
     common::Inputs::default()
         .run("--generator", Some(&args.generator))
-        .objects(Some(&args.objects))
+        .objects(args.objects.as_deref())
         .textures(&args.textures)
         .check_picture("--sheet", &sheet)?;
+    let objects = common::measured_objects(args.objects.as_deref(), Some(args.domain));
     let started = Instant::now();
     let loaded = load_generator(&args.generator, &HOST)?;
     console::warn_all(&loaded.warnings);
@@ -108,7 +110,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         textures: args.textures.load()?,
         ..EnvConfig::new(
             &args.cell.load()?,
-            common::load_objects(&args.objects, args.object_options)?,
+            common::objects_in(args.domain, objects, args.object_options)?,
             args.domain,
             (envs, size),
             seed,
@@ -130,7 +132,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         generator: args.generator.clone(),
         step: loaded.step,
         domain: args.domain,
-        objects: args.objects.clone(),
+        objects: objects.to_owned(),
         ms_per_image: network_s * 1e3 / translation.frames as f64,
         translation,
         seconds: started.elapsed().as_secs_f64(),
@@ -145,7 +147,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let t = &report.translation;
-    output::line(&format!("{} frames of {} ({} objects), step {}", t.frames, args.domain, args.objects, report.step))?;
+    output::line(&format!(
+        "{} frames of {} ({} objects), step {}",
+        t.frames, args.domain, report.objects, report.step
+    ))?;
     output::line(&format!(
         "image   SSIM {} (95% {} to {}), PSNR {} dB, colour bias {} {} {}",
         decimal(t.ssim, 3),

@@ -28,6 +28,8 @@ struct Report {
     generator: PathBuf,
     method: String,
     step: u64,
+    /// The true pictures'.
+    domain: Domain,
     objects: String,
     #[serde(flatten)]
     translation: UnpairedReport,
@@ -48,7 +50,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let sheet = args.sheet.clone().unwrap_or_else(usual);
     common::Inputs::default()
         .run("--generator", Some(&args.generator))
-        .objects(Some(&args.objects))
+        .objects(args.objects.as_deref())
         .textures(&args.textures)
         .check_picture("--sheet", &sheet)?;
     let started = Instant::now();
@@ -59,10 +61,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Seeds that no training run derives.
     let seed = args.seed.get().derive("evaluate translation", 0);
     let envs = common::num_envs_for(size).min(args.count);
-    let objects = common::load_objects(&args.objects, args.object_options)?;
+    let reality = if args.domain.stands_for_reality() { args.domain } else { Domain::Reality };
+    let names = common::measured_objects(args.objects.as_deref(), Some(reality));
+    let objects = common::objects_in(reality, names, args.object_options)?;
     let config = EnvConfig {
         textures: args.textures.load()?,
-        sources: vec![Domain::Canonical, Domain::Reality],
+        sources: vec![Domain::Canonical, reality],
         ..EnvConfig::new(&args.cell.load()?, objects, Domain::Canonical, (envs, size), seed)
     };
     let config = config.with_frames(PrivilegedAccess::GroundTruth);
@@ -102,7 +106,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         generator: args.generator.clone(),
         method: method.to_string(),
         step: loaded.step,
-        objects: args.objects.clone(),
+        domain: reality,
+        objects: names.to_owned(),
         translation: meter.report(seed),
         seconds: started.elapsed().as_secs_f64(),
         sheet: sheet.clone(),

@@ -25,7 +25,8 @@ pub struct Args {
     /// Seed of the first episode
     #[arg(long)]
     seed: Option<u64>,
-    /// Domain of the source pictures: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
+    /// Domain of the source pictures: canonical, randomized-mild, randomized-medium, randomized-heavy,
+    /// reality, reality-dev, reality-2
     #[arg(long)]
     domain: Option<Domain>,
     /// Objects: train, test or all of the built-in catalogue, household, household:SEED, ycb, or a folder of OBJ, URDF or

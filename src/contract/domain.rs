@@ -12,20 +12,38 @@ pub enum Domain {
     RandomizedHeavy,
     /// The simulated stand-in for the real world.
     Reality,
+    /// The same laboratory with other seeds and training objects: what methods are tuned on.
+    RealityDev,
+    /// A second stand-in that nothing is tuned on: another laboratory, other sensors.
+    #[serde(rename = "reality-2")]
+    Reality2,
 }
 
 impl Domain {
-    pub const ALL: [Self; 5] =
-        [Self::Canonical, Self::RandomizedMild, Self::RandomizedMedium, Self::RandomizedHeavy, Self::Reality];
+    pub const ALL: [Self; 7] = [
+        Self::Canonical,
+        Self::RandomizedMild,
+        Self::RandomizedMedium,
+        Self::RandomizedHeavy,
+        Self::Reality,
+        Self::RealityDev,
+        Self::Reality2,
+    ];
 
     /// A stand-in for the real world: learners may not see there what only a simulator knows (the leak rule).
     pub const fn stands_for_reality(self) -> bool {
-        matches!(self, Self::Reality)
+        matches!(self, Self::Reality | Self::RealityDev | Self::Reality2)
     }
 
-    /// The domains that look different from each other.
-    pub const LOOKS: [Self; 5] =
-        [Self::Canonical, Self::RandomizedMild, Self::RandomizedMedium, Self::RandomizedHeavy, Self::Reality];
+    /// The domains that look different from each other: `reality-dev` looks as `reality` does.
+    pub const LOOKS: [Self; 6] = [
+        Self::Canonical,
+        Self::RandomizedMild,
+        Self::RandomizedMedium,
+        Self::RandomizedHeavy,
+        Self::Reality,
+        Self::Reality2,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -34,6 +52,8 @@ impl Domain {
             Self::RandomizedMedium => "randomized-medium",
             Self::RandomizedHeavy => "randomized-heavy",
             Self::Reality => "reality",
+            Self::RealityDev => "reality-dev",
+            Self::Reality2 => "reality-2",
         }
     }
 }
@@ -46,7 +66,8 @@ impl std::fmt::Display for Domain {
 
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "unknown domain '{0}'; the domains are canonical, randomized-mild, randomized-medium, randomized-heavy, reality"
+    "unknown domain '{0}'; the domains are canonical, randomized-mild, randomized-medium, randomized-heavy, reality, \
+     reality-dev, reality-2"
 )]
 pub struct UnknownDomain(String);
 
@@ -55,5 +76,20 @@ impl std::str::FromStr for Domain {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|domain| domain.name() == text).ok_or_else(|| UnknownDomain(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_has_one_name_everywhere() {
+        for domain in Domain::ALL {
+            assert_eq!(domain.name().parse::<Domain>().expect("a known name"), domain);
+            assert_eq!(serde_json::to_string(&domain).expect("a name"), format!("\"{domain}\""));
+            let message = "no-domain".parse::<Domain>().expect_err("unknown").to_string();
+            assert!(message.contains(domain.name()), "{message}");
+        }
     }
 }

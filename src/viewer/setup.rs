@@ -119,7 +119,7 @@ impl AxisKind {
             Self::Objects => "Materials of the objects",
             Self::Light => "Position, colour and strength of the light, and its shadow's softness",
             Self::Jitter => "Small changes of the arm's and the tray's size and place, as drawn",
-            Self::Camera => "The robot camera's mount, and in 'reality' its lens, sensor and compression",
+            Self::Camera => "The robot camera's mount, and in stand-ins for reality its lens, sensor and compression",
         }
     }
 
@@ -130,7 +130,7 @@ impl AxisKind {
             (_, Domain::Canonical) => false,
             (Self::Textures | Self::Light, _) => true,
             (Self::Jitter, domain) => matches!(domain, Domain::RandomizedHeavy),
-            (Self::Camera, domain) => matches!(domain, Domain::RandomizedHeavy | Domain::Reality),
+            (Self::Camera, domain) => matches!(domain, Domain::RandomizedHeavy) || domain.stands_for_reality(),
         }
     }
 

@@ -28,7 +28,8 @@ pub struct Args {
     /// Size: small (64x64, two processor cores) or paper (472x472, the published network)
     #[arg(long, value_name = "PRESET")]
     pub size_preset: Option<Preset>,
-    /// Domain that the agent sees: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
+    /// Domain that the agent sees: canonical, randomized-mild, randomized-medium, randomized-heavy,
+    /// reality, reality-dev, reality-2
     /// [default: canonical]
     #[arg(long)]
     pub domain: Option<Domain>,

@@ -35,7 +35,7 @@ pub struct Args {
     /// Image loss: l1, l2 or mpse (mean pairwise squared error) [default: mpse]
     #[arg(long)]
     image_loss: Option<ImageLoss>,
-    /// Train on what measurements are made with: the domain reality, or test objects
+    /// Train on what measurements are made with: a stand-in for reality, or test objects
     #[arg(long)]
     allow_evaluation_data: bool,
     /// Leave out the adversary
@@ -187,8 +187,8 @@ fn refuse_evaluation_data(config: &RunConfig<RcanConfig>) -> anyhow::Result<()> 
             (found.domain, if is_builtin { found.objects.split } else { String::new() })
         }
     };
-    let what = if domain == Domain::Reality {
-        "the domain reality, which stands for the real world".to_owned()
+    let what = if domain.stands_for_reality() {
+        format!("the domain {domain}, which stands for the real world")
     } else if let Some(set) = objects.split(',').map(str::trim).find(|set| ["test", "all"].contains(set)) {
         format!("test objects (the objects '{set}'), which are there to measure with")
     } else {

@@ -305,8 +305,8 @@ impl Totals {
             randomized: self.randomized.best(),
             depth: self.depth.best(),
         };
-        // The stand-in for reality bends the source image by its lens: there an offset is no fault.
-        let randomized = report.alignment.randomized.filter(|_| domain != Domain::Reality);
+        // The stand-ins for reality bend the source image by their lens: there an offset is no fault.
+        let randomized = report.alignment.randomized.filter(|_| !domain.stands_for_reality());
         let found =
             [("canonical", report.alignment.canonical), ("randomized", randomized), ("depth", report.alignment.depth)];
         for (name, shift) in found {
