@@ -4,6 +4,7 @@ mod command_line;
 mod episodes;
 mod grasping;
 mod inputs;
+mod leaks;
 mod rendering;
 mod robustness;
 mod rooms;

@@ -3,14 +3,16 @@
 use super::config::Preset;
 use super::source::spread;
 use super::*;
-use crate::contract::{Crop, Domain, FrameBatch, Seed};
+use crate::contract::{Crop, Domain, FrameBatch, Rng, Seed};
 use crate::gan::frames::testing::Squares;
+use crate::gan::frames::{FrameError, FrameSource};
 use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::train::{
     Checkpoints, Ended, EnvData, Limits, Outcome, Progress, RunConfig, TrainCallback, Trainer, read_metrics, state,
 };
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 /// Stops after a number of steps.
 struct Patience {
@@ -157,5 +159,71 @@ fn frames_of_another_size_are_refused() -> anyhow::Result<()> {
         Ok(error.err().map(|error| error.to_string()).unwrap_or_default())
     })??;
     assert!(message.contains("16x16") && message.contains("32x32"), "{message}");
+    Ok(())
+}
+
+/// Frames in which everything that RCAN may not see is garbage, and, with `truth`, the classes too.
+struct Spoiled {
+    frames: Squares,
+    rng: Rng,
+    truth: bool,
+}
+
+impl Spoiled {
+    fn spoil(&mut self, mut blocks: Vec<FrameBatch>) -> Vec<FrameBatch> {
+        let rng = &mut self.rng;
+        for batch in &mut blocks {
+            batch.source = Domain::Reality;
+            batch.instances.iter_mut().for_each(|id| *id = rng.below(200) as u8);
+            batch.sensed_depth_m = (0..batch.count * batch.pixels()).map(|_| rng.range(0.0, 3.0)).collect();
+            batch.step_indices.iter_mut().for_each(|step| *step = rng.next_u64());
+            batch.look_seeds.iter_mut().for_each(|seed| *seed = rng.next_u64());
+            batch.cameras.iter_mut().for_each(|camera| camera.world_from_camera.translation *= rng.range(2.0, 3.0));
+            if self.truth {
+                batch.segmentation.iter_mut().for_each(|class| *class = rng.below(3) as u8);
+            }
+        }
+        blocks
+    }
+}
+
+impl FrameSource for Spoiled {
+    fn block(&mut self, number: u64, stop: &AtomicBool) -> Result<Vec<FrameBatch>, FrameError> {
+        let blocks = self.frames.block(number, stop)?;
+        Ok(self.spoil(blocks))
+    }
+
+    fn validation(&mut self, stop: &AtomicBool) -> Result<Vec<FrameBatch>, FrameError> {
+        let blocks = self.frames.validation(stop)?;
+        Ok(self.spoil(blocks))
+    }
+}
+
+/// The leak rule for a run: pictures, classes and depth of simulation teach it, and nothing else in a frame does.
+#[test]
+fn garbage_in_what_rcan_may_not_see_changes_no_byte() -> anyhow::Result<()> {
+    let trained = |spoiled: bool, truth: bool| -> anyhow::Result<_> {
+        let folder = tempfile::tempdir()?;
+        let root = folder.path().join("run");
+        with_large_stack(|| -> anyhow::Result<()> {
+            let config = config(12);
+            let (learner, mut source) = parts(&config)?;
+            if spoiled {
+                let open: FrameOpener = Box::new(move || {
+                    let frames = Squares { seed: Seed(5), size: 16, count: 12 };
+                    Ok(Box::new(Spoiled { frames, rng: Seed(6).rng(), truth }))
+                });
+                let (seed, per_block) = (Seed(config.seed), config.data.frames_per_block);
+                source = PairSource::new(&config.learner, seed, per_block, open, Box::new(score));
+            }
+            Trainer::create(&root, config, learner, source)?
+                .run(&mut Patience { left: u64::MAX, losses: Vec::new() })?;
+            Ok(())
+        })??;
+        checkpoint_bytes(&root, 11)
+    };
+    let expected = trained(false, false)?;
+    assert!(trained(true, false)? == expected, "something else reached the weights");
+    assert!(trained(true, true)? != expected, "classes must be seen");
     Ok(())
 }

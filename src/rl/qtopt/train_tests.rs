@@ -1,13 +1,14 @@
 //! On a toy of pixels it learns, and killed and resumed it ends in the same bytes.
 
 use super::collect::{BehaviorPolicy, Episode, play};
+use super::config::EncoderSupervision;
 use super::network::Projection;
 use super::privileged::CELLS;
 use super::stream::Samples;
 use super::*;
 use crate::contract::{
     Action, ActionSpace, Crop, Domain, EpisodeCollector, GripperState, Observation, Privileged, PrivilegedState, Reset,
-    Script, Seed, Step, StepBatch, VecEnv, VecEnvError,
+    Rng, Script, Seed, Step, StepBatch, VecEnv, VecEnvError,
 };
 use crate::nn::{HOST, with_large_stack};
 use crate::train::state::to_bytes;
@@ -23,16 +24,18 @@ const WIDTH_M: f32 = 0.4;
 /// A hand (green) over a table with one object (red). Ending the episode over the object succeeds.
 pub(in crate::rl) struct Table {
     places: Vec<([f32; 2], [f32; 2], u64)>,
+    /// Says something else in place of the truth.
+    spoilt: Option<Rng>,
 }
 
 pub(in crate::rl) const SPACE: ActionSpace = ActionSpace { step_m: [0.1, 0.1, 0.02], step_rad: 0.5 };
 
 impl Table {
     pub(in crate::rl) fn new() -> Self {
-        Self { places: vec![([0.0; 2], [0.0; 2], 0); 8] }
+        Self { places: vec![([0.0; 2], [0.0; 2], 0); 8], spoilt: None }
     }
 
-    fn observation(&self) -> (Observation, Privileged) {
+    fn observation(&mut self) -> (Observation, Privileged) {
         let mut images = Vec::new();
         for (hand, object, _) in &self.places {
             let mut image = vec![0_u8; SIZE * SIZE * 3];
@@ -53,7 +56,10 @@ impl Table {
         let know = |(hand, ..): &([f32; 2], [f32; 2], u64)| {
             PrivilegedState::new(&[0.0; CELLS], None, Vec2::new(hand[0], -hand[1]) * 0.5 * WIDTH_M, 0.0)
         };
-        let states = self.places.iter().map(know).collect();
+        let mut states: Vec<PrivilegedState> = self.places.iter().map(know).collect();
+        if let Some(rng) = &mut self.spoilt {
+            states.iter_mut().for_each(|state| *state = garbage(rng));
+        }
         let observation = Observation { images, gripper: vec![hand; self.places.len()], ..Observation::default() };
         (observation, Privileged { states, frames: Vec::new() })
     }
@@ -275,6 +281,50 @@ fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Resu
         assert!(file(&whole, name)? == file(&broken, name)?, "{name} differs");
     }
     assert!(std::fs::read(whole.join("metrics.jsonl"))? == std::fs::read(broken.join("metrics.jsonl"))?);
+    Ok(())
+}
+
+/// A state that is not the one that is there.
+fn garbage(rng: &mut Rng) -> PrivilegedState {
+    let heights: Vec<f32> = (0..CELLS).map(|_| rng.range(0.0, 0.2)).collect();
+    let place = Vec2::new(rng.range(-0.2, 0.2), rng.range(-0.2, 0.2));
+    let state = PrivilegedState::new(&heights, Some(rng.range(-0.1, 0.1)), place, rng.range(-3.0, 3.0));
+    state.with_grip(rng.range(0.0, 0.1), rng.range(0.0, 30.0))
+}
+
+/// The leak rule for a run: without labels nothing privileged reaches a weight, of the simulator or of a recording.
+#[test]
+fn without_labels_garbage_in_privileged_state_changes_no_byte() -> anyhow::Result<()> {
+    let weights = |supervision: EncoderSupervision, spoilt: bool| -> anyhow::Result<Vec<Vec<u8>>> {
+        let folder = tempfile::tempdir()?;
+        let root = folder.path().join("run");
+        with_large_stack(|| {
+            let mut config = config(45);
+            config.learner.encoder_supervision = supervision;
+            let seed = Seed(config.seed);
+            let table = Table { spoilt: spoilt.then(|| Seed(3).rng()), ..Table::new() };
+            let open: EnvOpener = Box::new(move || Ok(Box::new(table) as Box<dyn EpisodeCollector>));
+            let learner = QLearner::new(&config.learner, config.data.space, seed, &HOST)?;
+            let mut source = ExperienceSource::new(&config.learner, seed, open);
+            let mut rng = Seed(4).rng();
+            let recorded = recording()?.into_iter().map(|mut episode| {
+                if spoilt {
+                    episode.seed = Seed(rng.next_u64());
+                    episode.transitions.iter_mut().for_each(|t| t.record.privileged = garbage(&mut rng));
+                }
+                Ok(episode)
+            });
+            source.add_real(recorded)?;
+            Trainer::create(&root, config, learner, source)?.run(&mut Patience(u64::MAX))?;
+            let checkpoint = root.join("checkpoints/step-000000044");
+            let read = |name| std::fs::read(checkpoint.join(name));
+            Ok(vec![read("q.safetensors")?, read("q_averaged.safetensors")?, read("q_adam.safetensors")?])
+        })?
+    };
+    let expected = weights(EncoderSupervision::QGradient, false)?;
+    assert!(weights(EncoderSupervision::QGradient, true)? == expected, "privileged state reached the weights");
+    // With labels it does, so that the comparison can fail.
+    assert!(weights(EncoderSupervision::Labels, true)? != weights(EncoderSupervision::Labels, false)?);
     Ok(())
 }
 
