@@ -139,6 +139,9 @@ pub struct Look {
     pub depth_sensor: Option<DepthSensor>,
     /// Cables and labels are drawn.
     pub cables: bool,
+    /// The bins' own colour, sRGB, which the canonical picture keeps.
+    #[serde(default)]
+    pub bin_paint: Option<[u8; 3]>,
 }
 
 impl Look {
@@ -160,6 +163,27 @@ impl Look {
         }
     }
 
+    /// The look with bins of a colour of their own (sRGB), where the domain is one that keeps it: `canonical` and the
+    /// stand-ins for reality.
+    pub fn with_bin_paint(mut self, paint: Option<[u8; 3]>) -> Self {
+        let Some(srgb) = paint else { return self };
+        self.bin_paint = paint;
+        match self.domain {
+            Domain::Canonical => self.surfaces.tray = Material::plain(srgb, 1.0, 0.0),
+            Domain::Reality | Domain::RealityDev | Domain::Reality2 => self.surfaces.tray = board(srgb),
+            Domain::RandomizedMild | Domain::RandomizedMedium | Domain::RandomizedHeavy => {}
+        }
+        self
+    }
+
+    /// How a surface looks in the canonical picture beside this look's.
+    pub fn canonical_colour(&self, surface: Surface) -> CanonicalColour {
+        match (surface, self.bin_paint) {
+            (Surface::Tray, Some(srgb)) => CanonicalColour::Lit(srgb_to_linear(srgb)),
+            _ => canonical_colour(surface),
+        }
+    }
+
     /// The look with objects in their files' own colours (sRGB, in the order of the episode), where the domain is one
     /// that keeps them: `canonical` and the stand-ins for reality. `None` leaves the domain's choice.
     pub fn with_paint(mut self, paint: impl IntoIterator<Item = Option<[u8; 3]>>) -> Self {
@@ -172,6 +196,11 @@ impl Look {
         }
         self
     }
+}
+
+/// A painted or laminated board, a little uneven.
+fn board(srgb: [u8; 3]) -> Material {
+    Material::plain(srgb, 0.5, 0.0).with_grain(35.0, 0.05)
 }
 
 /// How a surface looks in the canonical picture.
@@ -237,6 +266,7 @@ fn canonical(seeds: &LookSeeds) -> Look {
         effects: CameraEffects::NONE,
         depth_sensor: None,
         cables: false,
+        bin_paint: None,
     }
 }
 
@@ -345,6 +375,7 @@ fn heavy(seeds: &LookSeeds, images: usize) -> Look {
         effects: CameraEffects::NONE,
         depth_sensor: None,
         cables: false,
+        bin_paint: None,
     }
 }
 

@@ -52,6 +52,7 @@ pub(super) fn sample(seeds: &LookSeeds) -> Look {
         effects: CameraEffects::cheap_camera(&mut camera),
         depth_sensor: Some(DepthSensor::SR300),
         cables: true,
+        bin_paint: None,
     }
 }
 

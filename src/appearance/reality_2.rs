@@ -52,6 +52,7 @@ pub(super) fn sample(seeds: &LookSeeds) -> Look {
         light,
         jitter,
         effects: CameraEffects::board_camera(&mut camera),
+        bin_paint: None,
         depth_sensor: Some(DepthSensor::D435),
         cables: true,
     }

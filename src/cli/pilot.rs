@@ -50,6 +50,7 @@ pub fn pilot(run: &Path) -> anyhow::Result<Pilot> {
         name: format!("{}, step {}", run.display(), loaded.step),
         // At most 2,048: the configuration is checked when it is read.
         size: loaded.policy.size as u32,
+        depth: false,
         policy: Box::new(Learned { loaded, adapter }),
     })
 }

@@ -12,7 +12,8 @@ pub enum GripperCommand {
     Open,
 }
 
-/// One decision. Translation is a displacement of the gripper in the world frame.
+/// One decision. Translation is a displacement of the gripper along the axes of the world; in tasks of relative poses
+/// (`pose-grasp`) along those of the gripper before the action.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Action {
     /// Displacement in metres, each component clamped by the cell to its largest step.
@@ -49,7 +50,7 @@ impl Action {
 /// Closer than this, metres, there is nothing between the pads.
 pub const EMPTY_APERTURE_M: f32 = 0.002;
 
-/// A displacement of the gripper in the world frame, metres, and its rotation about the vertical, radians.
+/// A displacement of the gripper along the axes of its actions, metres, and its rotation about the vertical, radians.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Displacement {
     pub translation_m: [f32; 3],

@@ -19,6 +19,7 @@ pub mod policy;
 pub mod pose;
 pub mod privileged;
 pub mod seed;
+pub mod task;
 pub mod vec_env;
 pub mod visual;
 
@@ -34,5 +35,6 @@ pub use policy::{ActRequest, Decision, Policy, ScriptPolicy};
 pub use pose::Pose;
 pub use privileged::{Privileged, PrivilegedAccess, PrivilegedState};
 pub use seed::{Rng, Seed};
+pub use task::TaskKind;
 pub use vec_env::{ImageAdapter, Reset, Script, Start, StepBatch, VecEnv, VecEnvError};
 pub use visual::{Class, MeshData, Shape, Surface, VisualPart};

@@ -228,7 +228,8 @@ fn capture_one(
             let seed = look_seed(source, looks.seed, step_index);
             let camera = description.camera(window, world.gripper_pose());
             let paint = world.objects().iter().map(|object| object.paint);
-            (camera, Look::sample(source, seed, images).with_paint(paint), seed)
+            let look = Look::sample(source, seed, images).with_paint(paint);
+            (camera, look.with_bin_paint(world.cell().surfaces.bin_paint), seed)
         })
         .collect();
     let views: Vec<SceneView<'_>> = scenes

@@ -7,7 +7,7 @@ use crate::policies::PolicyKind;
 use crate::render::RenderError;
 use crate::scene::{CellDescription, CellError};
 use crate::sim::SimConfig;
-use crate::tasks::{BinGraspConfig, TaskFactory, bin_grasp};
+use crate::tasks::{TaskFactory, usual};
 use std::sync::Arc;
 
 /// What environments deliver beside the gripper's state. Only what is asked for is drawn and read back.
@@ -75,7 +75,7 @@ pub struct EnvConfig {
 }
 
 impl EnvConfig {
-    /// A cell seen by its first camera in one domain, QT-Opt's task, images alone.
+    /// A cell seen by its first camera in one domain, its usual task, images alone.
     pub fn new(
         cell: &Arc<CellDescription>,
         objects: Vec<Arc<ObjectModel>>,
@@ -85,7 +85,7 @@ impl EnvConfig {
     ) -> Self {
         Self {
             cell: Arc::clone(cell),
-            task: bin_grasp(BinGraspConfig::default()),
+            task: usual(cell.task),
             sim: SimConfig::default(),
             num_envs,
             size,

@@ -68,8 +68,9 @@ impl GraspEnv {
         let app = app::build(&config, gpu.as_ref())?;
         let entities = app.world().resource::<Environments>().0.clone();
         let kinds = config.scripts.iter().cycle().take(entities.len());
+        let task = (config.task)();
         let scripts = kinds
-            .map(|kind| ScriptState { policy: kind.create(), rng: config.seed.derive("script", 0).rng() })
+            .map(|kind| ScriptState { policy: task.script(*kind), rng: config.seed.derive("script", 0).rng() })
             .collect();
         Ok(Self { app, config, gpu, adapter: None, entities, scripts })
     }

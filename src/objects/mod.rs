@@ -12,6 +12,7 @@ pub mod household;
 pub mod import;
 pub mod mass;
 pub mod model;
+pub mod rest;
 pub mod set;
 pub mod statistics;
 mod surfaces;

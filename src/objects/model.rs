@@ -4,6 +4,7 @@
 use super::error::{ObjectError, Result};
 use super::geometry::{Polyhedron, support_points};
 use super::mass::{Inertia, Moments};
+use super::rest::RestCache;
 use crate::contract::{Class, MeshData, Pose, Shape, Surface, VisualPart};
 use glam::{DVec3, Vec3};
 use std::sync::Arc;
@@ -122,6 +123,7 @@ pub struct ObjectModel {
     pub paint: Option<[u8; 3]>,
     /// Volume of the union of the parts, cubic metres.
     pub volume_m3: f32,
+    pub(super) rests: RestCache,
 }
 
 /// An axis-aligned bounding box in the body's frame.
@@ -196,6 +198,7 @@ impl ObjectModel {
             color: physics.color,
             paint: None,
             volume_m3: moments.volume as f32,
+            rests: RestCache::default(),
         };
         model.shift(-center);
         Ok(model)

@@ -136,6 +136,26 @@ impl Planner {
         best
     }
 
+    /// Every grasp on an object that a search without and with more places along it finds, at most one for each place and
+    /// direction, best first.
+    pub fn all(&mut self, world: &GraspWorld, index: usize) -> Vec<GraspPlan> {
+        self.load(world);
+        let mut found: Vec<GraspPlan> = Vec::new();
+        for standard in STANDARDS.into_iter().filter(|standard| !standard.may_touch) {
+            let mut targets = vec![self.target(world, index, standard)];
+            let thin = self.shapes[index].thin.len();
+            targets.extend((0..thin).filter_map(|part| self.thin_target(world, index, part, standard)));
+            for target in &targets {
+                for (&yaw, &anchor) in target.yaws.iter().flat_map(|yaw| target.anchors.iter().map(move |at| (yaw, at)))
+                {
+                    found.extend(self.best_depth(world, target, anchor, yaw));
+                }
+            }
+        }
+        found.sort_by(|a, b| b.score.total_cmp(&a.score));
+        found
+    }
+
     /// Takes a target's best grasp where it is better than what is known.
     fn search(
         &mut self,

@@ -1,7 +1,7 @@
 //! Turns scene views into the renderer's instance, environment and material records, leaving out what a tile cannot see.
 
 use super::scene_view::SceneView;
-use crate::appearance::look::{CanonicalColour, canonical_colour};
+use crate::appearance::look::CanonicalColour;
 use crate::appearance::{Jitter, Light, Material};
 use crate::contract::{Camera, Class, Pose, Shape, Surface, VisualPart};
 use bytemuck::{Pod, Zeroable};
@@ -255,7 +255,7 @@ pub fn tile_records(view: &SceneView<'_>, index: usize, grid: Grid, taps: u32) -
             ids: [
                 u32::from(part.instance) | shape << 8 | (number as u32 & 31) << 10 | (index as u32) << 16,
                 material,
-                pack_canonical(canonical_colour(part.surface)),
+                pack_canonical(look.canonical_colour(part.surface)),
                 texture_offset(part.surface, number).to_bits(),
             ],
         };

@@ -3,7 +3,8 @@
 use super::arm::ArmDescription;
 use super::camera::CameraDescription;
 use super::group::BinGroupDescription;
-use crate::contract::Pose;
+use crate::contract::{Pose, TaskKind};
+use crate::objects::Jaws;
 use glam::{Quat, Vec2, Vec3};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,6 +14,9 @@ use std::collections::BTreeMap;
 #[serde(deny_unknown_fields)]
 pub struct CellDescription {
     pub name: String,
+    /// What an episode is.
+    #[serde(default, skip_serializing_if = "TaskKind::is_usual")]
+    pub task: TaskKind,
     pub arm: ArmDescription,
     pub arm_base: ArmBase,
     pub gripper: GripperDescription,
@@ -126,12 +130,15 @@ pub struct MotionLimits {
     pub reach_m: Option<[f32; 2]>,
 }
 
-/// The room around the robot: a floor at z = 0 and three walls.
+/// The room around the robot: a floor and three walls on it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackdropDescription {
     pub floor_centre: Vec2,
     pub floor_size: Vec2,
+    /// Height of the floor: below 0 where the robot stands on a table.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub floor_z: f32,
     /// 0 for none.
     pub wall_height: f32,
 }
@@ -147,6 +154,29 @@ pub struct ObjectsDescription {
     /// What was grasped is put outside the bins, where the next attempt does without it; otherwise it is dropped back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub remove_on_success: bool,
+    #[serde(default, skip_serializing_if = "Placement::is_usual")]
+    pub placement: Placement,
+    /// Lengths along x and y, about the bin's middle, of the area that objects are put into; the whole bin without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub area_m: Option<Vec2>,
+}
+
+/// How objects come into a bin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// They fall from above in any orientation.
+    #[default]
+    Drop,
+    /// They are put down in a pose in which they rest, drawn by how often they come to rest in it.
+    Rest,
+}
+
+impl Placement {
+    /// For `#[serde(skip_serializing_if)]`.
+    fn is_usual(&self) -> bool {
+        *self == Self::Drop
+    }
 }
 
 /// Coulomb friction of the fixed surfaces. Of two touching surfaces the product counts, so that an object's own
@@ -157,6 +187,9 @@ pub struct Surfaces {
     pub bin_friction: f32,
     pub pad_friction: f32,
     pub palm_friction: f32,
+    /// Colour of the bins, sRGB, in the domains that have fixed ones (`canonical` and `reality`); theirs without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bin_paint: Option<[u8; 3]>,
 }
 
 impl BinDescription {
@@ -227,6 +260,7 @@ impl CellDescription {
     pub fn iiwa_bin() -> Self {
         Self {
             name: "iiwa-bin".into(),
+            task: TaskKind::BinGrasp,
             arm: ArmDescription::lbr_iiwa(),
             arm_base: ArmBase { position: Vec3::ZERO, yaw_rad: 0.0 },
             gripper: GripperDescription {
@@ -273,12 +307,32 @@ impl CellDescription {
             backdrop: BackdropDescription {
                 floor_centre: Vec2::new(0.6, 0.0),
                 floor_size: Vec2::new(3.2, 3.2),
+                floor_z: 0.0,
                 wall_height: 1.6,
             },
-            objects: ObjectsDescription { per_episode: 5, bins: Vec::new(), remove_on_success: false },
-            surfaces: Surfaces { bin_friction: 0.5, pad_friction: 1.0, palm_friction: 0.3 },
+            objects: ObjectsDescription {
+                per_episode: 5,
+                bins: Vec::new(),
+                remove_on_success: false,
+                placement: Placement::Drop,
+                area_m: None,
+            },
+            surfaces: Surfaces { bin_friction: 0.5, pad_friction: 1.0, palm_friction: 0.3, bin_paint: None },
             cameras: vec![CameraDescription::over_the_shoulder(), CameraDescription::wrist()],
             presets: BTreeMap::new(),
+        }
+    }
+
+    /// The gripper as the analysis of grasps from above sees it, with a little room around everything.
+    pub fn jaws(&self) -> Jaws {
+        let g = &self.gripper;
+        Jaws {
+            max_opening_m: g.stroke - 0.006,
+            pad_width_m: g.finger_width,
+            finger_clearance_m: g.finger_thickness + 0.004,
+            reach_m: g.finger_length - 0.006,
+            floor_clearance_m: self.motion.floor_clearance + 0.001,
+            max_offset_m: 0.03,
         }
     }
 

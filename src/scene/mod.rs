@@ -16,7 +16,7 @@ pub use arm::{ArmDescription, ArmPose, IkError, JointAngles};
 pub use camera::{CameraDescription, CameraMount, CropWindow};
 pub use cell::{
     ArmBase, BackdropDescription, BinDescription, CellDescription, DividerDescription, GripperDescription,
-    MotionLimits, ObjectsDescription, Surfaces,
+    MotionLimits, ObjectsDescription, Placement, Surfaces,
 };
 pub use cells::{BuiltinCell, CellLoadError};
 pub use group::{BinGroupDescription, BinGroupPose, BinPlacement};

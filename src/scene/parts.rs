@@ -138,12 +138,12 @@ fn room(list: &mut PartList, cell: &CellDescription) {
     let (centre, size, height) = (backdrop.floor_centre, backdrop.floor_size, backdrop.wall_height);
     let thickness = 0.02;
     list.of(0, Surface::Floor, Class::Background, instance::BACKGROUND)
-        .cuboid(size.extend(thickness), centre.extend(-0.5 * thickness));
+        .cuboid(size.extend(thickness), centre.extend(backdrop.floor_z - 0.5 * thickness));
     if height <= 0.0 {
         return;
     }
     list.of(0, Surface::Backdrop, Class::Background, instance::BACKGROUND);
-    let z = 0.5 * height;
+    let z = backdrop.floor_z + 0.5 * height;
     let half = 0.5 * (size + thickness);
     list.cuboid(Vec3::new(thickness, size.y, height), Vec3::new(centre.x + half.x, centre.y, z));
     for side in [-1.0, 1.0] {

@@ -115,6 +115,14 @@ impl CellDescription {
         for (i, &bin) in self.objects.bins.iter().enumerate() {
             self.check_bin(&format!("objects.bins[{i}]"), bin)?;
         }
+        if let Some(area) = self.objects.area_m {
+            positive("objects.area_m[0]", area.x)?;
+            positive("objects.area_m[1]", area.y)?;
+        }
+        if !self.backdrop.floor_z.is_finite() {
+            let problem = format!("{} is no height", self.backdrop.floor_z);
+            return Err(CellError::new("backdrop.floor_z", problem, "give a height in metres, or leave it out for 0"));
+        }
         if let Some(group) = &self.bin_group {
             group.validate(self.bins.len())?;
         }

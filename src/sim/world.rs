@@ -209,8 +209,7 @@ impl GraspWorldMut<'_> {
     }
 
     /// Puts an object somewhere, at rest.
-    #[cfg(test)]
-    pub(crate) fn place_object(&mut self, index: usize, pose: Pose) {
+    pub fn place_object(&mut self, index: usize, pose: Pose) {
         self.physics.move_object(index, pose);
     }
 }

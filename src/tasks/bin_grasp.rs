@@ -7,9 +7,10 @@
 //! | ends | the policy's `terminate`, or step 20; both are judged |
 //! | success | an object is above every rim and keeps its distance from the gripper while it is held still |
 
+use super::lift::Lift;
 use super::{Judgement, Next, Task};
-use crate::contract::{Action, ActionSpace, EMPTY_APERTURE_M, Failure, GripperCommand};
-use crate::scene::{BinDescription, CellDescription};
+use crate::contract::{Action, ActionSpace, Failure, GripperCommand};
+use crate::scene::CellDescription;
 use crate::sim::{GraspWorld, Motion, Speed, ToolPose};
 use glam::Vec3;
 use serde::{Deserialize, Serialize};
@@ -62,10 +63,7 @@ pub struct BinGrasp {
     /// The step under way is the policy's last, or the time limit's.
     terminating: bool,
     is_last: bool,
-    /// Distance between the pads when the lift began, metres.
-    lift_aperture_m: f32,
-    /// Offsets of the objects from the gripper when the hold began.
-    held_offsets: Vec<Vec3>,
+    lift: Lift,
 }
 
 impl BinGrasp {
@@ -73,45 +71,16 @@ impl BinGrasp {
         Self { config, ..Self::default() }
     }
 
-    /// The arm rises above the rims, gently: what is held should not be shaken off by the judgement.
-    fn lift(&mut self, world: &GraspWorld) -> Motion {
-        self.phase = Phase::Lifting;
-        self.lift_aperture_m = world.gripper_state().aperture_m;
-        let here = world.tool_pose();
-        let height = highest_rim(world.cell()) + world.cell().motion.lift_height;
-        let up = ToolPose { position: here.position.with_z(height.max(here.position.z)), yaw: here.yaw };
-        Motion::Move { goal: up, close: None, speed: Speed::Gentle, max_s: self.config.max_lift_s }
-    }
-
     fn judge(&self, world: &GraspWorld) -> Judgement {
-        let grasped = self.held_clear(world);
+        let grasped = self.lift.held(world);
         let success = !grasped.is_empty();
-        let failure = if success {
-            None
-        } else if !self.terminating {
-            Some(Failure::TimedOut)
-        } else if !world.gripper_state().closed {
-            Some(Failure::JawsOpen)
-        } else if self.lift_aperture_m < EMPTY_APERTURE_M {
-            Some(Failure::EmptyGrasp)
-        } else {
-            Some(Failure::Slipped)
+        let failure = match (success, self.terminating) {
+            (true, _) => None,
+            (false, false) => Some(Failure::TimedOut),
+            (false, true) => Some(self.lift.failure(world)),
         };
         let reward = if success { self.config.success_reward } else { self.config.failure_reward };
         Judgement { reward, terminated: self.terminating, grasped, failure }
-    }
-
-    /// Objects whose lowest point is above every rim and that kept their distance from the gripper during the hold: what
-    /// falls or slides loses it, what swings between the fingers does not.
-    fn held_clear(&self, world: &GraspWorld) -> Vec<usize> {
-        let rim = highest_rim(world.cell());
-        let now = offsets_from_gripper(world);
-        (0..now.len())
-            .filter(|&i| {
-                let kept = self.held_offsets.get(i).is_some_and(|then| keeps_distance(*then, now[i]));
-                world.lowest_point(i) > rim && kept
-            })
-            .collect()
     }
 }
 
@@ -151,44 +120,16 @@ impl Task for BinGrasp {
 
     fn after_motion(&mut self, world: &GraspWorld) -> Next {
         match self.phase {
-            Phase::Acting if self.is_last => Next::Move(self.lift(world)),
+            Phase::Acting if self.is_last => {
+                self.phase = Phase::Lifting;
+                Next::Move(self.lift.rise(world, self.config.max_lift_s))
+            }
             Phase::Acting => Next::Step { reward: self.config.step_reward },
             Phase::Lifting => {
                 self.phase = Phase::Holding;
-                self.held_offsets = offsets_from_gripper(world);
-                Next::Move(Motion::Hold { seconds: self.config.hold_s })
+                Next::Move(self.lift.hold(world, self.config.hold_s))
             }
             Phase::Holding => Next::End(self.judge(world)),
         }
-    }
-}
-
-fn highest_rim(cell: &CellDescription) -> f32 {
-    cell.bins.iter().map(BinDescription::rim_z).fold(f32::NEG_INFINITY, f32::max)
-}
-
-fn offsets_from_gripper(world: &GraspWorld) -> Vec<Vec3> {
-    let gripper = world.gripper_pose().translation;
-    (0..world.objects().len()).map(|i| world.object_pose(i).translation - gripper).collect()
-}
-
-/// Whether what was at one offset from the gripper and is at another is as far from it, but for 2 cm.
-fn keeps_distance(then: Vec3, now: Vec3) -> bool {
-    (then.length() - now.length()).abs() < 0.02
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_swings_is_held_and_what_falls_is_not() {
-        // Held at one end, 5 cm from its middle, it turns by 60 degrees about the fingers.
-        let hanging = Vec3::new(0.0, 0.0, -0.05);
-        let aside = Vec3::new(0.043, 0.0, -0.025);
-        assert!(hanging.distance(aside) > 0.04 && keeps_distance(hanging, aside));
-        // It slides down, or has left the hand and falls for a tenth of a second.
-        assert!(!keeps_distance(hanging, Vec3::new(0.0, 0.0, -0.075)));
-        assert!(!keeps_distance(Vec3::new(0.02, 0.0, -0.01), Vec3::new(0.02, 0.0, -0.059)));
     }
 }

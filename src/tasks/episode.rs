@@ -8,7 +8,7 @@ use crate::objects::ObjectModel;
 use crate::scene::CellDescription;
 use crate::sim::{GraspWorld, GraspWorldMut, MotionState};
 use bevy::prelude::Component;
-use glam::Vec3;
+use glam::{Quat, Vec3};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl TaskEpisode {
                 MotionState::Arrived => {}
             }
             if !judging {
-                self.achieved = Displacement::between(self.before, place(&world.view()));
+                self.achieved = self.displacement(place(&world.view()));
             }
             match self.task.after_motion(&world.view()) {
                 Next::Move(motion) => {
@@ -148,6 +148,16 @@ impl TaskEpisode {
                 }
             }
         }
+    }
+
+    /// From the gripper's place before the action to another, along the axes of actions.
+    fn displacement(&self, to: (Vec3, f32)) -> Displacement {
+        let world = Displacement::between(self.before, to);
+        if !self.task.is_relative() {
+            return world;
+        }
+        let own = Quat::from_rotation_z(-self.before.1) * Vec3::from(world.translation_m);
+        Displacement { translation_m: own.to_array(), ..world }
     }
 
     fn judged(&self, judgement: Judgement) -> Step {

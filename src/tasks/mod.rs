@@ -7,16 +7,25 @@ pub mod bin_grasp;
 #[cfg(test)]
 mod digests;
 mod episode;
+pub mod grasp_poses;
+mod lift;
 #[cfg(test)]
 mod mobile_cell;
+pub mod pose_grasp;
 pub mod pose_reward;
+pub mod pose_script;
+#[cfg(test)]
+mod pose_tests;
 #[cfg(test)]
 mod tests;
 
 pub use bin_grasp::{BinGrasp, BinGraspConfig};
 pub use episode::TaskEpisode;
+pub use grasp_poses::GraspLibrary;
+pub use pose_grasp::{PoseGrasp, PoseGraspConfig};
 
-use crate::contract::{Action, ActionSpace, Failure};
+use crate::contract::{Action, ActionSpace, Failure, TaskKind};
+use crate::policies::{PolicyKind, WorldPolicy};
 use crate::scene::CellDescription;
 use crate::sim::{GraspWorld, Motion};
 use std::sync::Arc;
@@ -25,6 +34,11 @@ use std::sync::Arc;
 pub trait Task: Send + Sync {
     /// What one action may ask for in a cell. Actions are clamped to it before the task sees them.
     fn action_space(&self, cell: &CellDescription) -> ActionSpace;
+
+    /// Displacements are along the gripper's axes before the action, and not along those of the world.
+    fn is_relative(&self) -> bool {
+        false
+    }
 
     /// Steps after which an episode is over at the latest.
     fn max_steps(&self) -> u64;
@@ -38,6 +52,11 @@ pub trait Task: Send + Sync {
 
     /// The motion has ended: another one, or the outcome of the step.
     fn after_motion(&mut self, world: &GraspWorld) -> Next;
+
+    /// A built-in policy that knows the task's actions.
+    fn script(&self, kind: PolicyKind) -> Box<dyn WorldPolicy> {
+        kind.create()
+    }
 }
 
 /// What follows a motion.
@@ -69,4 +88,17 @@ pub type TaskFactory = Arc<dyn Fn() -> Box<dyn Task> + Send + Sync>;
 /// Grasping from the bin with QT-Opt's rules.
 pub fn bin_grasp(config: BinGraspConfig) -> TaskFactory {
     Arc::new(move || Box::new(BinGrasp::new(config)))
+}
+
+/// Relative poses and a grasp. What is found out about objects is kept in `library`, for all environments of the factory.
+pub fn pose_grasp(config: PoseGraspConfig, library: Arc<GraspLibrary>) -> TaskFactory {
+    Arc::new(move || Box::new(PoseGrasp::new(config, Arc::clone(&library))))
+}
+
+/// A task with its usual settings.
+pub fn usual(kind: TaskKind) -> TaskFactory {
+    match kind {
+        TaskKind::BinGrasp => bin_grasp(BinGraspConfig::default()),
+        TaskKind::PoseGrasp => pose_grasp(PoseGraspConfig::default(), Arc::default()),
+    }
 }

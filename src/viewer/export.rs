@@ -253,6 +253,7 @@ fn write_pair(session: &Session, folder: &Path) -> anyhow::Result<()> {
     let step_index = stage.episode().step_index();
     let paint = world.objects().iter().map(|object| object.paint);
     let look = setup.look(step_index, session.panel_renderer.image_count()).with_paint(paint);
+    let look = look.with_bin_paint(stage.cell().surfaces.bin_paint);
     let request = RenderRequest {
         world,
         step_index,

@@ -278,10 +278,16 @@ impl PanelRenderer {
     ///
     /// # Errors
     /// The graphics device fails.
-    pub fn pilot(&mut self, request: &RenderRequest<'_>, camera: Camera) -> Result<FrameBatch, RenderError> {
+    pub fn pilot(
+        &mut self,
+        request: &RenderRequest<'_>,
+        camera: Camera,
+        depth: bool,
+    ) -> Result<FrameBatch, RenderError> {
         let size = (camera.intrinsics.width, camera.intrinsics.height);
         let renderer = Self::renderer(&mut self.pilot, &self.gpu, &self.images, size)?;
-        renderer.capture(request.look.domain, &[request.view(camera)], FrameChannels::SOURCE)
+        let channels = FrameChannels { sensed_depth: depth, ..FrameChannels::SOURCE };
+        renderer.capture(request.look.domain, &[request.view(camera)], channels)
     }
 
     /// The pair at any size, without touching the live panels.

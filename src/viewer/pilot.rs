@@ -4,11 +4,13 @@
 
 use crate::contract::Policy;
 
-/// A policy that decides from plain pictures.
+/// A policy that decides from plain pictures, or from pictures and measured depth.
 pub struct Pilot {
     /// Words that name it: the run and its step.
     pub name: String,
     /// Edge of the pictures that it wants, pixels.
     pub size: u32,
+    /// It wants measured depth beside the picture.
+    pub depth: bool,
     pub policy: Box<dyn Policy + Send>,
 }

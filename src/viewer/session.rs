@@ -278,6 +278,7 @@ impl Session {
         let world = self.stage.world();
         let paint = world.objects().iter().map(|object| object.paint);
         let look = self.setup.look(step_index, self.panel_renderer.image_count()).with_paint(paint);
+        let look = look.with_bin_paint(self.stage.cell().surfaces.bin_paint);
         let camera = self.pilot.as_ref().map(|pilot| self.robot_camera(pilot.size));
         let Self { panel_renderer, stage, pilot, setup, .. } = self;
         let ask = || {
@@ -291,8 +292,8 @@ impl Session {
                 look_seed: setup.look_seed(step_index).0,
                 gripper_before: stage.gripper_before,
             };
-            let frames = panel_renderer.pilot(&request, camera).map_err(|error| error.to_string())?;
-            stage.pilot(pilot.policy.as_mut(), frames.source_rgb)
+            let frames = panel_renderer.pilot(&request, camera, pilot.depth).map_err(|error| error.to_string())?;
+            stage.pilot(pilot.policy.as_mut(), (frames.source_rgb, frames.sensed_depth_m))
         };
         let outcome = ask();
         if let Err(error) = &outcome {

@@ -5,14 +5,14 @@
 
 use super::setup::{PolicyChoice, Setup};
 use crate::contract::{
-    Action, Decision, GripperCommand, Observation, Policy, Reset, Rng, Script, ScriptPolicy, Seed, Step,
+    Action, Decision, GripperCommand, Observation, Policy, Reset, Rng, Script, ScriptPolicy, Seed, Step, TaskKind,
 };
 use crate::env::{EpisodeLoop, OneSetSchedule};
 use crate::objects::{ObjectModel, draw_objects};
 use crate::policies::WorldPolicy;
 use crate::scene::{CellDescription, instance};
 use crate::sim::{GraspWorld, GraspWorldBundle, SimConfig};
-use crate::tasks::{BinGrasp, BinGraspConfig, TaskEpisode};
+use crate::tasks::{BinGraspConfig, PoseGraspConfig, Task, TaskEpisode, bin_grasp, pose_grasp};
 use glam::Vec3;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -130,6 +130,23 @@ impl Script for StageScript<'_> {
     }
 }
 
+/// The cell's task; a person at the keyboard drives freely and has more steps.
+fn task_of(kind: TaskKind, policy: PolicyChoice) -> Box<dyn Task> {
+    let by_hand = policy == PolicyChoice::Keyboard;
+    match kind {
+        TaskKind::BinGrasp => {
+            let usual = BinGraspConfig::default();
+            let max_steps = if by_hand { KEYBOARD_STEPS } else { usual.max_steps };
+            bin_grasp(BinGraspConfig { max_steps, ..usual })()
+        }
+        TaskKind::PoseGrasp => {
+            let usual = PoseGraspConfig::default();
+            let free = PoseGraspConfig { decisions: 0, servo_steps: KEYBOARD_STEPS, ..usual };
+            pose_grasp(if by_hand { free } else { usual }, Arc::default())()
+        }
+    }
+}
+
 impl Stage {
     pub fn new(setup: &Setup, cell: Arc<CellDescription>, pool: Arc<Vec<Arc<ObjectModel>>>) -> Self {
         let mut description = CellDescription::clone(&cell);
@@ -139,17 +156,15 @@ impl Stage {
                 divider.range = [offset.clamp(low, high); 2];
             }
         }
-        let mut task = BinGraspConfig::default();
-        if setup.policy == PolicyChoice::Keyboard {
-            task.max_steps = KEYBOARD_STEPS;
-        }
         let seed = Seed(setup.seed);
         let mut world = GraspWorldBundle::new(Arc::new(description), &SimConfig::default());
-        let mut episode = TaskEpisode::new(Box::new(BinGrasp::new(task)), world.cell());
+        let task = task_of(cell.task, setup.policy);
+        let scripts = setup.policy.policy().map(|kind| task.script(kind));
+        let mut episode = TaskEpisode::new(task, world.cell());
         episode.reset(&mut world.edit(), &draw_objects(&pool, setup.count, seed), None, seed);
         let mut episodes = EpisodeLoop::new(OneSetSchedule { set: seed }, 1);
         let rng = episodes.starts().pop().and_then(|reset| reset.script);
-        let script = setup.policy.policy().zip(rng).map(|(kind, rng)| ScriptState { policy: kind.create(), rng });
+        let script = scripts.zip(rng).map(|(policy, rng)| ScriptState { policy, rng });
         Self {
             gripper_before: world.view().gripper_pose().translation,
             world,
@@ -264,16 +279,20 @@ impl Stage {
         self.awaits(PolicyChoice::Learned)
     }
 
-    /// Lets a policy decide from an image, `[size, size, channels]`.
+    /// Lets a policy decide from an image, `[size, size, channels]`, and measured depth where it wants it.
     ///
     /// # Errors
     /// The policy's sentence.
-    pub fn pilot(&mut self, policy: &mut dyn Policy, images: Vec<u8>) -> Result<(), String> {
+    pub fn pilot(
+        &mut self,
+        policy: &mut dyn Policy,
+        (images, sensed_depth_m): (Vec<u8>, Vec<f32>),
+    ) -> Result<(), String> {
         let Self { episode, world, script, episodes, .. } = self;
         let world = world.view();
         let observation = Observation {
             images,
-            sensed_depth_m: Vec::new(),
+            sensed_depth_m,
             gripper: vec![episode.gripper_state(&world)],
             step_indices: vec![episode.step_index()],
         };
@@ -285,7 +304,7 @@ impl Stage {
 
     fn decide(&mut self) -> Option<Decision> {
         if self.queued.is_none() && self.script.is_some() {
-            self.pilot(&mut ScriptPolicy, Vec::new()).ok()?;
+            self.pilot(&mut ScriptPolicy, Default::default()).ok()?;
         }
         let moves = self.policy_choice == PolicyChoice::Keyboard && !self.teleop.is_still();
         self.queued.take().or_else(|| moves.then(|| self.keyed().into()))

@@ -24,7 +24,7 @@ impl BuiltinCell {
     }
 }
 
-const BUILTIN: [BuiltinCell; 2] = [
+const BUILTIN: [BuiltinCell; 3] = [
     BuiltinCell {
         name: "iiwa-bin",
         about: "Robot 1: a KUKA LBR iiwa over one bin with a movable divider",
@@ -34,6 +34,11 @@ const BUILTIN: [BuiltinCell; 2] = [
         name: "mobile-three-bins",
         about: "Robot 2: three adjacent bins before a mobile base",
         text: include_str!("mobile-three-bins.toml"),
+    },
+    BuiltinCell {
+        name: "panda-table",
+        about: "A Franka hand with an RGB-D camera at the wrist over a white table, one object",
+        text: include_str!("panda-table.toml"),
     },
 ];
 

@@ -17,6 +17,8 @@ pub enum Motion {
     Move { goal: ToolPose, close: Option<bool>, speed: Speed, max_s: f32 },
     /// Hold still.
     Hold { seconds: f32 },
+    /// The hand is put there at once and meets nothing on its way: for steps that are not to disturb the cell.
+    Place { goal: ToolPose },
 }
 
 /// How far a motion is.
@@ -65,6 +67,15 @@ impl GraspWorldMut<'_> {
             }
             // Nothing moves that did not move before.
             Motion::Hold { seconds } => MotionEnd::After { seconds },
+            Motion::Place { goal } => {
+                if let Some(gripper) = &mut self.state.gripper {
+                    let here = gripper.tool_pose(&self.physics.view());
+                    gripper.move_to(here, goal, Speed::Full);
+                    gripper.move_kinematic(&mut self.physics, f32::INFINITY);
+                }
+                self.state.motion = None;
+                return;
+            }
         };
         self.state.motion = Some(ActiveMotion { ticks: 0, end });
     }

@@ -4,10 +4,11 @@
 
 use super::{GraspCell, GraspWorld, GraspWorldMut};
 use crate::contract::{Pose, Rng};
-use crate::objects::ObjectModel;
-use crate::scene::{BinDescription, BinGroupPose, CellDescription};
+use crate::objects::{ObjectModel, rest::draw_rest};
+use crate::scene::{BinDescription, BinGroupPose, CellDescription, Placement};
 use crate::sim::motion::ToolPose;
-use glam::{Vec2, Vec3};
+use glam::{Quat, Vec2, Vec3};
+use std::f32::consts::PI;
 use std::sync::Arc;
 
 /// Where what has been grasped is put: under the floor, where nothing sees or meets it.
@@ -16,6 +17,10 @@ const OUTSIDE: Vec3 = Vec3::new(0.0, 0.0, -2.0);
 const BEYOND_MIDDLE: f32 = 0.08;
 /// With less room than this for the sphere around an object, its extents as it is turned are used instead, metres.
 const TIGHT: f32 = 0.05;
+/// Objects are put down from this far above where they rest, metres.
+const ABOVE: f32 = 0.0005;
+/// Places that are tried for an object before it is dropped instead.
+const TRIES: usize = 20;
 
 impl GraspWorldMut<'_> {
     /// Puts the bins as a group at a place and chooses those to be filled.
@@ -96,6 +101,14 @@ impl GraspWorld<'_> {
         if room.min_element() < TIGHT {
             room = (bin.half_size() - half_extents(bin, model, rotation)).max(Vec2::ZERO);
         }
+        if let Some(area) = self.cell.objects.area_m {
+            room = room.min(0.5 * area);
+        }
+        if self.cell.objects.placement == Placement::Rest
+            && let Some(pose) = self.rest_pose(model, index, room, rng)
+        {
+            return pose;
+        }
         let above_divider = bin.divider.map_or(0.0, |divider| divider.height);
         // Of a few places take the one where the object can start lowest: less to fall, sooner at rest.
         let mut best = Vec3::splat(f32::INFINITY);
@@ -118,6 +131,31 @@ impl GraspWorld<'_> {
             }
         }
         Pose::new(best, rotation)
+    }
+
+    /// A place on a bin's floor where the object rests and is clear of the objects before `index`; none where a few tries
+    /// find none.
+    fn rest_pose(&self, model: &ObjectModel, index: usize, room: Vec2, rng: &mut Rng) -> Option<Pose> {
+        let bin = &self.cell.bins[*rng.pick(&self.filled)];
+        let rest = draw_rest(&model.graspable_rests(&self.cell.jaws()), rng)?;
+        for _ in 0..TRIES {
+            let (x, y) = (rng.range(-room.x, room.x), rng.range(-room.y, room.y));
+            let rotation = Quat::from_rotation_z(rng.range(-PI, PI)) * rest.world_from_body;
+            let place = bin.world_from_bin().transform_point(Vec3::new(x, y, rest.height_m + ABOVE));
+            let radius = model.bounding_radius();
+            let clear =
+                self.physics.objects.iter().enumerate().filter(|(other, _)| *other != index).all(|(other, body)| {
+                    self.physics.object_pose(other).translation.distance(place) > radius + body.radius
+                });
+            let beside_divider = bin.divider.is_none_or(|divider| {
+                let offset = self.divider_offsets.first().copied().unwrap_or(0.0);
+                (y - offset).abs() > radius + divider.thickness
+            });
+            if clear && beside_divider {
+                return Some(Pose::new(place, rotation));
+            }
+        }
+        None
     }
 
     /// Whether an object is in the cell; false once it has been put outside.

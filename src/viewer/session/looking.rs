@@ -107,6 +107,7 @@ impl Session {
         let world = self.stage.world();
         let paint = world.objects().iter().map(|object| object.paint);
         let look = self.setup.look(step_index, self.panel_renderer.image_count()).with_paint(paint);
+        let look = look.with_bin_paint(self.stage.cell().surfaces.bin_paint);
         let panel_camera = self.robot_camera(PANEL_SIZE);
         let network_camera = self.translator.as_ref().map(|translator| self.robot_camera(translator.size));
         let Self { panel_renderer, stage, translator, network_frames, setup, .. } = self;
