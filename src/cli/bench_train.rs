@@ -10,6 +10,7 @@ use crate::gan::rcan::{BENCH_NETWORKS as RCAN_NETWORKS, StepTimes, bench_step};
 use crate::nn::HOST;
 use crate::nn::bench::{Report, bench_train_step};
 use crate::nn::networks::BENCH_NETWORKS;
+use crate::rl::ppo::bench::{self as ppo, BENCH_NETWORK as PPO_NETWORK};
 use crate::rl::rl_cyclegan::bench::{self as rl_cyclegan, BENCH_NETWORKS as RL_CYCLEGAN_NETWORKS};
 
 /// Time one training step of a benchmark network on this processor.
@@ -18,9 +19,10 @@ use crate::rl::rl_cyclegan::bench::{self as rl_cyclegan, BENCH_NETWORKS as RL_CY
 #[derive(Args, Clone, Debug)]
 pub struct BenchTrainArgs {
     /// Network to train; rcan-* are whole steps of RCAN with its adversary, cyclegan* those of CycleGAN with both
-    /// generators and both discriminators, rl-cyclegan* those with both Q-functions as well. Left out: all others, one after the other.
+    /// generators and both discriminators, rl-cyclegan* those with both Q-functions as well, ppo a gradient step on RGB-D
+    /// images. Left out: all others, one after the other.
     #[arg(long, value_parser = PossibleValuesParser::new(
-        BENCH_NETWORKS.into_iter().chain(RCAN_NETWORKS).chain(CYCLEGAN_NETWORKS).chain(RL_CYCLEGAN_NETWORKS)
+        BENCH_NETWORKS.into_iter().chain(RCAN_NETWORKS).chain(CYCLEGAN_NETWORKS).chain(RL_CYCLEGAN_NETWORKS).chain([PPO_NETWORK])
     ))]
     pub network: Option<String>,
     /// Images a step; the network's own batch if left out.
@@ -60,8 +62,11 @@ pub fn run(args: &BenchTrainArgs) -> Result<()> {
             }
             continue;
         }
-        let report =
-            bench_train_step(network, batch, repeats, &HOST).with_context(|| format!("training {network} failed"))?;
+        let report = match ppo::bench_step(network, batch, repeats, &HOST)? {
+            Some(report) => Some(report),
+            None => bench_train_step(network, batch, repeats, &HOST)
+                .with_context(|| format!("training {network} failed"))?,
+        };
         let Some(report) = report else { bail!("no network is called `{network}`; there are {BENCH_NETWORKS:?}") };
         if args.json {
             console::print_line(serde_json::to_string(&report)?)?;

@@ -2,7 +2,7 @@
 
 use super::{UsageError, numbers, output};
 use crate::appearance::ImageSet;
-use crate::contract::{Domain, PrivilegedAccess, Seed};
+use crate::contract::{Domain, PrivilegedAccess, Seed, TaskKind};
 use crate::data::episodes::RecordedCell;
 use crate::data::paired::ObjectSource;
 use crate::draw::PictureFormat;
@@ -100,10 +100,10 @@ pub fn load_objects(names: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<
     Ok(objects)
 }
 
-/// The set of objects that a measurement in a domain is made with, where none was typed: the test objects, but in the domain
-/// that methods are tuned on the training objects.
-pub fn measured_objects(typed: Option<&str>, domain: Option<Domain>) -> &str {
-    typed.unwrap_or(if domain == Some(Domain::RealityDev) { "train" } else { "test" })
+/// The set of objects that a measurement in a domain is made with, where none was typed: those that nothing was trained on,
+/// but in the domain that methods are tuned on the training objects.
+pub fn measured_objects<'a>(typed: Option<&'a str>, domain: Option<Domain>, cell: &CellDescription) -> &'a str {
+    typed.unwrap_or_else(|| usual_objects(cell, domain != Some(Domain::RealityDev)))
 }
 
 /// [`load_objects`], for episodes in a domain.
@@ -201,6 +201,15 @@ impl TextureArgs {
 
 /// The cell of the papers' Robot 1.
 pub const CELL: &str = "iiwa-bin";
+
+/// The objects of a cell's task where none are named, for training or held out: what fits its jaws.
+pub fn usual_objects(cell: &CellDescription, held_out: bool) -> &'static str {
+    match (cell.task, held_out) {
+        (TaskKind::PoseGrasp, _) => "ycb",
+        (TaskKind::BinGrasp, true) => "test",
+        (TaskKind::BinGrasp, false) => "train",
+    }
+}
 
 /// Which robot cell.
 #[derive(clap::Args, Clone, Debug)]
@@ -417,9 +426,10 @@ mod tests {
 
     #[test]
     fn methods_are_tuned_on_training_objects() {
-        assert_eq!(measured_objects(None, Some(Domain::RealityDev)), "train");
-        assert_eq!(measured_objects(None, Some(Domain::Reality2)), "test");
-        assert_eq!(measured_objects(Some("ycb"), Some(Domain::RealityDev)), "ycb");
+        let cell = CellDescription::default();
+        assert_eq!(measured_objects(None, Some(Domain::RealityDev), &cell), "train");
+        assert_eq!(measured_objects(None, Some(Domain::Reality2), &cell), "test");
+        assert_eq!(measured_objects(Some("ycb"), Some(Domain::RealityDev), &cell), "ycb");
         let count = |domain, names| objects_in(domain, names, ImportArgs::default()).map(|objects| objects.len());
         assert_eq!(count(Domain::Reality, "test").expect("known"), 100);
         assert!(count(Domain::RealityDev, "train").is_ok_and(|count| count > 100));

@@ -144,10 +144,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// The settings of a dataset that `demo` and `dataset` share.
 pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
-    let set = args.objects.as_deref().unwrap_or(if args.split == Split::Test { "test" } else { "train" });
+    let cell = args.cell.load()?;
+    let set = args.objects.as_deref().unwrap_or_else(|| common::usual_objects(&cell, args.split == Split::Test));
     let objects = common::objects_in(args.domain, set, args.object_options)?;
     let envs = args.num_envs.unwrap_or_else(|| common::num_envs_for(args.size));
-    let cell = args.cell.load()?;
     let mut env = EnvConfig {
         crop: Crop::Random,
         scripts: vec![args.policy],

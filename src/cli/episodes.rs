@@ -1,17 +1,16 @@
 //! `bingrasp episodes`: records attempts of a policy, checks recordings, draws them. Exports are in `episodes_export`.
 
+use super::learned::Learned;
 use super::{UsageError, agent, common, episodes_export, numbers, output};
-use crate::contract::{Domain, Policy, ScriptPolicy, VecEnv};
+use crate::contract::{Domain, ScriptPolicy};
 use crate::data::episodes::{EpisodeReader, EpisodeWriter, EpisodesConfig, record_episodes};
 use crate::env::{EnvConfig, GraspEnv};
 use crate::files::{console, interrupt};
 use crate::nn::with_large_stack;
 use crate::pictures::LeftOut;
 use crate::policies::PolicyKind;
-use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, ExplorationPolicy};
-use crate::rl::qtopt::config::ExplorationConfig;
+use crate::rl::qtopt::collect::{BehaviorPolicy, Episode};
 use crate::rl::qtopt::episode_sheet::episode_sheet;
-use crate::rl::qtopt::load::Loaded;
 use crate::scene::cells;
 use anyhow::Context;
 use serde::Serialize;
@@ -69,16 +68,16 @@ pub(super) struct RecordArgs {
     /// reality, reality-dev, reality-2
     #[arg(long, default_value_t = Domain::Reality)]
     domain: Domain,
-    /// scripted, noisy-planner, oracle, random, or the folder of a QT-Opt run that sees plain pictures of this size
+    /// scripted, noisy-planner, oracle, random, or the folder of a run of QT-Opt or PPO that sees plain pictures of this size
     #[arg(long, value_name = "NAME|RUN", default_value = "scripted")]
     policy: String,
     /// Play the policy without noise
     #[arg(long)]
     greedy: bool,
     /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
-    /// commas between them
-    #[arg(long, value_name = "SET|DIR", default_value = "train")]
-    objects: String,
+    /// commas between them [default: train, ycb for relative poses]
+    #[arg(long, value_name = "SET|DIR")]
+    objects: Option<String>,
     #[command(flatten)]
     cell: common::CellArg,
     #[command(flatten)]
@@ -127,16 +126,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Episodes of one file.
 const PER_SHARD: u64 = 200;
 
-fn learned(args: &RecordArgs) -> anyhow::Result<Loaded> {
-    let loaded = agent::load(&args.policy)?;
-    let policy = &loaded.policy;
-    if policy.channels != 3 || policy.size != args.size as usize {
+fn learned(args: &RecordArgs) -> anyhow::Result<Learned> {
+    let loaded = Learned::load(&args.policy)?;
+    let (size, channels) = loaded.image();
+    if channels != 3 || size != args.size as usize {
         let message = format!(
-            "the policy in {} sees {} channels of {size}x{size} pixels; recordings are of plain pictures: pass --size {size} \
-             and a policy without a generator",
-            args.policy,
-            policy.channels,
-            size = policy.size
+            "the policy in {} sees {channels} channels of {size}x{size} pixels; recordings are of plain pictures: pass --size \
+             {size} and a policy without a generator",
+            args.policy
         );
         return Err(UsageError(message).into());
     }
@@ -153,7 +150,7 @@ impl RecordArgs {
             domain,
             policy: PolicyKind::Scripted.name().to_owned(),
             greedy: false,
-            objects: "train".to_owned(),
+            objects: None,
             cell: common::CellArg { cell: common::CELL.to_owned() },
             object_options: common::ImportArgs::default(),
             textures: common::TextureArgs::default(),
@@ -189,12 +186,13 @@ pub(super) fn play_recording(args: &RecordArgs) -> anyhow::Result<Report> {
     let builtin: Option<PolicyKind> = args.policy.parse().ok();
     common::Inputs::default()
         .run("--policy", builtin.is_none().then_some(Path::new(&args.policy)))
-        .objects(Some(&args.objects))
+        .objects(args.objects.as_deref())
         .textures(&args.textures)
         .check_folder(&args.out)?;
-    let loaded = if builtin.is_some() { None } else { Some(learned(args)?) };
+    let mut loaded = if builtin.is_some() { None } else { Some(learned(args)?) };
     let cell = args.cell.load()?;
-    let objects = common::objects_in(args.domain, &args.objects, args.object_options)?;
+    let set = args.objects.as_deref().unwrap_or_else(|| common::usual_objects(&cell, false));
+    let objects = common::objects_in(args.domain, set, args.object_options)?;
     let batch = (common::num_envs_for(args.size), args.size);
     let mut env = EnvConfig {
         scripts: vec![builtin.unwrap_or_default()],
@@ -202,7 +200,7 @@ pub(super) fn play_recording(args: &RecordArgs) -> anyhow::Result<Report> {
         ..EnvConfig::new(&cell, objects, args.domain, batch, args.seed.get())
     };
     if let Some(loaded) = &loaded {
-        env.cameras = vec![loaded.config.data.env.camera.clone()];
+        env = loaded.env_config(env)?;
     }
     let camera = env.cameras.join(", ");
     env.validate().map_err(|error| UsageError(error.to_string()))?;
@@ -212,9 +210,7 @@ pub(super) fn play_recording(args: &RecordArgs) -> anyhow::Result<Report> {
             args.policy
         ));
     }
-    let behavior = if args.greedy { BehaviorPolicy::Greedy } else { BehaviorPolicy::Noisy };
-    let exploration = ExplorationConfig::default();
-    let objects = common::object_source(&args.objects, &env.objects, env.cell.objects.per_episode);
+    let objects = common::object_source(set, &env.objects, env.cell.objects.per_episode);
     let name = objects.digest.unwrap_or(objects.split);
     let config = EpisodesConfig {
         seed: args.seed.get(),
@@ -225,14 +221,14 @@ pub(super) fn play_recording(args: &RecordArgs) -> anyhow::Result<Report> {
         episodes_per_shard: PER_SHARD.min(args.count.max(1)),
         cell: common::recorded_cell(&cell)?,
         // With another checkpoint it would be another policy; under another path it is the same.
-        policy: loaded.as_ref().map_or_else(|| Ok(args.policy.clone()), agent::name)?,
+        policy: loaded.as_ref().map_or_else(|| Ok(args.policy.clone()), Learned::name)?,
         generator: toml::Table::from_iter([
             ("objects".to_owned(), name.into()),
             ("greedy".to_owned(), args.greedy.into()),
             ("textures".to_owned(), common::texture_source(&env.textures).into()),
             ("camera".to_owned(), camera.into()),
             ("crop".to_owned(), "centre".into()),
-            ("policy_step".to_owned(), loaded.as_ref().map_or(0, |loaded| loaded.step as i64 + 1).into()),
+            ("policy_step".to_owned(), loaded.as_ref().map_or(0, |loaded| loaded.trained_steps() as i64).into()),
         ]),
     };
     config.validate().map_err(|error| UsageError(error.to_string()))?;
@@ -250,20 +246,17 @@ pub(super) fn play_recording(args: &RecordArgs) -> anyhow::Result<Report> {
             EpisodeWriter::create(&args.out, &config)?
         };
         (first, written) = (writer.next_episode(), writer.next_episode());
-        let space = envs.action_space();
-        let mut learned = loaded
-            .as_ref()
-            .map(|loaded| ExplorationPolicy::new(Some(loaded.policy.cem_policy()), &exploration, space, |_| behavior));
-        let policy: &mut dyn Policy = match &mut learned {
-            Some(policy) => policy,
-            None => &mut ScriptPolicy,
-        };
         let mut should_continue = |done: u64| {
             written = done;
             bar.set_position(done);
             !interrupt::requested()
         };
-        Ok(record_episodes(&mut envs, policy, writer, &mut should_continue)?)
+        Ok(match &mut loaded {
+            Some(loaded) => {
+                loaded.act(args.greedy, |policy| record_episodes(&mut envs, policy, writer, &mut should_continue))?
+            }
+            None => record_episodes(&mut envs, &mut ScriptPolicy, writer, &mut should_continue)?,
+        })
     })?
     .with_context(|| format!("writing {}; go on with the same command and --resume", args.out.display()))?;
     bar.finish_and_clear();

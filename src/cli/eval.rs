@@ -1,15 +1,14 @@
 //! `bingrasp eval`: policies and learners by fixed protocols.
 
+use super::learned::Learned;
 use super::{UsageError, agent, common, eval_translation, numbers, output};
-use crate::contract::{Domain, Policy, ScriptPolicy};
+use crate::contract::{Domain, ImageAdapter, Policy, ScriptPolicy, TaskKind};
 use crate::env::EnvConfig;
 use crate::eval::grasp::{EvaluationWithEpisodes, GraspEvaluation, GraspProtocol, evaluate};
 use crate::nn::with_large_stack;
 use crate::policies::PolicyKind;
-use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, ExplorationPolicy};
-use crate::rl::qtopt::config::ExplorationConfig;
+use crate::rl::qtopt::collect::{BehaviorPolicy, Episode};
 use crate::rl::qtopt::episode_sheet::episode_sheet;
-use crate::rl::qtopt::load::Loaded;
 use crate::scene::CellDescription;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -35,7 +34,7 @@ enum What {
 
 #[derive(clap::Args)]
 struct GraspArgs {
-    /// scripted, noisy-planner, oracle, random, or the folder of a QT-Opt run (or of one of its checkpoints)
+    /// scripted, noisy-planner, oracle, random, or the folder of a run of QT-Opt or PPO (or of one of its checkpoints)
     #[arg(long, value_name = "NAME|RUN", default_value = "scripted")]
     policy: String,
     /// Look through F of a run of `train cyclegan` or `rl-cyclegan`: a policy of the simulator sees reality as simulation
@@ -44,15 +43,16 @@ struct GraspArgs {
     /// What the policy sees [default: the domain it was trained in]
     #[arg(long)]
     domain: Option<Domain>,
-    #[command(flatten)]
-    cell: common::CellArg,
+    /// Cell: one of `bingrasp cells list`, or a TOML file [default: the cell that the policy was trained in; iiwa-bin]
+    #[arg(long, value_name = "NAME|FILE")]
+    cell: Option<String>,
     #[command(flatten)]
     textures: common::TextureArgs,
     /// A contact sheet of successes and failures as a PNG file
     #[arg(long, value_name = "FILE")]
     episode_sheet: Option<PathBuf>,
     /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
-    /// commas between them [default: test; in reality-dev train]
+    /// commas between them [default: test, ycb for relative poses; in reality-dev train]
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
     #[command(flatten)]
@@ -94,9 +94,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
     let builtin: Option<PolicyKind> = args.policy.parse().ok();
-    let loaded = match builtin {
+    let mut loaded = match builtin {
         Some(_) => None,
-        None => Some(agent::load(&args.policy)?),
+        None => Some(Learned::load(&args.policy)?),
     };
     if let Some(sheet) = &args.episode_sheet {
         common::Inputs::default()
@@ -105,28 +105,29 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
             .textures(&args.textures)
             .check_picture("--episode-sheet", sheet)?;
     }
-    let cell = args.cell.load()?;
+    let trained_in = loaded.as_ref().map(|loaded| loaded.env().cell.as_str());
+    let cell = common::load_cell(args.cell.as_deref().or(trained_in).unwrap_or(common::CELL))?;
     let start = Instant::now();
     // Built-in policies need no pictures unless they are to be shown.
     let domain = match (&loaded, args.domain) {
         (None, _) if args.episode_sheet.is_none() => None,
         (Some(_), Some(domain)) | (None, Some(domain)) => Some(domain),
-        (Some(loaded), None) => Some(loaded.config.data.env.domain),
+        (Some(loaded), None) => Some(loaded.env().domain),
         (None, None) => Some(Domain::Canonical),
     };
     // Whether or not anything is drawn in it.
-    let objects = common::measured_objects(args.objects.as_deref(), args.domain.or(domain));
-    let played = play(args, (&cell, objects), builtin, loaded.as_ref(), domain)?;
+    let set = common::measured_objects(args.objects.as_deref(), args.domain.or(domain), &cell);
+    let played = play(args, (&cell, set), builtin, loaded.as_mut(), domain)?;
     if let Some(path) = &args.episode_sheet {
-        write_episode_sheet(path, args, (cell.as_ref(), objects), loaded.as_ref(), &played)?;
+        write_episode_sheet(path, args, (&cell, set), loaded.as_ref(), &played)?;
     }
     let attempt_success = played.successes.iter().map(|&success| u8::from(success)).collect();
     let report = Report {
         policy: args.policy.clone(),
-        trained_steps: loaded.as_ref().map(|loaded| loaded.step + 1),
+        trained_steps: loaded.as_ref().map(Learned::trained_steps),
         domain,
         cell: cell.name.clone(),
-        objects: objects.to_owned(),
+        objects: set.to_owned(),
         evaluation: played.evaluation,
         attempt_success,
         seconds: start.elapsed().as_secs_f64(),
@@ -163,17 +164,21 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
 /// Plays the protocol; without a domain, without pictures.
 fn play(
     args: &GraspArgs,
-    (cell, objects): (&Arc<CellDescription>, &str),
+    (cell, set): (&Arc<CellDescription>, &str),
     builtin: Option<PolicyKind>,
-    loaded: Option<&Loaded>,
+    loaded: Option<&mut Learned>,
     domain: Option<Domain>,
 ) -> anyhow::Result<EvaluationWithEpisodes> {
     let num_episodes = if args.episode_sheet.is_some() { SHEET_EPISODES } else { 0 };
-    let protocol = GraspProtocol { attempts: args.attempts, num_episodes, ..GraspProtocol::default() };
-    let size = size_of(loaded);
+    let mut protocol = GraspProtocol { attempts: args.attempts, num_episodes, ..GraspProtocol::default() };
+    let task = loaded.as_ref().map_or(cell.task, |loaded| loaded.task());
+    if task == TaskKind::PoseGrasp {
+        // Each attempt has an object of its own, in the camera's view.
+        protocol.attempts_per_set = 1;
+    }
+    let size = loaded.as_ref().map_or(96, |loaded| loaded.image().0 as u32);
     let batch = (common::num_envs_for(size), size);
-    let objects =
-        common::objects_in(args.domain.or(domain).unwrap_or(Domain::Canonical), objects, args.object_options)?;
+    let objects = common::objects_in(args.domain.or(domain).unwrap_or(Domain::Canonical), set, args.object_options)?;
     let env = EnvConfig {
         textures: args.textures.load()?,
         scripts: vec![builtin.unwrap_or_default()],
@@ -200,34 +205,18 @@ fn played_by(
     Ok(evaluate(policy, protocol, env, adapter, seed)?)
 }
 
-fn size_of(loaded: Option<&Loaded>) -> u32 {
-    loaded.map_or(96, |loaded| loaded.policy.size as u32)
-}
-
 /// Plays a run's policy in environments as `env` describes them, at the size and through the camera of the run.
 pub(super) fn play_learned(
-    loaded: &Loaded,
+    learned: &mut Learned,
     protocol: &GraspProtocol,
     env: EnvConfig,
     generator: Option<&Path>,
 ) -> anyhow::Result<EvaluationWithEpisodes> {
-    let size = size_of(Some(loaded));
-    let mut env = EnvConfig { size, num_envs: common::num_envs_for(size), ..env };
-    let camera = loaded.config.data.env.camera.as_str();
-    if !camera.is_empty() {
-        env.cameras = vec![camera.to_owned()];
-    }
     let domain = env.sources.first().copied().unwrap_or(Domain::Canonical);
-    let adapter = match generator {
-        Some(run) => Some(agent::real2sim_adapter(run, &loaded.config)?),
-        None => agent::adapter(&loaded.run, &loaded.config, domain)?,
-    };
-    let policy = &loaded.policy;
+    let (env, adapter) = (learned.env_config(env)?, learned.adapter(domain, generator)?);
     with_large_stack(|| {
-        let exploration = ExplorationConfig::none();
-        let mut greedy =
-            ExplorationPolicy::new(Some(policy.cem_policy()), &exploration, policy.space, |_| BehaviorPolicy::Greedy);
-        played_by(&mut greedy, protocol, env, adapter.map(|adapter| adapter as _))
+        let adapter = adapter.map(|adapter| adapter as Box<dyn ImageAdapter>);
+        learned.act(true, |policy| played_by(policy, protocol, env, adapter))
     })?
 }
 
@@ -237,14 +226,14 @@ const SHEET_EPISODES: usize = 8;
 fn write_episode_sheet(
     path: &Path,
     args: &GraspArgs,
-    (cell, objects): (&CellDescription, &str),
-    loaded: Option<&Loaded>,
+    (cell, set): (&CellDescription, &str),
+    loaded: Option<&Learned>,
     played: &EvaluationWithEpisodes,
 ) -> anyhow::Result<()> {
-    let (size, channels) = loaded.map_or((96, 3), |loaded| (loaded.policy.size, loaded.policy.channels));
+    let (size, channels) = loaded.map_or((96, 3), Learned::image);
     let e = &played.evaluation;
     let title = format!("{}: {:.1}% of {} attempts", args.policy, 100.0 * e.success, e.attempts);
-    let subtitle = format!("{objects} objects, seed {}; one row an attempt, the judged state last", args.seed.seed);
+    let subtitle = format!("{set} objects, seed {}; one row an attempt, the judged state last", args.seed.seed);
     let space = agent::action_space(cell);
     let of = |episode: &crate::contract::Episode| Episode::new(episode.clone(), BehaviorPolicy::Greedy, &space);
     let episodes: Vec<Episode> = played.episodes.iter().map(of).collect();

@@ -98,7 +98,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .objects(args.objects.as_deref())
         .textures(&args.textures)
         .check_picture("--sheet", &sheet)?;
-    let objects = common::measured_objects(args.objects.as_deref(), Some(args.domain));
+    let cell = args.cell.load()?;
+    let objects = common::measured_objects(args.objects.as_deref(), Some(args.domain), &cell);
     let started = Instant::now();
     let loaded = load_generator(&args.generator, &HOST)?;
     console::warn_all(&loaded.warnings);
@@ -109,7 +110,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = EnvConfig {
         textures: args.textures.load()?,
         ..EnvConfig::new(
-            &args.cell.load()?,
+            &cell,
             common::objects_in(args.domain, objects, args.object_options)?,
             args.domain,
             (envs, size),

@@ -61,13 +61,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Seeds that no training run derives.
     let seed = args.seed.get().derive("evaluate translation", 0);
     let envs = common::num_envs_for(size).min(args.count);
+    let cell = args.cell.load()?;
     let reality = if args.domain.stands_for_reality() { args.domain } else { Domain::Reality };
-    let names = common::measured_objects(args.objects.as_deref(), Some(reality));
+    let names = common::measured_objects(args.objects.as_deref(), Some(reality), &cell);
     let objects = common::objects_in(reality, names, args.object_options)?;
     let config = EnvConfig {
         textures: args.textures.load()?,
         sources: vec![Domain::Canonical, reality],
-        ..EnvConfig::new(&args.cell.load()?, objects, Domain::Canonical, (envs, size), seed)
+        ..EnvConfig::new(&cell, objects, Domain::Canonical, (envs, size), seed)
     };
     let config = config.with_frames(PrivilegedAccess::GroundTruth);
     config.validate().map_err(|error| UsageError(error.to_string()))?;

@@ -4,10 +4,12 @@ use super::agent;
 use crate::contract::{ActRequest, Decision, ImageAdapter, Observation, Policy, Script, VecEnvError};
 use crate::files::console::warn_all;
 use crate::nn::HOST;
+use crate::rl::ppo::{self, PpoConfig};
 use crate::rl::qtopt::collect::{BehaviorPolicy, ExplorationPolicy};
 use crate::rl::qtopt::config::ExplorationConfig;
 use crate::rl::qtopt::load::Loaded;
 use crate::rl::qtopt::load_policy;
+use crate::train::{LearnerConfig, learner_name};
 use crate::viewer::pilot::Pilot;
 use std::path::Path;
 
@@ -38,11 +40,18 @@ impl Policy for Learned {
     }
 }
 
-/// The policy of a run of `train qtopt`, with its generator if it learned with one.
+/// The policy of a run of `train ppo`, or of `train qtopt` with its generator if it learned with one.
 ///
 /// # Errors
 /// No run, a run of another learner, no checkpoint, damage.
 pub fn pilot(run: &Path) -> anyhow::Result<Pilot> {
+    if learner_name(run)? == PpoConfig::NAME {
+        let loaded = ppo::load_policy(run, &HOST)?;
+        warn_all(&loaded.warnings);
+        let (size, step) = (loaded.policy.codec.size as u32, loaded.step);
+        let policy = Box::new(loaded.policy);
+        return Ok(Pilot { name: format!("{}, step {step}", run.display()), size, depth: true, policy });
+    }
     let loaded = load_policy(run, &HOST)?;
     warn_all(&loaded.warnings);
     let adapter = agent::adapter(&loaded.run, &loaded.config, loaded.config.data.env.domain)?;

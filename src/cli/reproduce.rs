@@ -2,6 +2,7 @@
 
 mod rl_cyclegan;
 
+use super::learned::Learned;
 use super::train::qtopt::{self, QtOptRun};
 use super::train::run::{RunArgs, execute, resolve};
 use super::{UsageError, common, eval, numbers, output};
@@ -254,7 +255,7 @@ fn measure(args: &Table1Args, run: &Path, domain: Domain) -> anyhow::Result<Gras
         (1, loaded.policy.size as u32),
         seed,
     );
-    Ok(eval::play_learned(&loaded, &protocol, env, None)?.evaluation)
+    Ok(eval::play_learned(&mut Learned::QtOpt(Box::new(loaded)), &protocol, env, None)?.evaluation)
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {

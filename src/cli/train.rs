@@ -4,6 +4,7 @@
 mod cyclegan;
 mod frames;
 mod identity;
+pub(super) mod ppo;
 pub(super) mod qtopt;
 pub mod rcan;
 mod recording;
@@ -31,6 +32,12 @@ enum Command {
                             bingrasp train qtopt --out runs/canonical --resume\n  \
                             bingrasp train qtopt --out runs/heavy --domain randomized-heavy --steps 60000 --json")]
     Qtopt(Box<qtopt::Args>),
+    /// Train PPO: relative grasp poses from RGB-D images, in the simulator
+    #[command(after_help = "Examples:\n  bingrasp train ppo --out runs/ppo\n  \
+                            bingrasp train ppo --out runs/ppo --resume\n  \
+                            bingrasp train ppo --out runs/bin --task bin-grasp --minutes 30 --json\n\
+                            A step is an update, from ppo.num_envs x ppo.num_steps decisions.")]
+    Ppo(Box<ppo::Args>),
     /// Train a GAN: translate images of one folder into the look of another
     #[command(after_help = "Example: bingrasp train gan --data photos --out runs/gan --steps 8000\n\
                             photos/trainA and photos/trainB hold images of any size and shape.")]
@@ -59,6 +66,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.learner {
         Command::Rcan(args) => run::run(&**args),
         Command::Qtopt(args) => run::run(&**args),
+        Command::Ppo(args) => run::run(&**args),
         Command::Gan(args) => translation(Method::Gan, args),
         Command::Cyclegan(args) => translation(Method::CycleGan, args),
         Command::Graspgan(args) => run::run(&rl_cyclegan::Command { method: Method::GraspGan, args }),

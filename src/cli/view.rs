@@ -1,9 +1,10 @@
 //! `bingrasp view`: the interactive viewer, and its pictures without a person.
 
-use super::common::{CellArg, ImportArgs, Inputs, TextureArgs, load_objects};
+use super::common::{CellArg, ImportArgs, Inputs, TextureArgs, load_objects, usual_objects};
 use super::numbers;
-use crate::contract::Domain;
+use crate::contract::{Domain, TaskKind};
 use crate::render::Gpu;
+use crate::scene::CellDescription;
 use crate::viewer::camera::{Orbit, Preset};
 use crate::viewer::export::Scene;
 use crate::viewer::offscreen::Offscreen;
@@ -41,7 +42,7 @@ pub struct Args {
     /// Offset of the divider from the middle of the bin, metres; drawn by the seed when left out
     #[arg(long, value_name = "M", allow_negative_numbers = true, value_parser = parse_divider)]
     divider: Option<f32>,
-    /// Policy that acts: keyboard, scripted, noisy-planner, oracle, random, or the folder of a run of `train qtopt`
+    /// Policy that acts: keyboard, scripted, noisy-planner, oracle, random, or the folder of a run of `train qtopt` or `train ppo`
     #[arg(long, value_name = "NAME|RUN")]
     policy: Option<PolicyArg>,
     /// Where to look from: overview, shoulder, top, side, wrist, robot, or X,Y,Z,DISTANCE,AZIMUTH,ELEVATION
@@ -183,7 +184,7 @@ impl FromStr for AxisValue {
 
 /// Within the bin of the usual cell.
 fn parse_divider(text: &str) -> Result<f32, String> {
-    let cell = crate::scene::CellDescription::iiwa_bin();
+    let cell = CellDescription::iiwa_bin();
     let [low, high] = cell.bins.first().and_then(|bin| bin.divider).map_or([0.0; 2], |divider| divider.range);
     numbers::real32(thousandths(low)..=thousandths(high))(text).map(|metres| metres.clamp(low, high))
 }
@@ -254,7 +255,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// The session that the arguments and the remembered settings describe.
 pub(super) fn build(args: &Args, settings: &Settings) -> anyhow::Result<Viewer> {
     let gpu = Gpu::open()?;
-    let setup = setup(args, &settings.setup);
+    let cell = args.cell.load()?;
+    let setup = setup(args, &settings.setup, &cell);
     let images = args.textures.load()?;
     let scene = args.open.as_deref().map(Scene::read).transpose()?;
     let pool = |name: &str| -> anyhow::Result<Pool> {
@@ -268,7 +270,7 @@ pub(super) fn build(args: &Args, settings: &Settings) -> anyhow::Result<Viewer> 
     let setup = Setup { objects: pool.name.clone(), ..setup };
     let options = args.object_options;
     let load = Box::new(move |name: &str| load_objects(name, options));
-    let materials = Materials { cell: args.cell.load()?, pool, images, load };
+    let materials = Materials { cell, pool, images, load };
     let mut session = Session::new(setup, materials, gpu);
     (session.show, session.speed) = (settings.show, settings.speed);
     session.set_orbit(settings.orbit);
@@ -324,8 +326,12 @@ pub(super) fn build(args: &Args, settings: &Settings) -> anyhow::Result<Viewer> 
     Ok(viewer)
 }
 
-fn setup(args: &Args, remembered: &Setup) -> Setup {
+fn setup(args: &Args, remembered: &Setup, cell: &CellDescription) -> Setup {
     let mut setup = remembered.clone();
+    if cell.task != TaskKind::BinGrasp {
+        setup.count = cell.objects.per_episode;
+        usual_objects(cell, false).clone_into(&mut setup.objects);
+    }
     setup.seed = args.seed.unwrap_or(setup.seed);
     setup.domain = args.domain.unwrap_or(setup.domain);
     setup.objects = args.objects.clone().unwrap_or(setup.objects);

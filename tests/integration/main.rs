@@ -5,6 +5,7 @@ mod episodes;
 mod grasping;
 mod inputs;
 mod leaks;
+mod pose_agent;
 mod rendering;
 mod robustness;
 mod rooms;

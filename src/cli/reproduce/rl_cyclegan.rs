@@ -2,6 +2,7 @@
 //! what they come to in `reality`.
 
 use crate::cli::generator::load_translation;
+use crate::cli::learned::Learned;
 use crate::cli::train::qtopt;
 use crate::cli::train::rl_cyclegan;
 use crate::cli::train::run::{RunArgs, execute, resolve};
@@ -349,7 +350,7 @@ fn measure(
         (1, loaded.policy.size as u32),
         seed,
     );
-    Ok(eval::play_learned(&loaded, &protocol, env, generator)?.evaluation)
+    Ok(eval::play_learned(&mut Learned::QtOpt(Box::new(loaded)), &protocol, env, generator)?.evaluation)
 }
 
 /// Trains and measures one row; false when it was interrupted.

@@ -106,7 +106,8 @@ struct SavedState {
     rng: Rng,
 }
 
-const NETWORK: &str = "actor_critic";
+/// The network's name in checkpoints.
+pub const NETWORK: &str = "actor_critic";
 const ADAM: &str = "actor_critic_adam";
 
 impl PpoLearner {
@@ -128,14 +129,25 @@ impl PpoLearner {
         self.network.config()
     }
 
-    /// Draws an action for each observation.
+    /// Draws an action for each observation with the learner's own generator.
     ///
     /// # Errors
     /// Observations of other sizes.
     pub fn act(&mut self, observations: &Observations) -> Result<Decisions, PpoError> {
+        let mut rng = self.rng.clone();
+        let decisions = self.decide(observations, &mut rng);
+        self.rng = rng;
+        decisions
+    }
+
+    /// Draws an action for each observation.
+    ///
+    /// # Errors
+    /// Observations of other sizes.
+    pub fn decide(&self, observations: &Observations, rng: &mut Rng) -> Result<Decisions, PpoError> {
         let _frozen = self.network.store().freeze();
         let out = self.network.forward(observations)?;
-        let actions = out.policy.sample(&mut self.rng)?;
+        let actions = out.policy.sample(rng)?;
         let drawn = Tensor::from_slice(&actions, out.policy.mean.dims(), out.policy.mean.device())?;
         let log_probs = out.policy.log_prob(&drawn)?.to_vec1()?;
         let env_actions = self.bounded(&actions);

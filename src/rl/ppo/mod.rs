@@ -25,19 +25,30 @@
 //! ```
 
 pub mod advantage;
+pub mod bench;
+pub mod codec;
 pub mod config;
 pub mod gaussian;
 pub mod learner;
 pub mod loss;
 pub mod network;
+pub mod policy;
 pub mod rollout;
+pub mod settings;
+pub mod source;
 
+#[cfg(test)]
+mod source_tests;
 #[cfg(test)]
 mod tests;
 
 pub use advantage::{Advantages, generalized_advantages};
+pub use codec::TaskCodec;
 pub use config::PpoConfig;
 pub use gaussian::DiagonalGaussian;
 pub use learner::{Decisions, PpoError, PpoLearner, PpoMetrics};
 pub use network::{ActorCritic, EncoderConfig, NetworkConfig, Observations};
+pub use policy::{LoadedPpo, PpoPolicy, load_policy};
 pub use rollout::{EpisodeEnd, Rollout, RolloutBuffer, Transitions};
+pub use settings::PpoData;
+pub use source::{EnvOpener, RolloutSource};
