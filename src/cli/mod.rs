@@ -22,6 +22,7 @@ mod eval_translation;
 mod eval_unpaired;
 #[cfg(feature = "viewer")]
 mod generator;
+mod grasp_sheet;
 mod learned;
 mod limits;
 mod numbers;

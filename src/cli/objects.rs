@@ -43,6 +43,9 @@ enum Verb {
     /// Draw many objects in one picture
     #[command(after_help = "Example: bingrasp objects sheet --objects test --out objects.png")]
     Sheet(super::object_sheet::SheetArgs),
+    /// Plan, try and draw the good grasp poses of objects
+    #[command(after_help = "Example: bingrasp objects grasps --objects ycb --out grasps.png")]
+    Grasps(super::grasp_sheet::GraspSheetArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -184,6 +187,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         Verb::Import(args) => import(args),
         Verb::Stats(args) => stats(args),
         Verb::Sheet(args) => return super::object_sheet::run(args),
+        Verb::Grasps(args) => return super::grasp_sheet::run(args),
     }?;
     Ok(ExitCode::SUCCESS)
 }

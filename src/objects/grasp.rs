@@ -16,6 +16,13 @@ pub struct StablePose {
     pub probability: f32,
 }
 
+impl StablePose {
+    /// The direction, in the body's frame, that points up.
+    pub fn up(&self) -> glam::Vec3 {
+        self.world_from_body.inverse() * glam::Vec3::Z
+    }
+}
+
 /// The jaws as the analysis sees them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Jaws {

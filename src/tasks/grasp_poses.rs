@@ -89,7 +89,7 @@ impl GraspLibrary {
             let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(entries.entry(address).or_insert_with(|| Arc::new(Entry::new(model))))
         };
-        let leaning = |rest: &StablePose| (rest.world_from_body.inverse() * Vec3::Z).dot(up);
+        let leaning = |rest: &StablePose| rest.up().dot(up);
         let nearest = (0..entry.rests.len())
             .max_by(|&a, &b| leaning(&entry.rests[a]).total_cmp(&leaning(&entry.rests[b])).then(b.cmp(&a)));
         let Some(nearest) = nearest else { return Vec::new() };
@@ -188,7 +188,7 @@ mod tests {
         for model in ObjectSet::ycb().expect("ten solids").objects() {
             let rests = model.graspable_rests(&cell.jaws());
             for rest in &rests {
-                let up = rest.world_from_body.inverse() * Vec3::Z;
+                let up = rest.up();
                 let grasps = library.of_rest(model, up, (&cell, &sim));
                 println!("{} {:.2} {}", model.name, rest.probability, grasps.len());
                 assert!(grasps.len() <= MOST, "{}: {}", model.name, grasps.len());
@@ -196,10 +196,8 @@ mod tests {
                     assert!(grasp.width_m <= cell.gripper.stroke, "{}: {grasp:?}", model.name);
                 }
             }
-            let found: Vec<usize> = rests
-                .iter()
-                .map(|rest| library.of_rest(model, rest.world_from_body.inverse() * Vec3::Z, (&cell, &sim)).len())
-                .collect();
+            let found: Vec<usize> =
+                rests.iter().map(|rest| library.of_rest(model, rest.up(), (&cell, &sim)).len()).collect();
             assert!(found.iter().all(|&count| count >= 2), "{}: {found:?}", model.name);
         }
         // Moved and turned about the vertical, the object takes its poses along.

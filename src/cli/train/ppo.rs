@@ -5,6 +5,7 @@ use super::run::{RunArgs, TrainCommand};
 use crate::cli::{UsageError, common};
 use crate::contract::{Crop, Domain, Seed, TaskKind, VecEnv, VecEnvError};
 use crate::env::{Channels, EnvConfig, GraspEnv};
+use crate::policies::PolicyKind;
 use crate::rl::ppo::{EnvOpener, PpoConfig, PpoData, PpoLearner, RolloutSource};
 use crate::tasks::{PoseGraspConfig, TaskFactory, bin_grasp, pose_grasp};
 use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer};
@@ -124,8 +125,14 @@ impl TrainCommand for Args {
         let (config, source) = (trainer.config(), &trainer.source);
         let fact = |name: &str, value: String| (name.to_owned(), value);
         let size = config.data.size;
+        let ceiling = config.learner.imitation || config.data.env.domain.stands_for_reality();
+        let method = match (config.learner.imitation, ceiling) {
+            (true, _) => "Ceiling by regression to the oracle",
+            (false, true) => "Ceiling by PPO",
+            (false, false) => "PPO",
+        };
         ReportText {
-            title: format!("PPO: {} from RGB-D images", config.data.task),
+            title: format!("{method}: {} from RGB-D images", config.data.task),
             summary:
                 "`charts/episodic_return` is the mean return of the episodes that ended in a rollout, played with \
                       the policy's noise; `eval/episodic_return` that of episodes of other seeds, played by its means. \
@@ -186,7 +193,9 @@ fn opener(config: &PpoRun) -> anyhow::Result<EnvOpener> {
         );
         return Err(UsageError(message).into());
     }
-    let env = EnvConfig { task, channels: Channels::IMAGE.with_depth(), ..env };
+    // Asked only where actions are imitated.
+    let scripts = vec![PolicyKind::Oracle];
+    let env = EnvConfig { task, scripts, channels: Channels::IMAGE.with_depth(), ..env };
     env.validate().map_err(|error| UsageError(error.to_string()))?;
     Ok(Box::new(move || {
         let envs = GraspEnv::new(env.clone()).map_err(VecEnvError::new)?;

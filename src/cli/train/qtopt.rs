@@ -12,6 +12,7 @@ use crate::files::console::remark;
 use crate::policies::PolicyKind;
 use crate::rl::qtopt::{EnvOpener, ExperienceSource, Preset, QLearner, QtOptConfig, QtOptData};
 use crate::scene::CellDescription;
+use crate::tasks::{BinGraspConfig, bin_grasp};
 use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer};
 use candle_core::Device;
 use serde_json::Value;
@@ -300,7 +301,8 @@ fn opener(out: &Path, config: &QtOptRun) -> anyhow::Result<EnvOpener> {
     } else {
         PrivilegedAccess::Simulation
     };
-    let env = EnvConfig { scripts: vec![script], channels: Channels::IMAGE.with_state(), access, ..env };
+    let task = bin_grasp(BinGraspConfig::default());
+    let env = EnvConfig { scripts: vec![script], channels: Channels::IMAGE.with_state(), access, task, ..env };
     let domain = config.data.env.domain;
     agent::adapter(out, config, domain)?;
     let (out, config) = (out.to_owned(), config.clone());

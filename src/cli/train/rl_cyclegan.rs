@@ -13,6 +13,7 @@ use crate::policies::PolicyKind;
 use crate::rl::qtopt::load::load_replays;
 use crate::rl::qtopt::{EnvOpener, QtOptConfig, load_policy};
 use crate::rl::rl_cyclegan::{JointSource, RlCycleGanConfig, RlCycleGanData, RlCycleGanLearner};
+use crate::tasks::{BinGraspConfig, bin_grasp};
 use crate::train::{EnvData, LearnerConfig, Limits, Outcome, Preset, ReportText, RunConfig, Trainer, load_run};
 use anyhow::Context;
 use candle_core::Device;
@@ -224,7 +225,8 @@ fn opener(config: &JointRun) -> anyhow::Result<EnvOpener> {
     let seed = Seed(config.seed).derive("arena", 0);
     let env = common::env_config(&config.data.env, config.learner.gan.size as u32, seed)?;
     let channels = Channels::IMAGE.with_state();
-    let env = EnvConfig { scripts: vec![script], channels, access: PrivilegedAccess::Simulation, ..env };
+    let task = bin_grasp(BinGraspConfig::default());
+    let env = EnvConfig { scripts: vec![script], channels, access: PrivilegedAccess::Simulation, task, ..env };
     Ok(Box::new(move || {
         let envs = GraspEnv::new(env).map_err(VecEnvError::new)?;
         Ok(Box::new(envs) as Box<dyn EpisodeCollector>)

@@ -87,6 +87,7 @@ fn noise(learner: &PpoLearner, count: usize, rng: &mut Rng) -> Result<Rollout, P
         values: decisions.values,
         advantages,
         returns,
+        targets: Vec::new(),
         episodic_return: None,
         episodic_length: None,
     })

@@ -92,6 +92,16 @@ impl TaskCodec {
         }
     }
 
+    /// The numbers in [-1, 1] that are this action; the inverse of [`Self::action`] within the largest step.
+    pub fn numbers(&self, action: &Action) -> Vec<f32> {
+        let mut numbers = self.space.normalize(action).to_vec();
+        if self.task == TaskKind::BinGrasp {
+            let sign = |on: bool| if on { 1.0 } else { -1.0 };
+            numbers.extend([sign(action.gripper == GripperCommand::Close), sign(action.terminate)]);
+        }
+        numbers
+    }
+
     /// The action of a policy's numbers in [-1, 1].
     pub fn action(&self, numbers: &[f32]) -> Action {
         let at = |index: usize| numbers.get(index).copied().unwrap_or(0.0);
@@ -148,9 +158,12 @@ mod tests {
         let action = pose.action(&[1.0, -0.5, 0.25, -1.0]);
         assert_eq!(action.translation_m, [0.15, -0.075, 0.03]);
         assert_eq!((action.rotation_rad, action.gripper, action.terminate), (-1.5, GripperCommand::Keep, false));
+        let back = pose.numbers(&action);
+        assert!(back.iter().zip([1.0, -0.5, 0.25, -1.0]).all(|(a, b)| (a - b).abs() < 1e-6), "{back:?}");
         let bin = TaskCodec { task: TaskKind::BinGrasp, ..pose };
         let action = bin.action(&[0.0, 0.0, -1.0, 0.0, 0.1, 0.4]);
         assert_eq!((action.gripper, action.terminate), (GripperCommand::Close, false));
+        assert_eq!(bin.numbers(&action)[4..], [1.0, -1.0]);
         assert!(bin.action(&[0.0, 0.0, 0.0, 0.0, -0.1, 0.6]).terminate);
         assert_eq!((bin.network().actions, bin.network().state_len), (6, 4));
     }

@@ -36,6 +36,9 @@ pub struct PpoConfig {
     /// Gaussian actions are clipped to +- this and divided by it, so environments get [-1, 1]; the log-probability stays that
     /// of the unclipped action (ML-Agents has 3).
     pub action_bound: f32,
+    /// In place of PPO, the means are regressed to what a script that reads the state would do in the states that the policy
+    /// visits: a ceiling, not an agent.
+    pub imitation: bool,
 }
 
 impl Default for PpoConfig {
@@ -56,6 +59,7 @@ impl Default for PpoConfig {
             normalize_advantages: true,
             target_kl: Some(0.02),
             action_bound: 3.0,
+            imitation: false,
         }
     }
 }

@@ -6,8 +6,9 @@ use super::loss::{approx_kl, clip_fraction, clipped_policy_loss, explained_varia
 use super::network::{ActorCritic, NetworkConfig, Observations};
 use super::rollout::Rollout;
 use crate::contract::{Rng, Seed};
-use crate::nn::{Adam, NnError, backward};
+use crate::nn::{Adam, Gradients, NnError, StepReport, backward};
 use crate::train::{Checkpoint, Learner, Metrics, Module, TrainError};
+
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -229,17 +230,32 @@ impl PpoLearner {
         })
     }
 
-    fn minibatch(&mut self, rollout: &Rollout, indices: &[usize], lr_scale: f64) -> Result<PpoMetrics, PpoError> {
+    /// The observations of some rows of a rollout.
+    pub(super) fn rows(&self, rollout: &Rollout, indices: &[usize]) -> Observations {
         let network = self.network.config();
-        let device = self.network.store().device();
-        let rows = |from: &[f32], width: usize| -> Vec<f32> {
-            indices.iter().flat_map(|&index| from[index * width..(index + 1) * width].iter().copied()).collect()
-        };
-        let observations = Observations {
+        Observations {
             count: indices.len(),
-            images: rows(&rollout.observations.images, network.image_len()),
-            states: rows(&rollout.observations.states, network.state_len),
-        };
+            images: rows_of(&rollout.observations.images, indices, network.image_len()),
+            states: rows_of(&rollout.observations.states, indices, network.state_len),
+        }
+    }
+
+    pub(super) fn shuffle(&mut self, order: &mut [usize]) {
+        self.rng.shuffle(order);
+    }
+
+    pub(super) fn step_adam(&mut self, gradients: &Gradients, learning_rate: f64) -> Result<StepReport, NnError> {
+        self.adam.step(gradients, learning_rate)
+    }
+
+    pub(super) fn count_update(&mut self) {
+        self.updates += 1;
+    }
+
+    fn minibatch(&mut self, rollout: &Rollout, indices: &[usize], lr_scale: f64) -> Result<PpoMetrics, PpoError> {
+        let observations = self.rows(rollout, indices);
+        let (network, device) = (self.network.config(), self.network.store().device());
+        let rows = |from: &[f32], width: usize| rows_of(from, indices, width);
         let vector = |from: &[f32]| Tensor::from_vec(rows(from, 1), indices.len(), device);
         let actions = rows(&rollout.actions, network.actions);
         let actions = Tensor::from_vec(actions, (indices.len(), network.actions), device)?;
@@ -274,11 +290,17 @@ impl PpoLearner {
     }
 }
 
+fn rows_of(from: &[f32], indices: &[usize], width: usize) -> Vec<f32> {
+    indices.iter().flat_map(|&index| from[index * width..(index + 1) * width].iter().copied()).collect()
+}
+
 impl Learner for PpoLearner {
     type Batch = Rollout;
 
     fn update(&mut self, rollout: &Rollout, lr_scale: f64) -> Result<Metrics, TrainError> {
-        Ok(self.learn(rollout, lr_scale)?.named().to_vec())
+        let figures =
+            if self.config.imitation { self.imitate(rollout, lr_scale)? } else { self.learn(rollout, lr_scale)? };
+        Ok(figures.named().to_vec())
     }
 
     /// Updates made.

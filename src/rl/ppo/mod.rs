@@ -29,6 +29,7 @@ pub mod bench;
 pub mod codec;
 pub mod config;
 pub mod gaussian;
+mod imitation;
 pub mod learner;
 pub mod loss;
 pub mod network;

@@ -56,6 +56,8 @@ pub struct Rollout {
     pub values: Vec<f32>,
     pub advantages: Vec<f32>,
     pub returns: Vec<f32>,
+    /// `[count, actions]` in [-1, 1], what a script would have done; empty unless actions are imitated.
+    pub targets: Vec<f32>,
     /// Mean return and length of the episodes that ended within; `None` where none did.
     pub episodic_return: Option<f64>,
     pub episodic_length: Option<f64>,
@@ -204,6 +206,7 @@ impl RolloutBuffer {
             values: steps.iter().map(|step| step.value).collect(),
             advantages: estimated.advantages,
             returns: estimated.returns,
+            targets: Vec::new(),
             episodic_return: of_episodes(|episode| episode.0),
             episodic_length: of_episodes(|episode| episode.1 as f64),
         })

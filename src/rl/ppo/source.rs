@@ -119,6 +119,9 @@ impl RolloutSource {
         envs.reset(&resets).map_err(TrainError::other)?;
         let longest = self.playing.iter().map(|playing| playing.actions.len()).max().unwrap_or(0);
         for step in 0..longest {
+            // A script counts its episode's steps.
+            let acting = |(index, playing): (usize, &Playing)| (step < playing.actions.len()).then_some(index);
+            self.ask(envs.as_mut(), &self.playing.iter().enumerate().filter_map(acting).collect::<Vec<_>>());
             let action = |playing: &Playing| {
                 let bits = playing.actions.get(step)?;
                 let numbers: Vec<f32> = bits.iter().map(|&bits| f32::from_bits(bits)).collect();
@@ -129,6 +132,14 @@ impl RolloutSource {
         }
         let seen = observe(&self.codec, envs.as_mut())?;
         Ok((envs, seen))
+    }
+
+    /// What the script would do, as numbers; nothing unless actions are imitated.
+    fn ask(&self, envs: &mut dyn VecEnv, indices: &[usize]) -> Vec<f32> {
+        if !self.config.imitation {
+            return Vec::new();
+        }
+        envs.scripted(indices).iter().flat_map(|action| self.codec.numbers(action)).collect()
     }
 
     /// One step everywhere; where an episode is over, the next begins.
@@ -171,11 +182,14 @@ impl RolloutSource {
             (Some(envs), Some(seen)) => (envs, seen),
             _ => self.begin()?,
         };
+        let mut targets = Vec::new();
+        let everywhere: Vec<usize> = (0..self.config.num_envs).collect();
         while !self.buffer.is_full() {
             let decisions = learner.decide(&seen, &mut self.rng)?;
+            targets.extend(self.ask(envs.as_mut(), &everywhere));
             seen = self.step(envs.as_mut(), &seen, &decisions)?;
         }
-        let rollout = self.buffer.finish(&learner.values(&seen)?)?;
+        let rollout = Rollout { targets, ..self.buffer.finish(&learner.values(&seen)?)? };
         (self.envs, self.seen) = (Some(envs), Some(seen));
         Ok(rollout)
     }

@@ -32,7 +32,12 @@ struct Toy {
 
 impl Script for Toy {
     fn scripted(&mut self, indices: &[usize]) -> Vec<Action> {
-        vec![Action::default(); indices.len()]
+        // What can be seen: the shade, centred.
+        let action = |&index: &usize| {
+            let x = 0.1 * (self.cells[index].shade - 0.5);
+            Action { translation_m: [x, 0.0, 0.0], ..Action::default() }
+        };
+        indices.iter().map(action).collect()
     }
 }
 
@@ -171,5 +176,27 @@ fn an_evaluation_has_its_own_episodes_and_disturbs_none() -> anyhow::Result<()> 
     assert_eq!(first[0].0, "eval/episodic_return");
     assert_eq!(source.next(&learner, BEGIN)?, undisturbed.next(&learner, BEGIN)?);
     assert_eq!(learner.step(), 0);
+    Ok(())
+}
+
+#[test]
+fn imitation_learns_what_the_script_does() -> anyhow::Result<()> {
+    let config = PpoConfig { imitation: true, learning_rate: 1e-3, ..config() };
+    let mut learner = PpoLearner::new(&config, codec().network(), Seed(2), &HOST)?;
+    let mut source = RolloutSource::new(&config, codec(), 0, Seed(2), opener());
+    let mut losses = Vec::new();
+    for _ in 0..40 {
+        let rollout = source.next(&learner, BEGIN)?;
+        // The shade is the image's first number, the target's x is the shade from the middle.
+        let shades = rollout.observations.images.chunks(4 * SIZE * SIZE).map(|image| image[0]);
+        let all = shades.zip(rollout.targets.chunks(4));
+        assert!(all.into_iter().all(|(shade, target)| (shade - target[0]).abs() < 0.005 && target[1..] == [0.0; 3]));
+        losses.push(learner.imitate(&rollout, 1.0)?.policy_loss);
+    }
+    let last = losses[35..].iter().sum::<f64>() / 5.0;
+    assert!(last < 0.2 * losses[0], "{losses:?}");
+    let plain =
+        RolloutSource::new(&super::source_tests::config(), codec(), 0, Seed(2), opener()).next(&learner, BEGIN)?;
+    assert!(plain.targets.is_empty() && learner.imitate(&plain, 1.0).is_err());
     Ok(())
 }
