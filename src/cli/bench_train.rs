@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use crate::files::console;
 use crate::gan::cyclegan::bench::{self as cyclegan, BENCH_NETWORKS as CYCLEGAN_NETWORKS};
 use crate::gan::rcan::{BENCH_NETWORKS as RCAN_NETWORKS, StepTimes, bench_step};
+use crate::gan::semantic::bench::{self as semantic, BENCH_NETWORKS as SEMANTIC_NETWORKS};
 use crate::nn::HOST;
 use crate::nn::bench::{Report, bench_train_step};
 use crate::nn::networks::BENCH_NETWORKS;
@@ -18,11 +19,11 @@ use crate::rl::rl_cyclegan::bench::{self as rl_cyclegan, BENCH_NETWORKS as RL_CY
 /// Example: bingrasp bench train-step --network unet7 --json
 #[derive(Args, Clone, Debug)]
 pub struct BenchTrainArgs {
-    /// Network to train; rcan-* are whole steps of RCAN with its adversary, cyclegan* those of CycleGAN with both
-    /// generators and both discriminators, rl-cyclegan* those with both Q-functions as well, ppo a gradient step on RGB-D
-    /// images. Left out: all others, one after the other.
+    /// Network to train; rcan-* are whole steps of RCAN with its adversary, cyclegan* and semantic-cyclegan those of
+    /// CycleGANs with both generators and both discriminators, rl-cyclegan* those with both Q-functions as well, ppo a
+    /// gradient step on RGB-D images. Left out: all others, one after the other.
     #[arg(long, value_parser = PossibleValuesParser::new(
-        BENCH_NETWORKS.into_iter().chain(RCAN_NETWORKS).chain(CYCLEGAN_NETWORKS).chain(RL_CYCLEGAN_NETWORKS).chain([PPO_NETWORK])
+        BENCH_NETWORKS.into_iter().chain(RCAN_NETWORKS).chain(CYCLEGAN_NETWORKS).chain(RL_CYCLEGAN_NETWORKS).chain(SEMANTIC_NETWORKS).chain([PPO_NETWORK])
     ))]
     pub network: Option<String>,
     /// Images a step; the network's own batch if left out.
@@ -51,10 +52,15 @@ pub fn run(args: &BenchTrainArgs) -> Result<()> {
             }
             continue;
         }
-        let joint = rl_cyclegan::bench_step(network, batch, repeats)?;
-        if let Some(times) =
-            joint.map_or_else(|| cyclegan::bench_step(network, batch, repeats), |times| Ok(Some(times)))?
-        {
+        let of_cyclegan = match cyclegan::bench_step(network, batch, repeats)? {
+            Some(times) => Some(times),
+            None => semantic::bench_step(network, batch, repeats)?,
+        };
+        let of_cyclegan = match of_cyclegan {
+            Some(times) => Some(times),
+            None => rl_cyclegan::bench_step(network, batch, repeats)?,
+        };
+        if let Some(times) = of_cyclegan {
             if args.json {
                 console::print_line(serde_json::to_string(&times)?)?;
             } else {

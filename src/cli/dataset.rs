@@ -75,6 +75,9 @@ pub struct GenerateArgs {
     /// folder (PNG files and metadata.jsonl), webdataset (tar shards) or pix2pix ({A,B} pictures)
     #[arg(long, default_value_t = Format::Folder)]
     format: Format,
+    /// Also write depth as the domain's depth camera measures it: its noise and holes in reality, the truth elsewhere
+    #[arg(long)]
+    sensed_depth: bool,
     /// Write only part i of n, counted from 0: 0/8 to 7/8
     #[arg(long, value_name = "i/n")]
     shard: Option<Shard>,
@@ -155,6 +158,7 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
         ..EnvConfig::new(&cell, objects, args.domain, (envs, args.size), args.seed.get())
     }
     .with_frames(common::measured_access(args.domain));
+    env.channels.depth = args.sensed_depth;
     env.cameras = args.camera.clone().map_or(env.cameras, |camera| vec![camera]);
     env.validate().map_err(|error| UsageError(error.to_string()))?;
     // Splits of one seed share nothing.
@@ -162,6 +166,7 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     let mut config = DatasetConfig::new(seed, args.domain, args.count, (args.size, args.size));
     config.format = args.format;
     config.split = args.split;
+    config.sensed_depth = args.sensed_depth;
     config.shard = args.shard;
     config.block = block_size(envs);
     config.objects = common::object_source(set, &env.objects, env.cell.objects.per_episode);

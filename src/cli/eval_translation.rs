@@ -3,7 +3,7 @@
 use super::eval_unpaired;
 use super::generator::{GeneratorKind, kind};
 use super::output::{self, decimal};
-use super::{UsageError, common, numbers};
+use super::{UsageError, common, eval_semantic, numbers};
 use crate::contract::{Domain, FrameBatch, PrivilegedAccess, Seed};
 use crate::env::pairs::{frames_of, play_block};
 use crate::env::{EnvConfig, GraspEnv};
@@ -12,9 +12,11 @@ use crate::files::console;
 use crate::gan::frames::Frame;
 use crate::gan::rcan::picture::{Row, sheet};
 use crate::gan::rcan::{Generator, Translation, load_generator};
+use crate::gan::semantic::SemanticConfig;
 use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::pictures::LeftOut;
+use crate::train::{LearnerConfig, learner_name};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -34,8 +36,9 @@ pub struct Args {
     pub(super) generator: PathBuf,
     /// Source domain of an RCAN run: canonical, randomized-mild, randomized-medium, randomized-heavy, reality, reality-dev,
     /// reality-2; for the others the reality to judge against
-    #[arg(long, default_value_t = Domain::RandomizedHeavy)]
-    pub(super) domain: Domain,
+    /// [default: randomized-heavy, for the others reality]
+    #[arg(long)]
+    pub(super) domain: Option<Domain>,
     /// Frames to translate
     #[arg(long, default_value_t = 1000, value_parser = numbers::count(numbers::ATTEMPTS))]
     pub(super) count: usize,
@@ -86,20 +89,22 @@ struct Kept {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if learner_name(&args.generator)? == SemanticConfig::NAME {
+        return eval_semantic::run(args);
+    }
     if kind(&args.generator)? == GeneratorKind::Translation {
         return eval_unpaired::run(args);
     }
-    let sheet = args
-        .sheet
-        .clone()
-        .unwrap_or_else(|| common::run_of(&args.generator).join(format!("translation-{}.png", args.domain)));
+    let domain = args.domain.unwrap_or(Domain::RandomizedHeavy);
+    let sheet =
+        args.sheet.clone().unwrap_or_else(|| common::run_of(&args.generator).join(format!("translation-{domain}.png")));
     common::Inputs::default()
         .run("--generator", Some(&args.generator))
         .objects(args.objects.as_deref())
         .textures(&args.textures)
         .check_picture("--sheet", &sheet)?;
     let cell = args.cell.load()?;
-    let objects = common::measured_objects(args.objects.as_deref(), Some(args.domain), &cell);
+    let objects = common::measured_objects(args.objects.as_deref(), Some(domain), &cell);
     let started = Instant::now();
     let loaded = load_generator(&args.generator, &HOST)?;
     console::warn_all(&loaded.warnings);
@@ -109,13 +114,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let envs = common::num_envs_for(size).min(args.count);
     let config = EnvConfig {
         textures: args.textures.load()?,
-        ..EnvConfig::new(
-            &cell,
-            common::objects_in(args.domain, objects, args.object_options)?,
-            args.domain,
-            (envs, size),
-            seed,
-        )
+        ..EnvConfig::new(&cell, common::objects_in(domain, objects, args.object_options)?, domain, (envs, size), seed)
     };
     // This room measures against the truth.
     let config = config.with_frames(PrivilegedAccess::GroundTruth);
@@ -128,11 +127,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     let translation = meter.report();
     kept.sort_by(|a, b| b.score.ssim.total_cmp(&a.score.ssim));
-    draw(&kept, &translation, args.domain).save(&sheet)?;
+    draw(&kept, &translation, domain).save(&sheet)?;
     let report = Report {
         generator: args.generator.clone(),
         step: loaded.step,
-        domain: args.domain,
+        domain,
         objects: objects.to_owned(),
         ms_per_image: network_s * 1e3 / translation.frames as f64,
         translation,
@@ -148,10 +147,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let t = &report.translation;
-    output::line(&format!(
-        "{} frames of {} ({} objects), step {}",
-        t.frames, args.domain, report.objects, report.step
-    ))?;
+    output::line(&format!("{} frames of {} ({} objects), step {}", t.frames, domain, report.objects, report.step))?;
     output::line(&format!(
         "image   SSIM {} (95% {} to {}), PSNR {} dB, colour bias {} {} {}",
         decimal(t.ssim, 3),
@@ -210,7 +206,7 @@ fn evaluate(
 }
 
 /// The first `count` frames of a batch.
-fn first_frames(mut batch: FrameBatch, count: usize) -> FrameBatch {
+pub(super) fn first_frames(mut batch: FrameBatch, count: usize) -> FrameBatch {
     if count < batch.count {
         let pixels = batch.pixels();
         batch.count = count;
@@ -230,7 +226,7 @@ fn first_frames(mut batch: FrameBatch, count: usize) -> FrameBatch {
 }
 
 /// Frame `i` as a batch of its own.
-fn one(batch: &FrameBatch, i: usize) -> FrameBatch {
+pub(super) fn one(batch: &FrameBatch, i: usize) -> FrameBatch {
     FrameBatch {
         source: batch.source,
         count: 1,

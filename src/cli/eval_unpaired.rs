@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let seed = args.seed.get().derive("evaluate translation", 0);
     let envs = common::num_envs_for(size).min(args.count);
     let cell = args.cell.load()?;
-    let reality = if args.domain.stands_for_reality() { args.domain } else { Domain::Reality };
+    let reality = args.domain.filter(|domain| domain.stands_for_reality()).unwrap_or(Domain::Reality);
     let names = common::measured_objects(args.objects.as_deref(), Some(reality), &cell);
     let objects = common::objects_in(reality, names, args.object_options)?;
     let config = EnvConfig {

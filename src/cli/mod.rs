@@ -18,6 +18,7 @@ mod domains;
 mod episodes;
 mod episodes_export;
 mod eval;
+mod eval_semantic;
 mod eval_translation;
 mod eval_unpaired;
 #[cfg(feature = "viewer")]
@@ -32,8 +33,10 @@ mod output;
 #[cfg(feature = "viewer")]
 mod pilot;
 mod reproduce;
+mod rgbd;
 mod train;
 mod translate;
+mod translate_rgbd;
 #[cfg(feature = "viewer")]
 mod view;
 

@@ -10,6 +10,7 @@ pub mod rcan;
 mod recording;
 pub(super) mod rl_cyclegan;
 pub(super) mod run;
+mod semantic_cyclegan;
 
 use crate::gan::cyclegan::Method;
 use std::process::ExitCode;
@@ -60,6 +61,14 @@ enum Command {
                             runs/final"
     )]
     RlCyclegan(Box<rl_cyclegan::Args>),
+    /// Train a semantic CycleGAN: translate RGB-D images between simulation and reality, and segment both
+    #[command(
+        after_help = "Examples:\n  bingrasp dataset generate --out sim --domain canonical --sensed-depth --count 655\n  \
+                            bingrasp dataset generate --out real --domain reality --sensed-depth --count 655 --seed 1\n  \
+                            bingrasp train semantic-cyclegan --simulation sim --reality real --out runs/semantic --epochs 60\n\
+                            Images of one's own lie in rgb/ and depth/ (16-bit PNG, millimetres) under the same names."
+    )]
+    SemanticCyclegan(Box<semantic_cyclegan::Args>),
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -71,6 +80,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Cyclegan(args) => translation(Method::CycleGan, args),
         Command::Graspgan(args) => run::run(&rl_cyclegan::Command { method: Method::GraspGan, args }),
         Command::RlCyclegan(args) => run::run(&rl_cyclegan::Command { method: Method::RlCycleGan, args }),
+        Command::SemanticCyclegan(args) => run::run(&**args),
     }
 }
 

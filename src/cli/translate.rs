@@ -1,7 +1,8 @@
 //! `bingrasp translate`: a trained generator on a folder of anyone's images.
 
 use super::generator::{self, GeneratorKind};
-use super::{UsageError, common, output};
+use super::rgbd::read_square;
+use super::{UsageError, common, output, translate_rgbd};
 use crate::draw::palette::class_palette;
 use crate::draw::png;
 use crate::files::atomic::write_atomic;
@@ -9,12 +10,13 @@ use crate::files::console;
 use crate::files::names::UniqueNames;
 use crate::files::paths::resolve;
 use crate::gan::images::images_tensor;
+use crate::gan::semantic::SemanticConfig;
 use crate::gan::{cyclegan, rcan};
 use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::pictures::{self, LeftOut, PictureError};
+use crate::train::{LearnerConfig, learner_name};
 use anyhow::Context;
-use image::imageops::{FilterType, crop_imm, resize};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -26,39 +28,45 @@ const BATCH: usize = 16;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder of a run of `train rcan`, `gan`, `cyclegan`, `graspgan` or `rl-cyclegan`, or of one of its checkpoints
+    /// Folder of a run of `train rcan`, `gan`, `cyclegan`, `graspgan`, `rl-cyclegan` or `semantic-cyclegan`, or of one of its
+    /// checkpoints
     #[arg(long, value_name = "RUN")]
-    generator: PathBuf,
-    /// Translate from B to A (reality to simulation): the other generator of a run of `train cyclegan` or `rl-cyclegan`
+    pub(super) generator: PathBuf,
+    /// Translate from B to A (reality to simulation): the other generator of a run of `train cyclegan`, `rl-cyclegan` or
+    /// `semantic-cyclegan`
     #[arg(long)]
-    backward: bool,
-    /// A picture (PNG, JPEG, GIF, WebP, BMP or TIFF) or a folder of them; folders in it are not entered
+    pub(super) backward: bool,
+    /// A picture (PNG, JPEG, GIF, WebP, BMP or TIFF) or a folder of them; folders in it are not entered. For a semantic
+    /// CycleGAN a dataset with measured depth, or a folder with rgb/ and depth/
     #[arg(value_name = "IN")]
-    input: PathBuf,
-    /// Folder for the results: one PNG for each picture, with RCAN the same in mask/ and depth/ (16 bits, millimetres).
-    /// They are of the picture's middle square, at the size that the network was trained for
+    pub(super) input: PathBuf,
+    /// Folder for the results: one PNG for each picture, with RCAN and the semantic CycleGAN the same in mask/ and depth/
+    /// (16 bits, millimetres). They are of the picture's middle square, at the size that the network was trained for
     #[arg(value_name = "OUT")]
-    output: PathBuf,
+    pub(super) output: PathBuf,
     /// One JSON object on standard output
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Serialize)]
-struct Report {
-    generator: PathBuf,
-    step: u64,
-    translated: usize,
+pub(super) struct Report {
+    pub generator: PathBuf,
+    pub step: u64,
+    pub translated: usize,
     /// Pictures that could not be read; each is in `left_out`.
-    failed: usize,
+    pub failed: usize,
     /// Everything in the folder that was not translated.
-    left_out: Vec<LeftOut>,
+    pub left_out: Vec<LeftOut>,
     /// Edge of the results, pixels; they are of the middle square of each picture.
-    size: usize,
-    out: PathBuf,
+    pub size: usize,
+    pub out: PathBuf,
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if learner_name(&args.generator)? == SemanticConfig::NAME {
+        return translate_rgbd::run(args);
+    }
     let listing = pictures::list(&args.input).map_err(|error| match error {
         // As a wrong path is.
         PictureError::Nothing { .. } => anyhow::Error::from(UsageError(error.to_string())),
@@ -73,14 +81,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     let size = generator.size();
-    let edge = u32::try_from(size)?;
     let mut translated = 0;
     let bar = output::progress(files.len() as u64, "images");
     for (files, names) in files.chunks(BATCH).zip(names.chunks(BATCH)) {
         let mut images = Vec::new();
         let mut whose = Vec::new();
         for (file, name) in files.iter().zip(names) {
-            match read_square(file, edge) {
+            match read_square(file, size) {
                 Ok(rgb) => {
                     images.push(rgb);
                     whose.push(name);
@@ -210,26 +217,24 @@ fn names_of(files: &[PathBuf]) -> Vec<String> {
         .collect()
 }
 
-/// The middle square of a picture at the network's size, `[size, size, 3]`.
-fn read_square(path: &Path, size: u32) -> Result<Vec<u8>, PictureError> {
-    let picture = pictures::read(path)?;
-    let (w, h) = picture.dimensions();
-    let edge = w.min(h);
-    let square = crop_imm(&picture, (w - edge) / 2, (h - edge) / 2, edge, edge).to_image();
-    if edge == size {
-        return Ok(square.into_raw());
-    }
-    Ok(resize(&square, size, size, FilterType::Triangle).into_raw())
-}
-
 fn save(translated: &Translated, size: usize, out: &Path, name: &str) -> anyhow::Result<()> {
     let file = format!("{name}.png");
     write_atomic(&out.join(&file), &png::encode_rgb(&translated.image, size, size)?)?;
     let Some((classes, depth_m)) = &translated.classes_and_depth else { return Ok(()) };
+    save_mask_and_depth((classes, depth_m), size, out, &file)
+}
+
+/// The classes of the renderer and depths in metres, into `mask/` and `depth/`.
+pub(super) fn save_mask_and_depth(
+    (classes, depth_m): (&[u8], &[f32]),
+    size: usize,
+    out: &Path,
+    file: &str,
+) -> anyhow::Result<()> {
     let mask = png::encode_indexed(classes, size, size, &class_palette())?;
-    write_atomic(&out.join("mask").join(&file), &mask)?;
+    write_atomic(&out.join("mask").join(file), &mask)?;
     let depth: Vec<u16> = depth_m.iter().map(|&d| (d * 1e3).round().clamp(0.0, 65_535.0) as u16).collect();
-    write_atomic(&out.join("depth").join(&file), &png::encode_gray16(&depth, size, size)?)?;
+    write_atomic(&out.join("depth").join(file), &png::encode_gray16(&depth, size, size)?)?;
     Ok(())
 }
 

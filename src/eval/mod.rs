@@ -4,6 +4,7 @@ pub mod bars;
 pub mod grasp;
 pub mod metrics;
 pub mod rl_cyclegan_table1;
+pub mod semantic;
 pub mod soak;
 pub mod table1;
 pub mod translation;

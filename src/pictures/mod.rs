@@ -4,10 +4,12 @@
 //! person would see them: turned as the camera was held (EXIF), in 8-bit sRGB whatever the file has (16 bits, a palette,
 //! CMYK), whole or not at all. What a file is follows from its contents, not from its name.
 
+mod depth;
 mod kind;
 mod list;
 mod whole;
 
+pub use depth::{DepthImage, read_depth};
 pub use kind::{Kind, kind_of};
 pub use list::{LeftOut, Listing, list};
 

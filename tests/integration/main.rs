@@ -9,6 +9,7 @@ mod pose_agent;
 mod rendering;
 mod robustness;
 mod rooms;
+mod semantic;
 mod training;
 #[cfg(feature = "viewer")]
 mod viewer;

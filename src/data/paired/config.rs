@@ -133,6 +133,9 @@ pub struct DatasetConfig {
     pub split: Split,
     /// Also write instance ids (`.../instances`).
     pub instances: bool,
+    /// Also write depth as the domain's depth camera measures it (`.../sensed_depth`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sensed_depth: bool,
     /// Pairs that are generated together. Borders between shards fall on multiples of it, so that no two processes
     /// simulate the same block.
     pub block: u64,
@@ -162,6 +165,7 @@ impl DatasetConfig {
             format: Format::Folder,
             split: Split::Train,
             instances: true,
+            sensed_depth: false,
             block: 1,
             pairs_per_tar: 1000,
             shard: None,

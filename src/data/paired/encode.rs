@@ -44,6 +44,7 @@ pub fn check_batch(config: &DatasetConfig, frames: &FrameBatch, records: &[PairR
         ("class ids", frames.segmentation.len(), pixels),
         ("instance ids", frames.instances.len(), pixels),
         ("depths", frames.depth_m.len(), pixels),
+        ("measured depths", if config.sensed_depth { frames.sensed_depth_m.len() } else { pixels }, pixels),
     ];
     for (what, found, expected) in lengths {
         if found != expected {
@@ -73,6 +74,10 @@ pub fn encode_pair(
             meta.episode, meta.step_index
         )));
     }
+    let depth = |metres: &[f32]| {
+        let mm: Vec<u16> = metres.iter().map(|&d| depth_to_mm(d)).collect();
+        png::encode_gray16(&mm, w, h)
+    };
     let image = |channel: &Channel| match channel {
         Channel::Randomized => png::encode_rgb(frames.source_image(i), w, h),
         Channel::Canonical => png::encode_rgb(frames.canonical_image(i), w, h),
@@ -81,10 +86,8 @@ pub fn encode_pair(
         }
         Channel::Segmentation => png::encode_indexed(classes, w, h, &class_palette()),
         Channel::Instances => png::encode_indexed(frames.instance_image(i), w, h, &instance_palette()),
-        Channel::Depth => {
-            let mm: Vec<u16> = frames.depth_image(i).iter().map(|&d| depth_to_mm(d)).collect();
-            png::encode_gray16(&mm, w, h)
-        }
+        Channel::Depth => depth(frames.depth_image(i)),
+        Channel::SensedDepth => depth(frames.sensed_depth_image(i)),
     };
     let images = layout.channels().iter().map(image).collect::<Result<_, _>>();
     let images = images.map_err(|e| DataError::Input(format!("frame {i}: {e}")))?;

@@ -11,6 +11,8 @@ pub enum Channel {
     Segmentation,
     Depth,
     Instances,
+    /// Depth as the domain's depth camera measures it.
+    SensedDepth,
     /// Randomized (left) and canonical (right) in one picture: pix2pix's `{A,B}`.
     Aligned,
 }
@@ -23,6 +25,7 @@ impl Channel {
             Self::Segmentation => "segmentation",
             Self::Depth => "depth",
             Self::Instances => "instances",
+            Self::SensedDepth => "sensed_depth",
             Self::Aligned => "aligned",
         }
     }
@@ -59,6 +62,9 @@ impl Layout {
         channels.extend([Channel::Segmentation, Channel::Depth]);
         if config.instances {
             channels.push(Channel::Instances);
+        }
+        if config.sensed_depth {
+            channels.push(Channel::SensedDepth);
         }
         Self {
             format: config.format,

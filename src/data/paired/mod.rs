@@ -1,5 +1,5 @@
 //! Paired datasets on disk: every moment in a source domain and in the canonical one, with class ids, instance ids and
-//! depth, aligned pixel for pixel.
+//! depth, aligned pixel for pixel; on request also depth as the source domain's depth camera measures it (`sensed_depth`).
 //!
 //! | format | files |
 //! |---|---|

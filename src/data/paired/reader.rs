@@ -37,6 +37,9 @@ pub struct Pair {
     pub depth_mm: Vec<u16>,
     /// `[height, width]`, if the dataset has them.
     pub instances: Option<Vec<u8>>,
+    /// `[height, width]`, millimetres as the domain's depth camera measures them, 0 where it measures nothing; if the
+    /// dataset has them.
+    pub sensed_depth_mm: Option<Vec<u16>>,
 }
 
 enum Source {
@@ -197,36 +200,87 @@ impl PairReader {
     /// Names the first file that is missing or damaged.
     pub fn read(&self, position: usize) -> Result<Pair, DataError> {
         let meta = self.meta(position)?;
-        let (width, height) = (self.config().width as usize, self.config().height as usize);
-        let mut pair = Pair {
+        let (width, height) = self.size();
+        let (randomized, canonical) = if self.layout.channels().contains(&Channel::Aligned) {
+            split_halves(&self.rgb(position, Channel::Aligned, 2 * width)?, 3 * width)
+        } else {
+            let image = |channel| self.rgb(position, channel, width);
+            (image(Channel::Randomized)?, image(Channel::Canonical)?)
+        };
+        let has = |channel| self.layout.channels().contains(&channel);
+        let ids = |channel| Ok::<_, DataError>(self.ids(position, channel)?.0);
+        let depth = |channel| self.depth_mm(position, channel);
+        Ok(Pair {
             meta,
             width,
             height,
-            randomized: Vec::new(),
-            canonical: Vec::new(),
-            segmentation: Vec::new(),
-            depth_mm: Vec::new(),
-            instances: None,
-        };
-        for &channel in self.layout.channels() {
-            let (file, path) = self.file(position, channel)?;
-            let rgb = |width| sized(png::decode_rgb(&file), &path, width, height);
-            let ids = || sized(png::decode_indexed(&file), &path, width, height);
-            match channel {
-                Channel::Randomized => pair.randomized = rgb(width)?,
-                Channel::Canonical => pair.canonical = rgb(width)?,
-                Channel::Aligned => (pair.randomized, pair.canonical) = split_halves(&rgb(2 * width)?, 3 * width),
-                Channel::Instances => pair.instances = Some(ids()?),
-                Channel::Depth => pair.depth_mm = sized(png::decode_gray16(&file), &path, width, height)?,
-                Channel::Segmentation => {
-                    pair.segmentation = ids()?;
-                    if let Some(id) = pair.segmentation.iter().find(|&&id| usize::from(id) >= Class::COUNT) {
-                        return Err(DataError::damaged(path, format!("it has class id {id}, which does not exist")));
-                    }
-                }
-            }
+            randomized,
+            canonical,
+            segmentation: self.segmentation(position)?,
+            depth_mm: depth(Channel::Depth)?,
+            instances: has(Channel::Instances).then(|| ids(Channel::Instances)).transpose()?,
+            sensed_depth_mm: has(Channel::SensedDepth).then(|| depth(Channel::SensedDepth)).transpose()?,
+        })
+    }
+
+    /// Width and height of the images, pixels.
+    pub fn size(&self) -> (usize, usize) {
+        (self.config().width as usize, self.config().height as usize)
+    }
+
+    /// The source image alone, `[height, width, 3]`. Nothing else of the pair is opened, unless both images lie in one file.
+    ///
+    /// # Errors
+    /// The file is missing or damaged.
+    pub fn source_rgb(&self, position: usize) -> Result<Vec<u8>, DataError> {
+        let width = self.size().0;
+        if self.layout.channels().contains(&Channel::Aligned) {
+            return Ok(split_halves(&self.rgb(position, Channel::Aligned, 2 * width)?, 3 * width).0);
         }
-        Ok(pair)
+        self.rgb(position, Channel::Randomized, width)
+    }
+
+    /// Measured depth alone, `[height, width]` millimetres, 0 where nothing was measured.
+    ///
+    /// # Errors
+    /// A dataset without it; the file is missing or damaged.
+    pub fn sensed_depth_mm(&self, position: usize) -> Result<Vec<u16>, DataError> {
+        if !self.config().sensed_depth {
+            let root = self.root.display();
+            return Err(DataError::Input(format!(
+                "the dataset in '{root}' holds no measured depth; generate it with --sensed-depth"
+            )));
+        }
+        self.depth_mm(position, Channel::SensedDepth)
+    }
+
+    /// Classes alone, `[height, width]`.
+    ///
+    /// # Errors
+    /// The file is missing or damaged.
+    pub fn segmentation(&self, position: usize) -> Result<Vec<u8>, DataError> {
+        let (ids, path) = self.ids(position, Channel::Segmentation)?;
+        if let Some(id) = ids.iter().find(|&&id| usize::from(id) >= Class::COUNT) {
+            return Err(DataError::damaged(path, format!("it has class id {id}, which does not exist")));
+        }
+        Ok(ids)
+    }
+
+    fn rgb(&self, position: usize, channel: Channel, width: usize) -> Result<Vec<u8>, DataError> {
+        let (file, path) = self.file(position, channel)?;
+        sized(png::decode_rgb(&file), &path, width, self.size().1)
+    }
+
+    fn ids(&self, position: usize, channel: Channel) -> Result<(Vec<u8>, PathBuf), DataError> {
+        let (file, path) = self.file(position, channel)?;
+        let (width, height) = self.size();
+        Ok((sized(png::decode_indexed(&file), &path, width, height)?, path))
+    }
+
+    fn depth_mm(&self, position: usize, channel: Channel) -> Result<Vec<u16>, DataError> {
+        let (file, path) = self.file(position, channel)?;
+        let (width, height) = self.size();
+        sized(png::decode_gray16(&file), &path, width, height)
     }
 
     /// Several pairs at once, decoded in parallel, in the order asked for.
@@ -270,7 +324,8 @@ fn line_offsets(file: &File) -> std::io::Result<Vec<u64>> {
     }
 }
 
-/// Pairs as the renderer delivers them: depth in metres, instances 0 where the dataset has none.
+/// Pairs as the renderer delivers them: depth in metres, instances 0 where the dataset has none, no
+/// measured depth where one of the pairs has none.
 ///
 /// # Errors
 /// [`DataError::Input`] when there is none or they differ in size or domain.
@@ -283,7 +338,8 @@ pub fn to_frames(pairs: &[Pair]) -> Result<FrameBatch, DataError> {
         return Err(DataError::Input("the pairs of a batch must have one size and one domain".into()));
     }
     let pixels = first.width * first.height;
-    let metres = |p: &Pair| p.depth_mm.iter().map(|&mm| f32::from(mm) * 0.001).collect::<Vec<_>>();
+    let metres = |mm: &[u16]| mm.iter().map(|&mm| f32::from(mm) * 0.001).collect::<Vec<_>>();
+    let sensed: Option<Vec<&[u16]>> = pairs.iter().map(|p| p.sensed_depth_mm.as_deref()).collect();
     Ok(FrameBatch {
         source: first.meta.domain,
         count: pairs.len(),
@@ -293,8 +349,8 @@ pub fn to_frames(pairs: &[Pair]) -> Result<FrameBatch, DataError> {
         canonical_rgb: pairs.iter().flat_map(|p| &p.canonical).copied().collect(),
         segmentation: pairs.iter().flat_map(|p| &p.segmentation).copied().collect(),
         instances: pairs.iter().flat_map(|p| p.instances.clone().unwrap_or_else(|| vec![0; pixels])).collect(),
-        depth_m: pairs.iter().flat_map(metres).collect(),
-        sensed_depth_m: Vec::new(),
+        depth_m: pairs.iter().flat_map(|p| metres(&p.depth_mm)).collect(),
+        sensed_depth_m: sensed.unwrap_or_default().into_iter().flat_map(metres).collect(),
         cameras: pairs.iter().map(|p| p.meta.camera).collect(),
         step_indices: pairs.iter().map(|p| p.meta.step_index).collect(),
         look_seeds: pairs.iter().map(|p| p.meta.look_seed).collect(),

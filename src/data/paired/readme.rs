@@ -33,11 +33,12 @@ fn text(config: &DatasetConfig) -> String {
             ),
         ),
     };
+    let sensed = if config.sensed_depth { ", measured depth (the same, 0 where nothing was measured)" } else { "" };
     let (width, height, count, domain) = (config.width, config.height, config.count, config.domain);
     format!(
         "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: {split}\n    path: \"{data}\"\n---\n\n\
          # Pairs of {domain} and canonical images of a robot grasping from a bin\n\n\
-         {count} pairs of {width}x{height} pixels with class ids, instance ids and depth (16 bits, millimetres), aligned \
+         {count} pairs of {width}x{height} pixels with class ids, instance ids and depth (16 bits, millimetres){sensed}, aligned \
          pixel for pixel: {what}. The settings are in `dataset.toml`, checksums in `{CHECKSUMS_NAME}` \
          (`sha256sum -c {CHECKSUMS_NAME}`).\n\n\
          Every record has the same keys. `action` is the decision that led to the image; at the start of an episode there \

@@ -35,10 +35,10 @@ pub fn sheet(reader: &PairReader, rows: usize, seed: Seed) -> Result<ContactShee
 
 /// The contact sheet of some pairs.
 pub fn sheet_of(pairs: &[Pair], title: impl Into<String>, subtitle: impl Into<String>) -> ContactSheet {
-    let metres = |pair: &Pair| -> Vec<f32> { pair.depth_mm.iter().map(|&mm| f32::from(mm) * 0.001).collect() };
+    let metres = |mm: &[u16]| -> Vec<f32> { mm.iter().map(|&mm| f32::from(mm) * 0.001).collect() };
     // The range of what lies in the bin: there the differences are that matter. The arm reaches up to the camera.
     let contents = |pair: &Pair| {
-        let depths = metres(pair).into_iter().zip(pair.segmentation.clone());
+        let depths = metres(&pair.depth_mm).into_iter().zip(pair.segmentation.clone());
         let in_bin = [Class::Object, Class::Tray, Class::Divider].map(|class| class as u8);
         depths.filter(|(_, class)| in_bin.contains(class)).map(|(depth, _)| depth).collect::<Vec<_>>()
     };
@@ -48,6 +48,10 @@ pub fn sheet_of(pairs: &[Pair], title: impl Into<String>, subtitle: impl Into<St
     if instances {
         columns.push("instances");
     }
+    let sensed = !pairs.is_empty() && pairs.iter().all(|pair| pair.sensed_depth_mm.is_some());
+    if sensed {
+        columns.push("measured depth");
+    }
     let mut sheet = ContactSheet::new(title, subtitle).columns(&columns).class_legend().depth_legend(near, far);
     for pair in pairs {
         let (w, h) = (pair.width, pair.height);
@@ -55,10 +59,13 @@ pub fn sheet_of(pairs: &[Pair], title: impl Into<String>, subtitle: impl Into<St
             Picture::photo(w, h, pair.randomized.clone()),
             Picture::photo(w, h, pair.canonical.clone()),
             Picture::exact(w, h, colour_classes(&pair.segmentation)),
-            Picture::exact(w, h, colour_depth(&metres(pair), near, far)),
+            Picture::exact(w, h, colour_depth(&metres(&pair.depth_mm), near, far)),
         ];
         if let Some(ids) = pair.instances.as_ref().filter(|_| instances) {
             pictures.push(Picture::exact(w, h, colour_instances(ids)));
+        }
+        if let Some(mm) = pair.sensed_depth_mm.as_ref().filter(|_| sensed) {
+            pictures.push(Picture::exact(w, h, colour_depth(&metres(mm), near, far)));
         }
         let meta = &pair.meta;
         let caption = format!(

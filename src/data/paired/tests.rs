@@ -274,6 +274,49 @@ fn what_was_written_is_read_back() {
 }
 
 #[test]
+fn measured_depth_is_an_image_of_its_own_and_needs_no_other() {
+    let mut frames = testing::frames(SEED, 0, 3, SIZE);
+    frames.sensed_depth_m =
+        frames.depth_m.iter().enumerate().map(|(i, d)| if i % 5 == 0 { 0.0 } else { d + 0.01 }).collect();
+    let records = testing::records(SEED, 0, 3);
+    for format in Format::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let wanted = DatasetConfig { sensed_depth: true, ..config(format, 3) };
+        let mut writer = PairWriter::create(folder.path(), &wanted).unwrap();
+        let lacking = testing::frames(SEED, 0, 3, SIZE);
+        assert!(writer.write(0, &lacking, &records).unwrap_err().to_string().contains("0 measured depths"));
+        writer.write(0, &frames, &records).unwrap();
+        writer.finish().unwrap();
+        assert!(check(folder.path(), &|_, _| {}).unwrap().is_ok());
+        let reader = PairReader::open(folder.path()).unwrap();
+        let batch = to_frames(&reader.iter(3).collect::<Result<Vec<_>, _>>().unwrap()).unwrap();
+        for (found, sensed) in batch.sensed_depth_m.iter().zip(&frames.sensed_depth_m) {
+            assert!((found - sensed).abs() <= 0.000_501 && (*sensed > 0.0 || *found == 0.0));
+        }
+        // Everything but the picture and its measured depth may be missing.
+        if format == Format::Folder {
+            for name in ["canonical", "segmentation", "depth", "instances"] {
+                std::fs::remove_dir_all(folder.path().join("train").join(name)).unwrap();
+            }
+            std::fs::write(folder.path().join("train/metadata.jsonl"), "\n\n\n").unwrap();
+        }
+        let reader = PairReader::open(folder.path()).unwrap();
+        assert_eq!(reader.source_rgb(1).unwrap(), frames.source_image(1), "{format}");
+        let mm: Vec<u16> = frames.sensed_depth_image(1).iter().map(|&m| depth_to_mm(m)).collect();
+        assert_eq!(reader.sensed_depth_mm(1).unwrap(), mm, "{format}");
+        if format != Format::Folder {
+            assert_eq!(reader.segmentation(2).unwrap(), frames.segmentation_image(2));
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    dataset(folder.path(), &config(Format::Folder, 2));
+    assert!(!std::fs::read_to_string(folder.path().join("dataset.toml")).unwrap().contains("sensed"));
+    let reader = PairReader::open(folder.path()).unwrap();
+    assert!(reader.sensed_depth_mm(0).unwrap_err().to_string().contains("--sensed-depth"));
+    assert!(to_frames(&[reader.read(0).unwrap()]).unwrap().sensed_depth_m.is_empty());
+}
+
+#[test]
 fn an_unfinished_dataset_can_be_read() {
     for (format, expected) in [(Format::Folder, 6), (Format::WebDataset, 4), (Format::Pix2Pix, 6)] {
         let folder = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 use super::config::SemanticConfig;
 use crate::contract::{Class, Rng};
+use crate::nn::HOST;
 use candle_core::{Device, Result, Tensor, bail};
 
 /// Channels of an image: red, green, blue, depth.
@@ -29,6 +30,17 @@ impl SemanticClass {
             Self::Fingers
         } else {
             Self::Background
+        }
+    }
+
+    /// The renderer's class that a network's number stands for.
+    pub fn to_rendered(class: u8) -> Class {
+        if class == Self::Object as u8 {
+            Class::Object
+        } else if class == Self::Fingers as u8 {
+            Class::Arm
+        } else {
+            Class::Background
         }
     }
 }
@@ -71,6 +83,49 @@ pub fn encode_rgbd(config: &SemanticConfig, image: RgbdImage<'_>, flip: bool, ou
         if depth.is_finite() && depth > 0.0 { (scale * (depth - config.near_m) - 1.0).clamp(-1.0, 1.0) } else { 1.0 }
     }));
     Ok(())
+}
+
+/// Unflipped images as one tensor, `[n, 4, size, size]`.
+///
+/// # Errors
+/// As [`encode_rgbd`].
+pub fn encode_batch<'a>(
+    config: &SemanticConfig,
+    images: impl ExactSizeIterator<Item = RgbdImage<'a>>,
+    device: &Device,
+) -> Result<Tensor> {
+    let shape = (images.len(), CHANNELS, config.size, config.size);
+    let mut planes = Vec::with_capacity(shape.0 * CHANNELS * config.size * config.size);
+    for image in images {
+        encode_rgbd(config, image, false, &mut planes)?;
+    }
+    Tensor::from_vec(planes, shape, device)
+}
+
+/// What a translated image shows: the inverse of [`encode_rgbd`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct TranslatedRgbd {
+    /// `[size, size, 3]` bytes.
+    pub rgb: Vec<u8>,
+    /// `[size, size]` metres, from `near_m` to `far_m`.
+    pub depth_m: Vec<f32>,
+}
+
+/// The images of a tensor `[n, 4, size, size]`.
+///
+/// # Errors
+/// Another shape.
+pub fn decode_batch(config: &SemanticConfig, images: &Tensor) -> Result<Vec<TranslatedRgbd>> {
+    let (n, _, height, width) = images.dims4()?;
+    let planes = images.to_device(&HOST)?.reshape((n, CHANNELS * height * width))?.to_vec2::<f32>()?;
+    let byte = |value: f32| ((value + 1.0) * 127.5).round().clamp(0.0, 255.0) as u8;
+    let metres = |value: f32| config.near_m + 0.5 * (value + 1.0).clamp(0.0, 2.0) * (config.far_m - config.near_m);
+    let pixels = height * width;
+    let image = |planes: Vec<f32>| TranslatedRgbd {
+        rgb: (0..3 * pixels).map(|i| byte(planes[i % 3 * pixels + i / 3])).collect(),
+        depth_m: planes[3 * pixels..].iter().map(|&value| metres(value)).collect(),
+    };
+    Ok(planes.into_iter().map(image).collect())
 }
 
 fn mirrored(index: usize, size: usize, flip: bool) -> usize {

@@ -3,6 +3,11 @@
 use crate::nn::AdamConfig;
 use serde::{Deserialize, Serialize};
 
+/// Largest sizes that are taken: guards against a mistyped number.
+const MAX_SIZE: usize = 2048;
+const MAX_BATCH: usize = 4096;
+const MAX_FILTERS: usize = 512;
+
 /// How a decoder layer takes in the encoder's features of its size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -32,14 +37,17 @@ pub struct LossWeights {
     pub gan: f64,
     pub cycle: f64,
     pub identity: f64,
+    /// Cross-entropy of `D_Y(G(x))` that G learns from; without it nothing but the cycle keeps objects where they are.
     pub semantic: f64,
+    /// Cross-entropies that the discriminators learn to segment from. Equation 3 has one weight for both.
+    pub segmentation: f64,
     /// Weight of the depth channel within the cycle and identity losses; a colour channel counts 1.
     pub depth: f64,
 }
 
 impl Default for LossWeights {
     fn default() -> Self {
-        Self { gan: 1.0, cycle: 10.0, identity: 1.0, semantic: 1.0, depth: 1.0 }
+        Self { gan: 1.0, cycle: 10.0, identity: 1.0, semantic: 1.0, segmentation: 1.0, depth: 1.0 }
     }
 }
 
@@ -53,6 +61,8 @@ pub struct SemanticConfig {
     pub skip: SkipJoin,
     pub identity: IdentityLoss,
     pub weights: LossWeights,
+    /// Images of each side in a step.
+    pub batch: usize,
     /// Dropout in the generator's decoder, all layers but the first and the image itself; the paper gives no probability.
     pub p_dropout: f32,
     pub learning_rate: f64,
@@ -70,6 +80,7 @@ impl Default for SemanticConfig {
             skip: SkipJoin::default(),
             identity: IdentityLoss::default(),
             weights: LossWeights::default(),
+            batch: 8,
             p_dropout: 0.1,
             learning_rate: 2e-4,
             adam: AdamConfig { beta1: 0.5, ..AdamConfig::default() },
@@ -84,29 +95,57 @@ impl SemanticConfig {
     /// The first setting that makes no sense, with its cure.
     pub fn validate(&self) -> Result<(), String> {
         if self.size == 0 || self.size % 64 != 0 {
-            return Err(format!("semantic.size is {}; give a multiple of 64: the encoder halves six times", self.size));
+            return Err(format!("size is {}; give a multiple of 64: the encoder halves six times", self.size));
+        }
+        if self.size > MAX_SIZE {
+            return Err(format!("size is {}; give at most {MAX_SIZE}", self.size));
+        }
+        if !(1..=MAX_BATCH).contains(&self.batch) {
+            return Err(format!("batch is {}; give 1 to {MAX_BATCH}", self.batch));
+        }
+        if self.filters > MAX_FILTERS {
+            return Err(format!("filters is {}; give at most {MAX_FILTERS}", self.filters));
         }
         if self.filters == 0 {
-            return Err("semantic.filters is 0; give at least 1".into());
+            return Err("filters is 0; give at least 1".into());
         }
         if !(0.0..1.0).contains(&self.p_dropout) {
-            return Err(format!("semantic.p_dropout is {}; give a probability from 0 to below 1", self.p_dropout));
+            return Err(format!("p_dropout is {}; give a probability from 0 to below 1", self.p_dropout));
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return Err(format!("semantic.learning_rate is {}; give a number above 0", self.learning_rate));
+            return Err(format!("learning_rate is {}; give a number above 0", self.learning_rate));
         }
         if !(self.near_m >= 0.0 && self.far_m > self.near_m && self.far_m.is_finite()) {
             let (near, far) = (self.near_m, self.far_m);
-            return Err(format!("semantic.near_m is {near} and far_m {far}; give 0 <= near < far, metres"));
+            return Err(format!("near_m is {near} and far_m {far}; give 0 <= near < far, metres"));
         }
-        let LossWeights { gan, cycle, identity, semantic, depth } = self.weights;
-        let weights =
-            [("gan", gan), ("cycle", cycle), ("identity", identity), ("semantic", semantic), ("depth", depth)];
+        let LossWeights { gan, cycle, identity, semantic, segmentation, depth } = self.weights;
+        let weights = [
+            ("gan", gan),
+            ("cycle", cycle),
+            ("identity", identity),
+            ("semantic", semantic),
+            ("segmentation", segmentation),
+            ("depth", depth),
+        ];
         for (name, weight) in weights {
             if !(weight.is_finite() && weight >= 0.0) {
-                return Err(format!("semantic.weights.{name} is {weight}; give 0 or more"));
+                return Err(format!("weights.{name} is {weight}; give 0 or more"));
             }
         }
+        if semantic > 0.0 && segmentation == 0.0 {
+            return Err(
+                "weights.semantic is above 0 and weights.segmentation is 0: G would learn from a segmentation \
+                        that nothing taught; set both to 0"
+                    .into(),
+            );
+        }
         Ok(())
+    }
+
+    /// Factor of the learning rates when `done` of the run is over: 1 in the first half, then linearly to 0, as
+    /// CycleGAN's (Zhu et al., 2017).
+    pub fn lr_scale(done: f64) -> f64 {
+        (2.0 * (1.0 - done)).clamp(0.0, 1.0)
     }
 }

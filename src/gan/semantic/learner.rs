@@ -107,7 +107,7 @@ pub struct SemanticCycleGan {
     step: u64,
 }
 
-const NETWORKS: [&str; 4] = ["generator_y", "generator_x", "discriminator_x", "discriminator_y"];
+pub(super) const NETWORKS: [&str; 4] = ["generator_y", "generator_x", "discriminator_x", "discriminator_y"];
 const ADAMS: [&str; 4] = ["generator_y_adam", "generator_x_adam", "discriminator_x_adam", "discriminator_y_adam"];
 
 impl SemanticCycleGan {
@@ -219,10 +219,10 @@ impl SemanticCycleGan {
         let (mut gan, mut segmentation) = (None, None);
         let mut total = Vec::new();
         let mut values = None;
-        if weights.semantic > 0.0 {
+        if weights.segmentation > 0.0 {
             let judged = discriminator.judge(labelled)?;
             let loss = semantic_loss(&judged.segmentation, classes)?;
-            total.push((&loss * weights.semantic)?);
+            total.push((&loss * weights.segmentation)?);
             (segmentation, values) = (Some(loss), Some(judged.values));
         }
         if weights.gan > 0.0 {
@@ -291,7 +291,7 @@ impl SemanticCycleGan {
         }
         metrics.generator_gradient_norm = norms[0].hypot(norms[1]);
         drop(gradients);
-        if self.config.weights.gan > 0.0 || self.config.weights.semantic > 0.0 {
+        if self.config.weights.gan > 0.0 || self.config.weights.segmentation > 0.0 {
             let of_x = self.discriminator_x_losses(batch, &losses.fake_x)?;
             self.adams[2].step(&backward(&of_x.total)?, learning_rate)?;
             let of_y = self.discriminator_y_losses(batch, &losses.fake_y)?;

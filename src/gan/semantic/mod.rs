@@ -6,18 +6,30 @@
 //! No label of Y is ever asked for.
 
 pub mod batch;
+pub mod bench;
 pub mod config;
 pub mod discriminator;
 pub mod generator;
+pub mod images;
 pub mod learner;
 pub mod loss;
+pub mod picture;
+pub mod source;
+pub mod train;
 pub mod unet;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod train_tests;
 
-pub use batch::{RgbdImage, SegmentedRgbd, SemanticBatch, SemanticClass, encode_rgbd};
+pub use batch::{
+    RgbdImage, SegmentedRgbd, SemanticBatch, SemanticClass, TranslatedRgbd, decode_batch, encode_batch, encode_rgbd,
+};
 pub use config::{IdentityLoss, LossWeights, SemanticConfig, SkipJoin};
 pub use discriminator::{Judgement, SemanticDiscriminator};
 pub use generator::RgbdGenerator;
+pub use images::{ImagesError, RgbdImages, SegmentedImages};
 pub use learner::{SemanticCycleGan, SemanticError, SemanticMetrics};
+pub use source::UnpairedSource;
+pub use train::{LoadedSemantic, SemanticData, load_semantic};

@@ -192,13 +192,13 @@ fn full() -> bool {
 }
 
 /// A coloured box on a light table, fingers at the lower edge; the two sides differ in colours and depth noise.
-struct Picture {
-    rgb: Vec<u8>,
-    depth_m: Vec<f32>,
-    classes: Vec<u8>,
+pub(super) struct Picture {
+    pub(super) rgb: Vec<u8>,
+    pub(super) depth_m: Vec<f32>,
+    pub(super) classes: Vec<u8>,
 }
 
-fn picture(rng: &mut Rng, real: bool) -> Picture {
+pub(super) fn picture(rng: &mut Rng, real: bool) -> Picture {
     let (left, top) = (8 + rng.below(28), 6 + rng.below(24));
     let (width, height) = (10 + rng.below(12), 8 + rng.below(12));
     let mut picture = Picture { rgb: Vec::new(), depth_m: Vec::new(), classes: Vec::new() };
@@ -310,7 +310,7 @@ fn learning_to_segment_real_images_without_their_labels() -> anyhow::Result<()> 
 
 #[test]
 fn learning_to_copy_by_cycle_and_identity_alone() -> anyhow::Result<()> {
-    let weights = LossWeights { gan: 0.0, semantic: 0.0, ..LossWeights::default() };
+    let weights = LossWeights { gan: 0.0, semantic: 0.0, segmentation: 0.0, ..LossWeights::default() };
     let config =
         SemanticConfig { filters: 4, p_dropout: 0.0, learning_rate: 3e-3, weights, ..SemanticConfig::default() };
     let mut learner = SemanticCycleGan::new(&config, Seed(1), &HOST)?;

@@ -1,0 +1,86 @@
+//! `bingrasp translate` with a run of `train semantic-cyclegan`: RGB-D images in, RGB-D images and masks out.
+
+use super::rgbd::RgbdFolder;
+use super::translate::{Args, Report, save_mask_and_depth};
+use super::{common, output};
+use crate::draw::png;
+use crate::files::atomic::write_atomic;
+use crate::files::console;
+use crate::gan::semantic::{LoadedSemantic, RgbdImage, SemanticClass, decode_batch, encode_batch, load_semantic};
+use crate::nn::{HOST, with_large_stack};
+use anyhow::Context;
+use std::process::ExitCode;
+
+/// Images translated at once.
+const BATCH: usize = 16;
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let folder = RgbdFolder::open(&args.input)?;
+    let inputs = common::Inputs::default().run("--generator", Some(&args.generator)).users("IN", Some(&args.input));
+    let [rgb, depth] = ["rgb", "depth"].map(|name| args.input.join(name));
+    let inputs = inputs.users("IN/rgb", Some(&rgb)).users("IN/depth", Some(&depth));
+    for results in [args.output.clone(), args.output.join("mask"), args.output.join("depth")] {
+        inputs.check_distinct("OUT", &results)?;
+    }
+    let loaded = load_semantic(&args.generator, &HOST)?;
+    console::warn_all(&loaded.warnings);
+    for folder in ["mask", "depth"] {
+        let folder = args.output.join(folder);
+        std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    }
+    let size = loaded.config.learner.size;
+    let bar = output::progress(folder.len() as u64, "images");
+    for first in (0..folder.len()).step_by(BATCH) {
+        let range = first..folder.len().min(first + BATCH);
+        let images = folder.read_many(range.clone(), size)?;
+        let images: Vec<RgbdImage<'_>> =
+            images.iter().map(|image| RgbdImage { rgb: &image.rgb, depth_m: &image.depth_m }).collect();
+        let translated = with_large_stack(|| translate(&loaded, args.backward, &images))??;
+        for (index, (image, classes)) in range.zip(translated) {
+            let file = format!("{}.png", folder.name(index));
+            write_atomic(&args.output.join(&file), &png::encode_rgb(&image.rgb, size, size)?)?;
+            save_mask_and_depth((&classes, &image.depth_m), size, &args.output, &file)?;
+        }
+        bar.inc(images.len() as u64);
+    }
+    bar.finish_and_clear();
+    let report = Report {
+        generator: args.generator.clone(),
+        step: loaded.step,
+        translated: folder.len(),
+        failed: 0,
+        left_out: Vec::new(),
+        size,
+        out: args.output.clone(),
+    };
+    if args.json {
+        output::json(&report)?;
+    } else {
+        output::line(&format!(
+            "{} RGB-D images translated to {} (middle squares, {size}x{size} pixels) into {}",
+            report.translated,
+            if args.backward { "simulation" } else { "reality" },
+            args.output.display()
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Translated images, and the classes (the renderer's numbers) of what went in.
+fn translate(
+    loaded: &LoadedSemantic,
+    backward: bool,
+    images: &[RgbdImage<'_>],
+) -> candle_core::Result<Vec<(crate::gan::semantic::TranslatedRgbd, Vec<u8>)>> {
+    let config = &loaded.config.learner;
+    let images = encode_batch(config, images.iter().copied(), &HOST)?;
+    let (generator, discriminator) = if backward {
+        (&loaded.generator_x, &loaded.discriminator_y)
+    } else {
+        (&loaded.generator_y, &loaded.discriminator_x)
+    };
+    let masks = discriminator.segment(&images)?;
+    let masks = masks.chunks_exact(config.size * config.size);
+    let rendered = |mask: &[u8]| mask.iter().map(|&class| SemanticClass::to_rendered(class) as u8).collect();
+    Ok(decode_batch(config, &generator.translate(&images)?)?.into_iter().zip(masks.map(rendered)).collect())
+}
