@@ -1,7 +1,7 @@
 //! `bingrasp eval`: policies and learners by fixed protocols.
 
 use super::learned::Learned;
-use super::{UsageError, agent, common, eval_translation, numbers, output};
+use super::{UsageError, agent, common, eval_servo, eval_translation, numbers, output};
 use crate::contract::{Domain, ImageAdapter, Policy, ScriptPolicy, TaskKind};
 use crate::env::EnvConfig;
 use crate::eval::grasp::{EvaluationWithEpisodes, GraspEvaluation, GraspProtocol, evaluate};
@@ -30,6 +30,12 @@ enum What {
     /// A generator on unseen scenes of test objects: image, mask, depth, objects lost and invented
     #[command(after_help = "Example: bingrasp eval translation --generator runs/rcan --count 1000 --json")]
     Translation(eval_translation::Args),
+    /// Reach, then servo: the pose agent, visual servoing and both on the same trials, judged by pose and by lift
+    #[command(after_help = "Examples:\n  \
+        bingrasp eval servo --method drl+gan+vs --policy runs/ppo --generator runs/semantic --attempts 3\n  \
+        bingrasp eval servo --method vs --mask truth --domain canonical\n\
+        Controls: --method oracle, --mask truth, and a simulated --domain.")]
+    Servo(Box<eval_servo::Args>),
 }
 
 #[derive(clap::Args)]
@@ -89,6 +95,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.what {
         What::Grasp(args) => grasp(args),
         What::Translation(args) => eval_translation::run(args),
+        What::Servo(args) => eval_servo::run(args),
     }
 }
 

@@ -43,10 +43,16 @@ struct Report {
 }
 
 /// One judged frame, kept for the sheet.
-struct Kept {
+pub(super) struct Kept {
     batch: FrameBatch,
-    object_iou: f64,
+    pub object_iou: f64,
     translation: SemanticTranslation,
+}
+
+impl Kept {
+    pub fn new(batch: &FrameBatch, index: usize, object_iou: f64, translation: SemanticTranslation) -> Self {
+        Self { batch: one(batch, index), object_iou, translation }
+    }
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -159,7 +165,7 @@ fn evaluate(
                     // An environment plays one episode a block, or two.
                     let episode = block * env.len() as u64 + index as u64;
                     let score = meter.add(&batch, index, episode, &translation)?;
-                    kept.push(Kept { batch: one(&batch, index), object_iou: score.object_iou, translation });
+                    kept.push(Kept::new(&batch, index, score.object_iou, translation));
                 }
                 bar.set_position(meter.frames() as u64);
             }
@@ -174,7 +180,7 @@ fn evaluate(
 }
 
 /// F and D_Y on the source pictures and their measured depths.
-fn translate(loaded: &LoadedSemantic, batch: &FrameBatch) -> candle_core::Result<Vec<SemanticTranslation>> {
+pub(super) fn translate(loaded: &LoadedSemantic, batch: &FrameBatch) -> candle_core::Result<Vec<SemanticTranslation>> {
     let config = &loaded.config.learner;
     let mut translations = Vec::with_capacity(batch.count);
     for part in (0..batch.count).collect::<Vec<_>>().chunks(BATCH) {
@@ -190,7 +196,7 @@ fn translate(loaded: &LoadedSemantic, batch: &FrameBatch) -> candle_core::Result
 }
 
 /// Best, median and worst by the object's IoU; `kept` is sorted, best first.
-fn draw(kept: &[Kept], figures: &SemanticReport, domain: Domain) -> ContactSheet {
+pub(super) fn draw(kept: &[Kept], figures: &SemanticReport, domain: Domain) -> ContactSheet {
     let n = kept.len();
     let shown = SHOWN.min(n);
     let middle = (n / 2).saturating_sub(shown / 2).min(n - shown);

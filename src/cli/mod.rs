@@ -19,6 +19,7 @@ mod episodes;
 mod episodes_export;
 mod eval;
 mod eval_semantic;
+mod eval_servo;
 mod eval_translation;
 mod eval_unpaired;
 #[cfg(feature = "viewer")]
@@ -33,7 +34,10 @@ mod output;
 #[cfg(feature = "viewer")]
 mod pilot;
 mod reproduce;
+mod reproduce_servo;
 mod rgbd;
+mod servo_pictures;
+mod servo_trials;
 mod train;
 mod translate;
 mod translate_rgbd;

@@ -5,7 +5,7 @@ mod rl_cyclegan;
 use super::learned::Learned;
 use super::train::qtopt::{self, QtOptRun};
 use super::train::run::{RunArgs, execute, resolve};
-use super::{UsageError, common, eval, numbers, output};
+use super::{UsageError, common, eval, numbers, output, reproduce_servo};
 use crate::contract::{Domain, Seed};
 use crate::env::EnvConfig;
 use crate::eval::grasp::{GraspEvaluation, GraspProtocol};
@@ -45,6 +45,12 @@ enum What {
                       The same command goes on where it was interrupted; rows that are finished are kept."
     )]
     RlCycleganTable1(rl_cyclegan::Args),
+    /// Figures 6 to 11 of reach, then servo (PPO pose agent, semantic CycleGAN, visual servoing), in `reality`, a simulated
+    /// stand-in for the paper's robot
+    #[command(after_help = "Examples:\n  bingrasp reproduce servo-figures --out runs/servo\n  \
+                            bingrasp reproduce servo-figures --out runs/servo-quick --quick\n\
+                            The same command goes on where it was interrupted; what is finished is kept.")]
+    ServoFigures(reproduce_servo::Args),
 }
 
 #[derive(clap::Args)]
@@ -94,6 +100,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.what {
         What::RcanTable1(args) => table1(args),
         What::RlCycleganTable1(args) => rl_cyclegan::run(args),
+        What::ServoFigures(args) => reproduce_servo::run(args),
     }
 }
 

@@ -10,7 +10,7 @@ pub mod rcan;
 mod recording;
 pub(super) mod rl_cyclegan;
 pub(super) mod run;
-mod semantic_cyclegan;
+pub(super) mod semantic_cyclegan;
 
 use crate::gan::cyclegan::Method;
 use std::process::ExitCode;

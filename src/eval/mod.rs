@@ -5,6 +5,7 @@ pub mod grasp;
 pub mod metrics;
 pub mod rl_cyclegan_table1;
 pub mod semantic;
+pub mod servo;
 pub mod soak;
 pub mod table1;
 pub mod translation;

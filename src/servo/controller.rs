@@ -198,6 +198,16 @@ impl Servo {
         &self.target
     }
 
+    /// Another target from the next image on.
+    ///
+    /// # Errors
+    /// A target that makes no sense.
+    pub fn set_target(&mut self, target: Target) -> Result<(), ServoError> {
+        target.validate()?;
+        self.target = target;
+        Ok(())
+    }
+
     pub fn camera(&self) -> &PixelCamera {
         &self.camera
     }

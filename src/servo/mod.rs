@@ -21,6 +21,7 @@
 //! ```
 
 pub mod border;
+pub mod classical;
 pub mod components;
 pub mod controller;
 pub mod error;

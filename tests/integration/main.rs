@@ -10,6 +10,7 @@ mod rendering;
 mod robustness;
 mod rooms;
 mod semantic;
+mod servo;
 mod training;
 #[cfg(feature = "viewer")]
 mod viewer;

@@ -26,7 +26,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ("nn", &["contract"]),
     ("gan", &["contract", "nn", "files", "train", "draw"]),
     ("rl", &["contract", "nn", "gan", "files", "train", "draw"]),
-    ("eval", &["contract", "objects", "scene", "policies", "env", "draw", "gan"]),
+    ("eval", &["contract", "objects", "scene", "sim", "policies", "servo", "tasks", "env", "draw", "gan"]),
     (
         "viewer",
         &[

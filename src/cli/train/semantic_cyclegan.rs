@@ -31,7 +31,7 @@ enum Term {
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    run: RunArgs,
+    pub run: RunArgs,
     /// Read simulated images (x) with their classes from this dataset, made with --sensed-depth
     #[arg(long, value_name = "DIR", required_unless_present = "resume")]
     simulation: Option<PathBuf>,

@@ -1,0 +1,420 @@
+//! `bingrasp reproduce servo-figures`: figures 6 to 11 of the paper that joins a pose agent, a semantic CycleGAN and visual
+//! servoing, from nothing: datasets, both trainings, trials of every method and control.
+
+use super::servo_pictures::{SegmentationReport, segmentation_figures};
+use super::servo_trials::{LawArg, MaskSource, Plan, SIZE};
+use super::train::run::{RunArgs, execute, resolve};
+use super::train::{ppo, semantic_cyclegan};
+use super::{common, dataset, numbers, output, servo_trials};
+use crate::contract::Domain;
+use crate::data::paired::PairWriter;
+use crate::env::GraspEnv;
+use crate::env::pairs::collect_pairs;
+use crate::eval::servo::figures::{bars, csv, error_curves, markdown_rows, two_runs};
+use crate::eval::servo::{Method, ServoReport, ServoTrials, TrialResult};
+use crate::files::atomic::{create_folder, read_capped, write_atomic};
+use crate::files::console::remark;
+use crate::files::interrupt;
+use crate::objects::ObjectModel;
+use crate::train::{Ended, RunGraph};
+use anyhow::Context;
+use clap::Parser;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+const RUNS: &str = "runs";
+const TRIALS_NAME: &str = "trials.json";
+const MAX_TRIALS_BYTES: u64 = 1 << 30;
+/// Unseen objects, at most: as many as the paper's.
+const UNSEEN: usize = 6;
+/// Nodes that the trials need.
+const POSES: &str = "ppo";
+const IMAGES: &str = "semantic-cyclegan";
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Folder of the runs, results, tables and figures
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Attempts of each method on each object [default: 16 seen, 27 unseen]
+    #[arg(long, value_parser = numbers::count(numbers::ATTEMPTS))]
+    attempts: Option<usize>,
+    /// Objects that no training sees: test, household, household:SEED, or a folder of OBJ, URDF or glTF files; six of them
+    /// that fit the jaws are taken, evenly spread
+    #[arg(long, value_name = "SET|DIR", default_value = "test")]
+    unseen: String,
+    /// Shrink everything to minutes, to see that it runs; every page says so and shows nothing else
+    #[arg(long)]
+    quick: bool,
+    #[command(flatten)]
+    seed: common::SeedArg,
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// How much of everything.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    images: u64,
+    held_out: u64,
+    semantic_steps: u64,
+    updates: u64,
+    attempts_seen: usize,
+    attempts_unseen: usize,
+    max_ticks: u32,
+}
+
+impl Scale {
+    fn of(args: &Args) -> Self {
+        let full = Self {
+            images: 655,
+            held_out: 500,
+            // 200 epochs in batches of 8.
+            semantic_steps: 16_375,
+            updates: 260,
+            attempts_seen: 16,
+            attempts_unseen: 27,
+            max_ticks: 900,
+        };
+        let quick = Self {
+            images: 64,
+            held_out: 32,
+            semantic_steps: 60,
+            updates: 4,
+            attempts_seen: 1,
+            attempts_unseen: 1,
+            max_ticks: 200,
+        };
+        let scale = if args.quick { quick } else { full };
+        let attempts = |usual: usize| args.attempts.unwrap_or(usual);
+        Self { attempts_seen: attempts(scale.attempts_seen), attempts_unseen: attempts(scale.attempts_unseen), ..scale }
+    }
+}
+
+/// A line of the table.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    name: &'static str,
+    method: Method,
+    domain: Domain,
+    mask: MaskSource,
+    /// Played on unseen objects too.
+    unseen: bool,
+}
+
+impl Row {
+    const fn of(name: &'static str, method: Method) -> Self {
+        Self { name, method, domain: Domain::Reality, mask: MaskSource::Network, unseen: true }
+    }
+
+    const fn control(self) -> Self {
+        Self { unseen: false, ..self }
+    }
+
+    /// The method where the row is the paper's.
+    fn published_method(&self) -> Option<Method> {
+        let is_papers = self.domain == Domain::Reality && self.mask == MaskSource::Network;
+        is_papers.then_some(self.method)
+    }
+}
+
+const ROWS: [Row; 10] = [
+    Row::of("vs", Method::Vs),
+    Row::of("drl+gan", Method::DrlGan),
+    Row::of("drl+gan+vs", Method::DrlGanVs),
+    Row::of("drl", Method::Drl).control(),
+    Row::of("drl+vs", Method::DrlVs).control(),
+    Row { domain: Domain::Canonical, ..Row::of("drl in simulation", Method::Drl).control() },
+    Row { mask: MaskSource::Truth, ..Row::of("vs, true mask", Method::Vs).control() },
+    Row { mask: MaskSource::KMeans, ..Row::of("drl+gan+vs, k-means", Method::DrlGanVs).control() },
+    Row { mask: MaskSource::Watershed, ..Row::of("drl+gan+vs, watershed", Method::DrlGanVs).control() },
+    Row::of("oracle", Method::Oracle).control(),
+];
+
+#[derive(Serialize)]
+struct Report {
+    out: PathBuf,
+    complete: bool,
+    quick: bool,
+    page: PathBuf,
+    segmentation: Option<SegmentationReport>,
+    rows: Vec<RowReport>,
+}
+
+#[derive(Serialize)]
+struct RowReport {
+    row: String,
+    seen: bool,
+    #[serde(flatten)]
+    figures: ServoReport,
+}
+
+/// As `dataset generate` would with these words.
+#[derive(Parser)]
+struct DatasetCommand {
+    #[command(flatten)]
+    generate: dataset::GenerateArgs,
+}
+
+/// And as the two trainings.
+#[derive(Parser)]
+struct PpoCommand {
+    #[command(flatten)]
+    train: ppo::Args,
+}
+
+#[derive(Parser)]
+struct SemanticCommand {
+    #[command(flatten)]
+    train: semantic_cyclegan::Args,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    common::Inputs::default().objects(Some(&args.unseen)).check_folder(&args.out)?;
+    let scale = Scale::of(args);
+    let seen = common::load_objects("ycb", common::ImportArgs::default())?;
+    let unseen = unseen_objects(args)?;
+    dataset::stop_on_interrupt()?;
+    let mut graph = RunGraph::new(&args.out.join(RUNS));
+    add_datasets(&mut graph, args, scale)?;
+    add_trainings(&mut graph, args, scale)?;
+    let sets = [(true, seen, scale.attempts_seen), (false, unseen, scale.attempts_unseen)];
+    let mut nodes = Vec::new();
+    for (is_seen, objects, attempts) in &sets {
+        for row in ROWS.iter().filter(|row| *is_seen || row.unseen) {
+            let trials = ServoTrials {
+                objects: objects.clone(),
+                attempts_per_object: *attempts,
+                seed: args.seed.get().derive("servo figures", u64::from(*is_seen)),
+            };
+            nodes.push((*row, *is_seen, add_row(&mut graph, row, *is_seen, trials, scale)?));
+        }
+    }
+    create_folder(&args.out)?;
+    let mut complete = true;
+    for node in std::iter::once("held-out").chain(nodes.iter().map(|(_, _, node)| node.as_str())) {
+        complete = graph.complete(node)? == Ended::Complete;
+        if !complete {
+            break;
+        }
+    }
+    let segmentation = complete
+        .then(|| segmentation_figures(&graph.folder("held-out"), &graph.folder(IMAGES), &args.out))
+        .transpose()?;
+    let mut results = Vec::new();
+    for (row, is_seen, node) in &nodes {
+        if graph.is_done(node)? {
+            results.push((*row, *is_seen, read_trials(&graph.folder(node))?));
+        }
+    }
+    let page = write_page(args, scale, segmentation.as_ref(), &results)?;
+    if args.json {
+        let rows = results.iter().map(|(row, seen, trials)| RowReport {
+            row: row.name.to_owned(),
+            seen: *seen,
+            figures: ServoReport::new(trials),
+        });
+        let rows = rows.collect();
+        output::json(&Report { out: args.out.clone(), complete, quick: args.quick, page, segmentation, rows })?;
+    } else {
+        output::line(&std::fs::read_to_string(&page)?)?;
+    }
+    if complete {
+        return Ok(ExitCode::SUCCESS);
+    }
+    remark("interrupted: resume with the same command");
+    Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
+}
+
+/// Objects that fit the jaws, evenly spread over the set.
+fn unseen_objects(args: &Args) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
+    let cell = common::load_cell(servo_trials::CELL)?;
+    let mut fitting = common::load_objects(&args.unseen, common::ImportArgs::default())?;
+    fitting.retain(|object| !object.graspable_rests(&cell.jaws()).is_empty());
+    let count = fitting.len().min(UNSEEN);
+    if count == 0 {
+        anyhow::bail!(
+            "none of the objects '{}' fits the jaws of {}; pass others with --unseen",
+            args.unseen,
+            cell.name
+        );
+    }
+    Ok((0..count).map(|index| fitting[index * fitting.len() / count].clone()).collect())
+}
+
+fn add_datasets<'a>(graph: &mut RunGraph<'a>, args: &'a Args, scale: Scale) -> anyhow::Result<()> {
+    let images = scale.images;
+    for (name, domain, count, seed) in [
+        ("simulation", Domain::Canonical, images, 1),
+        ("reality", Domain::Reality, images, 2),
+        ("held-out", Domain::Reality, scale.held_out, 3),
+    ] {
+        let seed = args.seed.get().derive(name, seed).0;
+        let settings = format!("domain = {domain}\ncount = {count}\nseed = {seed}\n");
+        graph.add(name, &settings, &[], move |context| {
+            remark(format_args!("{count} images of {domain}"));
+            let words = ["dataset", "--out", "data", "--cell", servo_trials::CELL, "--policy", "noisy-planner"];
+            let [domain, count, seed, size] =
+                [domain.name().to_owned(), count.to_string(), seed.to_string(), SIZE.to_string()];
+            let more = ["--sensed-depth", "--domain", &domain, "--count", &count, "--seed", &seed, "--size", &size];
+            let command = DatasetCommand::try_parse_from(words.into_iter().chain(more).chain(["--num-envs", "32"]))?;
+            let (env, config) = dataset::plan(&command.generate)?;
+            let writer = PairWriter::resume(context.folder, &config)?;
+            let complete = collect_pairs(&mut GraspEnv::new(env)?, writer, &mut |_| !interrupt::requested())?;
+            Ok(if complete { Ended::Complete } else { Ended::Interrupted })
+        })?;
+    }
+    Ok(())
+}
+
+fn add_trainings<'a>(graph: &mut RunGraph<'a>, args: &'a Args, scale: Scale) -> anyhow::Result<()> {
+    let seed = args.seed.seed.to_string();
+    let steps = scale.updates.to_string();
+    let settings = format!("updates = {steps}\nseed = {seed}\n");
+    let run_seed = seed.clone();
+    graph.add(POSES, &settings, &[], move |context| {
+        remark(format_args!("training the pose agent: {steps} updates"));
+        let resume = context.folder.join("config.toml").is_file();
+        let mut command =
+            PpoCommand::try_parse_from(["ppo", "--out", "x", "--steps", &steps, "--seed", &run_seed])?.train;
+        command.run = RunArgs { out: context.folder.to_owned(), resume, ..command.run };
+        let (outcome, ()) = execute(&command, context.folder, &resolve(&command)?, resume, |_, _| Ok(()))?;
+        Ok(outcome.ended)
+    })?;
+    let steps = scale.semantic_steps.to_string();
+    let settings = format!("steps = {steps}\nseed = {seed}\n");
+    graph.add(IMAGES, &settings, &["simulation", "reality"], move |context| {
+        remark(format_args!("training the semantic CycleGAN: {steps} steps"));
+        let resume = context.folder.join("config.toml").is_file();
+        let [simulation, reality] = ["simulation", "reality"].map(|name| context.input(name).display().to_string());
+        let words = ["semantic-cyclegan", "--out", "x", "--simulation", &simulation, "--reality", &reality];
+        let mut command =
+            SemanticCommand::try_parse_from(words.into_iter().chain(["--steps", &steps, "--seed", &seed]))?.train;
+        command.run = RunArgs { out: context.folder.to_owned(), resume, ..command.run };
+        let (outcome, ()) = execute(&command, context.folder, &resolve(&command)?, resume, |_, _| Ok(()))?;
+        Ok(outcome.ended)
+    })?;
+    Ok(())
+}
+
+/// The trials of a row on one set of objects; returns the node's name.
+fn add_row(
+    graph: &mut RunGraph<'_>,
+    row: &Row,
+    is_seen: bool,
+    trials: ServoTrials,
+    scale: Scale,
+) -> anyhow::Result<String> {
+    let row = *row;
+    let mut approach = Plan::approach(row.domain, LawArg::Exact, false);
+    approach.servo.max_ticks = scale.max_ticks;
+    let set = if is_seen { "seen" } else { "unseen" };
+    let name = format!("{}-{set}", row.name.replace(", ", "-").replace(' ', "-"));
+    let objects: Vec<&str> = trials.objects.iter().map(|object| object.name.as_str()).collect();
+    let settings = format!(
+        "method = {}\ndomain = {}\nmask = {:?}\nobjects = {objects:?}\nattempts = {}\nseed = {}\napproach = {}\n",
+        row.method,
+        row.domain,
+        row.mask,
+        trials.attempts_per_object,
+        trials.seed.0,
+        serde_json::to_string(&approach)?
+    );
+    let wants_images = row.method.has_translation() || (row.method.has_servo() && row.mask == MaskSource::Network);
+    let inputs: Vec<&str> =
+        [(POSES, row.method.has_agent()), (IMAGES, wants_images)].into_iter().filter(|i| i.1).map(|i| i.0).collect();
+    let wants_agent = row.method.has_agent();
+    graph.add(&name, &settings, &inputs, move |context| {
+        if interrupt::requested() {
+            return Ok(Ended::Interrupted);
+        }
+        remark(format_args!("{} on {set} objects: {} trials", row.name, trials.count()));
+        let input = |wanted: bool, name: &str| wanted.then(|| context.input(name).to_owned());
+        let plan = Plan {
+            method: row.method,
+            policy: input(wants_agent, POSES),
+            generator: input(wants_images, IMAGES),
+            domain: row.domain,
+            mask: row.mask,
+            approach,
+            cell: servo_trials::CELL.to_owned(),
+            num_envs: 64,
+            // Figure 11.
+            keep_traces: is_seen && row.method == Method::DrlGanVs && row.mask == MaskSource::Network,
+        };
+        let results = plan.run(&trials, &mut |_| {})?;
+        create_folder(context.folder)?;
+        write_atomic(&context.folder.join(TRIALS_NAME), &serde_json::to_vec(&results)?)?;
+        Ok(Ended::Complete)
+    })?;
+    Ok(name)
+}
+
+fn read_trials(folder: &Path) -> anyhow::Result<Vec<TrialResult>> {
+    let path = folder.join(TRIALS_NAME);
+    serde_json::from_slice(&read_capped(&path, MAX_TRIALS_BYTES)?)
+        .with_context(|| format!("reading {}; remove its folder to make it again", path.display()))
+}
+
+/// Figures and tables of the results that are there.
+fn write_page(
+    args: &Args,
+    scale: Scale,
+    segmentation: Option<&SegmentationReport>,
+    results: &[(Row, bool, Vec<TrialResult>)],
+) -> anyhow::Result<PathBuf> {
+    let quick = if args.quick { "Quick run: it shows that the figures can be made, and nothing else. " } else { "" };
+    let mut text = String::from("# Reach, then servo: figures 6 to 11\n\n");
+    if args.quick {
+        text += &format!("**{}**\n\n", quick.trim());
+    }
+    text += "`reality` is a simulated stand-in for the paper's robot. Intervals are Wilson's, 95 %. \
+             The paper counts pose estimations, 3 attempts an object; here *lifted* is physical, and *near* is within 2 cm and \
+             15 degrees of a good pose.\n\n";
+    if let Some(segmentation) = segmentation {
+        text += &segmentation.markdown();
+    }
+    for (is_seen, figure, what) in [(true, "figure-8.png", "seen"), (false, "figure-9.png", "unseen")] {
+        let of_set: Vec<_> = results.iter().filter(|(_, seen, _)| *seen == is_seen).collect();
+        if of_set.is_empty() {
+            continue;
+        }
+        let rows: Vec<(String, Option<Method>, ServoReport)> = (of_set.iter())
+            .map(|(row, _, trials)| (row.name.to_owned(), row.published_method(), ServoReport::new(trials)))
+            .collect();
+        let number = if is_seen { 8 } else { 9 };
+        text += &format!(
+            "## Figure {number}: {what} objects\n\n{}\n![{what}]({figure})\n\n",
+            markdown_rows(is_seen, &rows)
+        );
+        let papers: Vec<(Method, ServoReport)> =
+            rows.into_iter().filter_map(|(_, method, report)| Some((method?, report))).collect();
+        let note = format!("{quick}reality is a simulated stand-in; lines are Wilson's 95 % intervals");
+        let picture = bars(&format!("Lifted, {what} objects"), &note, &papers);
+        picture.save(&args.out.join(figure))?;
+    }
+    let whole = results.iter().find(|(row, seen, _)| *seen && row.name == "drl+gan+vs");
+    if let Some([good, bad]) = whole.and_then(|(_, _, trials)| two_runs(trials)) {
+        text += "## Figure 11: two servo runs\n\nThe trials at the lowest and the highest decile of the yaw error at the start of \
+                 servoing.\n\n";
+        for (run, name) in [(good, "low"), (bad, "high")] {
+            let file = format!("figure-11-{name}.png");
+            let title = format!("{}, {name} yaw error at the start", run.object);
+            error_curves(&title, &run.servo.trace, 1.0 / 30.0).save(&args.out.join(&file))?;
+            text += &format!("![{name}]({file})\n\n");
+        }
+    }
+    text += &format!(
+        "Images a side {}, semantic CycleGAN {} steps, pose agent {} updates, seed {}. Every trial: `trials.csv`.\n",
+        scale.images, scale.semantic_steps, scale.updates, args.seed.seed
+    );
+    let rows: Vec<(String, bool, Vec<TrialResult>)> =
+        results.iter().map(|(row, seen, trials)| (row.name.replace(',', ""), *seen, trials.clone())).collect();
+    write_atomic(&args.out.join("trials.csv"), csv(&rows).as_bytes())?;
+    let page = args.out.join("servo-figures.md");
+    write_atomic(&page, text.as_bytes())?;
+    Ok(page)
+}
