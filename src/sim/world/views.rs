@@ -45,6 +45,16 @@ pub type GraspWorldPartsMut = (
     &'static mut RapierContextJoints,
 );
 
+/// What a query for [`GraspWorldPartsMut`] gives for one environment.
+pub type GraspWorldItemMut<'w> = (
+    Mut<'w, GraspCell>,
+    Mut<'w, CellBodies>,
+    Mut<'w, RapierContextSimulation>,
+    Mut<'w, RapierRigidBodySet>,
+    Mut<'w, RapierContextColliders>,
+    Mut<'w, RapierContextJoints>,
+);
+
 /// One simulated cell, to be read.
 #[derive(Clone, Copy)]
 pub struct GraspWorld<'w> {
@@ -129,16 +139,7 @@ impl Deref for GraspWorldMut<'_> {
 
 impl<'w> GraspWorldMut<'w> {
     /// From the components of an environment.
-    pub fn new(
-        (cell, handles, simulation, bodies, colliders, joints): (
-            Mut<'w, GraspCell>,
-            Mut<'w, CellBodies>,
-            Mut<'w, RapierContextSimulation>,
-            Mut<'w, RapierRigidBodySet>,
-            Mut<'w, RapierContextColliders>,
-            Mut<'w, RapierContextJoints>,
-        ),
-    ) -> Self {
+    pub fn new((cell, handles, simulation, bodies, colliders, joints): GraspWorldItemMut<'w>) -> Self {
         let (simulation, bodies) = (simulation.into_inner(), bodies.into_inner());
         let world = ContextMut::new(simulation, bodies, colliders.into_inner(), joints.into_inner());
         Self { state: cell.into_inner(), physics: PhysicsMut { world, cell: handles.into_inner() } }
