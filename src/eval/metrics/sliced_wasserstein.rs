@@ -142,7 +142,7 @@ mod tests {
 
     /// Images of noise smoothed over `smooth` pixels.
     fn images(seed: u64, smooth: usize) -> Vec<Vec<u8>> {
-        (0..12)
+        (0..40)
             .map(|n| {
                 let mut rng = Seed(seed).derive("image", n).rng();
                 let noise: Vec<u8> = (0..32 * 32 * 3).map(|_| rng.below(256) as u8).collect();
@@ -161,11 +161,11 @@ mod tests {
 
     #[test]
     fn sets_of_one_kind_are_near_and_of_two_kinds_far() {
-        let sets = [images(1, 1), images(2, 1), images(3, 3)];
+        let sets = [images(1, 1), images(2, 1), images(3, 8)];
         let [rough, other_rough, smooth] = sets.each_ref().map(|set| set.iter().map(Vec::as_slice).collect::<Vec<_>>());
         let near = sliced_wasserstein(&rough, &other_rough, 32, Seed(5));
         let far = sliced_wasserstein(&rough, &smooth, 32, Seed(5));
-        assert!(near < 0.1 && far > 3.0 * near, "{near} {far}");
+        assert!(near < 0.06 && far > 2.0 * near, "{near} {far}");
         assert_eq!(sliced_wasserstein(&rough, &smooth, 32, Seed(5)), far);
         assert!(sliced_wasserstein(&[], &smooth, 32, Seed(5)).is_nan());
         assert!(sliced_wasserstein(&rough, &smooth, 16, Seed(5)).is_nan());

@@ -332,7 +332,8 @@ fn what_only_a_simulator_knows_of_the_recording_changes_no_byte() -> anyhow::Res
         let (mut learner, _, mut batch) = with_batch(&config, 1)?;
         let mut other = parts(&config)?.0;
         for learner in [&mut learner, &mut other] {
-            learner.set_step(config.learner.gan.warm_start_steps + config.learner.q_interval);
+            // Behind the warm start, and a step in which Q learns.
+            learner.set_step(2 * config.learner.q_interval);
         }
         other.update(&batch, 1.0)?;
         let garbage = PrivilegedState::new(&[0.07; CELLS], None, glam::Vec2::splat(0.1), 0.4);
