@@ -26,10 +26,9 @@ fn servoing_on_the_true_mask_lifts_and_a_fixed_target_is_off_by_the_papers_error
     assert!(rate(&follows, "lifted") >= 0.7, "{follows}");
     assert!(follows["servo"]["converged"].as_u64() >= Some(9), "{follows}");
     let fixed = report(&["--method", "vs", "--mask", "truth", "--attempts", "1", "--domain", "canonical"]);
-    // 45 mm x (distance / 0.32 m - 1), with objects 0.55 to 0.63 m away.
-    let across = fixed["error_y_m"]["median"].as_f64().expect("a figure");
-    let closing = fixed["error_x_m"]["median"].as_f64().expect("a figure");
-    assert!((0.02..0.06).contains(&across.max(closing)), "{fixed}");
+    // 45 mm x (distance / 0.32 m - 1), with objects 0.55 to 0.63 m away; less where an object has good poses all along.
+    let across = |report: &serde_json::Value| report["error_y_m"]["p90"].as_f64().expect("a figure");
+    assert!((0.03..0.06).contains(&across(&fixed)) && across(&follows) < 0.02, "{fixed} {follows}");
     assert!(
         rate(&fixed, "near") < rate(&follows, "near") || rate(&fixed, "lifted") < rate(&follows, "lifted"),
         "{fixed}"
