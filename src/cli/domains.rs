@@ -27,7 +27,7 @@ pub fn sheet(out: &Path, moments: usize, size: u32, seed: Seed) -> anyhow::Resul
         (batch.observation, batch.privileged.map(|privileged| privileged.frames).unwrap_or_default());
     let mut sheet = ContactSheet::new(
         "One moment, six domains",
-        "reality and reality-2 are simulated stand-ins for the real world; no network is trained on them",
+        "reality and reality-2 are simulated stand-ins for the real world; no label of theirs is learned from",
     )
     .columns(&["canonical", "mild", "medium", "heavy", "reality", "reality-2"])
     .cell(size as usize);

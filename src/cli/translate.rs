@@ -64,7 +64,8 @@ pub(super) struct Report {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    if learner_name(&args.generator)? == SemanticConfig::NAME {
+    // What is no run is refused by the checks and loaders below.
+    if learner_name(&args.generator).is_ok_and(|name| name == SemanticConfig::NAME) {
         return translate_rgbd::run(args);
     }
     let listing = pictures::list(&args.input).map_err(|error| match error {
