@@ -141,7 +141,9 @@ impl TrainCommand for Args {
             }
         }
         if let Some(generator) = &self.generator {
-            learner.channels = if generators::kind(generator)? == GeneratorKind::Rcan { 6 } else { 3 };
+            // What is no run is refused when it is opened.
+            let translates = generators::kind(generator).is_ok_and(|kind| kind == GeneratorKind::Translation);
+            learner.channels = if translates { 3 } else { 6 };
         }
         Ok(())
     }

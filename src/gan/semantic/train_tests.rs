@@ -138,7 +138,8 @@ fn batches_follow_from_the_step_and_the_held_out_images_are_not_in_them() -> any
     };
     let mut source_a = source()?;
     let batches: Vec<_> = (0..9).map(|step| next(&mut source_a, step)).collect::<anyhow::Result<_>>()?;
-    let seen = |side: fn(&(Vec<u8>, Vec<u8>)) -> &Vec<u8>| {
+    type Side = fn(&(Vec<u8>, Vec<u8>)) -> &Vec<u8>;
+    let seen = |side: Side| {
         let mut all: Vec<u8> = batches.iter().flat_map(|batch| side(batch).clone()).collect();
         all.sort_unstable();
         all

@@ -49,9 +49,9 @@ impl GraspNetwork {
         let mut blocks = Vec::new();
         let (mut inputs, mut edge) = (3, size);
         for (index, filters) in FILTERS.into_iter().enumerate() {
-            let scope = |name: &str| store.root().sub(&format!("conv.{index}")).sub(name);
+            let scope = |name: &str| store.root().sub(format!("conv.{index}")).sub(name);
             let config = Conv2dConfig::new(inputs, filters, 3).stride(2).without_bias().init(HE);
-            let conv = Conv2d::new(store.root().sub(&format!("conv.{index}")), config)?;
+            let conv = Conv2d::new(store.root().sub(format!("conv.{index}")), config)?;
             let norm = BatchNorm::new(scope("norm"), filters)?;
             let adapted = norm.with_own_statistics(scope("norm_adapted"))?;
             let real = norm.with_own_statistics(scope("norm_real"))?;

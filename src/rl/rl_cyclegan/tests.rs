@@ -138,7 +138,7 @@ fn the_scene_term_moves_the_generators_alone_and_q_s_loss_q_alone() -> anyhow::R
         };
         let is_q = |name: &&str| name.starts_with("q_");
         let generators_only = after(1000, 10.0, 1)?;
-        assert!(!changed(&generators_only).iter().any(|name| is_q(&name)), "{:?}", changed(&generators_only));
+        assert!(!changed(&generators_only).iter().any(is_q), "{:?}", changed(&generators_only));
         for name in ["sim2real", "real2sim", "real_discriminator", "sim_discriminator"] {
             assert!(changed(&generators_only).contains(&name), "{name}");
         }
@@ -174,7 +174,7 @@ fn the_scene_terms_gradient_is_the_same_with_q_frozen_and_sums_to_zero_over_a_tr
             targets: [&batch.sim.targets, &batch.real.targets],
         };
         let gradient = |freeze: bool, images: [&Tensor; 3]| -> anyhow::Result<(f64, Vec<Vec<f32>>)> {
-            let vars = images.map(|image| Var::from_tensor(image));
+            let vars = images.map(Var::from_tensor);
             let vars = vars.into_iter().collect::<candle_core::Result<Vec<_>>>()?;
             let x = vars
                 .iter()
