@@ -28,7 +28,7 @@ impl Learned {
     /// No run, a run of a learner that has no policy, no checkpoint, damage.
     pub fn load(policy: &str) -> anyhow::Result<Self> {
         let path = Path::new(policy);
-        // A folder that is no run is told by the loader.
+        // The loader refuses a folder that is no run.
         if path.is_dir() && learner_name(path).is_ok_and(|name| name == PpoConfig::NAME) {
             let loaded = ppo::load_policy(path, &HOST)?;
             warn_all(&loaded.warnings);

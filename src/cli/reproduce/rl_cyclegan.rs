@@ -1,6 +1,7 @@
 //! `bingrasp reproduce rl-cyclegan-table1`: a canonical Q, a recording of `reality`, four translations, an agent for each, and
 //! what they come to in `reality`.
 
+use super::{RESULT_NAME, RUNS, read};
 use crate::cli::generator::load_translation;
 use crate::cli::learned::Learned;
 use crate::cli::train::qtopt;
@@ -11,7 +12,7 @@ use crate::contract::Domain;
 use crate::env::EnvConfig;
 use crate::eval::grasp::{GraspEvaluation, GraspProtocol};
 use crate::eval::rl_cyclegan_table1::{Row, RowResult, figure, markdown};
-use crate::files::atomic::{create_folder, read_capped, sha256_file, write_atomic};
+use crate::files::atomic::{create_folder, sha256_file, write_atomic};
 use crate::files::console::remark;
 use crate::files::interrupt;
 use crate::gan::cyclegan::Method;
@@ -114,9 +115,6 @@ impl Amounts {
     }
 }
 
-const RUNS: &str = "runs";
-const RESULT_NAME: &str = "result.json";
-const MAX_RESULT_BYTES: u64 = 1 << 20;
 const CANONICAL: &str = "canonical";
 const RECORDING: &str = "recording";
 
@@ -371,12 +369,6 @@ fn bring_to_end(graph: &mut RunGraph<'_>, args: &Args, row: Row) -> anyhow::Resu
 
 fn result_path(out: &Path, row: Row) -> PathBuf {
     out.join(format!("{}.json", row.name()))
-}
-
-fn read<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
-    let bytes = read_capped(path, MAX_RESULT_BYTES)?;
-    serde_json::from_slice(&bytes)
-        .with_context(|| format!("reading {}; remove its folder to make it again", path.display()))
 }
 
 /// The rows whose results lie in the folder: those of this command, and those that were copied there.

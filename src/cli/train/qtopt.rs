@@ -268,7 +268,7 @@ fn calibrate(config: &mut QtOptRun, args: &Args, cell: &CellDescription) -> anyh
     Ok(())
 }
 
-/// The environments of `--on-policy-domain`. Nothing of their state is told, and their script feels its gripper alone.
+/// The environments of `--on-policy-domain`. They give no privileged state, and their script reads its gripper alone.
 fn on_policy_opener(out: &Path, config: &QtOptRun) -> anyhow::Result<Option<EnvOpener>> {
     let Some(domain) = config.data.on_policy_domain else { return Ok(None) };
     let seed = Seed(config.seed).derive("on-policy-arena", 0);

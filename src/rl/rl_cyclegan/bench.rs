@@ -23,7 +23,7 @@ pub const BENCH_NETWORKS: [&str; 2] = ["rl-cyclegan", "rl-cyclegan-paper"];
 const SPACE: ActionSpace = ActionSpace { step_m: [0.08; 3], step_rad: 0.8 };
 
 /// Times steps of `network` on random batches; `None` for a name that is not ours. `repeats` counts whole cycles of the terms
-/// that take part in every other step, and the mean over a cycle is told.
+/// that take part in every other step, and the time is the mean over a cycle.
 ///
 /// # Errors
 /// The threads cannot be started.

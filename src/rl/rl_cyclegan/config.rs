@@ -85,7 +85,7 @@ impl RlCycleGanConfig {
         }
     }
 
-    /// What of the Q-function's settings is otherwise in a joint phase: it goes on from a finished Q, whose rate would be too
+    /// What of the Q-function's settings is otherwise in a joint phase: it starts from a finished Q, for which the usual rate would be too
     /// high, and collects less.
     pub fn q_preset(mut qtopt: QtOptConfig) -> QtOptConfig {
         (qtopt.channels, qtopt.q_lr, qtopt.num_warmup_steps) = (3, 3e-4, 100);

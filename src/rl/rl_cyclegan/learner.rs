@@ -11,6 +11,7 @@ use super::scene::QScene;
 use crate::contract::{ActionSpace, Rng, Seed};
 use crate::gan::cyclegan::noise::to_byte_images;
 use crate::gan::cyclegan::{Critics, CycleGanLearner, Method, SceneLoss, StepTranslations, TaskNetwork};
+use crate::nn::HOST;
 use crate::rl::error::RlError;
 use crate::rl::qtopt::network::{QFunction, STATE_LEN};
 use crate::rl::qtopt::stream::Samples;
@@ -252,5 +253,5 @@ impl Learner for RlCycleGanLearner {
 /// The numbers of [`STATE_LEN`] beside images, `[n, STATE_LEN]`: what discriminators see of the gripper.
 pub(super) fn state_planes(samples: &Samples) -> candle_core::Result<Tensor> {
     let flat: Vec<f32> = samples.records.iter().flat_map(|record| record.state).collect();
-    Tensor::from_vec(flat, (samples.records.len(), STATE_LEN), &Device::Cpu)
+    Tensor::from_vec(flat, (samples.records.len(), STATE_LEN), &HOST)
 }

@@ -8,9 +8,9 @@ use crate::gan::cyclegan::{CycleGanError, SceneLoss, SceneTerm, UnpairedBatch};
 use crate::gan::losses::{normalized_scene_error, scene_triple, scene_triple_clipped};
 use crate::nn::ops::loss::sigmoid_cross_entropy;
 use crate::nn::ops::{Activation, activate};
-use crate::nn::{Activations, ParamStore};
+use crate::nn::{Activations, HOST, ParamStore};
 use crate::rl::qtopt::network::{EncoderMode, QFunction, STATE_LEN, state_activations};
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Result, Tensor};
 
 /// Numbers of a row of [`UnpairedBatch::x_actions`]: the gripper's state, then an action.
 const ROW: usize = STATE_LEN + Action::ENCODED_LEN;
@@ -26,7 +26,7 @@ pub fn query_rows(states: &[[f32; STATE_LEN]], actions: &[Vec<ActionFeatures>]) 
         .iter()
         .zip(actions)
         .flat_map(|(state, actions)| actions.iter().flat_map(|action| state.iter().chain(action)));
-    Tensor::from_vec(rows.copied().collect::<Vec<f32>>(), (states.len(), count, ROW), &Device::Cpu)
+    Tensor::from_vec(rows.copied().collect::<Vec<f32>>(), (states.len(), count, ROW), &HOST)
 }
 
 /// What [`query_rows`] made: states, and for each of the actions one of every state.
@@ -38,7 +38,7 @@ struct Queries {
 impl Queries {
     fn read(rows: Option<&Tensor>) -> std::result::Result<Self, CycleGanError> {
         let missing = || CycleGanError::Input("the scene term needs actions beside the images of both domains".into());
-        let rows = rows.ok_or_else(missing)?.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.to_vec3::<f32>()?;
+        let rows = rows.ok_or_else(missing)?.to_device(&HOST)?.to_dtype(DType::F32)?.to_vec3::<f32>()?;
         let count = rows.first().map_or(0, Vec::len);
         if count == 0 || rows.iter().flatten().any(|row| row.len() != ROW) {
             return Err(CycleGanError::Input(format!(

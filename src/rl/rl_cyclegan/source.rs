@@ -3,12 +3,14 @@
 
 use super::batch::{JointBatch, actions_to_compare, matching};
 use super::config::RlCycleGanConfig;
+use super::grasp_network::LABEL_LEN;
 use super::learner::{QPair, RlCycleGanLearner, state_planes};
 use super::scene::query_rows;
 use super::watch;
 use crate::contract::{ActionSpace, Seed, VecEnvError};
 use crate::gan::cyclegan::{Method, UnpairedBatch};
 use crate::gan::images::images_tensor;
+use crate::nn::HOST;
 use crate::rl::error::RlError;
 use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, play};
 use crate::rl::qtopt::diagnostics::evaluate_q;
@@ -16,7 +18,7 @@ use crate::rl::qtopt::stream::{Samples, Stream, StreamState};
 use crate::rl::qtopt::{EnvOpener, ExperienceSource, ExplorationConfig, QLearner};
 use crate::rl::replay::{Record, Replay, Transition};
 use crate::train::{BatchSource, Checkpoint, Evaluation, SourceState, StepProgress, TrainError};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::Path;
@@ -207,7 +209,7 @@ impl JointSource {
             };
             let rows: Vec<f32> = sim.records.iter().zip(&sim.targets).flat_map(row).collect();
             let count = sim.records.len();
-            batch.x_labels = Some(Tensor::from_vec(rows, (count, super::grasp_network::LABEL_LEN), &Device::Cpu)?);
+            batch.x_labels = Some(Tensor::from_vec(rows, (count, LABEL_LEN), &HOST)?);
         }
         Ok(batch)
     }

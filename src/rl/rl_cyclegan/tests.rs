@@ -201,10 +201,10 @@ fn the_scene_terms_gradient_is_the_same_with_q_frozen_and_sums_to_zero_over_a_tr
         let (loss, frozen) = gradient(true, [x, &darker, x])?;
         assert!(loss > 0.0);
         assert_eq!(gradient(false, [x, &darker, x])?.1, frozen);
-        // Three of one picture agree, and nothing pulls.
+        // Three of one picture agree: no gradient.
         let (none, flat) = gradient(true, [x, x, x])?;
         assert!(none.abs() < 1e-9 && flat.iter().flatten().all(|g| g.abs() < 1e-9), "{none}");
-        // The first and the third are one picture: what pulls at them is the same.
+        // The first and the third are one picture: their gradients are the same.
         assert_eq!(frozen[0], frozen[2]);
         assert!(frozen[1].iter().any(|g| g.abs() > 1e-7));
         Ok(())
