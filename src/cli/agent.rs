@@ -8,7 +8,7 @@ use crate::data::episodes::EpisodeReader;
 use crate::files::atomic::sha256_file;
 use crate::files::console::warn_all;
 use crate::gan::cyclegan::{LoadedGenerator, TranslationAdapter};
-use crate::gan::rcan::{self, GeneratorAdapter, load_generator};
+use crate::gan::rcan::{self, CanonicalAdapter, GeneratorAdapter, RcanConfig, load_generator};
 use crate::nn::HOST;
 use crate::rl::qtopt::collect::{BehaviorPolicy, Episode};
 use crate::rl::qtopt::load::Loaded;
@@ -19,7 +19,7 @@ use crate::scene::CellDescription;
 use crate::scene::camera::CameraMount;
 use crate::tasks::{BinGrasp, Task};
 use crate::train::checkpoint::{CHECKPOINTS_NAME, CHECKSUMS_NAME};
-use crate::train::{Checkpoints, RunConfig, learner_name};
+use crate::train::{Checkpoints, LearnerConfig, RunConfig, learner_name};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
 
@@ -71,7 +71,7 @@ pub fn adapter(run: &Path, config: &RunConfig<QtOptConfig>, domain: Domain) -> a
 }
 
 /// The adapter of `--generator RUN` for a policy that was trained on plain pictures of the simulator: F, which makes pictures
-/// of `reality` look like the simulator's.
+/// of `reality` look like the simulator's, or RCAN's generator, which makes any look canonical.
 ///
 /// # Errors
 /// A run without F, or for another size; an agent that looks through a generator already.
@@ -79,6 +79,12 @@ pub fn real2sim_adapter(run: &Path, config: &RunConfig<QtOptConfig>) -> anyhow::
     if config.data.generator.is_some() {
         let message = "--generator: the policy looks through a generator of its own already; leave the flag out";
         return Err(UsageError(message.into()).into());
+    }
+    if learner_name(run)? == RcanConfig::NAME {
+        let loaded = load_generator(run, &HOST)?;
+        warn_all(&loaded.warnings);
+        check_size(loaded.generator.size(), config.learner.size, run)?;
+        return Ok(Box::new(CanonicalAdapter(loaded.generator)));
     }
     let loaded = generators::load_translation(run, true)?;
     check_size(loaded.generator.size(), config.learner.size, run)?;

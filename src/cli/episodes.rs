@@ -1,7 +1,7 @@
 //! `bingrasp episodes`: records attempts of a policy, checks recordings, draws them. Exports are in `episodes_export`.
 
 use super::learned::Learned;
-use super::{UsageError, agent, common, episodes_export, numbers, output};
+use super::{UsageError, agent, common, episodes_export, episodes_sample, numbers, output};
 use crate::contract::{Domain, ScriptPolicy};
 use crate::data::episodes::{EpisodeReader, EpisodeWriter, EpisodesConfig, record_episodes};
 use crate::env::{EnvConfig, GraspEnv};
@@ -48,6 +48,9 @@ enum Verb {
         #[arg(long, default_value_t = 10, value_parser = numbers::whole(numbers::ROWS))]
         rows: u64,
     },
+    /// Draw some episodes of a recording, by a seed, into a recording of its own
+    #[command(after_help = "Example: bingrasp episodes sample real --out real-1000 --count 1000")]
+    Sample(episodes_sample::Args),
     /// Write a recording as a dataset of another program
     #[command(after_help = episodes_export::EXAMPLES)]
     Export(episodes_export::Args),
@@ -119,6 +122,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             output::line(&out.display().to_string())?;
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Sample(args) => episodes_sample::run(args),
         Verb::Export(args) => episodes_export::run(args),
     }
 }

@@ -43,7 +43,8 @@ struct GraspArgs {
     /// scripted, noisy-planner, oracle, random, or the folder of a run of QT-Opt or PPO (or of one of its checkpoints)
     #[arg(long, value_name = "NAME|RUN", default_value = "scripted")]
     policy: String,
-    /// Look through F of a run of `train cyclegan` or `rl-cyclegan`: a policy of the simulator sees reality as simulation
+    /// Look through F of a run of `train cyclegan` or `rl-cyclegan`, or through the generator of `train rcan`: a policy of the
+    /// simulator sees reality as simulation, without any training of its own
     #[arg(long, value_name = "RUN")]
     generator: Option<PathBuf>,
     /// What the policy sees [default: the domain it was trained in]

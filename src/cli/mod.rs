@@ -17,6 +17,7 @@ mod doctor;
 mod domains;
 mod episodes;
 mod episodes_export;
+mod episodes_sample;
 mod eval;
 mod eval_semantic;
 mod eval_servo;

@@ -10,10 +10,12 @@ use crate::env::{Channels, EnvConfig, GraspEnv};
 use crate::files::atomic::human_bytes;
 use crate::files::console::remark;
 use crate::policies::PolicyKind;
+use crate::rl::qtopt::network::StateEstimatorQConfig;
 use crate::rl::qtopt::{EnvOpener, ExperienceSource, Preset, QLearner, QtOptConfig, QtOptData};
 use crate::scene::CellDescription;
 use crate::tasks::{BinGraspConfig, bin_grasp};
-use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer};
+use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer, load_run};
+use anyhow::Context;
 use candle_core::Device;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -44,12 +46,16 @@ pub struct Args {
     /// Begin with recorded episodes (`bingrasp episodes record`) in place of the script's first ones
     #[arg(long, value_name = "DIR")]
     pub offline: Option<PathBuf>,
-    /// Begin with the weights of a finished run of the same network
+    /// Begin with the weights of a finished run, and with its network. One that saw plain pictures may begin one behind
+    /// RCAN's generator: the generated picture gets its weights, the source none
     #[arg(long, value_name = "RUN")]
     pub init: Option<PathBuf>,
     /// Learn from a recording of another domain beside the simulator: images, gripper, actions, rewards and ends alone
     #[arg(long, value_name = "DIR")]
     pub real: Option<PathBuf>,
+    /// Learn from --real and --on-policy-domain alone; the simulator plays nothing
+    #[arg(long)]
+    pub real_only: bool,
     /// Play in this domain too while learning, with the policy and its noise: images, gripper, actions, rewards and ends
     /// alone are learned from
     #[arg(long, value_name = "DOMAIN", requires = "on_policy_episodes")]
@@ -116,6 +122,7 @@ impl TrainCommand for Args {
                 real: None,
                 on_policy_domain: None,
                 on_policy_episodes: 0,
+                real_only: false,
             },
             learner,
         }
@@ -139,6 +146,10 @@ impl TrainCommand for Args {
             if let Some(path) = typed {
                 *place = Some(common::absolute(path));
             }
+        }
+        data.real_only |= self.real_only;
+        if let Some(init) = self.init.as_deref().filter(|_| !self.run.resume) {
+            take_network(learner, init)?;
         }
         if let Some(generator) = &self.generator {
             // What is no run is refused when it is opened.
@@ -198,6 +209,9 @@ impl TrainCommand for Args {
         let memory = human_bytes(config.learner.replay_bytes());
         remark(format_args!("transitions take up to {memory} of memory, and as much of the disk in {}", out.display()));
         let mut source = ExperienceSource::new(&config.learner, seed, open);
+        if config.data.real_only {
+            source.learn_from_real_alone();
+        }
         if let Some(open) = on_policy_opener(out, config)? {
             source.play_in_reality(open, config.data.on_policy_episodes);
         }
@@ -244,6 +258,21 @@ impl TrainCommand for Args {
         );
         figures
     }
+}
+
+/// Gives a new run the network of the run that it begins with; where the camera stands is its own affair.
+fn take_network(learner: &mut QtOptConfig, init: &Path) -> anyhow::Result<()> {
+    let run =
+        load_run::<QtOptConfig>(init).with_context(|| format!("opening the run in {} for --init", init.display()))?;
+    let trained = run.config.learner;
+    // Another size is another network; loading its weights says so.
+    if trained.preset == learner.preset {
+        let projection = learner.network.projection;
+        learner.network = StateEstimatorQConfig { projection, ..trained.network };
+        learner.auxiliary_interval = trained.auxiliary_interval;
+        learner.auxiliary_lr_scale = trained.auxiliary_lr_scale;
+    }
+    Ok(())
 }
 
 /// The small network has to know what the camera makes of places, unless it was told: of images of this size (how much the

@@ -16,7 +16,7 @@ pub mod picture;
 pub mod settings;
 pub mod source;
 
-pub use adapter::GeneratorAdapter;
+pub use adapter::{CanonicalAdapter, GeneratorAdapter};
 pub use batch::{DepthRange, TrainBatch};
 pub use bench::{BENCH_NETWORKS, StepTimes, bench_step};
 pub use config::{ConfigError, DiscriminatorConfig, GeneratorConfig, ImageLoss, LossWeights, Preset, RcanConfig};

@@ -100,12 +100,13 @@ impl QLearner {
         &self.space
     }
 
-    /// Begins with the weights of a trained Q-function, in the target networks too.
+    /// Begins with the weights of a trained Q-function, in the target networks too. One that saw a picture alone may teach
+    /// one that sees a generated picture before it: what the source's channels add begins at 0.
     ///
     /// # Errors
     /// Another network.
     pub fn warm_start(&mut self, trained: &dyn QFunction) -> Result<(), RlError> {
-        let state = trained.store().state_tensors()?;
+        let state = super::warm_start::fit(trained.store().state_tensors()?, self.q.store())?;
         for network in [&self.q, &self.averaged, &self.target_2, &self.target_2_pending] {
             network.store().load_state(&state)?;
         }
@@ -193,7 +194,8 @@ impl QLearner {
         // Each critic learns all of it; they differ by where they began.
         let real = batch.real.min(targets.len());
         let critic_loss = |logits: &Tensor| -> candle_core::Result<Tensor> {
-            if real == 0 {
+            // Real data alone need no weight against anything.
+            if real == 0 || real == targets.len() {
                 return sigmoid_cross_entropy(logits, &target);
             }
             // RL-CycleGAN, section 4.3: each half is a mean, and a weight is on the real one.

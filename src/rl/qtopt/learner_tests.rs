@@ -188,3 +188,36 @@ fn the_stock_path_takes_the_same_step() -> anyhow::Result<()> {
     assert!(native.2.iter().zip(&stock.2).all(|(a, b)| (a - b).abs() < 1e-3), "{:?} {:?}", native.2, stock.2);
     Ok(())
 }
+
+#[test]
+fn behind_a_generator_a_warm_start_says_what_the_picture_alone_said() -> anyhow::Result<()> {
+    let mut plain = QtOptConfig { size: 24, auxiliary_interval: 1, ..QtOptConfig::preset(Preset::Small) };
+    (plain.network.map_features, plain.network.grip_features) = (2, 4);
+    let both = QtOptConfig { channels: 6, ..plain.clone() };
+    let trained = QLearner::new(&plain, SPACE, Seed(5), &HOST)?;
+    let mut learner = QLearner::new(&both, SPACE, Seed(8), &HOST)?;
+    learner.warm_start(trained.averaged.as_ref())?;
+    let mut rng = Seed(6).rng();
+    let mut picture = || -> Vec<u8> { (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect() };
+    let (generated, source) = (picture(), picture());
+    let pixels = generated.chunks_exact(3).zip(source.chunks_exact(3));
+    let pair: Vec<u8> = pixels.flat_map(|(generated, source)| [generated, source].concat()).collect();
+    let action = SPACE.features(&SPACE.random(&mut Seed(9).rng()));
+    let says = |q: &dyn QFunction, image: &[u8], channels: usize| -> anyhow::Result<Vec<f32>> {
+        let images = image_activations(&[image], 24, channels, &HOST)?;
+        let encoded = q.encode(&images, &state_activations(&[[1.0, 0.6]], &HOST)?, EncoderMode::Evaluate)?;
+        let critics = q.logits(&encoded, &[action], false)?;
+        Ok(critics.iter().map(|logits| logits.to_vec1::<f32>()).collect::<candle_core::Result<Vec<_>>>()?.concat())
+    };
+    let wanted = says(trained.averaged.as_ref(), &generated, 3)?;
+    for network in [&learner.q, &learner.averaged, &learner.target_2] {
+        let found = says(network.as_ref(), &pair, 6)?;
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert!((found - wanted).abs() < 1e-4, "{found} {wanted}");
+        }
+    }
+    // The other way round there is nothing to take over from, and another width is another network.
+    let mut narrow = QLearner::new(&plain, SPACE, Seed(8), &HOST)?;
+    assert!(narrow.warm_start(learner.averaged.as_ref()).is_err());
+    Ok(())
+}

@@ -15,6 +15,7 @@ pub mod settings;
 pub mod source;
 pub mod stream;
 pub mod success;
+mod warm_start;
 
 pub use config::{ExplorationConfig, Preset, QtOptConfig};
 pub use learner::QLearner;

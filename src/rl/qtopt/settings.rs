@@ -1,6 +1,6 @@
 //! The settings of a run of QT-Opt beside the learner's own: where its episodes come from.
 
-use super::config::QtOptConfig;
+use super::config::{Preset, QtOptConfig};
 use crate::contract::{ActionSpace, Domain};
 use crate::train::{EnvData, LearnerConfig, warmup_cosine};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,9 @@ pub struct QtOptData {
     /// Episodes that it may play there in all.
     #[serde(default)]
     pub on_policy_episodes: u64,
+    /// The simulator plays nothing: batches are of the recording, and of what the policy plays in the domain to transfer to.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub real_only: bool,
     /// What one action may do.
     pub space: ActionSpace,
 }
@@ -45,6 +48,20 @@ impl LearnerConfig for QtOptConfig {
             return Err(
                 "data.on_policy_domain and data.on_policy_episodes belong together: name both, or neither".into()
             );
+        }
+        if data.real_only {
+            if data.real.is_none() && data.on_policy_domain.is_none() {
+                return Err("data.real_only leaves nothing to learn from: name a recording (--real) or a domain to play \
+                            in (--on-policy-domain)"
+                    .into());
+            }
+            let sees = self.network.map_features.min(self.network.grip_features) > 0;
+            if self.preset == Preset::Small && !sees {
+                return Err("real data alone have no labels to teach the small network to see: set \
+                            qtopt.network.map_features=4, qtopt.network.grip_features=32 and qtopt.auxiliary_interval=1, \
+                            or begin with a run that has them (--init)"
+                    .into());
+            }
         }
         Self::validate(self)
     }

@@ -58,6 +58,8 @@ pub struct ExperienceSource {
     /// Data of the domain to transfer to: a recording, and what the policy plays there.
     pub real: Option<Stream>,
     on_policy: Option<OnPolicy>,
+    /// The simulator plays nothing, and batches are of the real stream.
+    real_alone: bool,
     iteration: u64,
     episodes: u64,
     /// The policy has become better than the script.
@@ -107,6 +109,7 @@ impl ExperienceSource {
             simulation: simulation_stream(config),
             real: None,
             on_policy: None,
+            real_alone: false,
             iteration: 0,
             episodes: 0,
             policy_beats_script: false,
@@ -167,6 +170,11 @@ impl ExperienceSource {
     pub fn play_in_reality(&mut self, open: EnvOpener, episodes: u64) {
         self.on_policy = Some(OnPolicy { open: Some(open), envs: None, episodes, played: 0 });
         self.real.get_or_insert_with(|| real_stream(&self.config));
+    }
+
+    /// Leaves the simulator out: all batches are of the domain to transfer to ("real only" of RL-CycleGAN, Table 2).
+    pub fn learn_from_real_alone(&mut self) {
+        self.real_alone = true;
     }
 
     /// Episodes played in the domain to transfer to.
@@ -331,7 +339,9 @@ impl ExperienceSource {
     /// Labels transitions of the simulator by the first learner, and recorded ones by the second.
     pub(in crate::rl) fn label(&mut self, [simulation, real]: [&QLearner; 2]) -> Result<(), RlError> {
         let started = Instant::now();
-        self.means.add(self.simulation.label(simulation, self.seed)?);
+        if !self.real_alone {
+            self.means.add(self.simulation.label(simulation, self.seed)?);
+        }
         if let Some(stream) = &mut self.real {
             let [spread, disagreement, _] = stream.label(real, self.seed.derive("real", 0))?;
             self.means.add([("cem/spread_real", spread.1), ("q/disagreement_real", disagreement.1)]);
@@ -349,22 +359,33 @@ impl BatchSource<QLearner> for ExperienceSource {
     fn next(&mut self, learner: &QLearner, progress: StepProgress) -> Result<QBatch, TrainError> {
         let index = progress.step % self.config.updates_per_iteration;
         if index == 0 {
-            self.collect(learner.cem_policy(), learner.step() > 0)?;
+            if !self.real_alone {
+                self.collect(learner.cem_policy(), learner.step() > 0)?;
+            }
             let started = Instant::now();
             self.collect_in_reality(learner.cem_policy())?;
             self.collect_s += started.elapsed().as_secs_f64();
         }
-        if index % self.config.label_interval() == 0 || self.simulation.is_unlabelled() {
+        let unlabelled = match &self.real {
+            Some(stream) if self.real_alone => stream.is_unlabelled(),
+            _ => self.simulation.is_unlabelled(),
+        };
+        if index % self.config.label_interval() == 0 || unlabelled {
             self.label([learner, learner])?;
         }
         let mut rng = self.seed.derive("steps", 0).derive("batch", progress.step).rng();
         let mut samples = Samples::default();
         let (mut real, mut real_weight) = (0, 0.0);
-        let half = self.config.batch / 2;
-        self.simulation.sample(self.config.batch - if self.real.is_some() { half } else { 0 }, &mut rng, &mut samples);
+        let batch = self.config.batch;
+        let of_real = match &self.real {
+            None => 0,
+            Some(_) if self.real_alone => batch,
+            Some(_) => batch / 2,
+        };
+        self.simulation.sample(batch - of_real, &mut rng, &mut samples);
         if let Some(stream) = &self.real {
             let before = samples.targets.len();
-            stream.sample(half, &mut rng, &mut samples);
+            stream.sample(of_real, &mut rng, &mut samples);
             (real, real_weight) = (samples.targets.len() - before, self.config.real_weight);
         }
         Ok(QBatch { samples, real, real_weight, rng })

@@ -185,6 +185,7 @@ pub(in crate::rl) fn config(steps: u64) -> RunConfig<QtOptConfig> {
             real: None,
             on_policy_domain: None,
             on_policy_episodes: 0,
+            real_only: false,
             space,
         },
         learner: qtopt,
@@ -469,5 +470,48 @@ fn playing_in_the_domain_to_transfer_to_is_bounded_unprivileged_and_resumes_to_t
     for name in ["q.safetensors", "q_adam.safetensors", "training_buffer_real.safetensors", "state.json"] {
         assert!(file(&whole, name)? == file(&broken, name)?, "{name} differs");
     }
+    Ok(())
+}
+
+#[test]
+fn real_data_alone_open_no_simulator_move_the_encoder_and_resume_to_the_same_bytes() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    let go = |root: &Path, steps: Option<u64>, patience: u64| -> anyhow::Result<()> {
+        with_large_stack(|| {
+            let seed = Seed(config(1).seed);
+            let learner = QLearner::new(&config(1).learner, SPACE, seed, &HOST)?;
+            let none: EnvOpener = Box::new(|| Err(VecEnvError::new("the simulator was opened")));
+            let mut source = ExperienceSource::new(&config(1).learner, seed, none);
+            source.learn_from_real_alone();
+            let mut trainer = match steps {
+                Some(steps) => {
+                    source.add_real(recording()?.into_iter().map(Ok))?;
+                    Trainer::create(root, config(steps), learner, source)?
+                }
+                None => Trainer::resume(root, learner, source)?.0,
+            };
+            let before = to_bytes(&trainer.learner.q.store().state_tensors()?)?;
+            trainer.run(&mut Patience(patience))?;
+            assert!(to_bytes(&trainer.learner.q.store().state_tensors()?)? != before);
+            assert!(trainer.source.simulation.is_empty() && trainer.source.episodes() == 0);
+            anyhow::Ok(())
+        })?
+    };
+    go(&whole, Some(50), u64::MAX)?;
+    go(&broken, Some(50), 27)?;
+    go(&broken, None, u64::MAX)?;
+    let file = |root: &Path, name: &str| std::fs::read(root.join("checkpoints/step-000000049").join(name));
+    for name in ["q.safetensors", "q_adam.safetensors", "training_buffer_real.safetensors", "state.json"] {
+        assert!(file(&whole, name)? == file(&broken, name)?, "{name} differs");
+    }
+    // Nothing to learn from is said before anything is begun.
+    let mut settings = config(1);
+    settings.data.real_only = true;
+    assert!(settings.validate().is_err_and(|message| message.contains("--real")));
+    settings.data.real = Some("recording".into());
+    assert!(settings.validate().is_ok());
+    settings.learner.network.map_features = 0;
+    assert!(settings.validate().is_err_and(|message| message.contains("map_features")));
     Ok(())
 }
