@@ -57,7 +57,7 @@ enum Verb {
 }
 
 #[derive(clap::Args)]
-pub(super) struct RecordArgs {
+struct RecordArgs {
     /// Folder of the recording; it must be missing or empty, or continue with --resume
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -98,9 +98,9 @@ pub(super) struct RecordArgs {
 }
 
 #[derive(Serialize)]
-pub(super) struct Report {
+struct Report {
     out: PathBuf,
-    pub(super) complete: bool,
+    complete: bool,
     episodes: u64,
     episodes_per_s: f64,
     /// What lies in the folder of textures and is not used.
@@ -127,6 +127,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
+/// Records or samples to the end or to Ctrl-C, and prints nothing; whether it came to its end.
+///
+/// # Errors
+/// As the commands; another verb than `record` or `sample`.
+pub(super) fn written(args: &Args) -> anyhow::Result<bool> {
+    match &args.verb {
+        Verb::Record(args) => Ok(play_recording(args)?.complete),
+        Verb::Sample(args) => episodes_sample::written(args),
+        _ => Err(UsageError("only episodes record and episodes sample write a recording".into()).into()),
+    }
+}
+
 /// Episodes of one file.
 const PER_SHARD: u64 = 200;
 
@@ -142,27 +154,6 @@ fn learned(args: &RecordArgs) -> anyhow::Result<Learned> {
         return Err(UsageError(message).into());
     }
     Ok(loaded)
-}
-
-impl RecordArgs {
-    /// Scripted episodes of a domain, at the usual size; an interrupted recording in `out` goes on.
-    pub(super) fn scripted(out: &Path, domain: Domain, count: u64, seed: u64) -> Self {
-        Self {
-            out: out.to_owned(),
-            count,
-            size: 64,
-            domain,
-            policy: PolicyKind::Scripted.name().to_owned(),
-            greedy: false,
-            objects: None,
-            cell: common::CellArg { cell: common::CELL.to_owned() },
-            object_options: common::ImportArgs::default(),
-            textures: common::TextureArgs::default(),
-            resume: out.is_dir(),
-            seed: common::SeedArg { seed },
-            json: false,
-        }
-    }
 }
 
 fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
@@ -186,7 +177,7 @@ fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Records to the end or to Ctrl-C.
-pub(super) fn play_recording(args: &RecordArgs) -> anyhow::Result<Report> {
+fn play_recording(args: &RecordArgs) -> anyhow::Result<Report> {
     let builtin: Option<PolicyKind> = args.policy.parse().ok();
     common::Inputs::default()
         .run("--policy", builtin.is_none().then_some(Path::new(&args.policy)))

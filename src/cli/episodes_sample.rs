@@ -55,12 +55,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
 }
 
+/// Draws to the end or to Ctrl-C, and prints nothing; whether it came to its end.
+///
+/// # Errors
+/// As the command.
+pub(super) fn written(args: &Args) -> anyhow::Result<bool> {
+    Ok(sample(&args.dir, &args.out, args.count, args.seed.get(), args.resume)?.0)
+}
+
 /// Writes `count` episodes of the recording in `dir` into `out`, in their old order; false when interrupted. Also returns how
 /// many there are in `dir`.
 ///
 /// # Errors
 /// A recording that is missing, damaged, not finished, or has fewer episodes; a folder that is not empty; a full disk.
-pub(super) fn sample(dir: &Path, out: &Path, count: u64, seed: Seed, resume: bool) -> anyhow::Result<(bool, u64)> {
+fn sample(dir: &Path, out: &Path, count: u64, seed: Seed, resume: bool) -> anyhow::Result<(bool, u64)> {
     common::Inputs::default().ours("the recording in", Some(dir)).check_folder(out)?;
     let opening = || format!("opening the episodes in {}", dir.display());
     let reader = EpisodeReader::open(dir).with_context(opening)?;
@@ -77,8 +85,7 @@ pub(super) fn sample(dir: &Path, out: &Path, count: u64, seed: Seed, resume: boo
     config.episodes_per_shard = config.episodes_per_shard.min(count);
     config.generator.insert("sampled_from".to_owned(), i64::try_from(of).unwrap_or(i64::MAX).into());
     config.generator.insert("sample_seed".to_owned(), seed.0.to_string().into());
-    let mut writer =
-        if resume { EpisodeWriter::resume(out, &config)? } else { EpisodeWriter::create(out, &config)? };
+    let mut writer = if resume { EpisodeWriter::resume(out, &config)? } else { EpisodeWriter::create(out, &config)? };
     let done = usize::try_from(writer.next_episode()).unwrap_or(usize::MAX);
     let bar = output::progress(count, "episodes");
     for number in numbers.into_iter().skip(done) {

@@ -100,7 +100,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
+/// Measures and prints nothing: the object of `--json`.
+///
+/// # Errors
+/// As the command; servo trials are not measured here.
+pub(super) fn measured(args: &Args) -> anyhow::Result<serde_json::Value> {
+    match &args.what {
+        What::Grasp(args) => Ok(serde_json::to_value(measure_grasp(args)?)?),
+        What::Translation(args) => eval_translation::measured(args),
+        What::Servo(_) => Err(UsageError("eval servo is measured by reproduce servo-figures".into()).into()),
+    }
+}
+
+fn measure_grasp(args: &GraspArgs) -> anyhow::Result<Report> {
     let builtin: Option<PolicyKind> = args.policy.parse().ok();
     let mut loaded = match builtin {
         Some(_) => None,
@@ -130,7 +142,7 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
         write_episode_sheet(path, args, (&cell, set), loaded.as_ref(), &played)?;
     }
     let attempt_success = played.successes.iter().map(|&success| u8::from(success)).collect();
-    let report = Report {
+    Ok(Report {
         policy: args.policy.clone(),
         trained_steps: loaded.as_ref().map(Learned::trained_steps),
         domain,
@@ -141,11 +153,16 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
         seconds: start.elapsed().as_secs_f64(),
         threads: rayon::current_num_threads(),
         seed: args.seed.seed,
-    };
+    })
+}
+
+fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
+    let report = measure_grasp(args)?;
     if args.json {
         output::json(&report)?;
         return Ok(ExitCode::SUCCESS);
     }
+    let domain = report.domain;
     let e = &report.evaluation;
     output::line(&format!(
         "{}{} on {} objects: {} of {} attempts, {:.1}% (95% interval {:.1} to {:.1}%), {} steps an attempt, {} to a \

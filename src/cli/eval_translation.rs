@@ -97,6 +97,24 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if kind(&args.generator).is_ok_and(|kind| kind == GeneratorKind::Translation) {
         return eval_unpaired::run(args);
     }
+    let report = measure(args)?;
+    if args.json {
+        output::json(&report)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(&report)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Measures a generator of RCAN and prints nothing: the object of `--json`.
+///
+/// # Errors
+/// As the command; a run of another learner.
+pub(super) fn measured(args: &Args) -> anyhow::Result<serde_json::Value> {
+    Ok(serde_json::to_value(measure(args)?)?)
+}
+
+fn measure(args: &Args) -> anyhow::Result<Report> {
     let domain = args.domain.unwrap_or(Domain::RandomizedHeavy);
     let sheet =
         args.sheet.clone().unwrap_or_else(|| common::run_of(&args.generator).join(format!("translation-{domain}.png")));
@@ -130,7 +148,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let translation = meter.report();
     kept.sort_by(|a, b| b.score.ssim.total_cmp(&a.score.ssim));
     draw(&kept, &translation, domain).save(&sheet)?;
-    let report = Report {
+    Ok(Report {
         generator: args.generator.clone(),
         step: loaded.step,
         domain,
@@ -143,13 +161,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         adapter,
         threads: rayon::current_num_threads(),
         seed: args.seed.seed,
-    };
-    if args.json {
-        output::json(&report)?;
-        return Ok(ExitCode::SUCCESS);
-    }
+    })
+}
+
+fn print(report: &Report) -> anyhow::Result<()> {
     let t = &report.translation;
-    output::line(&format!("{} frames of {} ({} objects), step {}", t.frames, domain, report.objects, report.step))?;
+    output::line(&format!(
+        "{} frames of {} ({} objects), step {}",
+        t.frames, report.domain, report.objects, report.step
+    ))?;
     output::line(&format!(
         "image   SSIM {} (95% {} to {}), PSNR {} dB, colour bias {} {} {}",
         decimal(t.ssim, 3),
@@ -171,8 +191,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         decimal(t.image_vanish.rate * 100.0, 1),
         decimal(t.image_ghost.rate * 100.0, 1)
     ))?;
-    output::line(&format!("best, median and worst: {}", report.sheet.display()))?;
-    Ok(ExitCode::SUCCESS)
+    output::line(&format!("best, median and worst: {}", report.sheet.display()))
 }
 
 /// Plays attempts in fresh blocks and translates every third step until there are `count` frames.

@@ -93,9 +93,7 @@ enum Command {
     #[command(after_help = "Example: bingrasp eval grasp --policy oracle --objects test --attempts 500 --json")]
     Eval(eval::Args),
     /// Repeat a paper's experiment with `reality` in the place of the robot
-    #[command(
-        after_help = "Example: bingrasp reproduce rcan-table1 --out runs/table1 --generator runs/rcan --minutes 90"
-    )]
+    #[command(after_help = "Example: bingrasp reproduce rcan-table1 --out runs/table1 --canonical runs/canonical")]
     Reproduce(reproduce::Args),
     /// Measure the speed and soundness of this machine's simulator and renderer
     #[command(after_help = "Example: bingrasp bench capture --size 64 --num-envs 64 --json")]

@@ -72,6 +72,28 @@ enum Command {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let json = args.run_args().json;
+    to_end(args)?.print(json)
+}
+
+impl Args {
+    fn run_args(&self) -> &run::RunArgs {
+        match &self.learner {
+            Command::Rcan(args) => &args.run,
+            Command::Qtopt(args) => &args.run,
+            Command::Ppo(args) => &args.run,
+            Command::Gan(args) | Command::Cyclegan(args) => &args.run,
+            Command::Graspgan(args) | Command::RlCyclegan(args) => &args.run,
+            Command::SemanticCyclegan(args) => &args.run,
+        }
+    }
+}
+
+/// Trains to the end or to Ctrl-C, and prints nothing.
+///
+/// # Errors
+/// Usage errors, failures of simulator, device and disk.
+pub(super) fn to_end(args: &Args) -> anyhow::Result<run::Finished> {
     match &args.learner {
         Command::Rcan(args) => run::run(&**args),
         Command::Qtopt(args) => run::run(&**args),
@@ -85,7 +107,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// A GAN or CycleGAN: between two folders, or between a run's simulator and a recording.
-fn translation(method: Method, args: &cyclegan::Args) -> anyhow::Result<ExitCode> {
+fn translation(method: Method, args: &cyclegan::Args) -> anyhow::Result<run::Finished> {
     let joint = args.real.is_some() || (args.run.resume && rl_cyclegan::is_joint_run(&args.run.out));
     if joint {
         let args = args.to_joint();

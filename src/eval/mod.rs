@@ -3,10 +3,9 @@
 pub mod bars;
 pub mod grasp;
 pub mod metrics;
-pub mod rl_cyclegan_table1;
 pub mod semantic;
 pub mod servo;
 pub mod soak;
-pub mod table1;
+pub mod table;
 pub mod translation;
 pub mod unpaired;

@@ -100,6 +100,11 @@ impl<'w> RunGraph<'w> {
         Ok(())
     }
 
+    /// Whether a node of this name was added.
+    pub fn has(&self, name: &str) -> bool {
+        self.nodes.contains_key(name)
+    }
+
     /// Where a node's results are, or will be. Panics for a name that was not added.
     pub fn folder(&self, name: &str) -> PathBuf {
         self.root.join(format!("{name}-{}", &self.nodes[name].key[..KEY_CHARS]))

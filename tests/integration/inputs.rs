@@ -104,8 +104,8 @@ fn no_command_writes_over_what_it_reads() {
         "train rcan --steps 1 --objects objects --out objects",
         "train qtopt --steps 1 --offline work/data --out work/data",
         "train qtopt --steps 1 --generator work/data --out work/data",
-        "reproduce rcan-table1 --steps 1 --generator table/rcan --out table",
-        "reproduce rcan-table1 --steps 1 --generator table --out table/.",
+        "reproduce rcan-table1 --quick --generator table/rcan --out table",
+        "reproduce rcan-table1 --quick --generator table --out table/.",
     ] {
         refused(root, words);
     }

@@ -1,387 +1,553 @@
-//! `bingrasp reproduce rl-cyclegan-table1`: a canonical Q, a recording of `reality`, four translations, an agent for each, and
-//! what they come to in `reality`.
+//! `bingrasp reproduce rl-cyclegan-table1` to `-table6`: what translating the simulator is worth, with off-policy episodes of
+//! `reality`, with few and with many, with a few on-policy ones, and on Robot 2.
 
-use super::{RESULT_NAME, RUNS, read};
-use crate::cli::generator::load_translation;
-use crate::cli::learned::Learned;
-use crate::cli::train::qtopt;
-use crate::cli::train::rl_cyclegan;
-use crate::cli::train::run::{RunArgs, execute, resolve};
-use crate::cli::{agent, common, episodes, eval, numbers, output};
-use crate::contract::Domain;
-use crate::env::EnvConfig;
-use crate::eval::grasp::{GraspEvaluation, GraspProtocol};
-use crate::eval::rl_cyclegan_table1::{Row, RowResult, figure, markdown};
-use crate::files::atomic::{create_folder, sha256_file, write_atomic};
-use crate::files::console::remark;
-use crate::files::interrupt;
+use super::RUNS;
+use super::plan::Plan;
+use super::tables::{NETWORK, Picture, RowPlan, Table, TableArgs, agent, canonical, finetuned, measure};
+use crate::cli::{common, numbers};
 use crate::gan::cyclegan::Method;
-use crate::nn::HOST;
-use crate::rl::qtopt::{QtOptConfig, load_policy};
-use crate::rl::rl_cyclegan::RlCycleGanConfig;
-use crate::rl::rl_cyclegan::load::{JointQ, load_q};
-use crate::train::graph::Context as Node;
-use crate::train::{Ended, Preset, RunGraph, load_run};
-use anyhow::Context;
-use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Folder of the runs, results, table and figure
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// Rows to bring to an end: sim-only, randomized, gan, cyclegan, graspgan, rl-cyclegan, real-to-sim, joint-q-real,
-    /// ceiling [default: all]
-    #[arg(long, value_delimiter = ',', value_name = "ROW,...")]
-    rows: Vec<Row>,
-    /// A finished run of `train qtopt` on canonical pictures, which every row begins with [default: one is trained]
-    #[arg(long, value_name = "RUN")]
-    canonical: Option<PathBuf>,
-    /// The recording that the translations learn from [default: 5,000 scripted episodes in reality]
+    #[command(flatten)]
+    table: TableArgs,
+    /// The recording that translations and agents learn from; smaller amounts are drawn from it [default: scripted episodes
+    /// in reality are recorded]
     #[arg(long, value_name = "DIR")]
     real: Option<PathBuf>,
-    /// Gradient steps of the canonical agent, where it is trained
-    #[arg(long, default_value_t = 40_000)]
-    canonical_steps: u64,
-    /// Steps of each translation
-    #[arg(long, default_value_t = 8_000)]
-    gan_steps: u64,
-    /// Gradient steps of each row's own agent
-    #[arg(long, default_value_t = 9_000)]
-    agent_steps: u64,
-    /// Grasp attempts of each measurement
-    #[arg(long, default_value_t = 700, value_parser = numbers::count(numbers::ATTEMPTS))]
-    attempts: usize,
-    /// Write table and figure of the results that are there, and run nothing
-    #[arg(long)]
-    table_only: bool,
-    /// Shrink everything to minutes, to see that it runs; the table says so and shows nothing else
-    #[arg(long, conflicts_with_all = ["canonical_steps", "gan_steps", "agent_steps", "attempts"])]
-    quick: bool,
-    #[command(flatten)]
-    seed: common::SeedArg,
-    /// One JSON object on standard output
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Serialize)]
-struct Report {
-    out: PathBuf,
-    complete: bool,
-    quick: bool,
-    results: Vec<RowResult>,
-    table: PathBuf,
-    figure: PathBuf,
-}
-
-/// How much of everything.
-#[derive(Clone, Copy)]
-struct Amounts {
-    canonical_steps: u64,
-    gan_steps: u64,
-    agent_steps: u64,
-    /// Scripted episodes that an agent begins with.
-    initial_episodes: u64,
+    /// Episodes of the recording: rows that need more are left out
+    #[arg(long, default_value_t = 5_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
     recorded: u64,
+    /// Steps of each translation
+    #[arg(long, default_value_t = 8_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
+    gan_steps: u64,
+    /// Gradient steps of each joint finetuning
+    #[arg(long, default_value_t = 6_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
+    finetune_steps: u64,
+}
+
+/// The flags, shrunk where `--quick` says so.
+struct Scale {
+    table: TableArgs,
+    real: Option<PathBuf>,
+    recorded: u64,
+    gan_steps: u64,
+    finetune_steps: u64,
     held_out: u64,
-    attempts: usize,
 }
 
-impl Amounts {
+/// Amounts of episodes that stand for the papers' 5,000 (Robot 2: 3,000), 28,000 and 580,000 (Robot 2: 80,000).
+const AMOUNTS: [u64; 3] = [1_000, 5_000, 25_000];
+/// The cell of Robot 1, in words: the usual one.
+const ROBOT_1: &str = "";
+
+impl Scale {
     fn of(args: &Args) -> Self {
-        if args.quick {
-            return Self {
-                canonical_steps: 200,
-                gan_steps: 40,
-                agent_steps: 60,
-                initial_episodes: 60,
-                recorded: 80,
-                held_out: 20,
-                attempts: 20,
-            };
-        }
+        let table = args.table.scaled();
         Self {
-            canonical_steps: args.canonical_steps,
-            gan_steps: args.gan_steps,
-            agent_steps: args.agent_steps,
-            initial_episodes: 1_000,
-            recorded: 5_000,
-            held_out: 200,
-            attempts: args.attempts,
+            real: args.real.clone(),
+            recorded: if args.real.is_some() { args.recorded } else { table.amount(args.recorded, 80) },
+            gan_steps: table.amount(args.gan_steps, 40),
+            finetune_steps: table.amount(args.finetune_steps, 60),
+            held_out: table.amount(200, 20),
+            table,
         }
     }
-}
 
-const CANONICAL: &str = "canonical";
-const RECORDING: &str = "recording";
-
-/// What training left for the table.
-#[derive(Serialize, Deserialize)]
-struct Trained {
-    steps: u64,
-}
-
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let mut rows = if args.rows.is_empty() { Row::ALL.to_vec() } else { args.rows.clone() };
-    rows.sort();
-    rows.dedup();
-    if args.table_only {
-        rows.clear();
+    fn plan(&self) -> anyhow::Result<Plan> {
+        common::Inputs::default()
+            .run("--canonical", self.table.canonical.as_deref())
+            .ours("--real", self.real.as_deref())
+            .check_folder(&self.table.out)?;
+        Plan::new(&self.table.out.join(RUNS))
     }
-    let amounts = Amounts::of(args);
-    common::Inputs::default()
-        .run("--canonical", args.canonical.as_deref())
-        .ours("--real", args.real.as_deref())
-        .check_folder(&args.out)?;
-    let mut graph = RunGraph::new(&args.out.join(RUNS));
-    add_shared(&mut graph, args, amounts)?;
-    for method in Method::ALL {
-        add_translation(&mut graph, args, amounts, method)?;
+
+    /// Amounts that the recording has.
+    fn amounts(&self) -> Vec<u64> {
+        if self.table.quick { vec![self.recorded / 2, self.recorded] } else { AMOUNTS.to_vec() }
     }
-    for row in &rows {
-        add_row(&mut graph, args, amounts, *row)?;
-    }
-    create_folder(&args.out)?;
-    interrupt::install(|| remark("stopping at the next checkpoint; Ctrl-C again stops at once"))?;
-    let mut complete = true;
-    for row in rows {
-        complete = bring_to_end(&mut graph, args, row)?;
-        if !complete {
-            break;
-        }
-        write_table(args)?;
-    }
-    let results = results_in(&args.out)?;
-    let (table, figure) = write_table(args)?;
-    if args.json {
-        output::json(&Report { out: args.out.clone(), complete, quick: args.quick, results, table, figure })?;
-    } else {
-        output::line(&std::fs::read_to_string(&table)?)?;
-        output::line(&format!("{} and {}", table.display(), figure.display()))?;
-    }
-    if complete {
-        return Ok(ExitCode::SUCCESS);
-    }
-    remark("interrupted: resume with the same command");
-    Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
-}
 
-/// Trains in a node's folder, and says how it ended.
-fn trained(context: &Node<'_>, ended: Ended, steps: u64) -> anyhow::Result<Ended> {
-    write_atomic(&context.folder.join(RESULT_NAME), &serde_json::to_vec_pretty(&Trained { steps })?)?;
-    Ok(ended)
-}
-
-/// Flags of a training in a node's folder; an interrupted one goes on.
-fn run_args(context: &Node<'_>, steps: u64, seed: u64, set: &[String]) -> RunArgs {
-    let resume = context.folder.join("config.toml").is_file();
-    let set = if resume { Vec::new() } else { set.to_vec() };
-    let (steps, seed) = if resume { (None, None) } else { (Some(steps), Some(seed)) };
-    RunArgs { out: context.folder.to_owned(), steps, seed, set, resume, ..RunArgs::default() }
-}
-
-fn train_agent(context: &Node<'_>, command: &qtopt::Args) -> anyhow::Result<Ended> {
-    let config = resolve(command)?;
-    let (outcome, ()) = execute(command, context.folder, &config, command.run.resume, |_, _| Ok(()))?;
-    trained(context, outcome.ended, outcome.steps)
-}
-
-/// The canonical agent and the recording that all rows share.
-fn add_shared<'a>(graph: &mut RunGraph<'a>, args: &'a Args, amounts: Amounts) -> anyhow::Result<()> {
-    let seed = args.seed.seed;
-    let canonical = match &args.canonical {
-        // What it is counts, not where it lies.
-        Some(run) => {
-            let loaded =
-                load_run::<QtOptConfig>(run).with_context(|| format!("opening --canonical {}", run.display()))?;
-            sha256_file(&loaded.checkpoint.path.join("q_averaged.safetensors"))?
-        }
-        None => format!(
-            "steps = {}\nseed = {seed}\n{}",
-            amounts.canonical_steps,
-            toml::to_string(&QtOptConfig::preset(Preset::Small))?
-        ),
-    };
-    graph.add(CANONICAL, &canonical, &[], move |context| {
-        if args.canonical.is_some() {
-            return Ok(Ended::Complete);
-        }
-        remark("the canonical agent that all rows begin with: training");
-        let run = run_args(context, amounts.canonical_steps, seed, &[]);
-        train_agent(context, &qtopt::Args { run, ..qtopt::Args::default() })
-    })?;
-    let real = match &args.real {
-        Some(folder) => sha256_file(&crate::data::paired::checksums_path(folder))?,
-        None => format!("episodes = {}\nseed = {seed}\n", amounts.recorded),
-    };
-    graph.add(RECORDING, &real, &[], move |context| {
-        if args.real.is_some() {
-            return Ok(Ended::Complete);
-        }
-        remark("reality: recording scripted episodes");
-        let place = context.folder.join("episodes");
-        let record = episodes::RecordArgs::scripted(&place, Domain::Reality, amounts.recorded, seed);
-        let report = episodes::play_recording(&record)?;
-        Ok(if report.complete { Ended::Complete } else { Ended::Interrupted })
-    })?;
-    Ok(())
-}
-
-/// The canonical agent's run and the recording, as given or as made.
-fn shared(args: &Args, context: &Node<'_>) -> (PathBuf, PathBuf) {
-    let canonical = args.canonical.clone().unwrap_or_else(|| context.input(CANONICAL).to_owned());
-    let real = args.real.clone().unwrap_or_else(|| context.input(RECORDING).join("episodes"));
-    (canonical, real)
-}
-
-fn translation_node(method: Method) -> String {
-    format!("translation-{method}")
-}
-
-/// The joint phase of a method.
-fn add_translation<'a>(
-    graph: &mut RunGraph<'a>,
-    args: &'a Args,
-    amounts: Amounts,
-    method: Method,
-) -> anyhow::Result<()> {
-    let preset = toml::to_string(&RlCycleGanConfig::preset(method, Preset::Small))?;
-    let Amounts { gan_steps, held_out, .. } = amounts;
-    let settings = format!("steps = {gan_steps}\nheld_out = {held_out}\nseed = {}\n{preset}", args.seed.seed);
-    graph.add(&translation_node(method), &settings, &[CANONICAL, RECORDING], move |context| {
-        remark(format_args!("{method}: training"));
-        let (init, real) = shared(args, context);
-        let set = [format!("rl-cyclegan.held_out_episodes={held_out}")];
-        let run = run_args(context, gan_steps, args.seed.seed, &set);
-        let fresh = !run.resume;
-        let joint = rl_cyclegan::Args {
-            run,
-            init: fresh.then_some(init),
-            real: fresh.then_some(real),
-            ..rl_cyclegan::Args::default()
-        };
-        let command = rl_cyclegan::Command { method, args: &joint };
-        let config = resolve(&command)?;
-        let (outcome, ()) = execute(&command, context.folder, &config, joint.run.resume, |_, _| Ok(()))?;
-        trained(context, outcome.ended, outcome.steps)
-    })?;
-    Ok(())
-}
-
-/// The agent of a row, where it has one of its own, and its measurement in `reality`.
-fn add_row<'a>(graph: &mut RunGraph<'a>, args: &'a Args, amounts: Amounts, row: Row) -> anyhow::Result<()> {
-    let seed = args.seed.seed;
-    let mut inputs = vec![CANONICAL.to_owned(), RECORDING.to_owned()];
-    inputs.extend(row.method().map(translation_node));
-    let agent = format!("agent-{}", row.name());
-    if row.has_agent() {
-        let Amounts { agent_steps, initial_episodes, .. } = amounts;
-        let settings =
-            format!("steps = {agent_steps}\nscripted = {initial_episodes}\nseed = {seed}\nrow = {}\n", row.name());
-        let names: Vec<&str> = inputs.iter().map(String::as_str).collect();
-        graph.add(&agent, &settings, &names, move |context| {
-            remark(format_args!("{}: training the agent", row.title()));
-            let (init, real) = shared(args, context);
-            let set = [format!("qtopt.exploration.initial_episodes={initial_episodes}")];
-            let run = run_args(context, agent_steps, seed, &set);
-            if run.resume {
-                return train_agent(context, &qtopt::Args { run, ..qtopt::Args::default() });
+    /// Adds the recording of a seed, given or made. Returns its node.
+    fn recording(&self, plan: &mut Plan, seed: u64, cell: &str) -> anyhow::Result<String> {
+        if let Some(folder) = &self.real {
+            if !plan.has("recording") {
+                plan.give("recording", "--real", folder)?;
             }
-            let domain = match row {
-                Row::Randomized => Domain::RandomizedMild,
-                Row::Ceiling => Domain::Reality,
-                _ => Domain::Canonical,
-            };
-            let generator = row.method().map(|method| context.input(&translation_node(method)).to_owned());
-            // The final Q_real learns from the recording, too (Figure 6); rows without a translation have no real data.
-            let real = generator.is_some().then_some(real);
-            train_agent(
-                context,
-                &qtopt::Args { run, domain: Some(domain), init: Some(init), generator, real, ..qtopt::Args::default() },
-            )
-        })?;
-        inputs.push(agent.clone());
-    }
-    let settings = format!("attempts = {}\nseed = {seed}\nrow = {}\n", amounts.attempts, row.name());
-    let names: Vec<&str> = inputs.iter().map(String::as_str).collect();
-    graph.add(&format!("reality-{}", row.name()), &settings, &names, move |context| {
-        remark(format_args!("{}: measuring in reality", row.title()));
-        if interrupt::requested() {
-            return Ok(Ended::Interrupted);
+            return Ok("recording".to_owned());
         }
-        let evaluation = measure(args, amounts, context, row, &agent)?;
-        create_folder(context.folder)?;
-        write_atomic(&context.folder.join(RESULT_NAME), &serde_json::to_vec_pretty(&evaluation)?)?;
-        Ok(Ended::Complete)
-    })?;
+        let name = format!("recording-{seed}");
+        let command = format!("episodes record --domain reality --count {} --seed {seed} {cell}", self.recorded);
+        plan.add(&name, "reality: recording scripted episodes", &command)?;
+        Ok(name)
+    }
+
+    /// Adds `episodes` of a recording. Returns their node.
+    fn sample(&self, plan: &mut Plan, recording: &str, episodes: u64, seed: u64) -> anyhow::Result<String> {
+        if episodes == self.recorded {
+            return Ok(recording.to_owned());
+        }
+        let name = format!("recording-{episodes}-{seed}");
+        if !plan.has(&name) {
+            let command = format!("episodes sample @{recording} --count {episodes} --seed {seed}");
+            plan.add(&name, &format!("{episodes} episodes of the recording: drawing"), &command)?;
+        }
+        Ok(name)
+    }
+
+    /// Adds the joint phase of a method. Returns its node.
+    fn translation(
+        &self,
+        plan: &mut Plan,
+        method: Method,
+        (init, real): (&str, &str),
+        seed: u64,
+    ) -> anyhow::Result<String> {
+        let name = format!("translation-{method}-{real}-{seed}");
+        if !plan.has(&name) {
+            let command = format!(
+                "train {method} --init @{init} --real @{real} --steps {} --seed {seed} --set \
+                 rl-cyclegan.held_out_episodes={}",
+                self.gan_steps, self.held_out
+            );
+            plan.add(&name, &format!("{method} on {real}: training"), &command)?;
+        }
+        Ok(name)
+    }
+
+    /// Adds the final agent of a translation, which learns from the recording, too (Figure 6). Returns its node.
+    fn final_agent(
+        &self,
+        plan: &mut Plan,
+        (name, title): (&str, &str),
+        [init, translation, real]: [&str; 3],
+        (weight, seed): (f64, u64),
+        words: &str,
+    ) -> anyhow::Result<()> {
+        let command = format!(
+            "{} --generator @{translation} --real @{real} --real-weight {weight} {words}",
+            agent(&self.table, seed, init)
+        );
+        plan.add(name, &format!("{title}: training the agent"), &command)
+    }
+
+    fn trained(&self) -> String {
+        format!("{} steps of translation, {} of the agent", self.gan_steps, self.table.agent_steps)
+    }
+}
+
+/// lambda_RL-real by the amount of real episodes (appendix, Table 6).
+fn real_weight(episodes: u64) -> f64 {
+    if episodes > 10_000 { 2.0 } else { 0.1 }
+}
+
+const TEST: &str = "--domain reality --objects test";
+
+pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
+    let scale = Scale::of(args);
+    let (table, mut plan) = (&scale.table, scale.plan()?);
+    let agent_only = format!("{} steps of the agent", table.agent_steps);
+    let row = |key: &str, title: &str, trained: &str, percent: Option<u32>| {
+        RowPlan::new(key, title, trained.to_owned()).published(&[percent], 0)
+    };
+    let (both, joint_only) = (scale.trained(), format!("{} steps of translation", scale.gan_steps));
+    let mut rows = [
+        row("sim-only", "Sim-only", &agent_only, Some(21)),
+        row("randomized", "Randomized Sim", &agent_only, Some(37)),
+        row("gan", "GAN", &both, Some(29)),
+        row("cyclegan", "CycleGAN", &both, Some(61)),
+        row("graspgan", "GraspGAN", &both, Some(63)),
+        row("rl-cyclegan", "RL-CycleGAN", &both, Some(70)),
+        row("real-to-sim", "Q_sim on F(y)", &joint_only, None),
+        row("joint-q-real", "joint Q_real", &joint_only, None),
+        row("canonical", "the canonical agent itself", "-", None),
+        row("ceiling", "ceiling: trained in reality, with its labels", &agent_only, None),
+    ];
+    for seed in table.seeds() {
+        let init = canonical(&mut plan, table, seed, ROBOT_1)?;
+        let real = scale.recording(&mut plan, seed, ROBOT_1)?;
+        for row in &mut rows {
+            let (key, title) = (row.row.key.clone(), row.row.title.clone());
+            let name = format!("agent-{key}-{seed}");
+            let domain = match key.as_str() {
+                "randomized" => "randomized-mild",
+                "ceiling" => "reality",
+                _ => "canonical",
+            };
+            let method = Method::ALL.into_iter().find(|method| method.to_string() == key);
+            let joint = |plan: &mut Plan| scale.translation(plan, Method::RlCycleGan, (&init, &real), seed);
+            let policy = match (key.as_str(), method) {
+                ("canonical", _) => format!("@{init}"),
+                ("real-to-sim", _) => format!("@{init} --generator @{}", joint(&mut plan)?),
+                ("joint-q-real", _) => format!("@{}", joint(&mut plan)?),
+                (_, Some(method)) => {
+                    let translation = scale.translation(&mut plan, method, (&init, &real), seed)?;
+                    let weight = real_weight(scale.recorded);
+                    scale.final_agent(
+                        &mut plan,
+                        (&name, &title),
+                        [&init, &translation, &real],
+                        (weight, seed),
+                        "--domain canonical",
+                    )?;
+                    format!("@{name}")
+                }
+                (_, None) => {
+                    let command = format!("{} --domain {domain}", agent(table, seed, &init));
+                    plan.add(&name, &format!("{title}: training the agent"), &command)?;
+                    format!("@{name}")
+                }
+            };
+            let name = format!("reality-{key}-{seed}");
+            let words = format!("--policy {policy} {TEST}");
+            row.cell("reality", seed, &measure(&mut plan, table, (&name, &title), seed, &words)?);
+        }
+    }
+    Table {
+        name: "table1",
+        title: "RL-CycleGAN, table 1: off-policy real data without labels",
+        intro: format!(
+            "Translations learn from {} episodes of `reality`, images, gripper, actions and rewards alone. The row `ceiling` \
+             learns from labels of `reality`, which no other row sees.",
+            scale.recorded
+        ),
+        rows_are: "trained on",
+        columns: vec![("reality", "in `reality`".into())],
+        published: vec!["on robots"],
+        main: "reality",
+        gap: Some(["sim-only", "ceiling"]),
+        picture: Picture::Bars,
+        rows: rows.into(),
+    }
+    .run(table, &mut plan)
+}
+
+pub fn table2(args: &Args) -> anyhow::Result<ExitCode> {
+    let scale = Scale::of(args);
+    let (table, mut plan) = (&scale.table, scale.plan()?);
+    let mut rows = Vec::new();
+    // Real only, GraspGAN, RL-CycleGAN.
+    let published = [[Some(15), None, Some(75)], [Some(16), None, Some(86)], [Some(87), Some(89), Some(94)]];
+    for (amount, published) in scale.amounts().into_iter().zip(published) {
+        let title = |method: &str| format!("{method}, {amount} episodes");
+        let alone = format!("{} steps from nothing", table.canonical_steps);
+        rows.push(
+            RowPlan::new(&format!("real-only-{amount}"), &title("Real only"), alone).published(&published[..1], 0),
+        );
+        for (method, percent) in [(Method::GraspGan, published[1]), (Method::RlCycleGan, published[2])] {
+            let name = if method == Method::GraspGan { "GraspGAN" } else { "RL-CycleGAN" };
+            rows.push(
+                RowPlan::new(&format!("{method}-{amount}"), &title(name), scale.trained()).published(&[percent], 0),
+            );
+        }
+    }
+    for seed in table.seeds() {
+        let init = canonical(&mut plan, table, seed, ROBOT_1)?;
+        let recording = scale.recording(&mut plan, seed, ROBOT_1)?;
+        for (index, amount) in scale.amounts().into_iter().enumerate().filter(|(_, amount)| *amount <= scale.recorded) {
+            let real = scale.sample(&mut plan, &recording, amount, seed)?;
+            let row = &mut rows[3 * index];
+            let name = format!("agent-{}-{seed}", row.row.key);
+            let command = format!(
+                "train qtopt --real @{real} --real-only --domain reality --steps {} --seed {seed} {NETWORK}",
+                table.canonical_steps
+            );
+            plan.add(&name, &format!("{}: training", row.row.title), &command)?;
+            for (place, method) in [Method::GraspGan, Method::RlCycleGan].into_iter().enumerate() {
+                let translation = scale.translation(&mut plan, method, (&init, &real), seed)?;
+                let row = &rows[3 * index + 1 + place].row;
+                let name = format!("agent-{}-{seed}", row.key);
+                scale.final_agent(
+                    &mut plan,
+                    (&name, &row.title),
+                    [&init, &translation, &real],
+                    (real_weight(amount), seed),
+                    "--domain canonical",
+                )?;
+            }
+            for row in &mut rows[3 * index..3 * index + 3] {
+                let (key, title) = (row.row.key.clone(), row.row.title.clone());
+                let words = format!("--policy @agent-{key}-{seed} {TEST}");
+                let name = format!("reality-{key}-{seed}");
+                row.cell("reality", seed, &measure(&mut plan, table, (&name, &title), seed, &words)?);
+            }
+        }
+    }
+    Table {
+        name: "table2",
+        title: "RL-CycleGAN, table 2: amounts of real episodes",
+        intro: "1,000, 5,000 and 25,000 scripted episodes stand for the paper's 5,000, 28,000 and 580,000; smaller amounts are \
+                drawn from the largest. Rows of more episodes than were recorded are not run."
+            .into(),
+        rows_are: "trained on",
+        columns: vec![("reality", "in `reality`".into())],
+        published: vec!["on robots"],
+        main: "reality",
+        gap: None,
+        picture: Picture::Bars,
+        rows,
+    }
+    .run(table, &mut plan)
+}
+
+pub fn table4(args: &Args, generator: Option<&PathBuf>, generator_steps: u64) -> anyhow::Result<ExitCode> {
+    let scale = Scale::of(args);
+    let (table, mut plan) = (&scale.table, scale.plan()?);
+    // On-policy episodes; off-policy ones for RL-CycleGAN.
+    let [none, few, more, many] = if table.quick { [0, 20, 20, 20] } else { [0, 1_000, 2_000, 5_000] };
+    let tuned = format!(", {} of finetuning", scale.finetune_steps);
+    let row = |key: &str, title: &str, trained: String, percent| {
+        RowPlan::new(key, title, trained).published(&[Some(percent)], 0)
+    };
+    let rcan_steps = format!("{} steps of the agent", table.agent_steps);
+    let mut rows = [
+        (row("rcan-zero-shot", "RCAN, randomized, no real episodes", rcan_steps.clone(), 70), none),
+        (row("rcan-few", &format!("RCAN, randomized, {few} on-policy"), rcan_steps.clone() + &tuned, 91), few),
+        (
+            row(
+                "rl-cyclegan-few",
+                &format!("RL-CycleGAN, {} off-policy, {few} on-policy", scale.recorded),
+                scale.trained() + &tuned,
+                90,
+            ),
+            few,
+        ),
+        (row("rcan-many", &format!("RCAN, randomized, {many} on-policy"), rcan_steps + &tuned, 94), many),
+        (
+            row(
+                "rl-cyclegan-many",
+                &format!("RL-CycleGAN, {} off-policy, {more} on-policy", scale.recorded),
+                scale.trained() + &tuned,
+                94,
+            ),
+            more,
+        ),
+    ];
+    for seed in table.seeds() {
+        let init = canonical(&mut plan, table, seed, ROBOT_1)?;
+        let real = scale.recording(&mut plan, seed, ROBOT_1)?;
+        let translation = scale.translation(&mut plan, Method::RlCycleGan, (&init, &real), seed)?;
+        let weight = real_weight(scale.recorded);
+        let joint = format!("agent-rl-cyclegan-{seed}");
+        scale.final_agent(
+            &mut plan,
+            (&joint, "RL-CycleGAN"),
+            [&init, &translation, &real],
+            (weight, seed),
+            "--domain canonical",
+        )?;
+        let rcan = super::rcan::generator(&mut plan, table, generator, generator_steps, seed)?;
+        let sees_rcan = format!("--domain randomized-heavy --generator @{rcan}");
+        let zero_shot = format!("agent-rcan-{seed}");
+        plan.add(&zero_shot, "RCAN: training the agent", &format!("{} {sees_rcan}", agent(table, seed, &init)))?;
+        for (row, grasps) in &mut rows {
+            let (key, title) = (row.row.key.clone(), row.row.title.clone());
+            let through_rcan = key.starts_with("rcan");
+            let (start, sees) = if through_rcan {
+                (&zero_shot, sees_rcan.clone())
+            } else {
+                (&joint, format!("--domain canonical --generator @{translation} --real @{real}"))
+            };
+            let mut policy = start.clone();
+            if *grasps > 0 {
+                policy = format!("agent-{key}-{seed}");
+                let command = format!("{} {sees}", finetuned(table, seed, start, *grasps, scale.finetune_steps));
+                plan.add(&policy, &format!("{title}: finetuning"), &command)?;
+            }
+            let words = format!("--policy @{policy} {TEST}");
+            let name = format!("reality-{key}-{seed}");
+            row.cell("reality", seed, &measure(&mut plan, table, (&name, &title), seed, &words)?);
+        }
+    }
+    Table {
+        name: "table4",
+        title: "RL-CycleGAN, table 4: on-policy finetuning",
+        intro: "On-policy episodes are played in `reality` beside the simulator, without labels. 1,000, 2,000 and 5,000 stand for \
+                the paper's 5,000, 10,000 and 28,000."
+            .into(),
+        rows_are: "trained on",
+        columns: vec![("reality", "in `reality`".into())],
+        published: vec!["on robots"],
+        main: "reality",
+        gap: None,
+        picture: Picture::Bars,
+        rows: rows.into_iter().map(|(row, _)| row).collect(),
+    }
+    .run(table, &mut plan)
+}
+
+/// Robot 2's cell and its training objects, in words.
+const SINGLE_BIN: &str = "--cell mobile-three-bins:single-bin --objects household";
+const MULTI_BIN: &str = "--cell mobile-three-bins:multi-bin --objects household";
+/// Other seeds of the household objects than the ones trained on.
+const UNSEEN: &str = "household:1001";
+
+/// Columns of Robot 2's tables: the cell to measure in, and the attempts of its protocol; none for those of `--attempts`.
+fn measure_robot2(
+    plan: &mut Plan,
+    table: &TableArgs,
+    row: &mut RowPlan,
+    (policy, cell): (&str, &str),
+    seed: u64,
+) -> anyhow::Result<()> {
+    let (key, title) = (row.row.key.clone(), row.row.title.clone());
+    let words = format!("--policy @{policy} --domain reality --objects {UNSEEN} --cell mobile-three-bins:{cell}");
+    row.cell("reality", seed, &measure(plan, table, (&format!("reality-{key}-{seed}"), &title), seed, &words)?);
+    // Six robots with six grasps each, three times.
+    let paper = TableArgs { attempts: if table.quick { 12 } else { 6 * 6 * 3 }, ..table.clone() };
+    let placed = if cell == "multi-bin" { "multi-bin-eval" } else { cell };
+    let words = format!("--policy @{policy} --domain reality --objects {UNSEEN} --cell mobile-three-bins:{placed}");
+    let name = format!("paper-{key}-{seed}");
+    row.cell("paper", seed, &measure(plan, &paper, (&name, &title), seed, &words)?);
     Ok(())
 }
 
-/// Success in `reality` on unseen objects; the same sets for every row.
-fn measure(
-    args: &Args,
-    amounts: Amounts,
-    context: &Node<'_>,
-    row: Row,
-    agent: &str,
-) -> anyhow::Result<GraspEvaluation> {
-    let joint = || context.input(&translation_node(Method::RlCycleGan));
-    let (loaded, generator) = match row {
-        Row::RealToSim => (load_policy(&shared(args, context).0, &HOST)?, Some(joint())),
-        Row::JointQReal => (load_q(joint(), JointQ::Real, &HOST)?, None),
-        _ => (agent::load(&context.input(agent).display().to_string())?, None),
+fn robot2_columns() -> Vec<(&'static str, String)> {
+    vec![("reality", "in `reality`".into()), ("paper", "in `reality`, 6 robots x 6 grasps x 3".into())]
+}
+
+pub fn table3(args: &Args) -> anyhow::Result<ExitCode> {
+    let scale = Scale::of(args);
+    let (table, mut plan) = (&scale.table, scale.plan()?);
+    let agent_only = format!("{} steps of the agent", table.agent_steps);
+    // Sim+Real and RL-CycleGAN of 3,000, 10,000 and 80,000 episodes, and of several bins.
+    let published = [[13, 72], [10, 84], [36, 95]];
+    let mut rows = Vec::new();
+    let mut add = |bins: &str, amount: u64, [plain, joint]: [u32; 2]| {
+        for (method, title, trained, percent) in [
+            ("sim-real", "Sim+Real", agent_only.clone(), plain),
+            ("rl-cyclegan", "RL-CycleGAN", scale.trained(), joint),
+        ] {
+            let row = RowPlan::new(
+                &format!("{bins}-{method}-{amount}"),
+                &format!("{title}, {bins}, {amount} episodes"),
+                trained,
+            );
+            rows.push(row.published(&[Some(percent)], 0));
+        }
     };
-    if let Some(run) = generator {
-        // A method without a way back is named here, not in the middle of the measurement.
-        load_translation(run, true)?;
+    let amounts = scale.amounts();
+    for (amount, published) in amounts.iter().zip(published) {
+        add("single-bin", *amount, published);
     }
-    let protocol = GraspProtocol { attempts: amounts.attempts, ..GraspProtocol::default() };
-    let seed = args.seed.get().derive("table1", 0);
-    let objects = common::load_objects("test", common::ImportArgs::default())?;
-    let env = EnvConfig::new(
-        &common::load_cell(common::CELL)?,
-        objects,
-        Domain::Reality,
-        (1, loaded.policy.size as u32),
-        seed,
-    );
-    Ok(eval::play_learned(&mut Learned::QtOpt(Box::new(loaded)), &protocol, env, generator)?.evaluation)
-}
-
-/// Trains and measures one row; false when it was interrupted.
-fn bring_to_end(graph: &mut RunGraph<'_>, args: &Args, row: Row) -> anyhow::Result<bool> {
-    let node = format!("reality-{}", row.name());
-    if graph.complete(&node)? == Ended::Interrupted {
-        return Ok(false);
+    let largest = amounts.iter().copied().filter(|amount| *amount <= scale.recorded).max().unwrap_or(scale.recorded);
+    add("multi-bin", largest, [33, 93]);
+    let runs: Vec<(&str, u64)> =
+        amounts.iter().map(|amount| ("single-bin", *amount)).chain([("multi-bin", largest)]).collect();
+    for seed in table.seeds() {
+        for (index, (bins, amount)) in runs.iter().enumerate().filter(|(_, (_, amount))| *amount <= scale.recorded) {
+            let cell = if *bins == "single-bin" { SINGLE_BIN } else { MULTI_BIN };
+            let (init, real) = robot2_start(&scale, &mut plan, (bins, cell), *amount, seed)?;
+            let [plain, joint] = &mut rows[2 * index..2 * index + 2] else { continue };
+            let weight = real_weight(*amount);
+            let name = format!("agent-{}-{seed}", plain.row.key);
+            let command = format!("{} --real @{real} --real-weight {weight} {cell}", agent(table, seed, &init));
+            plan.add(&name, &format!("{}: training the agent", plain.row.title), &command)?;
+            measure_robot2(&mut plan, table, plain, (&name, bins), seed)?;
+            let translation = scale.translation(&mut plan, Method::RlCycleGan, (&init, &real), seed)?;
+            let name = format!("agent-{}-{seed}", joint.row.key);
+            let title = joint.row.title.clone();
+            scale.final_agent(&mut plan, (&name, &title), [&init, &translation, &real], (weight, seed), cell)?;
+            measure_robot2(&mut plan, table, joint, (&name, bins), seed)?;
+        }
     }
-    let steps =
-        |name: &str| -> anyhow::Result<u64> { Ok(read::<Trained>(&graph.folder(name).join(RESULT_NAME))?.steps) };
-    let gan_steps = row.method().map_or(Ok(0), |method| steps(&translation_node(method)))?;
-    let agent_steps = if row.has_agent() { steps(&format!("agent-{}", row.name()))? } else { 0 };
-    let reality = read(&graph.folder(&node).join(RESULT_NAME))?;
-    let result = RowResult { row, gan_steps, agent_steps, reality };
-    write_atomic(&result_path(&args.out, row), &serde_json::to_vec_pretty(&result)?)?;
-    Ok(true)
+    Table {
+        name: "table3",
+        title: "RL-CycleGAN, table 3: Robot 2, amounts of real episodes",
+        intro: "1,000, 5,000 and 25,000 scripted episodes stand for the paper's 3,000, 10,000 and 80,000. Sim+Real learns from \
+                the simulator as it is and from the recording. Household objects of other seeds than those trained on."
+            .into(),
+        rows_are: "trained on",
+        columns: robot2_columns(),
+        published: vec!["on robots"],
+        main: "reality",
+        gap: None,
+        picture: Picture::Bars,
+        rows,
+    }
+    .run(table, &mut plan)
 }
 
-fn result_path(out: &Path, row: Row) -> PathBuf {
-    out.join(format!("{}.json", row.name()))
+/// The canonical agent of Robot 2's cell and so many episodes of `reality` there.
+fn robot2_start(
+    scale: &Scale,
+    plan: &mut Plan,
+    (bins, cell): (&str, &str),
+    amount: u64,
+    seed: u64,
+) -> anyhow::Result<(String, String)> {
+    let table = &scale.table;
+    let init = if table.canonical.is_some() {
+        canonical(plan, table, seed, cell)?
+    } else {
+        let name = format!("canonical-{bins}-{seed}");
+        if !plan.has(&name) {
+            let command = format!("train qtopt --steps {} --seed {seed} {NETWORK} {cell}", table.canonical_steps);
+            plan.add(&name, &format!("the canonical agent of {bins}: training"), &command)?;
+        }
+        name
+    };
+    let recording = if scale.real.is_some() {
+        scale.recording(plan, seed, cell)?
+    } else {
+        let name = format!("recording-{bins}-{seed}");
+        if !plan.has(&name) {
+            let count = scale.recorded;
+            let command = format!("episodes record --domain reality --count {count} --seed {seed} {cell}");
+            plan.add(&name, &format!("reality, {bins}: recording scripted episodes"), &command)?;
+        }
+        name
+    };
+    if amount == scale.recorded {
+        return Ok((init, recording));
+    }
+    let sample = format!("{recording}-{amount}");
+    if !plan.has(&sample) {
+        let command = format!("episodes sample @{recording} --count {amount} --seed {seed}");
+        plan.add(&sample, &format!("{amount} episodes of {recording}: drawing"), &command)?;
+    }
+    Ok((init, sample))
 }
 
-/// The rows whose results lie in the folder: those of this command, and those that were copied there.
-fn results_in(out: &Path) -> anyhow::Result<Vec<RowResult>> {
-    Row::ALL.map(|row| result_path(out, row)).iter().filter(|path| path.is_file()).map(|path| read(path)).collect()
-}
-
-fn write_table(args: &Args) -> anyhow::Result<(PathBuf, PathBuf)> {
-    let results = results_in(&args.out)?;
-    let (table, picture) = (args.out.join("table1.md"), args.out.join("table1.png"));
-    let quick =
-        if args.quick { "**Quick run: it shows that the table can be made, and nothing else.**\n\n" } else { "" };
-    write_atomic(&table, format!("{quick}{}", markdown(&results)).as_bytes())?;
-    figure(&results).save(&picture)?;
-    Ok((table, picture))
+pub fn table6(args: &Args) -> anyhow::Result<ExitCode> {
+    let scale = Scale::of(args);
+    let (table, mut plan) = (&scale.table, scale.plan()?);
+    let amounts = scale.amounts();
+    let (small, large) = (amounts[0], amounts[amounts.len() - 1]);
+    let cases = [(small, 1.0, 66), (small, 0.1, 72), (large, 1.0, 91), (large, 2.0, 95)];
+    let mut rows: Vec<RowPlan> = cases
+        .iter()
+        .map(|(amount, weight, percent)| {
+            let title = format!("{amount} episodes, lambda {weight}");
+            RowPlan::new(&format!("{amount}-lambda-{weight}"), &title, scale.trained()).published(&[Some(*percent)], 0)
+        })
+        .collect();
+    for seed in table.seeds() {
+        for ((amount, weight, _), row) in
+            cases.iter().zip(&mut rows).filter(|((amount, ..), _)| *amount <= scale.recorded)
+        {
+            let (init, real) = robot2_start(&scale, &mut plan, ("single-bin", SINGLE_BIN), *amount, seed)?;
+            let translation = scale.translation(&mut plan, Method::RlCycleGan, (&init, &real), seed)?;
+            let name = format!("agent-{}-{seed}", row.row.key);
+            let title = row.row.title.clone();
+            scale.final_agent(&mut plan, (&name, &title), [&init, &translation, &real], (*weight, seed), SINGLE_BIN)?;
+            measure_robot2(&mut plan, table, row, (&name, "single-bin"), seed)?;
+        }
+    }
+    Table {
+        name: "table6",
+        title: "RL-CycleGAN, table 6: the weight of the loss on real data",
+        intro:
+            "Robot 2 before a single bin; 1,000 and 25,000 scripted episodes stand for the paper's 3,000 and 80,000."
+                .into(),
+        rows_are: "real episodes, lambda_RL-real",
+        columns: robot2_columns(),
+        published: vec!["on robots"],
+        main: "reality",
+        gap: None,
+        picture: Picture::Bars,
+        rows,
+    }
+    .run(table, &mut plan)
 }

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    run: RunArgs,
+    pub(super) run: RunArgs,
     /// Size: small (64x64, two processor cores) or paper (472x472, the published network)
     #[arg(long, value_name = "PRESET")]
     size_preset: Option<Preset>,

@@ -139,14 +139,25 @@ pub trait TrainCommand {
         Self: Sized;
 }
 
+/// What a run came to, for another command to print.
+pub struct Finished {
+    pub outcome: Outcome,
+    /// For `--json`.
+    pub summary: Value,
+    /// The closing line.
+    pub line: String,
+    /// How to go on after an interruption.
+    resume: String,
+}
+
 /// Runs a `train` command from its flags to its report.
 ///
 /// # Errors
 /// Usage errors, failures of simulator, device and disk.
-pub fn run<T: TrainCommand + Sync>(command: &T) -> anyhow::Result<ExitCode> {
+pub fn run<T: TrainCommand + Sync>(command: &T) -> anyhow::Result<Finished> {
     let args = command.run_args();
     let config = resolve(command)?;
-    let (outcome, (object, line)) = execute(command, &args.out, &config, args.resume, |trainer, outcome| {
+    let (outcome, (summary, line)) = execute(command, &args.out, &config, args.resume, |trainer, outcome| {
         let mut text = command.report(trainer, outcome);
         let complete = if outcome.ended == Ended::Complete { "yes" } else { "no" };
         text.facts.insert(0, ("steps".to_owned(), outcome.steps.to_string()));
@@ -156,16 +167,26 @@ pub fn run<T: TrainCommand + Sync>(command: &T) -> anyhow::Result<ExitCode> {
         let line = closing_line(outcome, &figures, &report);
         Ok((summary(trainer, outcome, figures, &report), line))
     })?;
-    if args.json {
-        output::json(&object)?;
-    } else {
-        output::line(&line)?;
+    Ok(Finished { outcome, summary, line, resume: resume_hint(command, &args.out) })
+}
+
+impl Finished {
+    /// Says how the run ended, in words or with `json` as an object.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn print(&self, json: bool) -> anyhow::Result<ExitCode> {
+        if json {
+            output::json(&self.summary)?;
+        } else {
+            output::line(&self.line)?;
+        }
+        if self.outcome.ended == Ended::Complete {
+            return Ok(ExitCode::SUCCESS);
+        }
+        remark(format_args!("interrupted after step {}; {}", self.outcome.steps, self.resume));
+        Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
     }
-    if outcome.ended == Ended::Complete {
-        return Ok(ExitCode::SUCCESS);
-    }
-    remark(format_args!("interrupted after step {}; {}", outcome.steps, resume_hint(command, &args.out)));
-    Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
 }
 
 /// The figures of a run in a line.

@@ -51,9 +51,11 @@ impl LearnerConfig for QtOptConfig {
         }
         if data.real_only {
             if data.real.is_none() && data.on_policy_domain.is_none() {
-                return Err("data.real_only leaves nothing to learn from: name a recording (--real) or a domain to play \
+                return Err(
+                    "data.real_only leaves nothing to learn from: name a recording (--real) or a domain to play \
                             in (--on-policy-domain)"
-                    .into());
+                        .into(),
+                );
             }
             let sees = self.network.map_features.min(self.network.grip_features) > 0;
             if self.preset == Preset::Small && !sees {

@@ -13,7 +13,10 @@ const PICTURE: usize = 3;
 ///
 /// # Errors
 /// Shapes that differ in another way are left as they are: loading them says which.
-pub(super) fn fit(trained: Vec<(String, Tensor)>, store: &ParamStore) -> std::result::Result<Vec<(String, Tensor)>, NnError> {
+pub(super) fn fit(
+    trained: Vec<(String, Tensor)>,
+    store: &ParamStore,
+) -> std::result::Result<Vec<(String, Tensor)>, NnError> {
     let wanted = store.state_tensors()?;
     let shape = |name: &str| wanted.iter().find(|(known, _)| known == name).map(|(_, tensor)| tensor.dims().to_vec());
     let fitted = trained.into_iter().map(|(name, tensor)| {
