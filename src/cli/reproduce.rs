@@ -4,6 +4,7 @@ mod ablations;
 mod plan;
 mod rcan;
 mod rl_cyclegan;
+mod rl_figure4;
 mod tables;
 
 use super::reproduce_servo;
@@ -30,6 +31,15 @@ struct Table4Args {
     /// Steps of RCAN's generator, where it is trained
     #[arg(long, default_value_t = 20_000)]
     generator_steps: u64,
+}
+
+#[derive(clap::Args)]
+struct RlFigure4Args {
+    #[command(flatten)]
+    table: rl_cyclegan::Args,
+    /// States to judge
+    #[arg(long, default_value_t = 400, value_parser = super::numbers::count(1..=100_000))]
+    frames: usize,
 }
 
 const GOES_ON: &str = "The same command goes on where it was interrupted; rows that are finished are kept.";
@@ -62,6 +72,15 @@ enum What {
         )
     )]
     RlCycleganTable1(Box<rl_cyclegan::Args>),
+    /// RL-CycleGAN, figure 4: the same states through all four translations, with what vanished and what was invented circled;
+    /// its runs are those of rl-cyclegan-table1 with the same flags
+    #[command(
+        name = "rl-cyclegan-figure4",
+        after_help = format!(
+            "Example: bingrasp reproduce rl-cyclegan-figure4 --out runs/rl-table1 --canonical runs/canonical\n{GOES_ON}"
+        )
+    )]
+    RlCycleganFigure4(Box<RlFigure4Args>),
     /// RL-CycleGAN, table 2: real episodes alone, and with GraspGAN and RL-CycleGAN, by their amount
     #[command(
         name = "rl-cyclegan-table2",
@@ -105,6 +124,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         What::RcanFigure4(args) => rcan::figure4(args),
         What::RcanAblations(args) => rcan::ablation(args),
         What::RlCycleganTable1(args) => rl_cyclegan::table1(args),
+        What::RlCycleganFigure4(args) => rl_cyclegan::figure4(&args.table, args.frames),
         What::RlCycleganTable2(args) => rl_cyclegan::table2(args),
         What::RlCycleganTable3(args) => rl_cyclegan::table3(args),
         What::RlCycleganTable4(args) => rl_cyclegan::table4(&args.table, args.generator.as_ref(), args.generator_steps),

@@ -108,6 +108,8 @@ impl Plan {
                 Word::Plain(_) | Word::Here(_) => None,
             })
             .collect();
+        // Words that the program does not know are an error now, and not after the hours that its inputs take.
+        parse(&line_of(&words, |node| PathBuf::from(node), Path::new("here")))?;
         let trains = command.starts_with("train ");
         let settings = format!("{command}\n{}", if trains { &self.defaults } else { "" });
         let (given, title) = (self.given.clone(), Rc::<str>::from(title));
@@ -127,6 +129,11 @@ impl Plan {
     /// What the commands met.
     pub fn complete(&mut self, name: &str) -> anyhow::Result<Ended> {
         Ok(self.graph.complete(name)?)
+    }
+
+    /// Where the command of a node writes.
+    pub fn work(&self, name: &str) -> PathBuf {
+        self.given.get(name).cloned().unwrap_or_else(|| self.graph.folder(name).join(WORK))
     }
 
     /// What the command of a finished node came to: the object of its `--json`.
@@ -150,6 +157,24 @@ fn digest_of_run(folder: &Path) -> anyhow::Result<String> {
     Ok(sum(&load_run::<QtOptConfig>(folder)?.checkpoint.path)?)
 }
 
+/// The words of a node's command, the program's name first, where `place` says where its inputs lie and `folder` is its own.
+fn line_of(words: &[Word], place: impl Fn(&str) -> PathBuf, folder: &Path) -> Vec<String> {
+    let mut line: Vec<String> = vec!["bingrasp".to_owned()];
+    line.extend(words.iter().map(|word| match word {
+        Word::Plain(word) => word.clone(),
+        Word::Node(node) => place(node).display().to_string(),
+        Word::Here(file) => folder.join(file).display().to_string(),
+    }));
+    if line.get(1).is_some_and(|kind| kind != "eval") {
+        line.extend(["--out".to_owned(), folder.join(WORK).display().to_string()]);
+    }
+    line
+}
+
+fn parse(line: &[String]) -> anyhow::Result<Line> {
+    Ok(Line::try_parse_from(line).map_err(|error| UsageError(format!("{}: {error}", line.join(" "))))?)
+}
+
 /// Runs a node's command, or goes on with it.
 fn run(context: &Node<'_>, words: &[Word], given: &BTreeMap<String, PathBuf>, title: &str) -> anyhow::Result<Ended> {
     if interrupt::requested() {
@@ -158,16 +183,8 @@ fn run(context: &Node<'_>, words: &[Word], given: &BTreeMap<String, PathBuf>, ti
     remark(format_args!("{title}"));
     let own = context.folder.join(WORK);
     let place = |node: &str| given.get(node).cloned().unwrap_or_else(|| context.input(node).join(WORK));
-    let mut line: Vec<String> = vec!["bingrasp".to_owned()];
-    line.extend(words.iter().map(|word| match word {
-        Word::Plain(word) => word.clone(),
-        Word::Node(node) => place(node).display().to_string(),
-        Word::Here(file) => context.folder.join(file).display().to_string(),
-    }));
-    let kind = line.get(1).cloned().unwrap_or_default();
-    if kind != "eval" {
-        line.extend(["--out".to_owned(), own.display().to_string()]);
-    }
+    let mut line = line_of(words, place, context.folder);
+    let kind = line[1].as_str();
     if kind == "train" && own.join("config.toml").is_file() {
         // Its settings are saved; only where it lies is to be said.
         line.truncate(3);
@@ -175,7 +192,7 @@ fn run(context: &Node<'_>, words: &[Word], given: &BTreeMap<String, PathBuf>, ti
     } else if kind == "episodes" && own.is_dir() {
         line.push("--resume".to_owned());
     }
-    let parsed = Line::try_parse_from(&line).map_err(|error| UsageError(format!("{}: {error}", line.join(" "))))?;
+    let parsed = parse(&line)?;
     create_folder(context.folder)?;
     let (ended, result) = match &parsed.command {
         LineCommand::Train(args) => {
@@ -216,9 +233,8 @@ mod tests {
         let mut plan = Plan::new(folder.path())?;
         let error = plan.add("sample", "sampling", sample).expect_err("no such node").to_string();
         assert!(error.contains("'recording'"), "{error}");
-        // Words that the program does not know are named when the node's turn comes.
-        plan.add("wrong", "measuring", "eval grasp --polcy oracle")?;
-        let error = format!("{:#}", plan.complete("wrong").expect_err("a typo"));
+        // Words that the program does not know are named before anything is run.
+        let error = format!("{:#}", plan.add("wrong", "measuring", "eval grasp --polcy oracle").expect_err("a typo"));
         assert!(error.contains("--polcy"), "{error}");
         Ok(())
     }

@@ -223,6 +223,23 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
     .run(table, &mut plan)
 }
 
+pub fn figure4(args: &Args, frames: usize) -> anyhow::Result<ExitCode> {
+    let scale = Scale::of(args);
+    let (table, mut plan) = (&scale.table, scale.plan()?);
+    let seed = table.seed.seed;
+    let init = canonical(&mut plan, table, seed, ROBOT_1)?;
+    let real = scale.recording(&mut plan, seed, ROBOT_1)?;
+    let methods = [Method::Gan, Method::CycleGan, Method::GraspGan, Method::RlCycleGan];
+    let nodes: Vec<(Method, String)> = methods
+        .into_iter()
+        .map(|method| Ok((method, scale.translation(&mut plan, method, (&init, &real), seed)?)))
+        .collect::<anyhow::Result<_>>()?;
+    // Seeds that no training run derives.
+    let seed = table.seed.get().derive("figure 4", 0);
+    let frames = if table.quick { 24 } else { frames };
+    super::rl_figure4::run(&mut plan, &nodes, (&table.out, frames, seed), (table.quick, table.json))
+}
+
 pub fn table2(args: &Args) -> anyhow::Result<ExitCode> {
     let scale = Scale::of(args);
     let (table, mut plan) = (&scale.table, scale.plan()?);

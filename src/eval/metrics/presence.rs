@@ -102,22 +102,9 @@ impl Presence {
 
     /// Judges a translated image, `[height, width, 3]`. `None` when the lengths do not fit.
     pub fn by_image(truth: &TruthFrame, translated: &[u8], settings: &PresenceSettings) -> Option<Self> {
-        if !truth.is_whole() || translated.len() != 3 * truth.pixels() {
-            return None;
-        }
-        let mut found = Self { images: 1, ..Self::default() };
-        for mask in objects(truth, settings.min_pixels) {
-            let Some(fill) = Fill::around(truth, &mask) else { continue };
-            let contrast = fill.distance(truth.canonical);
-            if contrast >= settings.min_contrast {
-                found.objects += 1;
-                found.vanished += u64::from(fill.distance(translated) < 0.5 * contrast);
-            }
-        }
-        let odd = oddities(truth, translated, settings.ghost_contrast);
-        found.ghosts = regions(&odd, truth.width, settings.min_pixels).len() as u64;
-        found.images_with_ghost = u64::from(found.ghosts > 0);
-        Some(found)
+        let Judged { objects, vanished, ghosts } = judge(truth, translated, settings)?;
+        let (vanished, ghosts) = (vanished.len() as u64, ghosts.len() as u64);
+        Some(Self { objects, vanished, images: 1, images_with_ghost: u64::from(ghosts > 0), ghosts })
     }
 
     pub fn merge(&mut self, other: &Self) {
@@ -137,6 +124,55 @@ impl Presence {
     pub fn ghost_rate(&self) -> Rate {
         wilson(self.images_with_ghost, self.images, Z95)
     }
+}
+
+/// What [`Presence::by_image`] counts, as pixels.
+struct Judged {
+    objects: u64,
+    vanished: Vec<Vec<usize>>,
+    ghosts: Vec<Vec<usize>>,
+}
+
+fn judge(truth: &TruthFrame, translated: &[u8], settings: &PresenceSettings) -> Option<Judged> {
+    if !truth.is_whole() || translated.len() != 3 * truth.pixels() {
+        return None;
+    }
+    let (mut count, mut vanished) = (0, Vec::new());
+    for mask in objects(truth, settings.min_pixels) {
+        let Some(fill) = Fill::around(truth, &mask) else { continue };
+        let contrast = fill.distance(truth.canonical);
+        if contrast >= settings.min_contrast {
+            count += 1;
+            if fill.distance(translated) < 0.5 * contrast {
+                vanished.push(mask);
+            }
+        }
+    }
+    let odd = oddities(truth, translated, settings.ghost_contrast);
+    let ghosts = regions(&odd, truth.width, settings.min_pixels);
+    Some(Judged { objects: count, vanished, ghosts })
+}
+
+/// Something that a translation lost or invented, to be circled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fault {
+    pub is_ghost: bool,
+    /// Middle (column, row) and radius of a circle around it, pixels.
+    pub centre: [f32; 2],
+    pub radius: f32,
+}
+
+/// Objects that a translated image `[height, width, 3]` lost, then what it invented. `None` when the lengths do not fit.
+pub fn faults_by_image(truth: &TruthFrame, translated: &[u8], settings: &PresenceSettings) -> Option<Vec<Fault>> {
+    let Judged { vanished, ghosts, .. } = judge(truth, translated, settings)?;
+    let circle = |pixels: &Vec<usize>, is_ghost: bool| {
+        let places = || pixels.iter().map(|i| [(i % truth.width) as f32 + 0.5, (i / truth.width) as f32 + 0.5]);
+        let centre = [0, 1].map(|axis| places().map(|at| at[axis]).sum::<f32>() / pixels.len().max(1) as f32);
+        let away = |at: [f32; 2]| (at[0] - centre[0]).hypot(at[1] - centre[1]);
+        Fault { is_ghost, centre, radius: places().map(away).fold(0.0, f32::max) }
+    };
+    let lost = vanished.iter().map(|pixels| circle(pixels, false));
+    Some(lost.chain(ghosts.iter().map(|pixels| circle(pixels, true))).collect())
 }
 
 /// The visible pixels of every object instance with enough of them, by ascending instance.
