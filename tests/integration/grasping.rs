@@ -125,3 +125,34 @@ fn results_that_were_copied_into_the_folder_join_the_table() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && text.contains("mild.json") && text.contains("remove"), "{text}");
 }
+
+/// Every node of every table is a command that the program knows: a typo among its words is found before anything runs.
+#[test]
+fn every_table_can_be_laid_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (table, row) in [
+        ("rcan-table1", "Mild Randomization"),
+        ("rcan-figure4", "RCAN"),
+        ("rl-cyclegan-table1", "Q_sim on F(y)"),
+        ("rl-cyclegan-table2", "Real only, 5000 episodes"),
+        ("rl-cyclegan-table3", "Sim+Real, multi-bin"),
+        ("rl-cyclegan-table4", "RL-CycleGAN, 5000 off-policy"),
+        ("rl-cyclegan-table6", "25000 episodes, lambda 2"),
+    ] {
+        let out = folder.path().join(table).display().to_string();
+        let text = sound(&run(&["reproduce", table, "--table-only", "--out", &out]));
+        assert!(text.contains(row) && text.contains("not run yet"), "{table}: {text}");
+        assert!(text.contains("simulated stand-in") && !text.contains("Quick run"), "{table}: {text}");
+        let output = run(&["reproduce", table, "--rows", "nonsense", "--out", &out]);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && message.contains("the rows are"), "{table}: {message}");
+    }
+    let out = folder.path().join("quick").display().to_string();
+    assert!(
+        sound(&run(&["reproduce", "rl-cyclegan-table1", "--quick", "--table-only", "--out", &out]))
+            .contains("Quick run")
+    );
+    let missing = folder.path().join("nothing").display().to_string();
+    let output = run(&["reproduce", "rl-cyclegan-table1", "--table-only", "--out", &out, "--canonical", &missing]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--canonical"), "{output:?}");
+}

@@ -4,7 +4,7 @@
 use super::plan::Plan;
 use super::tables::{NETWORK, Picture, RowPlan, Table, TableArgs, agent, canonical, finetuned, measure};
 use super::{RUNS, ablations};
-use crate::cli::{common, numbers};
+use crate::cli::{UsageError, common, numbers};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -21,8 +21,8 @@ pub struct Args {
     /// Gradient steps of each joint finetuning
     #[arg(long, default_value_t = 6_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
     finetune_steps: u64,
-    /// Grasps in reality of the joint finetunings: two amounts, which stand for the paper's 5,000 and 28,000
-    #[arg(long, num_args = 2, value_names = ["N", "N"], default_values_t = [1_000, 5_000],
+    /// Grasps in reality of the joint finetunings: one or two amounts, which stand for the paper's 5,000 and 28,000
+    #[arg(long, value_delimiter = ',', num_args = 1, value_name = "N,...", default_values_t = [1_000, 5_000],
           value_parser = numbers::whole(numbers::ATTEMPTS))]
     grasps: Vec<u64>,
     /// A recording of reality for the row real [default: 5,000 scripted episodes]
@@ -144,12 +144,19 @@ fn open_plan(args: &TableArgs, inputs: common::Inputs<'_>) -> anyhow::Result<Pla
     Plan::new(&args.out.join(RUNS))
 }
 
+/// Columns of the joint finetunings.
+const FINETUNED: [&str; 2] = ["few", "many"];
+
 pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
     let inputs =
         common::Inputs::default().run("--generator", args.generator.as_deref()).ours("--real", args.real.as_deref());
     let table = args.table.scaled();
     let mut plan = open_plan(&table, inputs)?;
-    let [few, many] = [args.grasps[0], args.grasps[1]].map(|grasps| table.amount(grasps, 20));
+    if args.grasps.len() > FINETUNED.len() {
+        return Err(UsageError("--grasps: two amounts at most, 1000,5000 for example".into()).into());
+    }
+    let amounts: Vec<(&'static str, u64)> =
+        FINETUNED.into_iter().zip(args.grasps.iter().map(|&grasps| table.amount(grasps, 20))).collect();
     let finetune_steps = table.amount(args.finetune_steps, 60);
     let trained = if args.from_scratch {
         format!("{} steps from nothing", table.canonical_steps)
@@ -181,7 +188,7 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
                 let title = format!("{} in {domain}", look.title);
                 row.cell(column, seed, &measure(&mut plan, &table, (&name, &title), seed, &words)?);
             }
-            for (column, grasps) in [("few", few), ("many", many)] {
+            for &(column, grasps) in &amounts {
                 let tuned = format!("{column}-grasps-{}-{seed}", look.key);
                 let words = finetuned(&table, seed, &agent, grasps, finetune_steps);
                 let command = format!("{words} {}", look.sees(&rcan));
@@ -199,11 +206,16 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
             let title = format!("the canonical agent through RCAN in {domain}");
             untrained.cell(column, seed, &measure(&mut plan, &table, (&name, &title), seed, &words)?);
         }
-        real_row(&mut plan, (args, &table), seed, &mut real, [few, many])?;
+        real_row(&mut plan, (args, &table), seed, &mut real, &amounts)?;
     }
     rows.insert(0, real);
     rows.push(untrained);
-    let finetuning = |grasps: u64| format!("in `reality`, +{grasps} grasps");
+    let mut columns = vec![
+        ("simulation", "in its simulation".to_owned()),
+        ("reality", "in `reality`".to_owned()),
+        ("reality-2", "in `reality-2`".to_owned()),
+    ];
+    columns.extend(amounts.iter().map(|(key, grasps)| (*key, format!("in `reality`, +{grasps} grasps"))));
     Table {
         name: "table1",
         title: "RCAN, table 1: agents without real data, and jointly finetuned",
@@ -211,13 +223,7 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
                 simulator, and learns from images, gripper, actions and rewards alone."
             .into(),
         rows_are: "trained on",
-        columns: vec![
-            ("simulation", "in its simulation".into()),
-            ("reality", "in `reality`".into()),
-            ("reality-2", "in `reality-2`".into()),
-            ("few", finetuning(few)),
-            ("many", finetuning(many)),
-        ],
+        columns,
         published: vec!["in simulation", "on robots", "+5,000 grasps", "+28,000 grasps"],
         main: "reality",
         gap: None,
@@ -233,7 +239,7 @@ fn real_row(
     (args, table): (&Args, &TableArgs),
     seed: u64,
     row: &mut RowPlan,
-    [few, many]: [u64; 2],
+    amounts: &[(&'static str, u64)],
 ) -> anyhow::Result<()> {
     let recording = match &args.real {
         Some(folder) => {
@@ -260,7 +266,7 @@ fn real_row(
         Ok(())
     };
     cell(plan, "reality", &agent)?;
-    for (column, grasps) in [("few", few), ("many", many)] {
+    for &(column, grasps) in amounts {
         let tuned = format!("{column}-grasps-real-{seed}");
         let words = finetuned(table, seed, &agent, grasps, table.amount(args.finetune_steps, 60));
         plan.add(&tuned, &format!("Real: finetuning with {grasps} grasps"), &format!("{words} {off_policy}"))?;
