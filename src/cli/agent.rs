@@ -210,6 +210,17 @@ pub fn warm_start(learner: &mut QLearner, init: &Path) -> anyhow::Result<()> {
     let loaded =
         load_policy(init, &HOST).with_context(|| format!("loading the run in {} for --init", init.display()))?;
     warn_all(&loaded.warnings);
+    let (theirs, ours) = (&loaded.config.learner, learner.config());
+    if (theirs.preset, theirs.q_network()) != (ours.preset, ours.q_network()) {
+        let of = |config: &QtOptConfig| format!("{} of the size {}", config.q_network(), config.preset);
+        let message = format!(
+            "--init {}: its network is {}, and that of this run is {}; choose the same with --network and --size-preset",
+            init.display(),
+            of(theirs),
+            of(ours)
+        );
+        return Err(UsageError(message).into());
+    }
     let other = |error| UsageError(format!("--init {}: {error}; its network must be that of this run", init.display()));
     Ok(learner.warm_start(loaded.policy.q.as_ref()).map_err(other)?)
 }

@@ -429,7 +429,9 @@ impl QtOptConfig {
             return self.network.validate(self.size);
         }
         if self.has_auxiliary_loss() && !self.network.projection.is_valid() {
-            return bad("network.projection must see the floor: the auxiliary loss needs to know where the image shows it");
+            return bad(
+                "network.projection must see the floor: the auxiliary loss needs to know where the image shows it",
+            );
         }
         self.end_to_end.as_ref().map_or(Ok(()), |sizes| sizes.validate(self.size))
     }
@@ -480,10 +482,7 @@ mod tests {
             config.validate().map_err(anyhow::Error::msg)?;
             assert_eq!(toml::from_str::<QtOptConfig>(&toml::to_string(&config)?)?, config);
             assert_eq!((config.q_network(), network.name().parse()), (network, Ok(network)));
-            assert_eq!(
-                config.with_network(QNetwork::StateEstimating),
-                QtOptConfig::preset(Preset::Small)
-            );
+            assert_eq!(config.with_network(QNetwork::StateEstimating), QtOptConfig::preset(Preset::Small));
         }
         Ok(())
     }
@@ -516,7 +515,10 @@ mod tests {
         check(|c| c.num_warmup_steps = u64::MAX, "num_warmup_steps");
         check(|c| c.training_buffer = 3, "training_buffer");
         check(|c| (c.preset, c.size) = (Preset::Paper, 64), "218");
-        check(|c| (c.preset, c.size, c.end_to_end) = (Preset::Paper, 472, Some(EndToEndQConfig::default())), "end_to_end");
+        check(
+            |c| (c.preset, c.size, c.end_to_end) = (Preset::Paper, 472, Some(EndToEndQConfig::default())),
+            "end_to_end",
+        );
         let end_to_end = |change: fn(&mut QtOptConfig, &mut EndToEndQConfig), expected: &str| {
             let mut config = QtOptConfig::preset(Preset::Small).with_network(QNetwork::EndToEnd);
             let mut sizes = EndToEndQConfig::default();

@@ -5,8 +5,8 @@ use super::bellman::{bellman_target, choose, last_logits_of, share_of, value_of}
 use super::config::QtOptConfig;
 use super::network::planar_crop::REFERENCE_HEIGHT_M;
 use super::network::{
-    AT_ONCE, AUXILIARY_HEAD, EncoderMode, Moved, QFunction, STATE_LEN, build, image_activations, may_end, moved_image_activations,
-    state_activations,
+    AT_ONCE, AUXILIARY_HEAD, EncoderMode, Moved, QFunction, STATE_LEN, build, image_activations, may_end,
+    moved_image_activations, state_activations,
 };
 use super::policy::CemPolicy;
 use super::privileged::{AUXILIARY_LEN, auxiliary_targets, auxiliary_weights, shifted_targets};

@@ -100,12 +100,7 @@ impl AuxiliaryHead {
         Ok(Self {
             reduced: Convs::new(store, &name("conv"), inputs, 1, (&[HEAD_CHANNELS], &[1]))?,
             hidden: Dense::new(store, &name("hidden"), [HEAD_CHANNELS * side * side, width], HE)?,
-            output: Linear::with_init(
-                store.root().sub(name("output")),
-                sizes,
-                Activation::None,
-                [PLAIN, Init::Zeros],
-            )?,
+            output: Linear::with_init(store.root().sub(name("output")), sizes, Activation::None, [PLAIN, Init::Zeros])?,
         })
     }
 

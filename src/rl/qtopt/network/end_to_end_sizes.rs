@@ -61,11 +61,15 @@ impl EndToEndQConfig {
             || !convs(&self.joint_filters, &self.joint_strides)
             || widths.iter().any(|width| !(2..=8192).contains(width))
         {
-            return Err("end_to_end: give as many filters (1 to 2048) as strides (1 to 4), and widths of 2 to 8192".into());
+            return Err(
+                "end_to_end: give as many filters (1 to 2048) as strides (1 to 4), and widths of 2 to 8192".into()
+            );
         }
         let [merged, _] = self.sides(size);
         if merged < 2 {
-            return Err(format!("end_to_end: {merged} pixel of {size} is left after strides where the action is added"));
+            return Err(format!(
+                "end_to_end: {merged} pixel of {size} is left after strides where the action is added"
+            ));
         }
         Ok(())
     }

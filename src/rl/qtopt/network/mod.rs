@@ -170,9 +170,7 @@ pub fn build(
     let shape = [config.size, config.channels];
     Ok(match (config.preset, &config.end_to_end) {
         (Preset::Paper, _) => Box::new(PaperQ::new(config.size, config.channels, seed, device)?),
-        (Preset::Small, None) => {
-            Box::new(StateEstimatorQ::new(config.channels, &config.network, space, seed, device)?)
-        }
+        (Preset::Small, None) => Box::new(StateEstimatorQ::new(config.channels, &config.network, space, seed, device)?),
         (Preset::Small, Some(sizes)) => {
             Box::new(EndToEndQ::new(shape, sizes, config.has_auxiliary_loss(), seed, device)?)
         }
