@@ -112,7 +112,7 @@ fn it_learns_from_pixels_where_actions_lead() -> anyhow::Result<()> {
     let mut mixed = fresh.clone();
     mixed.records.rotate_left(1);
     let lost = auc(&learner, &mixed)?;
-    assert!(lost < 0.75, "{lost} with the actions of others");
+    assert!(lost < 0.7, "{lost} with the actions of others");
     let mean = |errors: &[f64]| errors.iter().sum::<f64>() / errors.len() as f64;
     let (first, last) = (mean(&errors[..10]), mean(&errors[390..]));
     assert!(last < 0.3 * first, "the head's error is {last} after {first}");
