@@ -125,7 +125,7 @@ fn gradients_of_all_layers_equal_central_differences() -> anyhow::Result<()> {
         let (direction, start) = (random(&mut rng, param.var().dims())?, param.var().as_detached_tensor().copy()?);
         let expected = (&gradient * &direction)?.sum_all()?.to_scalar::<f64>()?;
         let step = 1e-6;
-        let mut at = |step: f64| -> anyhow::Result<f64> {
+        let at = |step: f64| -> anyhow::Result<f64> {
             param.var().set(&(&start + (&direction * step)?)?)?;
             Ok(total()?.to_scalar()?)
         };
