@@ -216,6 +216,47 @@ pub fn warm_start(learner: &mut QLearner, init: &Path) -> anyhow::Result<()> {
     let loaded =
         load_policy(init, &HOST).with_context(|| format!("loading the run in {} for --init", init.display()))?;
     warn_all(&loaded.warnings);
+    check_network(init, &loaded.config.learner, learner.config())?;
     let other = |error| UsageError(format!("--init {}: {error}; its network must be that of this run", init.display()));
     Ok(learner.warm_start(loaded.policy.q.as_ref()).map_err(other)?)
+}
+
+/// Refuses to begin a run with another one's weights where its network is another.
+fn check_network(init: &Path, theirs: &QtOptConfig, ours: &QtOptConfig) -> anyhow::Result<()> {
+    if (theirs.preset, theirs.q_network()) == (ours.preset, ours.q_network()) {
+        return Ok(());
+    }
+    let of = |config: &QtOptConfig| format!("{} of the size {}", config.q_network(), config.preset);
+    let message = format!(
+        "--init {}: its network is {}, and that of this run is {}; choose the same with --network and --size-preset",
+        init.display(),
+        of(theirs),
+        of(ours)
+    );
+    Err(UsageError(message).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rl::qtopt::Preset;
+    use crate::rl::qtopt::network::QNetwork;
+
+    #[test]
+    fn another_network_is_refused_by_name() {
+        let small = QtOptConfig::preset(Preset::Small);
+        let end_to_end = small.clone().with_network(QNetwork::EndToEnd);
+        let paper = QtOptConfig::preset(Preset::Paper);
+        let check = |theirs: &QtOptConfig, ours: &QtOptConfig| {
+            check_network(Path::new("runs/a"), theirs, ours).err().map(|error| error.to_string())
+        };
+        for config in [&small, &end_to_end, &paper] {
+            assert_eq!(check(config, config), None);
+        }
+        let message = check(&small, &end_to_end).unwrap_or_default();
+        for part in ["--init runs/a", "its network is state-estimating", "this run is end-to-end", "--network"] {
+            assert!(message.contains(part), "'{message}' does not say '{part}'");
+        }
+        assert!(check(&paper, &end_to_end).is_some_and(|message| message.contains("size paper")));
+    }
 }

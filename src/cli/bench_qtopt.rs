@@ -8,7 +8,7 @@ use crate::nn::with_large_stack;
 use crate::objects::{ObjectSet, Split};
 use crate::rl::qtopt::QBatch;
 use crate::rl::qtopt::collect::{BehaviorPolicy, play};
-use crate::rl::qtopt::network::state_features;
+use crate::rl::qtopt::network::{QNetwork, state_features};
 use crate::rl::qtopt::privileged::CELLS;
 use crate::rl::qtopt::stream::Samples;
 use crate::rl::replay::{NStepTransition, Record, Termination};
@@ -28,6 +28,9 @@ pub struct Args {
     /// Attempts to play, half by the script and half by a policy that has learned nothing
     #[arg(long, default_value_t = 512, value_parser = numbers::count(2..=1_000_000))]
     episodes: usize,
+    /// Network: state-estimating or end-to-end
+    #[arg(long, default_value_t = QNetwork::StateEstimating)]
+    network: QNetwork,
     /// What the agent sees
     #[arg(long, default_value_t = Domain::RandomizedHeavy)]
     domain: Domain,
@@ -42,6 +45,8 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Report {
+    network: &'static str,
+    parameters: usize,
     /// Gradient steps with the Bellman targets they need, found by the cross-entropy method.
     updates_per_s: f64,
     /// One decision of the cross-entropy method for each of 64 environments, pictures encoded.
@@ -58,7 +63,8 @@ struct Report {
 const ENVIRONMENTS: usize = 64;
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let mut config = QtOptConfig { batch: args.batch, ..QtOptConfig::preset(Preset::Small) };
+    let config = QtOptConfig::preset(Preset::Small).with_network(args.network);
+    let mut config = QtOptConfig { batch: args.batch, ..config };
     let cell = args.cell.load()?;
     let size = config.size as u32;
     if let Some(projection) = agent::projection(&cell, &cell.cameras[0].name, size) {
@@ -177,6 +183,8 @@ fn measure(
     let played: Result<_, _> = play(envs, Some(learner.cem_policy()), &config.exploration, &plan, seed);
     let played = played.map_err(VecEnvError::new).context("playing episodes")?;
     Ok(Report {
+        network: config.q_network().name(),
+        parameters: learner.q.store().parameter_count(),
         updates_per_s,
         decision_ms: output::median(&times) * 1e3,
         episodes_per_s: played.len() as f64 / begun.elapsed().as_secs_f64(),

@@ -10,7 +10,7 @@ use crate::env::{Channels, EnvConfig, GraspEnv};
 use crate::files::atomic::human_bytes;
 use crate::files::console::remark;
 use crate::policies::PolicyKind;
-use crate::rl::qtopt::network::StateEstimatorQConfig;
+use crate::rl::qtopt::network::{QNetwork, StateEstimatorQConfig};
 use crate::rl::qtopt::{EnvOpener, ExperienceSource, Preset, QLearner, QtOptConfig, QtOptData};
 use crate::scene::CellDescription;
 use crate::tasks::{BinGraspConfig, bin_grasp};
@@ -31,6 +31,11 @@ pub struct Args {
     /// Size: small (64x64, two processor cores) or paper (472x472, the published network)
     #[arg(long, value_name = "PRESET")]
     pub size_preset: Option<Preset>,
+    /// Network of the small size: state-estimating (reads an estimated height map and pose, learned from the simulator's
+    /// labels) or end-to-end (the published shape, pixels to Q); the size paper is end-to-end
+    /// [default: state-estimating]
+    #[arg(long, value_name = "NETWORK")]
+    pub network: Option<QNetwork>,
     /// Domain that the agent sees: canonical, randomized-mild, randomized-medium, randomized-heavy,
     /// reality, reality-dev, reality-2
     /// [default: canonical]
@@ -131,6 +136,14 @@ impl TrainCommand for Args {
     fn apply(&self, config: &mut QtOptRun) -> anyhow::Result<()> {
         let RunConfig { data, learner, .. } = config;
         learner.preset = self.size_preset.unwrap_or(learner.preset);
+        if let Some(network) = self.network.filter(|network| *network != learner.q_network()) {
+            if learner.preset == Preset::Paper {
+                let message =
+                    format!("--network {network}: the size paper has one network, the published one, end-to-end");
+                return Err(UsageError(message).into());
+            }
+            *learner = learner.clone().with_network(network);
+        }
         learner.batch = self.batch.unwrap_or(learner.batch);
         learner.real_weight = self.real_weight.unwrap_or(learner.real_weight);
         data.on_policy_domain = self.on_policy_domain.or(data.on_policy_domain);
@@ -149,7 +162,7 @@ impl TrainCommand for Args {
         }
         data.real_only |= self.real_only;
         if let Some(init) = self.init.as_deref().filter(|_| !self.run.resume) {
-            take_network(learner, init)?;
+            take_network(learner, init, self.network)?;
         }
         if let Some(generator) = &self.generator {
             // What is no run is refused when it is opened.
@@ -240,6 +253,7 @@ impl TrainCommand for Args {
                 .into(),
             facts: vec![
                 fact("episodes", source.episodes().to_string()),
+                fact("network", config.learner.q_network().to_string()),
                 fact("image", format!("{0}x{0}, {1} channels", config.learner.size, config.learner.channels)),
                 fact("domain", config.data.env.domain.to_string()),
                 fact("transitions kept", format!("{} off-policy, {} on-policy", kept[0], kept[1])),
@@ -260,31 +274,40 @@ impl TrainCommand for Args {
     }
 }
 
-/// Gives a new run the network of the run that it begins with; where the camera stands is its own affair.
-fn take_network(learner: &mut QtOptConfig, init: &Path) -> anyhow::Result<()> {
+/// Gives a new run the network of the run that it begins with, unless another one was typed; where the camera stands is its own
+/// affair.
+fn take_network(learner: &mut QtOptConfig, init: &Path, typed: Option<QNetwork>) -> anyhow::Result<()> {
     let run =
         load_run::<QtOptConfig>(init).with_context(|| format!("opening the run in {} for --init", init.display()))?;
     let trained = run.config.learner;
-    // Another size is another network; loading its weights says so.
-    if trained.preset == learner.preset {
+    let other = typed.is_some_and(|network| network != trained.q_network());
+    // Another size or network is refused by name when its weights are loaded.
+    if trained.preset == learner.preset && !other {
         let projection = learner.network.projection;
+        *learner = learner.clone().with_network(trained.q_network());
         learner.network = StateEstimatorQConfig { projection, ..trained.network };
+        learner.end_to_end = trained.end_to_end;
+        learner.auxiliary_weight = trained.auxiliary_weight;
         learner.auxiliary_interval = trained.auxiliary_interval;
         learner.auxiliary_lr_scale = trained.auxiliary_lr_scale;
     }
     Ok(())
 }
 
-/// The small network has to know what the camera makes of places, unless it was told: of images of this size (how much the
-/// centre crop cuts off depends on it) and of this camera.
+/// The state-estimating network, and auxiliary losses, have to know what the camera makes of places, unless they were told: of
+/// images of this size (how much the centre crop cuts off depends on it) and of this camera.
 fn calibrate(config: &mut QtOptRun, args: &Args, cell: &CellDescription) -> anyhow::Result<()> {
-    let (preset, size) = (config.learner.preset, config.learner.size as u32);
-    if preset != Preset::Small {
+    let (network, size) = (config.learner.q_network(), config.learner.size as u32);
+    if !config.learner.is_calibrated() {
         return Ok(());
     }
     if config.data.env.crop == Crop::Random {
-        let message = "data.crop: the preset small knows where the centre crop lies; leave it at centre";
-        return Err(UsageError(message.into()).into());
+        let knows = match network {
+            QNetwork::StateEstimating => "the state-estimating network knows",
+            QNetwork::EndToEnd => "the targets of the auxiliary loss say",
+        };
+        let message = format!("data.crop: {knows} where the centre crop lies; leave it at centre");
+        return Err(UsageError(message).into());
     }
     let camera = &config.data.env.camera;
     if config.learner.network.projection == args.defaults().learner.network.projection {
@@ -343,7 +366,7 @@ fn opener(out: &Path, config: &QtOptRun) -> anyhow::Result<EnvOpener> {
 #[cfg(test)]
 mod tests {
     use super::super::run::{RunArgs, resolve};
-    use super::Args;
+    use super::{Args, Preset, QNetwork};
 
     #[test]
     fn a_run_of_few_steps_begins_with_few_episodes() -> anyhow::Result<()> {
@@ -354,6 +377,30 @@ mod tests {
         };
         assert_eq!((initial(3, &[])?, initial(60_000, &[])?), (3, 6_000));
         assert_eq!(initial(3, &["qtopt.exploration.initial_episodes=500"])?, 500);
+        Ok(())
+    }
+
+    #[test]
+    fn the_network_is_chosen_once_and_its_sizes_may_be_set() -> anyhow::Result<()> {
+        let resolved = |network: Option<QNetwork>, size_preset: Option<Preset>, set: &[&str]| {
+            let set = set.iter().map(ToString::to_string).collect();
+            let run = RunArgs { set, ..RunArgs::default() };
+            resolve(&Args { run, network, size_preset, ..Args::default() })
+        };
+        let usual = resolved(None, None, &[])?;
+        assert_eq!(usual, resolved(Some(QNetwork::StateEstimating), None, &[])?);
+        let sizes = ["qtopt.end_to_end.hidden=32", "qtopt.auxiliary_weight=0.5"];
+        let learner = resolved(Some(QNetwork::EndToEnd), None, &sizes)?.learner;
+        assert_eq!((learner.q_network(), learner.auxiliary_weight), (QNetwork::EndToEnd, 0.5));
+        assert_eq!(learner.end_to_end.map(|sizes| sizes.hidden), Some(32));
+        // Without a head nothing has to know the crop.
+        assert!(resolved(Some(QNetwork::EndToEnd), None, &["data.crop=random"]).is_ok());
+        let message = |result: anyhow::Result<super::QtOptRun>| result.err().map(|e| e.to_string()).unwrap_or_default();
+        let refused = message(resolved(Some(QNetwork::EndToEnd), None, &["data.crop=random", sizes[1]]));
+        assert!(refused.contains("auxiliary loss"), "{refused}");
+        let refused = message(resolved(Some(QNetwork::StateEstimating), Some(Preset::Paper), &[]));
+        assert!(refused.contains("end-to-end"), "{refused}");
+        assert!(resolved(Some(QNetwork::EndToEnd), Some(Preset::Paper), &[])?.learner.end_to_end.is_none());
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use super::qtopt::QtOptRun;
 use crate::cli::{UsageError, agent, common};
 use crate::contract::Crop;
 use crate::data::episodes::EpisodeReader;
-use crate::rl::qtopt::{ExperienceSource, Preset, QLearner, QtOptConfig};
+use crate::rl::qtopt::{ExperienceSource, QLearner, QtOptConfig};
 use crate::train::{EnvData, Trainer};
 use anyhow::Context;
 use std::path::Path;
@@ -30,13 +30,13 @@ pub(super) fn open(path: &Path, env: &EnvData, learner: &QtOptConfig) -> anyhow:
         return Err(UsageError(message).into());
     }
     let text = |key: &str| recorded.generator.get(key).and_then(toml::Value::as_str);
-    // The small network knows where in the image things are; recordings that do not say so were cropped at random.
+    // The state-estimating network knows where in the image things are; recordings that do not say so were cropped at random.
     let (camera, crop) = (text("camera").unwrap_or(common::CAMERA), text("crop").unwrap_or("random"));
     let wanted = (env.camera.as_str(), if env.crop == Crop::Random { "random" } else { "centre" });
-    if learner.preset == Preset::Small && (camera, crop) != wanted {
+    if learner.is_calibrated() && (camera, crop) != wanted {
         let message = format!(
             "the episodes in {shown} show the {crop} crop of the camera {camera}, and the network is for the {} crop of \
-             {}; record them anew, or use the preset paper",
+             {}; record them anew, or use --network end-to-end",
             wanted.1, wanted.0
         );
         return Err(UsageError(message).into());

@@ -1,6 +1,6 @@
 //! Everything that decides what a QT-Opt run does, with the sizes that go by name.
 
-use super::network::StateEstimatorQConfig;
+use super::network::{EndToEndQConfig, QNetwork, StateEstimatorQConfig};
 use crate::nn::AdamConfig;
 use crate::rl::cem::CemConfig;
 pub use crate::train::Preset;
@@ -99,7 +99,11 @@ pub struct QtOptConfig {
     pub size: usize,
     /// 3, or 6 when the agent sees a generated image before the source.
     pub channels: usize,
+    /// Sizes of the state-estimating network, and the camera's calibration.
     pub network: StateEstimatorQConfig,
+    /// Sizes of the end-to-end network, where the small preset has it in place of the state-estimating one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_to_end: Option<EndToEndQConfig>,
     pub cem: CemConfig,
     pub batch: usize,
     /// Images that are learned from are moved by up to this many pixels, as by a random crop.
@@ -112,8 +116,9 @@ pub struct QtOptConfig {
     pub num_warmup_steps: u64,
     pub final_lr_scale: f64,
     pub adam: AdamConfig,
-    /// Weight of the auxiliary task: telling from the image where the hand is and what lies around it. The small network
-    /// cannot find the hand without it; the published one has none, and 0.
+    /// Weight of the auxiliary task: telling from the image where the hand is and what lies around it. The state-estimating
+    /// network cannot find the hand without it. The end-to-end one has a head for it on its encoder unless this is 0, as it is
+    /// by default; the published one has none, and 0.
     pub auxiliary_weight: f64,
     /// What teaches the encoder.
     #[serde(default)]
@@ -184,6 +189,7 @@ impl QtOptConfig {
             size: 472,
             channels: 3,
             network: StateEstimatorQConfig::default(),
+            end_to_end: None,
             cem: CemConfig::default(),
             batch: 32,
             shift: 22,
@@ -252,6 +258,51 @@ impl QtOptConfig {
         }
     }
 
+    /// The settings of the preset small with one of its networks. The preset paper has one network.
+    pub fn with_network(self, network: QNetwork) -> Self {
+        let usual = Self::preset(self.preset);
+        let [auxiliary_weight, auxiliary_lr_scale] = [usual.auxiliary_weight, usual.auxiliary_lr_scale];
+        match network {
+            QNetwork::StateEstimating => Self {
+                end_to_end: None,
+                shift: usual.shift,
+                auxiliary_weight,
+                auxiliary_lr_scale,
+                auxiliary_interval: usual.auxiliary_interval,
+                ..self
+            },
+            QNetwork::EndToEnd => Self {
+                end_to_end: Some(EndToEndQConfig::default()),
+                // 22 of the published 472 pixels.
+                shift: 3,
+                auxiliary_weight: 0.0,
+                auxiliary_lr_scale: 1.0,
+                // Q trains the encoder at every step.
+                auxiliary_interval: 1,
+                ..self
+            },
+        }
+    }
+
+    /// Which network it is.
+    pub const fn q_network(&self) -> QNetwork {
+        match (self.preset, &self.end_to_end) {
+            (Preset::Small, None) => QNetwork::StateEstimating,
+            _ => QNetwork::EndToEnd,
+        }
+    }
+
+    /// Whether the simulator's labels train the encoder.
+    pub fn has_auxiliary_loss(&self) -> bool {
+        self.encoder_supervision.uses_labels() && self.auxiliary_weight > 0.0 && self.preset == Preset::Small
+    }
+
+    /// Whether the network, or the targets of its auxiliary loss, know where in the image the camera shows a place: images of
+    /// another camera or crop are of no use then.
+    pub fn is_calibrated(&self) -> bool {
+        self.q_network() == QNetwork::StateEstimating || self.has_auxiliary_loss()
+    }
+
     /// # Errors
     /// The first impossible setting, and what is possible.
     pub fn validate(&self) -> Result<(), String> {
@@ -291,8 +342,12 @@ impl QtOptConfig {
         if ![3, 6].contains(&self.channels) {
             return bad("channels must be 3 (the source image) or 6 (generated and source image)");
         }
-        if self.preset == Preset::Small && self.shift > 0 {
-            return bad("shift must be 0 for the preset small: its network knows where in the image things are");
+        let state_estimating = self.q_network() == QNetwork::StateEstimating;
+        if self.preset == Preset::Paper && self.end_to_end.is_some() {
+            return bad("end_to_end has the sizes of the small network; leave it out with the preset paper");
+        }
+        if state_estimating && self.shift > 0 {
+            return bad("shift must be 0 for the state-estimating network: it knows where in the image things are");
         }
         if self.shift >= self.size / 2 {
             return Err(format!("shift must be below half the image, {} pixels", self.size / 2));
@@ -310,13 +365,13 @@ impl QtOptConfig {
         }
         let unable = self.network.map_features.min(self.network.grip_features) == 0;
         let by_labels = self.encoder_supervision.uses_labels();
-        if self.preset == Preset::Small && unable && !by_labels {
+        if state_estimating && unable && !by_labels {
             return bad(
                 "with encoder_supervision \"q-gradient\" only map_features and grip_features teach the small network: set \
                 network.map_features and network.grip_features to at least 1 (4 and 64, for example)",
             );
         }
-        if self.preset == Preset::Small && self.auxiliary_weight == 0.0 && unable {
+        if state_estimating && self.auxiliary_weight == 0.0 && unable {
             return bad(
                 "with auxiliary_weight 0 nothing teaches the small network to see: set network.map_features and \
                 network.grip_features to at least 1 (4 and 64, for example), and Q does",
@@ -325,13 +380,13 @@ impl QtOptConfig {
         if !(self.auxiliary_lr_scale > 0.0 && self.auxiliary_lr_scale <= 1000.0) {
             return bad("auxiliary_lr_scale must be above 0 and at most 1000");
         }
-        let by_q = self.preset == Preset::Paper || self.network.map_features.max(self.network.grip_features) > 0;
+        let by_q = !state_estimating || self.network.map_features.max(self.network.grip_features) > 0;
         let every_step = by_q && by_labels;
         if self.auxiliary_interval == 0 || self.auxiliary_interval > 1000 || (every_step && self.auxiliary_interval > 1)
         {
             return bad(
                 "auxiliary_interval must be from 1 to 1000, and 1 where Q teaches the encoder: with the preset paper, \
-                network.map_features or network.grip_features",
+                the end-to-end network, network.map_features or network.grip_features",
             );
         }
         if !(0.0..=2.0).contains(&self.tint_std) {
@@ -370,15 +425,25 @@ impl QtOptConfig {
             ));
         }
         self.cem.validate()?;
-        if self.preset == Preset::Small { self.network.validate(self.size) } else { Ok(()) }
+        if state_estimating {
+            return self.network.validate(self.size);
+        }
+        if self.has_auxiliary_loss() && !self.network.projection.is_valid() {
+            return bad(
+                "network.projection must see the floor: the auxiliary loss needs to know where the image shows it",
+            );
+        }
+        self.end_to_end.as_ref().map_or(Ok(()), |sizes| sizes.validate(self.size))
     }
 
     /// States and draws of the dense search that the cross-entropy method is compared with. The published network takes as
-    /// long for two thousand actions as for a decision of all environments.
+    /// long for two thousand actions as for a decision of all environments; the small end-to-end one scores all of them at
+    /// once, each with a map of its own.
     pub const fn dense_search(&self) -> (usize, usize) {
-        match self.preset {
-            Preset::Small => (32, 4096),
-            Preset::Paper => (4, 512),
+        match (self.preset, self.q_network()) {
+            (Preset::Small, QNetwork::StateEstimating) => (32, 4096),
+            (Preset::Small, QNetwork::EndToEnd) => (8, 1024),
+            (Preset::Paper, _) => (4, 512),
         }
     }
 
@@ -409,6 +474,15 @@ mod tests {
             config.validate().map_err(anyhow::Error::msg)?;
             assert_eq!(toml::from_str::<QtOptConfig>(&toml::to_string(&config)?)?, config);
             assert_eq!(preset.name().parse(), Ok(preset));
+            // Runs from before there was a choice keep their settings, and `reproduce` their keys.
+            assert!(!toml::to_string(&config)?.contains("end_to_end"));
+        }
+        for network in QNetwork::ALL {
+            let config = QtOptConfig::preset(Preset::Small).with_network(network);
+            config.validate().map_err(anyhow::Error::msg)?;
+            assert_eq!(toml::from_str::<QtOptConfig>(&toml::to_string(&config)?)?, config);
+            assert_eq!((config.q_network(), network.name().parse()), (network, Ok(network)));
+            assert_eq!(config.with_network(QNetwork::StateEstimating), QtOptConfig::preset(Preset::Small));
         }
         Ok(())
     }
@@ -441,6 +515,22 @@ mod tests {
         check(|c| c.num_warmup_steps = u64::MAX, "num_warmup_steps");
         check(|c| c.training_buffer = 3, "training_buffer");
         check(|c| (c.preset, c.size) = (Preset::Paper, 64), "218");
+        check(
+            |c| (c.preset, c.size, c.end_to_end) = (Preset::Paper, 472, Some(EndToEndQConfig::default())),
+            "end_to_end",
+        );
+        let end_to_end = |change: fn(&mut QtOptConfig, &mut EndToEndQConfig), expected: &str| {
+            let mut config = QtOptConfig::preset(Preset::Small).with_network(QNetwork::EndToEnd);
+            let mut sizes = EndToEndQConfig::default();
+            change(&mut config, &mut sizes);
+            let message = QtOptConfig { end_to_end: Some(sizes), ..config }.validate().err().unwrap_or_default();
+            assert!(message.contains(expected), "'{message}' does not say '{expected}'");
+        };
+        end_to_end(|_, sizes| sizes.joint_strides.truncate(1), "filters");
+        end_to_end(|_, sizes| sizes.hidden = 0, "widths");
+        end_to_end(|_, sizes| sizes.strides = vec![4; 6], "after strides");
+        end_to_end(|c, _| c.auxiliary_interval = 2, "end-to-end");
+        end_to_end(|c, _| c.shift = 32, "below half");
         assert!("huge".parse::<Preset>().is_err());
     }
 }

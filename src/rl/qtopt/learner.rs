@@ -5,11 +5,11 @@ use super::bellman::{bellman_target, choose, last_logits_of, share_of, value_of}
 use super::config::QtOptConfig;
 use super::network::planar_crop::REFERENCE_HEIGHT_M;
 use super::network::{
-    AT_ONCE, EncoderMode, Moved, QFunction, STATE_LEN, build, image_activations, may_end, moved_image_activations,
-    state_activations,
+    AT_ONCE, AUXILIARY_HEAD, EncoderMode, Moved, QFunction, STATE_LEN, build, image_activations, may_end,
+    moved_image_activations, state_activations,
 };
 use super::policy::CemPolicy;
-use super::privileged::{AUXILIARY_LEN, auxiliary_targets, auxiliary_weights};
+use super::privileged::{AUXILIARY_LEN, auxiliary_targets, auxiliary_weights, shifted_targets};
 use super::source::QBatch;
 use super::stream::Samples;
 use crate::contract::action_space::{ActionFeatures, ActionSpace};
@@ -101,12 +101,20 @@ impl QLearner {
     }
 
     /// Begins with the weights of a trained Q-function, in the target networks too. One that saw a picture alone may teach
-    /// one that sees a generated picture before it: what the source's channels add begins at 0.
+    /// one that sees a generated picture before it: what the source's channels add begins at 0. An auxiliary head that only
+    /// one of the two has is left out, or begins as it is: Q does not read it.
     ///
     /// # Errors
     /// Another network.
     pub fn warm_start(&mut self, trained: &dyn QFunction) -> Result<(), RlError> {
-        let state = super::warm_start::fit(trained.store().state_tensors()?, self.q.store())?;
+        let is_head = |(name, _): &(String, Tensor)| name.starts_with(AUXILIARY_HEAD);
+        let mut state = super::warm_start::fit(trained.store().state_tensors()?, self.q.store())?;
+        let own: Vec<_> = self.q.store().state_tensors()?.into_iter().filter(is_head).collect();
+        if own.is_empty() {
+            state.retain(|entry| !is_head(entry));
+        } else if !state.iter().any(is_head) {
+            state.extend(own);
+        }
         for network in [&self.q, &self.averaged, &self.target_2, &self.target_2_pending] {
             network.store().load_state(&state)?;
         }
@@ -211,7 +219,11 @@ impl QLearner {
         let mut auxiliary = f64::NAN;
         if labels && self.config.auxiliary_weight > 0.0 && auxiliary_step {
             let plane = &self.config.network.projection.plane(REFERENCE_HEIGHT_M);
-            let auxiliary_targets = records.iter().map(|record| auxiliary_targets(&record.privileged, plane));
+            let offset = |moved: &Moved| moved.shift.map(|pixels| 2.0 * pixels as f32 / self.config.size as f32);
+            let auxiliary_targets = records.iter().zip(&moves).map(|(record, moved)| {
+                let targets = auxiliary_targets(&record.privileged, plane)?;
+                Some(shifted_targets(targets, offset(moved)))
+            });
             if let (Some(auxiliary_loss), Some(predictions)) =
                 (AuxiliaryLoss::new(auxiliary_targets), self.q.auxiliary_predictions(&encoded)?)
             {

@@ -25,4 +25,6 @@ pub use settings::QtOptData;
 pub use source::{EnvOpener, ExperienceSource, QBatch};
 
 #[cfg(test)]
+pub(in crate::rl) mod end_to_end_train_tests;
+#[cfg(test)]
 pub(in crate::rl) mod train_tests;

@@ -53,6 +53,16 @@ pub fn auxiliary_targets(state: &PrivilegedState, plane: &Plane) -> Option<[f32;
     })
 }
 
+/// The same targets for an image that is moved by `offset` (image coordinates, which are 2 across): the poses move with it, and
+/// what lies in the bin does not.
+pub fn shifted_targets(mut targets: [f32; AUXILIARY_LEN], offset: [f32; 2]) -> [f32; AUXILIARY_LEN] {
+    for pose in targets[AUXILIARY_MAPS * CELLS..].chunks_exact_mut(POSE).take(2) {
+        pose[0] += offset[0];
+        pose[1] += offset[1];
+    }
+    targets
+}
+
 /// The weight of each number's squared error: a map's mean counts one, and a place in the image must be exact.
 pub fn auxiliary_weights() -> [f32; AUXILIARY_LEN] {
     let mut weights = [1.0 / CELLS as f32; AUXILIARY_LEN];
@@ -87,6 +97,11 @@ mod tests {
         );
         let grip = &targets[2 * CELLS + 2 * POSE..];
         assert!((grip[0] - 0.4).abs() < 1e-6 && (grip[1] - 0.25).abs() < 1e-6, "{grip:?}");
+        let shifted = shifted_targets(targets, [0.125, -0.25]);
+        let moved: Vec<f32> = shifted.iter().zip(&targets).map(|(a, b)| a - b).collect();
+        assert!(moved[..2 * CELLS].iter().chain(&moved[2 * CELLS + 2 * POSE..]).all(|&by| by == 0.0));
+        let expected = [0.125, -0.25, 0.0, 0.0];
+        assert!(moved[2 * CELLS..][..8].iter().zip(expected.iter().cycle()).all(|(a, b)| (a - b).abs() < 1e-6));
         // 5 cm are four cells from the middle, which lies between two: 4 mm to each side fill most of a cell, in two halves.
         let rows: Vec<f32> = targets[CELLS..2 * CELLS].chunks_exact(MAP).map(|row| row[7]).collect();
         let expected = |row: usize| if row == 19 || row == 20 { 0.32 } else { 0.0 };

@@ -35,6 +35,10 @@ impl Table {
         Self { places: vec![([0.0; 2], [0.0; 2], 0); 8], spoilt: None }
     }
 
+    pub(super) fn spoilt(self, spoilt: bool) -> Self {
+        Self { spoilt: spoilt.then(|| Seed(3).rng()), ..self }
+    }
+
     fn observation(&mut self) -> (Observation, Privileged) {
         let mut images = Vec::new();
         for (hand, object, _) in &self.places {
@@ -286,7 +290,7 @@ fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Resu
 }
 
 /// A state that is not the one that is there.
-fn garbage(rng: &mut Rng) -> PrivilegedState {
+pub(super) fn garbage(rng: &mut Rng) -> PrivilegedState {
     let heights: Vec<f32> = (0..CELLS).map(|_| rng.range(0.0, 0.2)).collect();
     let place = Vec2::new(rng.range(-0.2, 0.2), rng.range(-0.2, 0.2));
     let state = PrivilegedState::new(&heights, Some(rng.range(-0.1, 0.1)), place, rng.range(-3.0, 3.0));
@@ -303,7 +307,7 @@ fn without_labels_garbage_in_privileged_state_changes_no_byte() -> anyhow::Resul
             let mut config = config(45);
             config.learner.encoder_supervision = supervision;
             let seed = Seed(config.seed);
-            let table = Table { spoilt: spoilt.then(|| Seed(3).rng()), ..Table::new() };
+            let table = Table::new().spoilt(spoilt);
             let open: EnvOpener = Box::new(move || Ok(Box::new(table) as Box<dyn EpisodeCollector>));
             let learner = QLearner::new(&config.learner, config.data.space, seed, &HOST)?;
             let mut source = ExperienceSource::new(&config.learner, seed, open);

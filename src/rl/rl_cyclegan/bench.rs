@@ -11,6 +11,7 @@ use crate::gan::images::images_tensor;
 use crate::nn::ops::memory;
 use crate::nn::{HOST, with_large_stack};
 use crate::rl::error::RlError;
+use crate::rl::qtopt::network::QNetwork;
 use crate::rl::qtopt::privileged::CELLS;
 use crate::rl::qtopt::stream::Samples;
 use crate::rl::replay::{Record, Termination};
@@ -19,7 +20,7 @@ use glam::Vec2;
 use std::time::Instant;
 
 /// Names for `bench train-step --network`.
-pub const BENCH_NETWORKS: [&str; 2] = ["rl-cyclegan", "rl-cyclegan-paper"];
+pub const BENCH_NETWORKS: [&str; 3] = ["rl-cyclegan", "rl-cyclegan-end-to-end", "rl-cyclegan-paper"];
 const SPACE: ActionSpace = ActionSpace { step_m: [0.08; 3], step_rad: 0.8 };
 
 /// Times steps of `network` on random batches; `None` for a name that is not ours. `repeats` counts whole cycles of the terms
@@ -28,12 +29,16 @@ const SPACE: ActionSpace = ActionSpace { step_m: [0.08; 3], step_rad: 0.8 };
 /// # Errors
 /// The threads cannot be started.
 pub fn bench_step(network: &str, batch: Option<usize>, repeats: usize) -> Result<Option<StepTimes>, RlError> {
-    let preset = match network {
-        "rl-cyclegan" => Preset::Small,
-        "rl-cyclegan-paper" => Preset::Paper,
+    let (preset, q_network) = match network {
+        "rl-cyclegan" => (Preset::Small, QNetwork::StateEstimating),
+        "rl-cyclegan-end-to-end" => (Preset::Small, QNetwork::EndToEnd),
+        "rl-cyclegan-paper" => (Preset::Paper, QNetwork::EndToEnd),
         _ => return Ok(None),
     };
     let mut config = RlCycleGanConfig::preset(Method::RlCycleGan, preset);
+    if q_network != config.qtopt.q_network() {
+        config.qtopt = config.qtopt.with_network(q_network);
+    }
     // Measured is the adversarial step, with its noise and its pool.
     (config.gan.warm_start_steps, config.gan.balance, config.scene.least_auc) = (0, None, 0.0);
     config.gan.batch = batch.unwrap_or(if preset == Preset::Small { 8 } else { 1 }).max(1);

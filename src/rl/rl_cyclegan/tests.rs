@@ -9,6 +9,7 @@ use crate::nn::ops::GradientSource;
 use crate::nn::{Activations, HOST, backward, with_large_stack};
 use crate::rl::qtopt::EnvOpener;
 use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, play};
+use crate::rl::qtopt::end_to_end_train_tests::small_network;
 use crate::rl::qtopt::privileged::CELLS;
 use crate::rl::qtopt::train_tests::{Patience, SIZE, SPACE, Table, config as q_run, recording};
 use crate::train::state::to_bytes;
@@ -122,40 +123,48 @@ fn with_batch(
 fn the_scene_term_moves_the_generators_alone_and_q_s_loss_q_alone() -> anyhow::Result<()> {
     with_large_stack(|| {
         let mut run = run_config(Method::RlCycleGan, 10);
-        (run.learner.gan.warm_start_steps, run.learner.gan.balance) = (0, None);
-        let after = |q_interval: u64, scene: f64, steps_before: u64| -> anyhow::Result<_> {
-            let mut run = run.clone();
-            (run.learner.q_interval, run.learner.gan.weights.scene) = (q_interval, scene);
-            let (mut learner, _, batch) = with_batch(&run, 1)?;
-            // So that no step with a number that the interval divides is taken.
-            learner.set_step(steps_before);
-            let before = bytes(&mut learner)?;
-            learner.update(&batch, 1.0)?;
-            Ok((before, bytes(&mut learner)?))
-        };
-        let changed = |(before, after): &(ModuleBytes, ModuleBytes)| -> Vec<&'static str> {
-            after.iter().filter(|(name, bytes)| before.get(*name) != Some(*bytes)).map(|(name, _)| *name).collect()
-        };
-        let is_q = |name: &&str| name.starts_with("q_");
-        let generators_only = after(1000, 10.0, 1)?;
-        assert!(!changed(&generators_only).iter().any(is_q), "{:?}", changed(&generators_only));
-        for name in ["sim2real", "real2sim", "real_discriminator", "sim_discriminator"] {
-            assert!(changed(&generators_only).contains(&name), "{name}");
-        }
-        // L_RL changes Q, and of the rest nothing: the generators end in the same bytes with it and without.
-        let both = after(1, 10.0, 1)?;
-        assert!(changed(&both).contains(&"q_sim") && changed(&both).contains(&"q_real"));
-        let rest = |state: &ModuleBytes| {
-            state.iter().filter(|(name, _)| !is_q(name)).map(|(name, bytes)| (*name, bytes.clone())).collect::<Vec<_>>()
-        };
-        assert!(rest(&both.1) == rest(&generators_only.1));
-        // And the scene term does reach G and F.
-        let without = after(1000, 0.0, 1)?;
-        assert!(without.1["sim2real"] != generators_only.1["sim2real"]);
-        assert!(without.1["real2sim"] != generators_only.1["real2sim"]);
-        assert!(without.1["real_discriminator"] == generators_only.1["real_discriminator"]);
-        Ok(())
+        gradients_are_selective(run.clone())?;
+        // Behind the end-to-end network too.
+        run.learner.qtopt.end_to_end = Some(small_network());
+        run.learner.qtopt.auxiliary_weight = 0.0;
+        gradients_are_selective(run)
     })?
+}
+
+fn gradients_are_selective(mut run: RunConfig<RlCycleGanConfig>) -> anyhow::Result<()> {
+    (run.learner.gan.warm_start_steps, run.learner.gan.balance) = (0, None);
+    let after = |q_interval: u64, scene: f64, steps_before: u64| -> anyhow::Result<_> {
+        let mut run = run.clone();
+        (run.learner.q_interval, run.learner.gan.weights.scene) = (q_interval, scene);
+        let (mut learner, _, batch) = with_batch(&run, 1)?;
+        // So that no step with a number that the interval divides is taken.
+        learner.set_step(steps_before);
+        let before = bytes(&mut learner)?;
+        learner.update(&batch, 1.0)?;
+        Ok((before, bytes(&mut learner)?))
+    };
+    let changed = |(before, after): &(ModuleBytes, ModuleBytes)| -> Vec<&'static str> {
+        after.iter().filter(|(name, bytes)| before.get(*name) != Some(*bytes)).map(|(name, _)| *name).collect()
+    };
+    let is_q = |name: &&str| name.starts_with("q_");
+    let generators_only = after(1000, 10.0, 1)?;
+    assert!(!changed(&generators_only).iter().any(is_q), "{:?}", changed(&generators_only));
+    for name in ["sim2real", "real2sim", "real_discriminator", "sim_discriminator"] {
+        assert!(changed(&generators_only).contains(&name), "{name}");
+    }
+    // L_RL changes Q, and of the rest nothing: the generators end in the same bytes with it and without.
+    let both = after(1, 10.0, 1)?;
+    assert!(changed(&both).contains(&"q_sim") && changed(&both).contains(&"q_real"));
+    let rest = |state: &ModuleBytes| {
+        state.iter().filter(|(name, _)| !is_q(name)).map(|(name, bytes)| (*name, bytes.clone())).collect::<Vec<_>>()
+    };
+    assert!(rest(&both.1) == rest(&generators_only.1));
+    // And the scene term does reach G and F.
+    let without = after(1000, 0.0, 1)?;
+    assert!(without.1["sim2real"] != generators_only.1["sim2real"]);
+    assert!(without.1["real2sim"] != generators_only.1["real2sim"]);
+    assert!(without.1["real_discriminator"] == generators_only.1["real_discriminator"]);
+    Ok(())
 }
 
 #[test]

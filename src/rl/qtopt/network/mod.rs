@@ -5,7 +5,10 @@
 
 mod action_roi;
 mod critic;
+mod end_to_end;
+mod end_to_end_sizes;
 mod height_map_decoder;
+mod kind;
 mod paper;
 pub mod planar_crop;
 mod scorer;
@@ -14,6 +17,9 @@ mod spatial_softmax;
 mod state_estimate;
 mod state_estimator;
 
+pub use end_to_end::{AUXILIARY_HEAD, EndToEndQ};
+pub use end_to_end_sizes::EndToEndQConfig;
+pub use kind::QNetwork;
 pub use paper::{LEAST_SIZE, PaperQ};
 pub use planar_crop::Projection;
 pub use sizes::StateEstimatorQConfig;
@@ -161,9 +167,13 @@ pub fn build(
     seed: Seed,
     device: &Device,
 ) -> std::result::Result<Box<dyn QFunction>, NnError> {
-    Ok(match config.preset {
-        Preset::Small => Box::new(StateEstimatorQ::new(config.channels, &config.network, space, seed, device)?),
-        Preset::Paper => Box::new(PaperQ::new(config.size, config.channels, seed, device)?),
+    let shape = [config.size, config.channels];
+    Ok(match (config.preset, &config.end_to_end) {
+        (Preset::Paper, _) => Box::new(PaperQ::new(config.size, config.channels, seed, device)?),
+        (Preset::Small, None) => Box::new(StateEstimatorQ::new(config.channels, &config.network, space, seed, device)?),
+        (Preset::Small, Some(sizes)) => {
+            Box::new(EndToEndQ::new(shape, sizes, config.has_auxiliary_loss(), seed, device)?)
+        }
     })
 }
 

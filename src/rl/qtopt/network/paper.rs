@@ -7,7 +7,7 @@ use crate::contract::action_space::ActionFeatures;
 use crate::contract::{Action, Seed};
 use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig, Linear};
 use crate::nn::ops::{self, Activation, Activations, max_pool};
-use crate::nn::{Init, NnError, Param, ParamStore};
+use crate::nn::{HOST, Init, NnError, Param, ParamStore};
 use candle_core::{Device, Result, Tensor, bail};
 
 /// The smallest image: behind the third pool the three last convolutions must have seven pixels.
@@ -87,7 +87,7 @@ struct Block {
 }
 
 /// A fully connected layer without bias, normalized.
-struct Dense {
+pub(super) struct Dense {
     weight: Param,
     norm: BatchNorm,
 }
@@ -154,12 +154,7 @@ impl PaperQ {
             })
             .collect::<std::result::Result<Vec<_>, _>>()?;
         let blocks_norm = Norm::Unscaled(UnscaledNorm::new(store.root().sub("blocks_norm"), BLOCK_WIDTH)?);
-        let dense = |name: &str, inputs: usize| {
-            Ok::<_, NnError>(Dense {
-                weight: store.root().sub(name).param("weight", &[WIDTH, inputs], init)?,
-                norm: BatchNorm::new(store.root().sub(format!("{name}_norm")), WIDTH)?,
-            })
-        };
+        let dense = |name: &str, inputs: usize| Dense::new(&store, name, [inputs, WIDTH], init);
         let side = pooled(pooled(pooled((size + 4 - 6) / 2 + 1, 3), 3), 2) - 6;
         let merge = dense("merge", BLOCK_WIDTH)?;
         let dense = vec![dense("dense0", WIDTH * side * side)?, dense("dense1", WIDTH)?];
@@ -176,10 +171,43 @@ impl Block {
 }
 
 impl Dense {
-    fn forward(&self, x: &Activations, train: bool) -> Result<Activations> {
+    /// `sizes` are inputs and outputs.
+    pub fn new(
+        store: &ParamStore,
+        name: &str,
+        [inputs, outputs]: [usize; 2],
+        init: Init,
+    ) -> std::result::Result<Self, NnError> {
+        Ok(Self {
+            weight: store.root().sub(name).param("weight", &[outputs, inputs], init)?,
+            norm: BatchNorm::new(store.root().sub(format!("{name}_norm")), outputs)?,
+        })
+    }
+
+    /// `[n, inputs]` to `[n, outputs]`, normalized and rectified.
+    pub fn forward(&self, x: &Activations, train: bool) -> Result<Activations> {
         let y = ops::linear(x, &self.weight.tensor(), None, Activation::None)?;
         as_image(&self.norm.forward(&as_image(&y)?, Activation::Relu, train)?).and_then(|y| ops::flatten(&y))
     }
+}
+
+/// Rows of an action each and the state that it is done in, `[actions, ENCODED_LEN + STATE_LEN]`, on the host: as many actions
+/// for each of `count` images, those of one image one after the other.
+///
+/// # Errors
+/// A number of actions that is no multiple of the images.
+pub(super) fn state_and_actions(states: &Activations, count: usize, actions: &[ActionFeatures]) -> Result<Tensor> {
+    if count == 0 || actions.len() % count != 0 {
+        bail!("{} actions for {count} images; give as many for each", actions.len())
+    }
+    let each = actions.len() / count;
+    let states = floats(states)?;
+    let rows = actions.iter().enumerate().map(|(row, action)| {
+        let state = &states[row / each * STATE_LEN..][..STATE_LEN];
+        action.iter().chain(state).copied()
+    });
+    let joined: Vec<f32> = rows.flatten().collect();
+    Tensor::from_vec(joined, (actions.len(), Action::ENCODED_LEN + STATE_LEN), &HOST)
 }
 
 /// `[n, c]` as `[n, c, 1, 1]`.
@@ -220,18 +248,8 @@ impl QFunction for PaperQ {
 
     fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], train: bool) -> Result<Vec<Tensor>> {
         let [image, states] = &encoded.parts[..] else { bail!("encoded by another network") };
-        if encoded.count == 0 || actions.len() % encoded.count != 0 {
-            bail!("{} actions for {} images; give as many for each", actions.len(), encoded.count)
-        }
-        let each = actions.len() / encoded.count;
-        let states = floats(states)?;
-        let rows = actions.iter().enumerate().map(|(row, action)| {
-            let state = &states[row / each * STATE_LEN..][..STATE_LEN];
-            action.iter().chain(state).copied()
-        });
-        let joined: Vec<f32> = rows.flatten().collect();
-        let joined = Tensor::from_vec(joined, (actions.len(), Action::ENCODED_LEN + STATE_LEN), self.store.device())?;
-        let joined = joined.to_dtype(self.store.dtype())?;
+        let joined = state_and_actions(states, encoded.count, actions)?;
+        let joined = joined.to_device(self.store.device())?.to_dtype(self.store.dtype())?;
         let (mut sum, mut at) = (None, 0);
         for (block, (_, inputs)) in self.blocks.iter().zip(BLOCKS) {
             let y = block.forward(&Activations::from_tensor(&joined.narrow(1, at, inputs)?.contiguous()?)?)?;
