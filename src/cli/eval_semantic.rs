@@ -3,7 +3,7 @@
 use super::eval_translation::{Args, STRIDE, first_frames, one};
 use super::output::{self, decimal};
 use super::{UsageError, common};
-use crate::contract::{Domain, FrameBatch, PrivilegedAccess, Seed};
+use crate::contract::{Domain, FrameBatch, PrivilegedAccess, ScriptPolicy, Seed};
 use crate::draw::palette::{colour_classes, colour_depth};
 use crate::draw::{ContactSheet, Picture, depth_range};
 use crate::env::pairs::{frames_of, play_block};
@@ -155,22 +155,28 @@ fn evaluate(
     let mut network_s = 0.0;
     for block in 0..u64::MAX {
         let wanted = |capture: usize| capture > 0 && capture % STRIDE == 0;
-        play_block(env, seed.derive("block", block), wanted, |env, _, moment| -> anyhow::Result<bool> {
-            for batch in frames_of(moment) {
-                let batch = first_frames(batch, count - meter.frames());
-                let begun = Instant::now();
-                let translations = with_large_stack(|| translate(loaded, &batch))??;
-                network_s += begun.elapsed().as_secs_f64();
-                for (index, translation) in translations.into_iter().enumerate() {
-                    // An environment plays one episode a block, or two.
-                    let episode = block * env.len() as u64 + index as u64;
-                    let score = meter.add(&batch, index, episode, &translation)?;
-                    kept.push(Kept::new(&batch, index, score.object_iou, translation));
+        play_block(
+            env,
+            &mut ScriptPolicy,
+            seed.derive("block", block),
+            wanted,
+            |env, _, moment| -> anyhow::Result<bool> {
+                for batch in frames_of(moment) {
+                    let batch = first_frames(batch, count - meter.frames());
+                    let begun = Instant::now();
+                    let translations = with_large_stack(|| translate(loaded, &batch))??;
+                    network_s += begun.elapsed().as_secs_f64();
+                    for (index, translation) in translations.into_iter().enumerate() {
+                        // An environment plays one episode a block, or two.
+                        let episode = block * env.len() as u64 + index as u64;
+                        let score = meter.add(&batch, index, episode, &translation)?;
+                        kept.push(Kept::new(&batch, index, score.object_iou, translation));
+                    }
+                    bar.set_position(meter.frames() as u64);
                 }
-                bar.set_position(meter.frames() as u64);
-            }
-            Ok(meter.frames() < count)
-        })?;
+                Ok(meter.frames() < count)
+            },
+        )?;
         if meter.frames() >= count {
             break;
         }

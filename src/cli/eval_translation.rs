@@ -4,7 +4,7 @@ use super::eval_unpaired;
 use super::generator::{GeneratorKind, kind};
 use super::output::{self, decimal};
 use super::{UsageError, common, eval_semantic, numbers};
-use crate::contract::{Domain, FrameBatch, PrivilegedAccess, Seed};
+use crate::contract::{Domain, FrameBatch, PrivilegedAccess, ScriptPolicy, Seed};
 use crate::env::pairs::{frames_of, play_block};
 use crate::env::{EnvConfig, GraspEnv};
 use crate::eval::translation::{FrameScore, TranslationMeter, TranslationReport};
@@ -188,18 +188,28 @@ fn evaluate(
     let mut network_s = 0.0;
     for block in 0.. {
         let wanted = |capture: usize| capture > 0 && capture % STRIDE == 0;
-        play_block(env, seed.derive("block", block), wanted, |_, _, moment| -> anyhow::Result<bool> {
-            for batch in frames_of(moment) {
-                let batch = first_frames(batch, count - meter.frames());
-                let begun = Instant::now();
-                let scored = with_large_stack(|| meter.add_batch(generator, &batch))??;
-                network_s += begun.elapsed().as_secs_f64();
-                let frames = scored.into_iter().enumerate();
-                kept.extend(frames.map(|(i, (score, translation))| Kept { batch: one(&batch, i), score, translation }));
-                bar.set_position(meter.frames() as u64);
-            }
-            Ok(meter.frames() < count)
-        })?;
+        play_block(
+            env,
+            &mut ScriptPolicy,
+            seed.derive("block", block),
+            wanted,
+            |_, _, moment| -> anyhow::Result<bool> {
+                for batch in frames_of(moment) {
+                    let batch = first_frames(batch, count - meter.frames());
+                    let begun = Instant::now();
+                    let scored = with_large_stack(|| meter.add_batch(generator, &batch))??;
+                    network_s += begun.elapsed().as_secs_f64();
+                    let frames = scored.into_iter().enumerate();
+                    kept.extend(frames.map(|(i, (score, translation))| Kept {
+                        batch: one(&batch, i),
+                        score,
+                        translation,
+                    }));
+                    bar.set_position(meter.frames() as u64);
+                }
+                Ok(meter.frames() < count)
+            },
+        )?;
         if meter.frames() >= count {
             break;
         }

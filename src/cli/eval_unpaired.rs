@@ -5,7 +5,7 @@ use super::eval_translation::{Args, STRIDE};
 use super::generator::load_translation;
 use super::output::{self, decimal};
 use super::{UsageError, common};
-use crate::contract::{Domain, FrameBatch, PrivilegedAccess};
+use crate::contract::{Domain, FrameBatch, PrivilegedAccess, ScriptPolicy};
 use crate::draw::{ContactSheet, Picture};
 use crate::env::pairs::{frames_of, play_block};
 use crate::env::{EnvConfig, GraspEnv};
@@ -77,27 +77,33 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (mut meter, mut kept) = (UnpairedMeter::default(), Vec::new());
     let wanted = |capture: usize| capture > 0 && capture % STRIDE == 0;
     for block in 0.. {
-        play_block(&mut env, seed.derive("block", block), wanted, |_, _, moment| -> anyhow::Result<bool> {
-            if let [canonical, reality] = frames_of(moment).as_slice() {
-                let count = (args.count - meter.frames()).min(canonical.count);
-                let translations = translate(&loaded.generator, &sources(canonical, count))?;
-                let backs = match &back {
-                    Some(back) => translate(&back.generator, &translations)?,
-                    None => Vec::new(),
-                };
-                for (index, translation) in translations.into_iter().enumerate() {
-                    let Some(score) = meter.add((canonical, reality), index, &translation) else {
-                        anyhow::bail!("frames of {size}x{size} are too small to judge")
+        play_block(
+            &mut env,
+            &mut ScriptPolicy,
+            seed.derive("block", block),
+            wanted,
+            |_, _, moment| -> anyhow::Result<bool> {
+                if let [canonical, reality] = frames_of(moment).as_slice() {
+                    let count = (args.count - meter.frames()).min(canonical.count);
+                    let translations = translate(&loaded.generator, &sources(canonical, count))?;
+                    let backs = match &back {
+                        Some(back) => translate(&back.generator, &translations)?,
+                        None => Vec::new(),
                     };
-                    let mut pictures = vec![canonical.source_image(index).to_vec(), translation];
-                    pictures.extend(backs.get(index).cloned());
-                    pictures.push(reality.source_image(index).to_vec());
-                    kept.push(Kept { score, pictures });
+                    for (index, translation) in translations.into_iter().enumerate() {
+                        let Some(score) = meter.add((canonical, reality), index, &translation) else {
+                            anyhow::bail!("frames of {size}x{size} are too small to judge")
+                        };
+                        let mut pictures = vec![canonical.source_image(index).to_vec(), translation];
+                        pictures.extend(backs.get(index).cloned());
+                        pictures.push(reality.source_image(index).to_vec());
+                        kept.push(Kept { score, pictures });
+                    }
+                    bar.set_position(meter.frames() as u64);
                 }
-                bar.set_position(meter.frames() as u64);
-            }
-            Ok(meter.frames() < args.count)
-        })?;
+                Ok(meter.frames() < args.count)
+            },
+        )?;
         if meter.frames() >= args.count {
             break;
         }

@@ -31,6 +31,7 @@ mod numbers;
 mod object_sheet;
 mod objects;
 mod output;
+mod pair_agent;
 #[cfg(feature = "viewer")]
 mod pilot;
 mod reproduce;

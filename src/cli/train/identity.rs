@@ -2,7 +2,7 @@
 //! paths. A run that is resumed refuses others under the same path, and takes the same under another one.
 
 use crate::appearance::ImageSet;
-use crate::cli::{UsageError, common};
+use crate::cli::{UsageError, common, pair_agent};
 use crate::data::paired::checksums_path;
 use crate::files::atomic::sha256_file;
 use crate::train::EnvData;
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 const OBJECTS: &str = "objects";
 const TEXTURES: &str = "textures";
+const POLICY: &str = "policy";
 
 /// Adds the checksums of the environments' objects and textures, and of these datasets and recordings by their settings.
 ///
@@ -69,19 +70,46 @@ pub fn same_folder(
     Ok(())
 }
 
+/// Adds what the frozen agent of `--policy` is.
+///
+/// # Errors
+/// A run that cannot be loaded.
+pub fn remember_policy(env: &mut EnvData, run: Option<&Path>) -> anyhow::Result<()> {
+    if let Some(run) = run {
+        env.digests.insert(POLICY.to_owned(), pair_agent::name(run)?);
+    }
+    Ok(())
+}
+
+/// The same as [`same_folder`] for the frozen agent of `--policy`, by the checksum of its checkpoint.
+///
+/// # Errors
+/// As [`same_env`].
+pub fn same_policy(
+    digests: &BTreeMap<String, String>,
+    saved: &Option<PathBuf>,
+    wanted: &mut Option<PathBuf>,
+) -> anyhow::Result<()> {
+    let (Some(expected), Some(run)) = (digests.get(POLICY), wanted.clone()) else { return Ok(()) };
+    let found = pair_agent::name(&run).with_context(|| elsewhere("--policy"))?;
+    compare(Some(&found), expected, "--policy", &run.display().to_string())?;
+    wanted.clone_from(saved);
+    Ok(())
+}
+
 fn elsewhere(flag: &str) -> String {
     format!("looking at what the run was begun with; if it lies elsewhere now, pass {flag} with its new place")
 }
 
 fn compare(found: Option<&str>, expected: &str, flag: &str, place: &str) -> anyhow::Result<()> {
-    if found == Some(expected) {
-        return Ok(());
-    }
-    let message = format!(
+    if found == Some(expected) { Ok(()) } else { Err(differs(flag, place).into()) }
+}
+
+fn differs(flag: &str, place: &str) -> UsageError {
+    UsageError(format!(
         "what is in {place} is not what the run was begun with: its contents differ; pass {flag} with the place of the same \
          ones, or start another run"
-    );
-    Err(UsageError(message).into())
+    ))
 }
 
 /// None where every object is the program's own.
