@@ -46,8 +46,9 @@ pub struct Args {
     /// poses; in reality-dev train]
     #[arg(long, value_name = "SET|DIR")]
     pub(super) objects: Option<String>,
-    #[command(flatten)]
-    pub(super) cell: common::CellArg,
+    /// Cell: one of `bingrasp cells list`, or a TOML file [default: the cell that the run was trained in; iiwa-bin]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(super) cell: Option<String>,
     #[command(flatten)]
     pub(super) object_options: common::ImportArgs,
     #[command(flatten)]
@@ -105,11 +106,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .objects(args.objects.as_deref())
         .textures(&args.textures)
         .check_picture("--sheet", &sheet)?;
-    let cell = args.cell.load()?;
-    let objects = common::measured_objects(args.objects.as_deref(), Some(domain), &cell);
     let started = Instant::now();
     let loaded = load_generator(&args.generator, &HOST)?;
     console::warn_all(&loaded.warnings);
+    // A dataset's pairs may show another cell than the settings of environments that were never opened.
+    let data = &loaded.config.data;
+    let trained_in = data.dataset.is_none().then_some(data.env.cell.as_str());
+    let cell = common::load_cell(args.cell.as_deref().or(trained_in).unwrap_or(common::CELL))?;
+    let objects = common::measured_objects(args.objects.as_deref(), Some(domain), &cell);
     let size = loaded.generator.size() as u32;
     // Seeds that no training run derives.
     let seed = args.seed.get().derive("evaluate translation", 0);

@@ -61,7 +61,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Seeds that no training run derives.
     let seed = args.seed.get().derive("evaluate translation", 0);
     let envs = common::num_envs_for(size).min(args.count);
-    let cell = args.cell.load()?;
+    let cell = common::load_cell(args.cell.as_deref().unwrap_or(common::CELL))?;
     let reality = args.domain.filter(|domain| domain.stands_for_reality()).unwrap_or(Domain::Reality);
     let names = common::measured_objects(args.objects.as_deref(), Some(reality), &cell);
     let objects = common::objects_in(reality, names, args.object_options)?;
