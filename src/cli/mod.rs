@@ -18,6 +18,7 @@ mod domains;
 mod episodes;
 mod episodes_export;
 mod eval;
+mod eval_q;
 mod eval_semantic;
 mod eval_servo;
 mod eval_translation;

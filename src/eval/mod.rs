@@ -3,6 +3,7 @@
 pub mod bars;
 pub mod grasp;
 pub mod metrics;
+pub mod q_consistency;
 pub mod rl_cyclegan_table1;
 pub mod semantic;
 pub mod servo;
