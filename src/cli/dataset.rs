@@ -1,9 +1,10 @@
 //! `bingrasp dataset`: writes, checks and draws paired datasets.
 
+use super::pair_agent::{self, PairAgent};
 use super::{UsageError, common, numbers, output};
 use crate::contract::{Crop, Domain};
 use crate::data::paired::{DatasetConfig, Format, PairReader, PairWriter, Shard, Split, check, sheet};
-use crate::env::pairs::{block_size, collect_pairs};
+use crate::env::pairs::{block_size, collect_pairs, collect_pairs_of};
 use crate::env::{EnvConfig, GraspEnv};
 use crate::files::console;
 use crate::files::interrupt;
@@ -69,9 +70,10 @@ pub struct GenerateArgs {
     /// Part of the data: train and validation use the training objects, test the test objects
     #[arg(long, default_value = "train", value_parser = parse_split)]
     split: Split,
-    /// Who moves the arm: scripted, noisy-planner, oracle, random
-    #[arg(long, default_value = "scripted")]
-    policy: PolicyKind,
+    /// Who moves the arm: scripted, noisy-planner, oracle, random, or the folder of a run of `train qtopt`, whose agent plays
+    /// with the noise that it explores with and looks at the domain that it was trained in
+    #[arg(long, value_name = "NAME|RUN", default_value = "scripted")]
+    policy: String,
     /// folder (PNG files and metadata.jsonl), webdataset (tar shards) or pix2pix ({A,B} pictures)
     #[arg(long, default_value_t = Format::Folder)]
     format: Format,
@@ -145,7 +147,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// The settings of a dataset that `demo` and `dataset` share.
+impl GenerateArgs {
+    fn builtin(&self) -> Option<PolicyKind> {
+        self.policy.parse().ok()
+    }
+}
+
+/// The settings of a dataset that `demo` and `dataset` share; an agent joins them with [`with_agent`].
 pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     let cell = args.cell.load()?;
     let set = args.objects.as_deref().unwrap_or_else(|| common::usual_objects(&cell, args.split == Split::Test));
@@ -153,7 +161,7 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     let envs = args.num_envs.unwrap_or_else(|| common::num_envs_for(args.size));
     let mut env = EnvConfig {
         crop: Crop::Random,
-        scripts: vec![args.policy],
+        scripts: vec![args.builtin().unwrap_or_default()],
         textures: args.textures.load()?,
         ..EnvConfig::new(&cell, objects, args.domain, (envs, args.size), args.seed.get())
     }
@@ -171,7 +179,7 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     config.block = block_size(envs);
     config.objects = common::object_source(set, &env.objects, env.cell.objects.per_episode);
     config.generator = toml::Table::from_iter([
-        ("policy".to_owned(), args.policy.name().into()),
+        ("policy".to_owned(), args.policy.clone().into()),
         ("camera".to_owned(), env.cameras.join(", ").into()),
         ("num_envs".to_owned(), (envs as i64).into()),
         ("textures".to_owned(), common::texture_source(&env.textures).into()),
@@ -187,25 +195,55 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     Ok((env, config))
 }
 
+/// Lets the agent of `run` play, if there is one. With another checkpoint it would be another data set; under another path it
+/// is the same.
+fn with_agent(
+    run: Option<&Path>,
+    env: EnvConfig,
+    mut config: DatasetConfig,
+) -> anyhow::Result<(Option<PairAgent>, EnvConfig, DatasetConfig)> {
+    let Some(run) = run else { return Ok((None, env, config)) };
+    let (agent, env) = PairAgent::load(run, env)?;
+    config.generator.insert("policy".to_owned(), agent.name()?.into());
+    Ok((Some(agent), env, config))
+}
+
 fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     let out = &args.out;
-    common::Inputs::default().objects(args.objects.as_deref()).textures(&args.textures).check_folder(out)?;
+    let run = args.builtin().is_none().then_some(Path::new(&args.policy));
+    common::Inputs::default()
+        .run("--policy", run)
+        .objects(args.objects.as_deref())
+        .textures(&args.textures)
+        .check_folder(out)?;
     let (env_config, config) = plan(args)?;
+    let (agent, env_config, config) = with_agent(run, env_config, config)?;
     stop_on_interrupt()?;
     // Without an adapter nothing is begun.
     let textures_left_out = env_config.textures.left_out.clone();
     let mut env = GraspEnv::new(env_config)?;
+    let mut playing = None;
+    if let Some(agent) = agent {
+        let (loaded, seen) = agent.enter(env);
+        (playing, env) = (Some(loaded), seen);
+    }
     let writer = if args.resume { PairWriter::resume(out, &config)? } else { PairWriter::create(out, &config)? };
     let todo = writer.remaining();
     let adapter = env.graphics_adapter().map(|a| a.name.clone()).unwrap_or_default();
     let bar = output::progress(todo, "pairs");
     let start = Instant::now();
     let mut pairs = 0;
-    let complete = collect_pairs(&mut env, writer, &mut |written| {
+    let mut should_continue = |written| {
         pairs = written;
         bar.set_position(written);
         !interrupt::requested()
-    })
+    };
+    let complete = match &playing {
+        None => collect_pairs(&mut env, writer, &mut should_continue),
+        Some(loaded) => pair_agent::act(loaded, env.len(), |policy| {
+            collect_pairs_of(&mut env, policy, writer, &mut should_continue)
+        }),
+    }
     .with_context(|| format!("writing {}; go on with the same command and --resume", out.display()))?;
     bar.finish_and_clear();
     let seconds = start.elapsed().as_secs_f64();

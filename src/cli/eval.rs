@@ -180,8 +180,12 @@ fn grasp(args: &GraspArgs) -> anyhow::Result<ExitCode> {
     ))?;
     let f = &e.failures;
     output::line(&format!(
-        "failures: {} empty grasp, {} slipped, {} jaws open, {} timed out",
-        f.empty_grasp, f.slipped, f.jaws_open, f.timed_out
+        "failures: {} empty grasp, {} slipped, {} jaws open, {} timed out; {} regrasps in 100 attempts",
+        f.empty_grasp,
+        f.slipped,
+        f.jaws_open,
+        f.timed_out,
+        output::decimal(e.regrasps_per_100, 1)
     ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,8 +2,10 @@
 
 use super::eval_translation::{Args, STRIDE, first_frames, one};
 use super::output::{self, decimal};
+use super::train::semantic_cyclegan::cell_of;
 use super::{UsageError, common};
-use crate::contract::{Domain, FrameBatch, PrivilegedAccess, Seed};
+use crate::contract::{Domain, FrameBatch, PrivilegedAccess, ScriptPolicy, Seed};
+use crate::data::paired::Manifest;
 use crate::draw::palette::{colour_classes, colour_depth};
 use crate::draw::{ContactSheet, Picture, depth_range};
 use crate::env::pairs::{frames_of, play_block};
@@ -11,11 +13,15 @@ use crate::env::{EnvConfig, GraspEnv};
 use crate::eval::semantic::{SemanticMeter, SemanticReport, SemanticTranslation};
 use crate::files::console;
 use crate::gan::semantic::picture::colour_semantic;
-use crate::gan::semantic::{LoadedSemantic, RgbdImage, SemanticClass, decode_batch, encode_batch, load_semantic};
+use crate::gan::semantic::{
+    LoadedSemantic, RgbdImage, SemanticClass, SemanticData, decode_batch, encode_batch, load_semantic,
+};
 use crate::nn::{HOST, with_large_stack};
+use crate::scene::CellDescription;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Frames translated at once.
@@ -70,7 +76,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let size = loaded.config.learner.size as u32;
     // Seeds that no dataset derives.
     let seed = args.seed.get().derive("evaluate translation", 0);
-    let cell = args.cell.load()?;
+    let cell = match &args.cell {
+        Some(cell) => common::load_cell(cell)?,
+        None => trained_cell(&args.generator, &loaded.config.data)?,
+    };
     let names = common::measured_objects(args.objects.as_deref(), Some(domain), &cell);
     let objects = common::objects_in(domain, names, args.object_options)?;
     let envs = common::num_envs_for(size).min(args.count);
@@ -107,6 +116,35 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         print(&report)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The cell that the simulated images of a run show: as the run says, or in runs that did not keep it as their dataset does.
+///
+/// # Errors
+/// [`UsageError`] where neither says it, and for a cell that is not known here or is another by now.
+fn trained_cell(run: &Path, data: &SemanticData) -> anyhow::Result<Arc<CellDescription>> {
+    let refuse = |reason: String| UsageError(format!("{}: {reason}; pass --cell", run.display()));
+    let (name, digest) = match &data.cell {
+        Some(name) => (name.clone(), data.cell_digest.clone()),
+        None => {
+            let gone = |error| {
+                let folder = data.simulation.display();
+                refuse(format!(
+                    "the run does not say which cell it was trained in, and its images in {folder} neither ({error})"
+                ))
+            };
+            cell_of(&Manifest::read(&data.simulation).map_err(gone)?.dataset)
+        }
+    };
+    let cell =
+        common::load_cell(&name).map_err(|error| refuse(format!("it was trained in the cell {name}: {error}")))?;
+    if digest.is_some_and(|digest| common::recorded_cell(&cell).is_ok_and(|found| found.digest != digest)) {
+        return Err(refuse(format!(
+            "it was trained in another cell of the name {name} than the one that is known here"
+        ))
+        .into());
+    }
+    Ok(cell)
 }
 
 fn print(report: &Report) -> anyhow::Result<()> {
@@ -155,22 +193,28 @@ fn evaluate(
     let mut network_s = 0.0;
     for block in 0..u64::MAX {
         let wanted = |capture: usize| capture > 0 && capture % STRIDE == 0;
-        play_block(env, seed.derive("block", block), wanted, |env, _, moment| -> anyhow::Result<bool> {
-            for batch in frames_of(moment) {
-                let batch = first_frames(batch, count - meter.frames());
-                let begun = Instant::now();
-                let translations = with_large_stack(|| translate(loaded, &batch))??;
-                network_s += begun.elapsed().as_secs_f64();
-                for (index, translation) in translations.into_iter().enumerate() {
-                    // An environment plays one episode a block, or two.
-                    let episode = block * env.len() as u64 + index as u64;
-                    let score = meter.add(&batch, index, episode, &translation)?;
-                    kept.push(Kept::new(&batch, index, score.object_iou, translation));
+        play_block(
+            env,
+            &mut ScriptPolicy,
+            seed.derive("block", block),
+            wanted,
+            |env, _, moment| -> anyhow::Result<bool> {
+                for batch in frames_of(moment) {
+                    let batch = first_frames(batch, count - meter.frames());
+                    let begun = Instant::now();
+                    let translations = with_large_stack(|| translate(loaded, &batch))??;
+                    network_s += begun.elapsed().as_secs_f64();
+                    for (index, translation) in translations.into_iter().enumerate() {
+                        // An environment plays one episode a block, or two.
+                        let episode = block * env.len() as u64 + index as u64;
+                        let score = meter.add(&batch, index, episode, &translation)?;
+                        kept.push(Kept::new(&batch, index, score.object_iou, translation));
+                    }
+                    bar.set_position(meter.frames() as u64);
                 }
-                bar.set_position(meter.frames() as u64);
-            }
-            Ok(meter.frames() < count)
-        })?;
+                Ok(meter.frames() < count)
+            },
+        )?;
         if meter.frames() >= count {
             break;
         }
@@ -234,4 +278,41 @@ pub(super) fn draw(kept: &[Kept], figures: &SemanticReport, domain: Domain) -> C
         sheet.row(format!("{name}: object IoU {object_iou:.3}"), pictures);
     }
     sheet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::paired::DatasetConfig;
+
+    #[test]
+    fn a_run_is_judged_in_the_cell_that_it_was_trained_in() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (run, panda) = (Path::new("runs/semantic"), "panda-table".to_owned());
+        let digest = common::recorded_cell(&*common::load_cell(&panda)?)?.digest;
+        let name = |data: &SemanticData| trained_cell(run, data).map(|cell| cell.name.clone());
+        let kept = |cell: &str, digest: &str| SemanticData {
+            cell: Some(cell.to_owned()),
+            cell_digest: Some(digest.to_owned()),
+            ..SemanticData::default()
+        };
+        assert_eq!(name(&kept(&panda, &digest))?, panda);
+        // Runs of earlier versions: by their images, as long as these are there.
+        let old = SemanticData { simulation: folder.path().join("sim"), ..SemanticData::default() };
+        let error = name(&old).expect_err("no images");
+        assert!(error.is::<UsageError>() && error.to_string().contains("pass --cell"), "{error}");
+        std::fs::create_dir(&old.simulation)?;
+        let mut dataset = DatasetConfig::new(Seed(1), Domain::Canonical, 4, (64, 64));
+        Manifest::new(dataset.clone()).write(&old.simulation)?;
+        assert_eq!(name(&old)?, common::CELL);
+        dataset.generator.insert("cell".to_owned(), panda.clone().into());
+        dataset.generator.insert("cell_digest".to_owned(), digest.into());
+        Manifest::new(dataset).write(&old.simulation)?;
+        assert_eq!(name(&old)?, panda);
+        for (wrong, says) in [(kept(&panda, "0123"), "another cell"), (kept("my-cell", "0123"), "my-cell")] {
+            let error = name(&wrong).expect_err(says);
+            assert!(error.is::<UsageError>() && error.to_string().contains(says), "{error}");
+        }
+        Ok(())
+    }
 }

@@ -4,7 +4,7 @@ use super::eval_unpaired;
 use super::generator::{GeneratorKind, kind};
 use super::output::{self, decimal};
 use super::{UsageError, common, eval_semantic, numbers};
-use crate::contract::{Domain, FrameBatch, PrivilegedAccess, Seed};
+use crate::contract::{Domain, FrameBatch, PrivilegedAccess, ScriptPolicy, Seed};
 use crate::env::pairs::{frames_of, play_block};
 use crate::env::{EnvConfig, GraspEnv};
 use crate::eval::translation::{FrameScore, TranslationMeter, TranslationReport};
@@ -46,8 +46,9 @@ pub struct Args {
     /// poses; in reality-dev train]
     #[arg(long, value_name = "SET|DIR")]
     pub(super) objects: Option<String>,
-    #[command(flatten)]
-    pub(super) cell: common::CellArg,
+    /// Cell: one of `bingrasp cells list`, or a TOML file [default: the cell that the run was trained in; iiwa-bin]
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(super) cell: Option<String>,
     #[command(flatten)]
     pub(super) object_options: common::ImportArgs,
     #[command(flatten)]
@@ -123,11 +124,14 @@ fn measure(args: &Args) -> anyhow::Result<Report> {
         .objects(args.objects.as_deref())
         .textures(&args.textures)
         .check_picture("--sheet", &sheet)?;
-    let cell = args.cell.load()?;
-    let objects = common::measured_objects(args.objects.as_deref(), Some(domain), &cell);
     let started = Instant::now();
     let loaded = load_generator(&args.generator, &HOST)?;
     console::warn_all(&loaded.warnings);
+    // A dataset's pairs may show another cell than the settings of environments that were never opened.
+    let data = &loaded.config.data;
+    let trained_in = data.dataset.is_none().then_some(data.env.cell.as_str());
+    let cell = common::load_cell(args.cell.as_deref().or(trained_in).unwrap_or(common::CELL))?;
+    let objects = common::measured_objects(args.objects.as_deref(), Some(domain), &cell);
     let size = loaded.generator.size() as u32;
     // Seeds that no training run derives.
     let seed = args.seed.get().derive("evaluate translation", 0);
@@ -207,18 +211,28 @@ fn evaluate(
     let mut network_s = 0.0;
     for block in 0.. {
         let wanted = |capture: usize| capture > 0 && capture % STRIDE == 0;
-        play_block(env, seed.derive("block", block), wanted, |_, _, moment| -> anyhow::Result<bool> {
-            for batch in frames_of(moment) {
-                let batch = first_frames(batch, count - meter.frames());
-                let begun = Instant::now();
-                let scored = with_large_stack(|| meter.add_batch(generator, &batch))??;
-                network_s += begun.elapsed().as_secs_f64();
-                let frames = scored.into_iter().enumerate();
-                kept.extend(frames.map(|(i, (score, translation))| Kept { batch: one(&batch, i), score, translation }));
-                bar.set_position(meter.frames() as u64);
-            }
-            Ok(meter.frames() < count)
-        })?;
+        play_block(
+            env,
+            &mut ScriptPolicy,
+            seed.derive("block", block),
+            wanted,
+            |_, _, moment| -> anyhow::Result<bool> {
+                for batch in frames_of(moment) {
+                    let batch = first_frames(batch, count - meter.frames());
+                    let begun = Instant::now();
+                    let scored = with_large_stack(|| meter.add_batch(generator, &batch))??;
+                    network_s += begun.elapsed().as_secs_f64();
+                    let frames = scored.into_iter().enumerate();
+                    kept.extend(frames.map(|(i, (score, translation))| Kept {
+                        batch: one(&batch, i),
+                        score,
+                        translation,
+                    }));
+                    bar.set_position(meter.frames() as u64);
+                }
+                Ok(meter.frames() < count)
+            },
+        )?;
         if meter.frames() >= count {
             break;
         }

@@ -1,16 +1,18 @@
 //! `bingrasp eval translation` of a generator between simulation and `reality`: on scenes of test objects, against the same
 //! states rendered in `reality`. For judging alone: no learner gets such pairs.
 
+use super::eval_q::{QFunctions, Side, best};
 use super::eval_translation::{Args, STRIDE};
 use super::generator::load_translation;
 use super::output::{self, decimal};
 use super::{UsageError, common};
-use crate::contract::{Domain, FrameBatch, PrivilegedAccess};
+use crate::contract::{Domain, FrameBatch, GripperState, PrivilegedAccess, ScriptPolicy};
 use crate::draw::{ContactSheet, Picture};
 use crate::env::pairs::{frames_of, play_block};
 use crate::env::{EnvConfig, GraspEnv};
+use crate::eval::q_consistency::{IMAGES, QConsistency, QMeter};
 use crate::eval::unpaired::{UnpairedMeter, UnpairedReport, UnpairedScore};
-use crate::gan::cyclegan::Generator;
+use crate::gan::cyclegan::{Generator, Method};
 use crate::gan::images::images_tensor;
 use crate::nn::with_large_stack;
 use serde::Serialize;
@@ -33,16 +35,64 @@ struct Report {
     objects: String,
     #[serde(flatten)]
     translation: UnpairedReport,
+    /// Of runs with Q-functions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    q_consistency: Option<QConsistency>,
     seconds: f64,
     sheet: PathBuf,
     threads: usize,
     seed: u64,
 }
 
-/// A judged frame: x, G(x), F(G(x)) where there is an F, and the true picture.
+/// A judged frame: x, G(x), and the true picture y; with an F all of [`IMAGES`].
 struct Kept {
     score: UnpairedScore,
     pictures: Vec<Vec<u8>>,
+    /// Q below the pictures, where the run has it.
+    labels: Vec<String>,
+}
+
+/// G, and F where the method has one.
+struct Networks {
+    forward: Generator,
+    backward: Option<Generator>,
+}
+
+impl Networks {
+    /// x, G(x), y, or with an F all of [`IMAGES`], of the first `count` frames: `[kinds][count]` bytes.
+    fn translate(
+        &self,
+        canonical: &FrameBatch,
+        reality: &FrameBatch,
+        count: usize,
+    ) -> anyhow::Result<Vec<Vec<Vec<u8>>>> {
+        let (x, y) = (sources(canonical, count), sources(reality, count));
+        let gx = translate(&self.forward, &x)?;
+        let Some(backward) = &self.backward else { return Ok(vec![x, gx, y]) };
+        let (fgx, fy) = (translate(backward, &gx)?, translate(backward, &y)?);
+        let gfy = translate(&self.forward, &fy)?;
+        Ok(vec![x, gx, fgx, y, fy, gfy])
+    }
+}
+
+/// Compares Q over the six images of each state, and returns what stands below them: of the action that Q_sim likes best at x.
+fn q_values(
+    q: &QFunctions,
+    meter: &mut QMeter,
+    images: &[Vec<Vec<u8>>],
+    gripper: &[GripperState],
+) -> anyhow::Result<Vec<Vec<String>>> {
+    let of = |kind: usize| {
+        let side = if [0, 2, 4].contains(&kind) { Side::Simulation } else { Side::Reality };
+        q.values(side, &images[kind].iter().map(Vec::as_slice).collect::<Vec<_>>(), gripper)
+    };
+    let values = (0..IMAGES.len()).map(of).collect::<anyhow::Result<Vec<_>>>()?;
+    let state = |index: usize| {
+        meter.add(std::array::from_fn(|kind| &values[kind][index][..]));
+        let action = best(&values[0][index]);
+        values.iter().map(|values| format!("Q {:.2}", values[index][action])).collect()
+    };
+    Ok((0..gripper.len()).map(state).collect())
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -57,11 +107,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let loaded = load_translation(&args.generator, false)?;
     let method = loaded.config.learner.method;
     let back = method.has_cycle().then(|| load_translation(&args.generator, true)).transpose()?;
-    let size = loaded.generator.size() as u32;
+    let networks = Networks { forward: loaded.generator, backward: back.map(|back| back.generator) };
+    let size = networks.forward.size() as u32;
     // Seeds that no training run derives.
     let seed = args.seed.get().derive("evaluate translation", 0);
+    let q = (method == Method::RlCycleGan).then(|| QFunctions::load(&args.generator, seed)).transpose()?;
     let envs = common::num_envs_for(size).min(args.count);
-    let cell = args.cell.load()?;
+    let cell = common::load_cell(args.cell.as_deref().unwrap_or(common::CELL))?;
     let reality = args.domain.filter(|domain| domain.stands_for_reality()).unwrap_or(Domain::Reality);
     let names = common::measured_objects(args.objects.as_deref(), Some(reality), &cell);
     let objects = common::objects_in(reality, names, args.object_options)?;
@@ -74,30 +126,35 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     config.validate().map_err(|error| UsageError(error.to_string()))?;
     let mut env = GraspEnv::new(config)?;
     let bar = output::progress(args.count as u64, "frames");
-    let (mut meter, mut kept) = (UnpairedMeter::default(), Vec::new());
+    let (mut meter, mut q_meter, mut kept) = (UnpairedMeter::default(), QMeter::default(), Vec::new());
     let wanted = |capture: usize| capture > 0 && capture % STRIDE == 0;
     for block in 0.. {
-        play_block(&mut env, seed.derive("block", block), wanted, |_, _, moment| -> anyhow::Result<bool> {
-            if let [canonical, reality] = frames_of(moment).as_slice() {
-                let count = (args.count - meter.frames()).min(canonical.count);
-                let translations = translate(&loaded.generator, &sources(canonical, count))?;
-                let backs = match &back {
-                    Some(back) => translate(&back.generator, &translations)?,
-                    None => Vec::new(),
-                };
-                for (index, translation) in translations.into_iter().enumerate() {
-                    let Some(score) = meter.add((canonical, reality), index, &translation) else {
-                        anyhow::bail!("frames of {size}x{size} are too small to judge")
+        play_block(
+            &mut env,
+            &mut ScriptPolicy,
+            seed.derive("block", block),
+            wanted,
+            |_, _, moment| -> anyhow::Result<bool> {
+                let gripper = moment.batch.observation.gripper.clone();
+                if let [canonical, reality] = frames_of(moment).as_slice() {
+                    let count = (args.count - meter.frames()).min(canonical.count);
+                    let images = networks.translate(canonical, reality, count)?;
+                    let labels = match &q {
+                        Some(q) => q_values(q, &mut q_meter, &images, &gripper[..count])?,
+                        None => vec![Vec::new(); count],
                     };
-                    let mut pictures = vec![canonical.source_image(index).to_vec(), translation];
-                    pictures.extend(backs.get(index).cloned());
-                    pictures.push(reality.source_image(index).to_vec());
-                    kept.push(Kept { score, pictures });
+                    for (index, labels) in labels.into_iter().enumerate() {
+                        let Some(score) = meter.add((canonical, reality), index, &images[1][index]) else {
+                            anyhow::bail!("frames of {size}x{size} are too small to judge")
+                        };
+                        let pictures = images.iter().map(|images| images[index].clone()).collect();
+                        kept.push(Kept { score, pictures, labels });
+                    }
+                    bar.set_position(meter.frames() as u64);
                 }
-                bar.set_position(meter.frames() as u64);
-            }
-            Ok(meter.frames() < args.count)
-        })?;
+                Ok(meter.frames() < args.count)
+            },
+        )?;
         if meter.frames() >= args.count {
             break;
         }
@@ -110,6 +167,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         domain: reality,
         objects: names.to_owned(),
         translation: meter.report(seed),
+        q_consistency: q.map(|_| q_meter.report()),
         seconds: started.elapsed().as_secs_f64(),
         sheet: sheet.clone(),
         threads: rayon::current_num_threads(),
@@ -155,6 +213,22 @@ fn print(report: &Report) -> anyhow::Result<()> {
         decimal(t.sliced_wasserstein, 4),
         decimal(t.sliced_wasserstein_floor, 4)
     ))?;
+    if let Some(q) = &report.q_consistency {
+        for (name, agreement) in [
+            ("Q_sim(x) and Q_real(G(x))", &q.gx),
+            ("Q_sim(x) and Q_sim(F(G(x)))", &q.fgx),
+            ("Q_real(y) and Q_sim(F(y))", &q.fy),
+            ("Q_real(y) and Q_real(G(F(y)))", &q.gfy),
+            ("Q_sim(x) and Q_real(y), true pictures", &q.truth),
+        ] {
+            output::line(&format!(
+                "Q        {name}: correlation {}, mean absolute difference {}, normalized error {}",
+                decimal(agreement.correlation, 3),
+                decimal(agreement.mean_abs_difference, 3),
+                decimal(agreement.normalized_error, 3)
+            ))?;
+        }
+    }
     output::line(&format!("most faults, and none: {}", report.sheet.display()))?;
     Ok(())
 }
@@ -164,21 +238,25 @@ fn draw(mut kept: Vec<Kept>, report: &Report, size: usize) -> ContactSheet {
     kept.sort_by_key(|kept| std::cmp::Reverse(kept.score.vanished + kept.score.ghosts));
     let t = &report.translation;
     let subtitle = format!(
-        "{} frames: {:.1}% of the objects vanished (true pictures {:.1}%), {:.1}% of the images have a ghost ({:.1}%)",
+        "{} frames: {:.1}% of the objects vanished (true pictures {:.1}%), {:.1}% of the images have a ghost ({:.1}%); y is \
+         the true picture",
         t.frames,
         100.0 * t.vanish.rate,
         100.0 * t.vanish_floor.rate,
         100.0 * t.ghost.rate,
         100.0 * t.ghost_floor.rate
     );
-    let with_back = kept.first().is_some_and(|kept| kept.pictures.len() == 4);
-    let names: &[&str] = if with_back { &["x", "G(x)", "F(G(x))", "true"] } else { &["x", "G(x)", "true"] };
+    let with_back = kept.first().is_some_and(|kept| kept.pictures.len() == IMAGES.len());
+    let names: &[&str] = if with_back { &IMAGES } else { &["x", "G(x)", "y"] };
     let mut sheet =
         ContactSheet::new(format!("{}: simulation to reality", report.method), subtitle).columns(names).cell(CELL);
     let last = kept.len().saturating_sub(SHOWN).max(SHOWN.min(kept.len()));
     for kept in kept[..SHOWN.min(kept.len())].iter().chain(&kept[last..]) {
         let caption = format!("{} vanished, {} ghosts", kept.score.vanished, kept.score.ghosts);
-        sheet.row(caption, kept.pictures.iter().map(|rgb| Picture::photo(size, size, rgb.clone())).collect());
+        let label = |index: usize| kept.labels.get(index).cloned().unwrap_or_default();
+        let pictures = kept.pictures.iter().enumerate();
+        let picture = |(index, rgb): (usize, &Vec<u8>)| Picture::photo(size, size, rgb.clone()).labelled(label(index));
+        sheet.row(caption, pictures.map(picture).collect());
     }
     sheet
 }

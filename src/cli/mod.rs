@@ -19,6 +19,7 @@ mod episodes;
 mod episodes_export;
 mod episodes_sample;
 mod eval;
+mod eval_q;
 mod eval_semantic;
 mod eval_servo;
 mod eval_translation;
@@ -32,6 +33,7 @@ mod numbers;
 mod object_sheet;
 mod objects;
 mod output;
+mod pair_agent;
 #[cfg(feature = "viewer")]
 mod pilot;
 mod reproduce;

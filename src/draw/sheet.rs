@@ -12,6 +12,8 @@ const FAINT: [u8; 3] = [112, 118, 128];
 const RULE: [u8; 3] = [222, 223, 220];
 const MARGIN: usize = 36;
 const GAP: usize = 14;
+/// Of the line with the labels of pictures.
+const LABEL_HEIGHT: usize = 20;
 
 const TITLE: TextStyle = TextStyle::new(Typeface::Sans, 30.0, INK).weight(0.35);
 const SUBTITLE: TextStyle = TextStyle::new(Typeface::Sans, 17.0, FAINT).weight(0.2);
@@ -28,15 +30,21 @@ pub struct Picture {
     pub rgb: Vec<u8>,
     /// Enlarge by repeating pixels (ids, depth, pixel-exact comparison) or smoothly (photographs).
     pub exact: bool,
+    /// Stands below the picture.
+    pub label: String,
 }
 
 impl Picture {
     pub fn photo(width: usize, height: usize, rgb: Vec<u8>) -> Self {
-        Self { width, height, rgb, exact: false }
+        Self { width, height, rgb, exact: false, label: String::new() }
     }
 
     pub fn exact(width: usize, height: usize, rgb: Vec<u8>) -> Self {
-        Self { width, height, rgb, exact: true }
+        Self { width, height, rgb, exact: true, label: String::new() }
+    }
+
+    pub fn labelled(self, label: impl Into<String>) -> Self {
+        Self { label: label.into(), ..self }
     }
 
     /// The pixels at another size: whole multiples are repeated when exact, everything else is Lanczos.
@@ -135,7 +143,8 @@ impl ContactSheet {
         let widths: Vec<usize> = (0..count).map(width_of).collect();
         let heights: Vec<usize> = sizes.iter().map(|row| row.iter().map(|s| s.1).max().unwrap_or(0)).collect();
         let captions = self.rows.iter().any(|row| !row.caption.is_empty());
-        let below = if captions { 26 } else { 0 };
+        let labels = self.rows.iter().flat_map(|row| &row.pictures).any(|picture| !picture.label.is_empty());
+        let below = if labels { LABEL_HEIGHT } else { 0 } + if captions { 26 } else { 0 };
 
         let inner = (widths.iter().sum::<usize>() + GAP * (count - 1)).max(520);
         let head = MARGIN + 34 + if self.subtitle.is_empty() { 0 } else { 26 } + 18;
@@ -160,6 +169,8 @@ impl ContactSheet {
         for ((row, sizes), height) in self.rows.iter().zip(&sizes).zip(&heights) {
             for ((picture, &(w, h)), &x) in row.pictures.iter().zip(sizes).zip(&lefts) {
                 canvas.image(x as i32, y as i32, w, &picture.scaled(w, h));
+                let fitted = CAPTION.fit(&picture.label, w as f32);
+                canvas.text(&fitted, (x as f32, (y + h + 15) as f32), &CAPTION, Align::Left);
             }
             y += height + below;
             let fitted = CAPTION.fit(&row.caption, inner as f32);
@@ -235,6 +246,27 @@ mod tests {
         let count = |colour: [u8; 3]| canvas.rgb.chunks_exact(3).filter(|p| **p == colour).count();
         assert_eq!(count([255, 0, 0]), 2 * 64 * 64);
         assert_eq!(count([0, 0, 255]), 2 * 64 * 64);
+    }
+
+    #[test]
+    fn a_label_stands_below_its_picture_alone() {
+        let sheet = |label: &str| {
+            let white = Picture::exact(1, 1, vec![255; 3]);
+            let mut sheet = ContactSheet::new("", "").cell(64);
+            sheet.row("", vec![white.clone().labelled(label), white]);
+            sheet.draw()
+        };
+        let (plain, labelled) = (sheet(""), sheet("0.75"));
+        assert_eq!((labelled.width, labelled.height), (plain.width, plain.height + LABEL_HEIGHT));
+        let top = labelled.height - MARGIN - GAP / 2 - LABEL_HEIGHT;
+        let inked = |columns: std::ops::Range<usize>| {
+            let pixel = |y: usize, x: usize| labelled.rgb[(y * labelled.width + x) * 3] < 200;
+            (top..top + LABEL_HEIGHT)
+                .flat_map(|y| columns.clone().map(move |x| (y, x)))
+                .filter(|&(y, x)| pixel(y, x))
+                .count()
+        };
+        assert!(inked(MARGIN..MARGIN + 64) > 20 && inked(MARGIN + 64 + GAP..labelled.width) == 0);
     }
 
     #[test]

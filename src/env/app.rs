@@ -1,6 +1,6 @@
 //! The headless Bevy app: one entity an environment, stepped in parallel, then captured.
 
-use super::config::{EnvConfig, EnvError};
+use super::config::{EnvConfig, EnvError, PolicyView};
 use crate::appearance::Look;
 use crate::contract::{Action, Camera, Crop, Domain, FrameBatch, FrameChannels, Seed};
 use crate::objects::ObjectModel;
@@ -64,8 +64,12 @@ pub struct CaptureState {
     pub crop: Crop,
     pub size: u32,
     channels: FrameChannels,
+    policy_view: Option<(Domain, CameraDescription, Crop)>,
     /// The next update captures.
     pub wanted: bool,
+    /// And draws more than [`Self::policy_view`] for it.
+    pub frames: bool,
+    /// The policy's view first, where there is one.
     pub captured: Result<Vec<FrameBatch>, EnvError>,
 }
 
@@ -99,11 +103,9 @@ pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
             depth_camera: config.seed.derive("depth camera", 0),
             ..RenderConfig::new(config.size, config.size)
         };
-        let cameras = config
-            .cameras
-            .iter()
-            .filter_map(|name| config.cell.cameras.iter().find(|camera| camera.name == *name).cloned())
-            .collect();
+        let camera = |name: &String| config.cell.cameras.iter().find(|camera| camera.name == *name).cloned();
+        let view = |PolicyView { domain, camera: name, crop }: &PolicyView| Some((*domain, camera(name)?, *crop));
+        let cameras = config.cameras.iter().filter_map(camera).collect();
         app.insert_resource(CaptureState {
             renderer: TiledRenderer::new(gpu, render, &config.textures)?,
             sources: config.sources.clone(),
@@ -111,7 +113,9 @@ pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
             crop: config.crop,
             size: config.size,
             channels: config.channels.of_frames(),
+            policy_view: config.policy_view.as_ref().and_then(view),
             wanted: false,
+            frames: true,
             captured: Ok(Vec::new()),
         });
         app.add_systems(Update, capture.in_set(SimSystems::Publish));
@@ -193,20 +197,18 @@ fn capture(
     }
     let scene = |&entity| environments.get(entity).ok().map(|(parts, driver)| (GraspWorld::new(parts), driver));
     let scenes: Vec<Scene<'_>> = order.0.iter().filter_map(scene).collect();
-    let CaptureState { renderer, sources, cameras, crop, size, channels, captured, .. } = &mut *work;
-    let mut batches = Vec::with_capacity(cameras.len() * sources.len());
-    for description in cameras.iter() {
-        for &source in sources.iter() {
-            match capture_one(renderer, (source, *channels), &scenes, description, (*crop, *size)) {
-                Ok(batch) => batches.push(batch),
-                Err(error) => {
-                    *captured = Err(error);
-                    return;
-                }
-            }
-        }
-    }
-    *captured = Ok(batches);
+    let CaptureState { renderer, sources, cameras, crop, size, channels, policy_view, frames, captured, .. } =
+        &mut *work;
+    let seen = policy_view.iter().map(|(domain, camera, crop)| {
+        let image = FrameChannels { source: true, ..FrameChannels::NONE };
+        ((*domain, image), camera, *crop)
+    });
+    let paired = cameras.iter().flat_map(|camera| sources.iter().map(move |&source| (source, camera)));
+    let paired = paired.filter(|_| *frames).map(|(source, camera)| ((source, *channels), camera, *crop));
+    *captured = seen
+        .chain(paired)
+        .map(|(drawn, camera, crop)| capture_one(renderer, drawn, &scenes, camera, (crop, *size)))
+        .collect();
 }
 
 fn capture_one(

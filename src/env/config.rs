@@ -47,6 +47,16 @@ impl Channels {
     }
 }
 
+/// What policies see, where that is not the first domain's picture: paired frames are drawn in one domain and with random
+/// crops while an agent looks at another domain through the crop that it was trained with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyView {
+    pub domain: Domain,
+    /// Name of one of the cell's cameras.
+    pub camera: String,
+    pub crop: Crop,
+}
+
 /// Everything that decides what a [`super::GraspEnv`] does. The same configuration gives the same episodes and pixels.
 #[derive(Clone)]
 pub struct EnvConfig {
@@ -63,6 +73,8 @@ pub struct EnvConfig {
     /// Names of the cell's cameras to draw from.
     pub cameras: Vec<String>,
     pub crop: Crop,
+    /// Pictures for policies alone; none: they see the first camera's picture in the first domain.
+    pub policy_view: Option<PolicyView>,
     /// Episodes draw their objects from these.
     pub objects: Vec<Arc<ObjectModel>>,
     /// What [`crate::contract::Script`] plays: environment `i` has number `i` of them, in turn.
@@ -94,6 +106,7 @@ impl EnvConfig {
             access: PrivilegedAccess::Denied,
             cameras: cell.cameras.first().map(|camera| camera.name.clone()).into_iter().collect(),
             crop: Crop::Centre,
+            policy_view: None,
             objects,
             scripts: vec![PolicyKind::default()],
             textures: Arc::default(),
@@ -109,11 +122,11 @@ impl EnvConfig {
 
     /// The same without pictures: no graphics adapter is opened.
     pub fn blind(self) -> Self {
-        Self { channels: Channels::NONE, ..self }
+        Self { channels: Channels::NONE, policy_view: None, ..self }
     }
 
     pub(super) fn draws(&self) -> bool {
-        self.channels.draws() && !self.sources.is_empty()
+        self.policy_view.is_some() || (self.channels.draws() && !self.sources.is_empty())
     }
 
     /// # Errors
@@ -128,7 +141,7 @@ impl EnvConfig {
         if self.objects.is_empty() {
             return Err(EnvError::NoObjects);
         }
-        for name in &self.cameras {
+        for name in self.cameras.iter().chain(self.policy_view.as_ref().map(|view| &view.camera)) {
             if !self.cell.cameras.iter().any(|camera| camera.name == *name) {
                 let known: Vec<&str> = self.cell.cameras.iter().map(|camera| camera.name.as_str()).collect();
                 return Err(EnvError::UnknownCamera { name: name.clone(), known: known.join(", ") });

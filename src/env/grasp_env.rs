@@ -111,6 +111,15 @@ impl GraspEnv {
         self.app.world().get(self.entities[index]).expect("every environment has a driver")
     }
 
+    /// Whether captures from now on also draw what [`EnvConfig::channels`] asks for, beside the policy's view; true to begin
+    /// with. Environments without a view for policies draw it always.
+    pub fn draw_frames(&mut self, wanted: bool) {
+        let wanted = wanted || self.config.policy_view.is_none();
+        if let Some(mut work) = self.app.world_mut().get_resource_mut::<CaptureState>() {
+            work.frames = wanted;
+        }
+    }
+
     /// Starts the next episode everywhere, decided by the seed of the configuration and the number of episodes before it,
     /// and observes it.
     ///
@@ -160,9 +169,17 @@ impl GraspEnv {
         }
     }
 
-    /// What policies see of the first batch: images and measured depth.
-    fn images(&self, frames: &mut [FrameBatch]) -> Result<(Vec<u8>, Vec<f32>), VecEnvError> {
+    /// What policies see of the first batch: images and measured depth. A view that is for them alone is taken out.
+    fn images(&self, frames: &mut Vec<FrameBatch>) -> Result<(Vec<u8>, Vec<f32>), VecEnvError> {
         let channels = self.config.channels;
+        if self.config.policy_view.is_some() && !frames.is_empty() {
+            let FrameBatch { source_rgb, height, width, .. } = frames.remove(0);
+            let images = match &self.adapter {
+                Some(adapter) => adapter.encode(source_rgb, [height, width])?,
+                None => source_rgb,
+            };
+            return Ok((images, Vec::new()));
+        }
         let Some(first) = frames.first_mut() else { return Ok((Vec::new(), Vec::new())) };
         let rgb = match (channels.image, channels.frames) {
             (false, _) => Vec::new(),

@@ -15,7 +15,7 @@ mod schedule;
 mod tests;
 
 pub use app::{BingraspPlugins, Command, EpisodeDriver, EpisodeLooks, look_seed, scene_bounds_of};
-pub use config::{Channels, EnvConfig, EnvError};
+pub use config::{Channels, EnvConfig, EnvError, PolicyView};
 pub use episode_loop::{EpisodeLoop, Moment, Transition, collect};
 pub use grasp_env::GraspEnv;
 pub use schedule::{BlockSchedule, EpisodeEnd, EpisodeStart, OneSetSchedule, PlanSchedule, Schedule, SetSchedule};

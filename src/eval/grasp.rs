@@ -66,6 +66,10 @@ pub struct GraspEvaluation {
     pub mean_steps: f64,
     /// Mean over the successes; none without any.
     pub steps_to_success: Option<f64>,
+    /// Of 100 attempts, those with a regrasp (RCAN, section 5.3): the policy opened its closed jaws and closed them once more.
+    /// None in results of versions that did not count them, and without an attempt.
+    #[serde(default)]
+    pub regrasps_per_100: Option<f64>,
 }
 
 /// Figures, and episodes to look at: successes first, then failures.
@@ -94,6 +98,15 @@ pub fn wilson_interval(successes: usize, attempts: usize) -> (f64, f64) {
 pub struct Attempt {
     pub failure: Option<Failure>,
     pub steps: usize,
+    /// The policy closed the jaws, opened them and closed them again.
+    pub regrasped: bool,
+}
+
+/// Whether jaws that closed were opened and closed once more; one value for each observation of an episode.
+fn regrasped(closed: impl IntoIterator<Item = bool>) -> bool {
+    let mut was_closed = false;
+    let closings = closed.into_iter().filter(|&closed| !std::mem::replace(&mut was_closed, closed) && closed);
+    closings.count() > 1
 }
 
 /// Figures of attempts.
@@ -114,6 +127,8 @@ pub fn summarize(attempts: &[Attempt]) -> GraspEvaluation {
         wilson_high,
         failures,
         mean_steps: steps(&|_| true) / count,
+        regrasps_per_100: (!attempts.is_empty())
+            .then(|| 100.0 * attempts.iter().filter(|attempt| attempt.regrasped).count() as f64 / count),
         steps_to_success: (successes > 0).then(|| steps(&|attempt| attempt.failure.is_none()) / successes as f64),
     }
 }
@@ -149,7 +164,8 @@ pub fn evaluate(
     let schedule = SetSchedule::new(seed, attempts, attempts_per_set);
     collect(&mut env, policy, schedule, &mut |episode| {
         let failure = if episode.success() { None } else { Some(episode.failure.unwrap_or(Failure::Invalid)) };
-        outcomes.push(Attempt { failure, steps: episode.steps.len() });
+        let regrasped = regrasped(episode.observations.iter().map(|seen| seen.gripper.closed));
+        outcomes.push(Attempt { failure, steps: episode.steps.len(), regrasped });
         let shelf = &mut kept[usize::from(failure.is_some())];
         if shelf.len() < num_episodes {
             shelf.push(episode);
@@ -213,7 +229,7 @@ mod tests {
 
     #[test]
     fn failures_are_counted_by_kind() {
-        let attempt = |failure, steps| Attempt { failure, steps };
+        let attempt = |failure, steps| Attempt { failure, steps, regrasped: steps == 20 };
         let attempts = [
             attempt(None, 6),
             attempt(Some(Failure::Slipped), 10),
@@ -224,5 +240,30 @@ mod tests {
         assert_eq!((figures.attempts, figures.successes, figures.success), (4, 2, 0.5));
         assert_eq!((figures.mean_steps, figures.steps_to_success), (11.0, Some(7.0)));
         assert_eq!(figures.failures, Failures { slipped: 1, timed_out: 1, ..Failures::default() });
+        assert_eq!((figures.regrasps_per_100, summarize(&[]).regrasps_per_100), (Some(25.0), None));
+    }
+
+    #[test]
+    fn a_regrasp_is_to_open_closed_jaws_and_to_close_them_again() {
+        let of = |jaws: &str| regrasped(jaws.chars().map(|jaw| jaw == 'c'));
+        for (jaws, expected) in [
+            ("", false),
+            ("oooo", false),
+            ("oocc", false),
+            ("occo", false),
+            ("oco", false),
+            ("ococ", true),
+            ("ccooc", true),
+        ] {
+            assert_eq!(of(jaws), expected, "{jaws}");
+        }
+    }
+
+    #[test]
+    fn results_of_earlier_versions_are_read() {
+        let mut now = serde_json::to_value(summarize(&[])).expect("a value");
+        now.as_object_mut().expect("an object").remove("regrasps_per_100");
+        let then: GraspEvaluation = serde_json::from_value(now).expect("read");
+        assert_eq!(then.regrasps_per_100, None);
     }
 }

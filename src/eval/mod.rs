@@ -3,6 +3,7 @@
 pub mod bars;
 pub mod grasp;
 pub mod metrics;
+pub mod q_consistency;
 pub mod semantic;
 pub mod servo;
 pub mod soak;

@@ -62,7 +62,7 @@ pub struct Layout {
     /// Headings of the paper's columns.
     pub published: Vec<String>,
     pub rows: Vec<Row>,
-    /// The column of the figure's bars, of the failures and of the gap.
+    /// The column that the paper's number and the gap are of.
     pub main: &'static str,
     /// Rows between which the share of the gap that a row closes is told.
     pub gap: Option<[&'static str; 2]>,
@@ -175,32 +175,34 @@ impl Layout {
         text + &self.failures(results)
     }
 
+    /// How the attempts of each cell failed, and how often the policy tried again (RCAN, section 5.3).
     fn failures(&self, results: &[RowResult]) -> String {
-        let Some(column) = self.columns.iter().find(|column| column.key == self.main) else { return String::new() };
         let mut text = format!(
-            "\nFailures {}:\n\n| {} | empty grasp | slipped | jaws open | timed out | steps to success |\n\
-             |---|---|---|---|---|---|\n",
-            column.title, self.rows_are
+            "\nFailures, and regrasps in 100 attempts:\n\n| {} | measured | empty grasp | slipped | jaws open | timed out | \
+             steps to success | regrasps |\n|---|---|---|---|---|---|---|---|\n",
+            self.rows_are
         );
-        for row in &self.rows {
-            let Some(cell) = self.cell(results, &row.key, self.main) else { continue };
+        let cells = self.rows.iter().flat_map(|row| self.columns.iter().map(move |column| (row, column)));
+        for (row, column) in cells {
+            let Some(cell) = self.cell(results, &row.key, column.key) else { continue };
             let sum = |of: fn(&GraspEvaluation) -> usize| -> usize { cell.iter().map(|m| of(&m.evaluation)).sum() };
-            // Results of older versions have a zero for no success.
-            let steps: Vec<f64> = cell
-                .iter()
-                .filter(|m| m.evaluation.successes > 0)
-                .filter_map(|m| m.evaluation.steps_to_success)
-                .collect();
-            let mean = steps.iter().sum::<f64>() / steps.len().max(1) as f64;
+            let mean = |of: fn(&GraspEvaluation) -> Option<f64>| {
+                let told: Vec<f64> = cell.iter().filter_map(|measured| of(&measured.evaluation)).collect();
+                let sum: f64 = told.iter().sum();
+                if told.is_empty() { "-".to_owned() } else { format!("{:.1}", sum / told.len() as f64) }
+            };
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} |",
                 row.title,
+                column.title,
                 sum(|e| e.failures.empty_grasp),
                 sum(|e| e.failures.slipped),
                 sum(|e| e.failures.jaws_open),
                 sum(|e| e.failures.timed_out),
-                if steps.is_empty() { "-".to_owned() } else { format!("{mean:.1}") }
+                // Results of older versions have a zero for no success.
+                mean(|e| e.steps_to_success.filter(|_| e.successes > 0)),
+                mean(|e| e.regrasps_per_100)
             );
         }
         text
@@ -277,7 +279,8 @@ mod tests {
     /// `successes` of 20, the first ones.
     fn measured(seed: u64, successes: usize) -> Measured {
         let failure = |index| (index >= successes).then_some(crate::contract::Failure::TimedOut);
-        let attempts: Vec<Attempt> = (0..20).map(|index| Attempt { failure: failure(index), steps: 8 }).collect();
+        let attempts: Vec<Attempt> =
+            (0..20).map(|index| Attempt { failure: failure(index), steps: 8, regrasped: index == 0 }).collect();
         let attempt_success = attempts.iter().map(|attempt| u8::from(attempt.failure.is_none())).collect();
         Measured { seed, evaluation: summarize(&attempts), attempt_success }
     }
@@ -294,7 +297,7 @@ mod tests {
         assert!(text.contains("simulated stand-in") && text.matches("not run yet").count() == 3, "{text}");
         let line = text.lines().find(|line| line.starts_with("| MIDDLE | not")).unwrap_or_default();
         assert!(line.contains("50.0% (29.9 to 70.1) | 20 | 0.50 | 10 steps | 70% |"), "{line}");
-        assert!(text.contains("| MIDDLE | 0 | 0 | 0 | 10 | 8.0 |"), "{text}");
+        assert!(text.contains("| MIDDLE | in reality | 0 | 0 | 0 | 10 | 8.0 | 5.0 |"), "{text}");
         // Without the ceiling no gap is told.
         assert!(layout().markdown(&results[..2]).contains("| 20 | - | 10 steps | 70% |"));
         let csv = layout().csv(&results);

@@ -156,3 +156,52 @@ fn every_table_can_be_laid_out() {
     let output = run(&["reproduce", "rl-cyclegan-table1", "--table-only", "--out", &out, "--canonical", &missing]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("--canonical"), "{output:?}");
 }
+
+#[test]
+fn what_an_agent_does_becomes_pairs_that_rcan_learns_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let [agent, other, moved, pairs] = ["agent", "other", "moved", "pairs"].map(&place);
+    let [whole, killed, scripts] = ["whole", "killed", "scripts"].map(&place);
+    sound(&run(&train(&agent, &["--steps", "2"])));
+    sound(&run(&train(&other, &["--steps", "2", "--seed", "1"])));
+
+    let rcan = |out: &str, extra: &[&str]| -> Vec<String> {
+        let words =
+            [&["train", "rcan", "--out", out], &training::SMALL[..], &["--set", "rcan.size=64"], extra].concat();
+        words.into_iter().map(str::to_owned).collect()
+    };
+    let args = |words: &[String]| words.iter().map(String::as_str).collect::<Vec<_>>().join("\n");
+    let play = |words: Vec<String>| run(&args(&words).split('\n').collect::<Vec<_>>());
+    let half = ["--steps", "12", "--policy", &agent, "--policy-share", "0.5"];
+    sound(&play(rcan(&whole, &half)));
+    sound(&play(rcan(&scripts, &["--steps", "12"])));
+    assert!(checksums(&whole, 11) != checksums(&scripts, 11), "the agent makes a difference");
+    let words = args(&rcan(&killed, &half));
+    kill_at_first_checkpoint(&words.split('\n').collect::<Vec<_>>(), &killed);
+    // Another agent is another run; the same one may lie elsewhere.
+    let resume = |extra: &[&str]| run(&[&["train", "rcan", "--out", &killed, "--resume"], extra].concat());
+    let output = resume(&["--policy", &other]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && text.contains("--policy"), "{text}");
+    std::fs::rename(&agent, &moved).expect("moved");
+    sound(&resume(&["--policy", &moved]));
+    assert_eq!(checksums(&whole, 11), checksums(&killed, 11));
+
+    let generate = ["dataset", "generate", "--out", &pairs, "--count", "60", "--num-envs", "4", "--policy"];
+    sound(&run(&[&generate[..], &[&moved]].concat()));
+    let checked = json(&sound(&run(&["dataset", "check", &pairs, "--json"])));
+    assert_eq!((&checked["pairs_readable"], &checked["problem_count"]), (&60.into(), &0.into()));
+    let name = std::fs::read_to_string(Path::new(&pairs).join("dataset.toml")).expect("readable");
+    assert!(name.contains("policy = \"qtopt-"), "{name}");
+
+    let output = play(rcan(&place("refused"), &["--policy", &moved, "--set", "rcan.size=32"]));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && text.contains("64x64"), "{text}");
+    let real = place("real");
+    sound(&run(&train(&real, &["--steps", "1", "--domain", "reality"])));
+    let output = play(rcan(&place("refused"), &["--policy", &real]));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && text.contains("RCAN sees nothing"), "{text}");
+    assert!(!Path::new(&place("refused")).exists());
+}

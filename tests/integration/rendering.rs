@@ -2,9 +2,9 @@
 
 use bingrasp::appearance::{ImageSet, Look};
 use bingrasp::contract::{
-    Action, Camera, Domain, FrameChannels, Pose, PrivilegedAccess, Seed, Shape, VecEnv, VisualPart,
+    Action, Camera, Crop, Domain, FrameChannels, Pose, PrivilegedAccess, Seed, Shape, VecEnv, VisualPart,
 };
-use bingrasp::env::{Channels, EnvConfig, GraspEnv, scene_bounds_of};
+use bingrasp::env::{Channels, EnvConfig, GraspEnv, PolicyView, scene_bounds_of};
 use bingrasp::objects::{ObjectSet, Split};
 use bingrasp::render::{Gpu, RenderConfig, SceneView, TiledRenderer};
 use bingrasp::scene::CellDescription;
@@ -169,6 +169,28 @@ fn images_alone_are_those_of_the_frames() {
         assert!(alone.privileged.is_none());
         assert!(alone.observation.images == privileged.frames[0].source_rgb, "{domain}");
     }
+}
+
+#[test]
+fn a_view_for_policies_stands_beside_the_frames_and_changes_none() {
+    let frames = EnvConfig { crop: Crop::Random, ..config(Domain::RandomizedHeavy, (3, 64), 3) };
+    let camera = frames.cameras[0].clone();
+    let view = PolicyView { domain: Domain::Canonical, camera, crop: Crop::Centre };
+    let both = EnvConfig { policy_view: Some(view), ..frames.clone() };
+    let alone = EnvConfig { channels: Channels::IMAGE, ..config(Domain::Canonical, (3, 64), 3) };
+    let of = |config| GraspEnv::new(config).expect("built").reset_all().expect("reset");
+    let (frames, alone) = (of(frames), of(alone));
+    let mut env = GraspEnv::new(both).expect("built");
+    let both = env.reset_all().expect("reset");
+    assert!(both.observation.images == alone.observation.images, "the view is the picture of canonical environments");
+    let [expected, found] = [&frames, &both].map(|batch| &batch.privileged.as_ref().expect("frames").frames);
+    assert_eq!((expected.len(), found.len()), (1, 1));
+    assert!(expected[0].source_rgb == found[0].source_rgb && expected[0].depth_m == found[0].depth_m);
+    assert!(expected[0].canonical_rgb != both.observation.images, "the crops differ");
+    // What is not wanted is not drawn; the view is.
+    env.draw_frames(false);
+    let seen = env.observe().expect("observed");
+    assert!(seen.observation.images == both.observation.images && seen.privileged.is_some_and(|p| p.frames.is_empty()));
 }
 
 #[test]

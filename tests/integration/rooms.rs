@@ -24,7 +24,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
     ("train", &["contract", "nn", "files", "draw"]),
     ("data", &["contract", "files", "train", "draw"]),
     ("nn", &["contract"]),
-    ("gan", &["contract", "nn", "files", "train", "draw"]),
+    ("gan", &["contract", "pictures", "nn", "files", "train", "draw"]),
     ("rl", &["contract", "nn", "gan", "files", "train", "draw"]),
     ("eval", &["contract", "objects", "scene", "sim", "policies", "servo", "tasks", "env", "draw", "gan"]),
     (

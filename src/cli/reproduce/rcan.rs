@@ -60,11 +60,12 @@ pub struct AblationArgs {
     frames: usize,
 }
 
-/// Adds RCAN's generator, given or trained. Returns its node.
+/// Adds RCAN's generator, given or trained: half on what the canonical agent does, as the paper trains it on QT-Opt's
+/// trajectories, half on what scripts do. Returns its node.
 pub(super) fn generator(
     plan: &mut Plan,
     args: &TableArgs,
-    given: Option<&PathBuf>,
+    (given, canonical): (Option<&PathBuf>, &str),
     steps: u64,
     seed: u64,
 ) -> anyhow::Result<String> {
@@ -75,7 +76,8 @@ pub(super) fn generator(
         return Ok("rcan".to_owned());
     }
     let name = format!("rcan-{seed}");
-    let command = format!("train rcan --steps {} --seed {seed}", args.amount(steps, 40));
+    let command =
+        format!("train rcan --policy @{canonical} --policy-share 0.5 --steps {} --seed {seed}", args.amount(steps, 40));
     plan.add(&name, "RCAN's generator: training", &command)?;
     Ok(name)
 }
@@ -179,7 +181,7 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
         RowPlan::new("real", "Real (off-policy)", recorded).published(&[None, Some(87), Some(85), Some(96)], 1);
     for seed in table.seeds() {
         let canonical = canonical(&mut plan, &table, seed, "")?;
-        let rcan = generator(&mut plan, &table, args.generator.as_ref(), args.generator_steps, seed)?;
+        let rcan = generator(&mut plan, &table, (args.generator.as_ref(), &canonical), args.generator_steps, seed)?;
         for (look, row) in LOOKS.iter().zip(&mut rows) {
             let agent = look.agent(&mut plan, &table, (&canonical, &rcan), seed, args.from_scratch)?;
             for (column, domain) in [("simulation", look.domain), ("reality", "reality"), ("reality-2", "reality-2")] {
@@ -290,7 +292,7 @@ pub fn figure4(args: &Figure4Args) -> anyhow::Result<ExitCode> {
         looks.iter().map(|look| RowPlan::new(look.key, look.title, trained.clone()).published(&[], 0)).collect();
     for seed in table.seeds() {
         let canonical = canonical(&mut plan, &table, seed, "")?;
-        let rcan = generator(&mut plan, &table, args.generator.as_ref(), args.generator_steps, seed)?;
+        let rcan = generator(&mut plan, &table, (args.generator.as_ref(), &canonical), args.generator_steps, seed)?;
         for (look, row) in looks.iter().zip(&mut rows) {
             let agent = look.agent(&mut plan, &table, (&canonical, &rcan), seed, false)?;
             for &(column, grasps) in &shown {

@@ -354,7 +354,7 @@ pub fn table4(args: &Args, generator: Option<&PathBuf>, generator_steps: u64) ->
             (weight, seed),
             "--domain canonical",
         )?;
-        let rcan = super::rcan::generator(&mut plan, table, generator, generator_steps, seed)?;
+        let rcan = super::rcan::generator(&mut plan, table, (generator, &init), generator_steps, seed)?;
         let sees_rcan = format!("--domain randomized-heavy --generator @{rcan}");
         let zero_shot = format!("agent-rcan-{seed}");
         plan.add(&zero_shot, "RCAN: training the agent", &format!("{} {sees_rcan}", agent(table, seed, &init)))?;

@@ -4,7 +4,7 @@
 use super::plan::Plan;
 use crate::cli::generator::load_translation;
 use crate::cli::{common, output};
-use crate::contract::{Domain, FrameBatch, PrivilegedAccess, Seed};
+use crate::contract::{Domain, FrameBatch, PrivilegedAccess, ScriptPolicy, Seed};
 use crate::draw::{ContactSheet, Picture};
 use crate::env::pairs::{frames_of, play_block};
 use crate::env::{EnvConfig, GraspEnv};
@@ -103,28 +103,34 @@ fn judge(generators: &[Generator], frames: usize, seed: Seed) -> anyhow::Result<
     let mut states: Vec<State> = Vec::new();
     let wanted = |capture: usize| capture > 0 && capture % STRIDE == 0;
     for block in 0.. {
-        play_block(&mut env, seed.derive("block", block), wanted, |_, _, moment| -> anyhow::Result<bool> {
-            let taken = frames_of(moment);
-            let [canonical, reality] = taken.as_slice() else { return Ok(true) };
-            let count = (frames - states.len()).min(canonical.count);
-            let sources: Vec<Vec<u8>> = (0..count).map(|index| canonical.source_image(index).to_vec()).collect();
-            let translated: Vec<Vec<Vec<u8>>> =
-                generators.iter().map(|generator| translate(generator, &sources)).collect::<anyhow::Result<_>>()?;
-            for (index, source) in sources.into_iter().enumerate() {
-                let (mut pictures, mut faults) = (vec![source], Vec::new());
-                for (images, meter) in translated.iter().zip(&mut meters) {
-                    let image = &images[index];
-                    if meter.add((canonical, reality), index, image).is_none() {
-                        anyhow::bail!("frames of {size}x{size} are too small to judge")
+        play_block(
+            &mut env,
+            &mut ScriptPolicy,
+            seed.derive("block", block),
+            wanted,
+            |_, _, moment| -> anyhow::Result<bool> {
+                let taken = frames_of(moment);
+                let [canonical, reality] = taken.as_slice() else { return Ok(true) };
+                let count = (frames - states.len()).min(canonical.count);
+                let sources: Vec<Vec<u8>> = (0..count).map(|index| canonical.source_image(index).to_vec()).collect();
+                let translated: Vec<Vec<Vec<u8>>> =
+                    generators.iter().map(|generator| translate(generator, &sources)).collect::<anyhow::Result<_>>()?;
+                for (index, source) in sources.into_iter().enumerate() {
+                    let (mut pictures, mut faults) = (vec![source], Vec::new());
+                    for (images, meter) in translated.iter().zip(&mut meters) {
+                        let image = &images[index];
+                        if meter.add((canonical, reality), index, image).is_none() {
+                            anyhow::bail!("frames of {size}x{size} are too small to judge")
+                        }
+                        faults.push(faults_of(canonical, index, image));
+                        pictures.push(image.clone());
                     }
-                    faults.push(faults_of(canonical, index, image));
-                    pictures.push(image.clone());
+                    pictures.push(reality.source_image(index).to_vec());
+                    states.push(State { pictures, faults });
                 }
-                pictures.push(reality.source_image(index).to_vec());
-                states.push(State { pictures, faults });
-            }
-            Ok(states.len() < frames)
-        })?;
+                Ok(states.len() < frames)
+            },
+        )?;
         if states.len() >= frames {
             break;
         }

@@ -1,13 +1,15 @@
 //! `bingrasp train gan` and `bingrasp train cyclegan`: translation between two folders of images, no simulator needed.
 
+use super::identity;
 use super::run::{RunArgs, TrainCommand};
-use crate::cli::common;
+use crate::cli::{common, output};
 use crate::contract::Seed;
 use crate::gan::cyclegan::folder::{FolderConfig, ImageFolders};
 use crate::gan::cyclegan::{CycleGanConfig, CycleGanData, CycleGanLearner, FolderSource, Method, Preset};
 use crate::train::{Limits, Outcome, ReportText, RunConfig, Trainer};
 use candle_core::Device;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The settings of a run on two folders.
@@ -81,7 +83,11 @@ impl TrainCommand for Command<'_> {
             image_interval: 500,
             checkpoint_interval: 500,
             limits: Limits { steps: None, minutes: None },
-            data: CycleGanData { root: PathBuf::new(), images: FolderConfig::for_size(learner.size) },
+            data: CycleGanData {
+                root: PathBuf::new(),
+                images: FolderConfig::for_size(learner.size),
+                digests: BTreeMap::new(),
+            },
             learner,
         }
     }
@@ -94,6 +100,20 @@ impl TrainCommand for Command<'_> {
         learner.batch = self.args.batch.unwrap_or(learner.batch);
         if let Some(root) = &self.args.data {
             data.root = common::absolute(root);
+        }
+        Ok(())
+    }
+
+    fn remember(&self, config: &mut CycleGanRun) -> anyhow::Result<()> {
+        config.data.digests = identity::pictures_digests(&config.data.root)?;
+        Ok(())
+    }
+
+    fn same_inputs(&self, saved: &CycleGanRun, wanted: &mut CycleGanRun) -> anyhow::Result<()> {
+        identity::same_pictures(&saved.data.digests, &wanted.data.root)?;
+        // Runs of earlier versions remember nothing but the place.
+        if !saved.data.digests.is_empty() {
+            wanted.data.root.clone_from(&saved.data.root);
         }
         Ok(())
     }
@@ -111,12 +131,14 @@ impl TrainCommand for Command<'_> {
         let (learner, seed) = (&config.learner, Seed(config.seed));
         let folders =
             ImageFolders::open(&config.data.root, config.data.images, learner.size, seed.derive("folders", 0))?;
+        output::left_out(folders.left_out());
         Ok((CycleGanLearner::new(learner, seed, device)?, FolderSource::new(folders, learner.batch)))
     }
 
     fn report(&self, trainer: &CycleGanTrainer, outcome: &Outcome) -> ReportText {
         let config = trainer.config();
         let fact = |name: &str, value: String| (name.to_owned(), value);
+        let folders = trainer.source.folders();
         let networks = trainer.learner.networks().into_iter();
         let parameters =
             networks.map(|(name, store)| fact(&format!("parameters of {name}"), store.parameter_count().to_string()));
@@ -128,6 +150,8 @@ impl TrainCommand for Command<'_> {
             facts: [
                 fact("images seen", (2 * outcome.steps * config.learner.batch as u64).to_string()),
                 fact("image size", format!("{0}x{0}", config.learner.size)),
+                fact("images of A and B", folders.lengths().map(|count| count.to_string()).join(" and ")),
+                fact("files left out", folders.left_out().len().to_string()),
             ]
             .into_iter()
             .chain(parameters)
@@ -137,6 +161,7 @@ impl TrainCommand for Command<'_> {
 
     fn figures(&self, trainer: &CycleGanTrainer, outcome: &Outcome) -> Vec<(&'static str, Value)> {
         let images = 2.0 * outcome.steps_here as f64 * trainer.config().learner.batch as f64;
-        vec![("images_per_s", (images / outcome.seconds.max(1e-9)).into())]
+        let left_out = trainer.source.folders().left_out().len();
+        vec![("images_per_s", (images / outcome.seconds.max(1e-9)).into()), ("files_left_out", left_out.into())]
     }
 }

@@ -1,10 +1,12 @@
 //! Where a learner's paired frames come from: the simulator in this process, or a data set on disk.
 
-use crate::contract::{FrameBatch, Seed, VecEnvError};
+use crate::cli::pair_agent::{self, PairAgent};
+use crate::contract::{FrameBatch, ScriptPolicy, Seed, VecEnvError};
 use crate::data::paired::{PairReader, to_frames};
 use crate::env::pairs::{CAPTURES_PER_BLOCK, frames_of, play_block};
-use crate::env::{EnvConfig, GraspEnv};
+use crate::env::{EnvConfig, GraspEnv, Moment};
 use crate::gan::{BoxedSource, FrameError, FrameSource};
+use crate::rl::qtopt::load::Loaded;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -18,15 +20,25 @@ pub fn frames_per_block(environments: usize) -> usize {
     environments * CAPTURES_PER_BLOCK
 }
 
-/// The simulator: each block plays one scripted attempt or so in every bin.
+/// The simulator: each block plays one attempt or so in every bin.
 struct Live {
     env: GraspEnv,
+    /// An agent, and how many of the environments it plays in; the scripts play in the others.
+    agent: Option<(Loaded, usize)>,
     seed: Seed,
 }
 
-/// Opens the simulator. Call it on the thread that will use it.
-pub fn live(config: EnvConfig, seed: Seed) -> Result<BoxedSource, FrameError> {
-    Ok(Box::new(Live { env: GraspEnv::new(config).map_err(FrameError::source)?, seed }))
+/// Opens the simulator, where scripts play, or an agent in `num_agents` of the environments. Call it on the thread that will
+/// use it.
+pub fn live(config: EnvConfig, agent: Option<(PairAgent, usize)>, seed: Seed) -> Result<BoxedSource, FrameError> {
+    let env = GraspEnv::new(config).map_err(FrameError::source)?;
+    Ok(Box::new(match agent {
+        None => Live { env, agent: None, seed },
+        Some((agent, num_agents)) => {
+            let (loaded, env) = agent.enter(env);
+            Live { env, agent: Some((loaded, num_agents)), seed }
+        }
+    }))
 }
 
 impl Live {
@@ -38,10 +50,17 @@ impl Live {
         wanted: impl Fn(usize) -> bool,
     ) -> Result<Vec<FrameBatch>, FrameError> {
         let mut frames = Vec::new();
-        play_block(&mut self.env, block, wanted, |_, _, moment| -> Result<bool, VecEnvError> {
+        let each = |_: &GraspEnv, _: usize, moment: &mut Moment| -> Result<bool, VecEnvError> {
             frames.extend(frames_of(moment));
             Ok(!stop.load(Ordering::Relaxed))
-        })
+        };
+        let env = &mut self.env;
+        match &self.agent {
+            None => play_block(env, &mut ScriptPolicy, block, wanted, each),
+            Some((loaded, num_agents)) => {
+                pair_agent::act(loaded, *num_agents, |policy| play_block(env, policy, block, wanted, each))
+            }
+        }
         .map_err(FrameError::source)?;
         Ok(frames)
     }

@@ -2,16 +2,20 @@
 //! paths. A run that is resumed refuses others under the same path, and takes the same under another one.
 
 use crate::appearance::ImageSet;
-use crate::cli::{UsageError, common};
+use crate::cli::{UsageError, common, pair_agent};
 use crate::data::paired::checksums_path;
-use crate::files::atomic::sha256_file;
+use crate::files::atomic::{sha256_file, sha256_hex};
+use crate::gan::cyclegan::folder::FOLDERS;
+use crate::pictures;
 use crate::train::EnvData;
 use anyhow::Context;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const OBJECTS: &str = "objects";
 const TEXTURES: &str = "textures";
+const POLICY: &str = "policy";
 
 /// Adds the checksums of the environments' objects and textures, and of these datasets and recordings by their settings.
 ///
@@ -69,19 +73,82 @@ pub fn same_folder(
     Ok(())
 }
 
+/// Adds what the frozen agent of `--policy` is.
+///
+/// # Errors
+/// A run that cannot be loaded.
+pub fn remember_policy(env: &mut EnvData, run: Option<&Path>) -> anyhow::Result<()> {
+    if let Some(run) = run {
+        env.digests.insert(POLICY.to_owned(), pair_agent::name(run)?);
+    }
+    Ok(())
+}
+
+/// The same as [`same_folder`] for the frozen agent of `--policy`, by the checksum of its checkpoint.
+///
+/// # Errors
+/// As [`same_env`].
+pub fn same_policy(
+    digests: &BTreeMap<String, String>,
+    saved: &Option<PathBuf>,
+    wanted: &mut Option<PathBuf>,
+) -> anyhow::Result<()> {
+    let (Some(expected), Some(run)) = (digests.get(POLICY), wanted.clone()) else { return Ok(()) };
+    let found = pair_agent::name(&run).with_context(|| elsewhere("--policy"))?;
+    compare(Some(&found), expected, "--policy", &run.display().to_string())?;
+    wanted.clone_from(saved);
+    Ok(())
+}
+
+/// Checksums of the pictures in the folders of unpaired images below `root`: of the contents in the order of the names, on
+/// which batches depend. Names do not count, nor files that are no pictures.
+///
+/// # Errors
+/// A folder or picture that cannot be read.
+pub fn pictures_digests(root: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut digests = BTreeMap::new();
+    for name in FOLDERS {
+        let folder = root.join(name);
+        if folder.is_dir() {
+            let pictures = pictures::list(&folder)?.pictures;
+            let sums: Vec<String> =
+                pictures.par_iter().map(|picture| sha256_file(picture)).collect::<Result<_, _>>()?;
+            digests.insert(name.to_owned(), sha256_hex(sums.concat().as_bytes()));
+        }
+    }
+    Ok(digests)
+}
+
+/// Checks that the pictures below `root` are those that a run was begun with; nothing where it remembers none.
+///
+/// # Errors
+/// As [`same_env`].
+pub fn same_pictures(saved: &BTreeMap<String, String>, root: &Path) -> anyhow::Result<()> {
+    if saved.is_empty() {
+        return Ok(());
+    }
+    let found = pictures_digests(root).with_context(|| elsewhere("--data"))?;
+    for name in FOLDERS {
+        if found.get(name) != saved.get(name) {
+            return Err(differs("--data", &root.join(name).display().to_string()).into());
+        }
+    }
+    Ok(())
+}
+
 fn elsewhere(flag: &str) -> String {
     format!("looking at what the run was begun with; if it lies elsewhere now, pass {flag} with its new place")
 }
 
 fn compare(found: Option<&str>, expected: &str, flag: &str, place: &str) -> anyhow::Result<()> {
-    if found == Some(expected) {
-        return Ok(());
-    }
-    let message = format!(
+    if found == Some(expected) { Ok(()) } else { Err(differs(flag, place).into()) }
+}
+
+fn differs(flag: &str, place: &str) -> UsageError {
+    UsageError(format!(
         "what is in {place} is not what the run was begun with: its contents differ; pass {flag} with the place of the same \
          ones, or start another run"
-    );
-    Err(UsageError(message).into())
+    ))
 }
 
 /// None where every object is the program's own.
@@ -139,5 +206,34 @@ mod tests {
         same_env(&env("a"), &mut wanted)?;
         assert_eq!(wanted, env("other"));
         Ok(())
+    }
+
+    #[test]
+    fn pictures_count_by_contents_and_order() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let save = |root: &str, name: &str, colour: u8| -> anyhow::Result<()> {
+            let path = folder.path().join(root).join(name);
+            std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
+            Ok(image::RgbImage::from_pixel(4, 4, image::Rgb([colour; 3])).save(path)?)
+        };
+        for (root, names) in [("a", ["1.png", "2.png"]), ("copy", ["x.png", "y.png"]), ("turned", ["2.png", "1.png"])] {
+            save(root, &format!("trainA/{}", names[0]), 10)?;
+            save(root, &format!("trainA/{}", names[1]), 20)?;
+            save(root, "trainB/1.png", 30)?;
+        }
+        std::fs::write(folder.path().join("copy/trainA/notes.txt"), "no picture")?;
+        let saved = pictures_digests(&folder.path().join("a"))?;
+        assert_eq!(saved.keys().collect::<Vec<_>>(), ["trainA", "trainB"]);
+        let check = |root: &str| same_pictures(&saved, &folder.path().join(root));
+        check("a")?;
+        check("copy")?;
+        let error = check("turned").expect_err("another order");
+        assert!(error.is::<UsageError>() && error.to_string().contains("trainA"), "{error}");
+        // Validation pictures that were not there.
+        save("a", "testB/1.png", 1)?;
+        assert!(check("a").is_err_and(|error| error.to_string().contains("testB")));
+        assert!(check("nowhere").is_err());
+        // Runs of earlier versions remember nothing.
+        same_pictures(&BTreeMap::new(), &folder.path().join("nowhere"))
     }
 }

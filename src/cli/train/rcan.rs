@@ -2,6 +2,7 @@
 
 use super::run::{RunArgs, TrainCommand};
 use super::{frames, identity};
+use crate::cli::pair_agent::PairAgent;
 use crate::cli::{UsageError, common};
 use crate::contract::{Crop, Domain, FrameBatch, PrivilegedAccess, Seed};
 use crate::data::paired::PairReader;
@@ -23,6 +24,13 @@ pub struct Args {
     /// Take frames from a dataset in place of the live simulator
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Let the agent of a run of `train qtopt` play in the live simulator, with the noise that it explores with: the pairs show
+    /// what agents do, closing, lifting, empty jaws. It looks at the domain that it was trained in [default: scripts]
+    #[arg(long, value_name = "RUN", conflicts_with = "data")]
+    policy: Option<PathBuf>,
+    /// The part of the environments that --policy plays in, above 0 and at most 1; the scripts play in the others [default: 1]
+    #[arg(long, value_name = "SHARE", requires = "policy")]
+    policy_share: Option<f64>,
     /// Domain to translate from [default: randomized-heavy]
     #[arg(long)]
     domain: Option<Domain>,
@@ -84,7 +92,13 @@ impl TrainCommand for Args {
             image_interval: 500,
             checkpoint_interval: 500,
             limits: Limits { steps: None, minutes: None },
-            data: RcanData { env, dataset: None, frames_per_block: frames::frames_per_block(num_envs) },
+            data: RcanData {
+                env,
+                dataset: None,
+                policy: None,
+                policy_share: 1.0,
+                frames_per_block: frames::frames_per_block(num_envs),
+            },
             learner,
         }
     }
@@ -103,6 +117,10 @@ impl TrainCommand for Args {
         if let Some(dataset) = &self.data {
             data.dataset = Some(common::absolute(dataset));
         }
+        if let Some(policy) = &self.policy {
+            data.policy = Some(common::absolute(policy));
+        }
+        data.policy_share = self.policy_share.unwrap_or(data.policy_share);
         let objects = (self.objects.as_deref(), self.object_files);
         common::apply_env(&mut data.env, (self.cell.as_deref(), self.domain), objects, &self.textures)?;
         Ok(())
@@ -110,13 +128,15 @@ impl TrainCommand for Args {
 
     fn remember(&self, config: &mut RunConfig<RcanConfig>) -> anyhow::Result<()> {
         let dataset = config.data.dataset.clone();
-        identity::remember(&mut config.data.env, &[("dataset", dataset)])
+        identity::remember(&mut config.data.env, &[("dataset", dataset)])?;
+        identity::remember_policy(&mut config.data.env, config.data.policy.as_deref())
     }
 
     fn same_inputs(&self, saved: &RunConfig<RcanConfig>, wanted: &mut RunConfig<RcanConfig>) -> anyhow::Result<()> {
         let (saved, wanted) = (&saved.data, &mut wanted.data);
         identity::same_env(&saved.env, &mut wanted.env)?;
-        identity::same_folder(("dataset", "--data"), &saved.env.digests, &saved.dataset, &mut wanted.dataset)
+        identity::same_folder(("dataset", "--data"), &saved.env.digests, &saved.dataset, &mut wanted.dataset)?;
+        identity::same_policy(&saved.env.digests, &saved.policy, &mut wanted.policy)
     }
 
     fn derive(&self, config: &mut RunConfig<RcanConfig>) -> anyhow::Result<()> {
@@ -128,7 +148,10 @@ impl TrainCommand for Args {
     }
 
     fn inputs<'a>(&self, config: &'a RunConfig<RcanConfig>) -> common::Inputs<'a> {
-        common::Inputs::default().ours("--data", config.data.dataset.as_deref()).env(&config.data.env)
+        common::Inputs::default()
+            .ours("--data", config.data.dataset.as_deref())
+            .run("--policy", config.data.policy.as_deref())
+            .env(&config.data.env)
     }
 
     fn build(
@@ -159,6 +182,10 @@ impl TrainCommand for Args {
                 fact("images seen", (outcome.steps * config.learner.batch as u64).to_string()),
                 fact("image size", format!("{0}x{0}", config.learner.size)),
                 fact("domain", config.data.env.domain.to_string()),
+                fact(
+                    "played by",
+                    config.data.policy.as_ref().map_or("scripts".into(), |run| run.display().to_string()),
+                ),
                 fact("generator parameters", learner.generator.store().parameter_count().to_string()),
                 fact("discriminator parameters", learner.discriminator.store().parameter_count().to_string()),
             ],
@@ -222,7 +249,23 @@ fn opener(config: &RunConfig<RcanConfig>) -> anyhow::Result<crate::gan::rcan::Fr
     // RCAN learns from simulation alone: a domain that stands for the real world is refused.
     let env = common::env_config(&config.data.env, size, seed)?.with_frames(PrivilegedAccess::Simulation);
     env.validate().map_err(|error| UsageError(error.to_string()))?;
-    Ok(Box::new(move || frames::live(env, seed)))
+    let Some(run) = &config.data.policy else { return Ok(Box::new(move || frames::live(env, None, seed))) };
+    let (agent, env) = PairAgent::load(run, env)?;
+    if let Some(reality) = agent.reality() {
+        let message = format!(
+            "--policy {}: the agent learned from {reality}, and RCAN sees nothing of the real world; pass one that was trained \
+             in simulation alone",
+            run.display()
+        );
+        return Err(UsageError(message).into());
+    }
+    let num_agents = num_agents(config.data.policy_share, env.num_envs);
+    Ok(Box::new(move || frames::live(env, Some((agent, num_agents)), seed)))
+}
+
+/// Environments of `num_envs` that an agent plays in: the nearest number to its share, and at least one.
+fn num_agents(share: f64, num_envs: usize) -> usize {
+    ((share * num_envs as f64).round() as usize).clamp(1, num_envs.max(1))
 }
 
 /// Scores the averaged generator on held-out frames.

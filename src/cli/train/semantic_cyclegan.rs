@@ -4,7 +4,7 @@
 use super::run::{RunArgs, TrainCommand};
 use crate::cli::{UsageError, common, rgbd};
 use crate::contract::Seed;
-use crate::data::paired::Manifest;
+use crate::data::paired::{DatasetConfig, Manifest};
 use crate::files::atomic::sha256_hex;
 use crate::gan::semantic::{SemanticConfig, SemanticCycleGan, SemanticData, UnpairedSource};
 use crate::train::{Limits, Outcome, ReportText, RunConfig, Trainer};
@@ -110,7 +110,10 @@ impl TrainCommand for Args {
 
     fn remember(&self, config: &mut SemanticRun) -> anyhow::Result<()> {
         config.data.digests = digests(config)?;
-        config.data.domain = Some(Manifest::read(&config.data.simulation)?.dataset.domain);
+        let dataset = Manifest::read(&config.data.simulation)?.dataset;
+        config.data.domain = Some(dataset.domain);
+        let (cell, digest) = cell_of(&dataset);
+        (config.data.cell, config.data.cell_digest) = (Some(cell), digest);
         Ok(())
     }
 
@@ -175,6 +178,12 @@ impl TrainCommand for Args {
         let images = 2.0 * outcome.steps_here as f64 * trainer.config().learner.batch as f64;
         vec![("images_per_s", (images / outcome.seconds.max(1e-9)).into())]
     }
+}
+
+/// The name of the cell that a dataset shows, and the checksum of its description where it is not the usual one.
+pub fn cell_of(dataset: &DatasetConfig) -> (String, Option<String>) {
+    let text = |key: &str| dataset.generator.get(key).and_then(toml::Value::as_str).map(str::to_owned);
+    (text("cell").unwrap_or_else(|| common::CELL.to_owned()), text("cell_digest"))
 }
 
 /// Checksums of what training reads of both sides: nothing else in the folders counts.

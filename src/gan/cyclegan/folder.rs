@@ -1,6 +1,7 @@
 //! Two folders of images as a source of batches: `trainA/` and `trainB/`, the layout that CycleGAN users have.
 //!
-//! Images of any size and shape are resized and cropped as CycleGAN's options say. A is gone through in a new order each
+//! Images of any size, shape and format that [`crate::pictures`] reads are resized and cropped as CycleGAN's options say; what
+//! cannot be read is left out and listed. A is gone through in a new order each
 //! epoch, B is drawn at random. The seed and the step's number decide a batch, so that nothing has to be saved; `testA/`
 //! and `testB/`, if they are there, are for pictures and validation.
 
@@ -9,6 +10,7 @@ use super::error::CycleGanError;
 use super::noise::random_crop;
 use crate::contract::Seed;
 use crate::gan::images::images_tensor;
+use crate::pictures::{self, LeftOut, PictureError};
 use image::imageops::FilterType;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -68,35 +70,53 @@ struct Cache {
     free_bytes: usize,
 }
 
-/// Extensions that are read.
-const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "gif"];
+/// Images that are decoded together when a folder is opened.
+const CHUNK: usize = 64;
 
 impl Folder {
-    fn open(path: &Path, cache_bytes: usize) -> Result<Self, CycleGanError> {
-        let fail = |error: std::io::Error| {
-            CycleGanError::Input(format!(
-                "cannot read the folder '{}': {error}; unpaired data are two folders of images, trainA/ and trainB/",
-                path.display()
-            ))
-        };
-        let mut paths = Vec::new();
-        for entry in std::fs::read_dir(path).map_err(fail)? {
-            let path = entry.map_err(fail)?.path();
-            let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-            if EXTENSIONS.contains(&extension.as_str()) && path.is_file() {
-                paths.push(path);
+    /// Every picture is decoded once, so that a damaged one is known before the run begins and not where it is first drawn.
+    fn open(
+        path: &Path,
+        (config, crop): (&FolderConfig, usize),
+        cache_bytes: usize,
+        left_out: &mut Vec<LeftOut>,
+    ) -> Result<Self, CycleGanError> {
+        let listing = pictures::list(path).map_err(|error| match error {
+            PictureError::Io { .. } => {
+                CycleGanError::Input(format!("{error}; unpaired data are two folders of images, trainA/ and trainB/"))
+            }
+            other => CycleGanError::Input(other.to_string()),
+        })?;
+        let mut folder =
+            Self { paths: Vec::new(), cache: Mutex::new(Cache { images: Vec::new(), free_bytes: cache_bytes }) };
+        let mut unread = listing.left_out;
+        for paths in listing.pictures.chunks(CHUNK) {
+            let decoded: Vec<_> = paths.par_iter().map(|path| decode(path, config, crop)).collect();
+            for (path, decoded) in paths.iter().zip(decoded) {
+                match decoded {
+                    Ok(image) => folder.push(path, image),
+                    Err(error) => {
+                        unread.push(LeftOut { path: path.clone(), reason: error.reason(), looks_like_a_picture: true });
+                    }
+                }
             }
         }
-        if paths.is_empty() {
-            return Err(CycleGanError::Input(format!(
-                "'{}' holds no images; put files ending in {} there",
-                path.display(),
-                EXTENSIONS.join(", ")
-            )));
+        if folder.paths.is_empty() {
+            let nothing = PictureError::Nothing { path: path.to_owned(), left_out: unread };
+            return Err(CycleGanError::Input(nothing.to_string()));
         }
-        paths.sort();
-        let cache = Cache { images: paths.iter().map(|_| None).collect(), free_bytes: cache_bytes };
-        Ok(Self { paths, cache: Mutex::new(cache) })
+        left_out.extend(unread);
+        Ok(folder)
+    }
+
+    fn push(&mut self, path: &Path, image: Decoded) {
+        let cache = self.cache.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let kept = image.rgb.len() <= cache.free_bytes;
+        if kept {
+            cache.free_bytes -= image.rgb.len();
+        }
+        cache.images.push(kept.then(|| Arc::new(image)));
+        self.paths.push(path.to_owned());
     }
 
     fn len(&self) -> usize {
@@ -110,7 +130,8 @@ impl Folder {
         if let Some(image) = &lock().images[index] {
             return Ok(image.clone());
         }
-        let image = Arc::new(decode(&self.paths[index], config, crop)?);
+        let decoded = decode(&self.paths[index], config, crop);
+        let image = Arc::new(decoded.map_err(|error| CycleGanError::Input(error.to_string()))?);
         let mut cache = lock();
         if cache.images[index].is_none() && image.rgb.len() <= cache.free_bytes {
             cache.free_bytes -= image.rgb.len();
@@ -133,16 +154,8 @@ fn target_size([h, w]: [usize; 2], config: &FolderConfig, crop: usize) -> [usize
     }
 }
 
-fn decode(path: &Path, config: &FolderConfig, crop: usize) -> Result<Decoded, CycleGanError> {
-    let fail = |error: image::ImageError| {
-        CycleGanError::Input(format!(
-            "cannot read the image '{}': {error}; remove it from the folder or save it again as PNG",
-            path.display()
-        ))
-    };
-    let reader = image::ImageReader::open(path).map_err(|e| fail(e.into()))?;
-    let reader = reader.with_guessed_format().map_err(|e| fail(e.into()))?;
-    let mut rgb = reader.decode().map_err(fail)?.to_rgb8();
+fn decode(path: &Path, config: &FolderConfig, crop: usize) -> Result<Decoded, PictureError> {
+    let mut rgb = pictures::read(path)?;
     let size = [rgb.height() as usize, rgb.width() as usize];
     let target = target_size(size, config, crop);
     if target != size {
@@ -152,10 +165,14 @@ fn decode(path: &Path, config: &FolderConfig, crop: usize) -> Result<Decoded, Cy
     Ok(Decoded { rgb: rgb.into_raw(), size: target })
 }
 
+/// The folders below a root that hold images, if they are there.
+pub const FOLDERS: [&str; 4] = ["trainA", "trainB", "testA", "testB"];
+
 /// Batches of two folders.
 pub struct ImageFolders {
     train: [Folder; 2],
     test: Option<[Folder; 2]>,
+    left_out: Vec<LeftOut>,
     config: FolderConfig,
     size: usize,
     seed: Seed,
@@ -165,7 +182,7 @@ impl ImageFolders {
     /// The folders below `root`, for images of `size` pixels squared.
     ///
     /// # Errors
-    /// A folder that is missing or holds no images; settings that leave no room for the crop.
+    /// A folder that is missing or holds no picture that can be read; settings that leave no room for the crop.
     pub fn open(root: &Path, config: FolderConfig, size: usize, seed: Seed) -> Result<Self, CycleGanError> {
         if config.load_size < size || config.load_size > 16_384 || size == 0 {
             return Err(CycleGanError::Input(format!(
@@ -177,11 +194,17 @@ impl ImageFolders {
             return Err(CycleGanError::Input(format!("p_flip is a probability, not {}", config.p_flip)));
         }
         let bytes = config.cache_mib.saturating_mul(1 << 19);
-        let open = |name: &str| Folder::open(&root.join(name), bytes);
+        let mut left_out = Vec::new();
+        let mut open = |name: &str| Folder::open(&root.join(name), (&config, size), bytes, &mut left_out);
         let train = [open("trainA")?, open("trainB")?];
         let has_test = ["testA", "testB"].iter().all(|name| root.join(name).is_dir());
         let test = if has_test { Some([open("testA")?, open("testB")?]) } else { None };
-        Ok(Self { train, test, config, size, seed })
+        Ok(Self { train, test, left_out, config, size, seed })
+    }
+
+    /// What lies in the folders and is not read.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
     }
 
     /// Images to train on in A and B.

@@ -77,12 +77,47 @@ fn grey_and_jpeg_images_mix_and_other_files_are_passed_over() -> anyhow::Result<
     std::fs::write(a.join("notes.txt"), "no image")?;
     let source = ImageFolders::open(folder.path(), FolderConfig::for_size(8), 8, Seed(2))?;
     assert_eq!(source.lengths(), [3, 1]);
+    assert_eq!(source.left_out().len(), 1);
+    assert!(source.left_out()[0].path.ends_with("notes.txt") && !source.left_out()[0].looks_like_a_picture);
     let batch = source.batch(0, 3)?;
     let mean = batch.x.mean((2, 3))?.to_vec2::<f32>()?;
     let grey = 200.0 / 127.5 - 1.0;
     assert!(mean.iter().any(|colour| colour.iter().all(|c| (c - grey).abs() < 1e-3)), "{mean:?}");
     let green = 90.0 / 127.5 - 1.0;
     assert!(mean.iter().any(|colour| (colour[1] - green).abs() < 0.03 && colour[0] < colour[2]), "{mean:?}");
+    Ok(())
+}
+
+#[test]
+fn pictures_are_read_as_people_see_them_and_damaged_ones_are_left_out() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    folders(folder.path(), [1, 1])?;
+    let a = folder.path().join("trainA");
+    std::fs::remove_file(a.join("000.png"))?;
+    // What is transparent lies on white; 16 bits are scaled; the ending does not count.
+    image::RgbaImage::from_pixel(9, 9, image::Rgba([10, 20, 30, 0])).save(a.join("1.png"))?;
+    image::ImageBuffer::from_pixel(9, 9, Rgb([0x8080_u16, 0, 0])).save(a.join("2.png"))?;
+    RgbImage::from_pixel(9, 9, Rgb([0, 0, 200])).save_with_format(a.join("3"), ImageFormat::WebP)?;
+    // A photo without its end.
+    RgbImage::from_fn(64, 64, |x, y| Rgb([x as u8, y as u8, 9])).save(a.join("4.jpg"))?;
+    let bytes = std::fs::read(a.join("4.jpg"))?;
+    std::fs::write(a.join("4.jpg"), &bytes[..bytes.len() / 2])?;
+    for cache_mib in [0, 1] {
+        let config = FolderConfig { cache_mib, ..FolderConfig::for_size(8) };
+        let source = ImageFolders::open(folder.path(), config, 8, Seed(2))?;
+        assert_eq!(source.lengths(), [3, 1]);
+        let [left] = source.left_out() else { anyhow::bail!("{:?}", source.left_out()) };
+        assert!(left.path.ends_with("4.jpg") && left.looks_like_a_picture && left.reason.contains("cut off"), "{left}");
+        let colours: BTreeSet<Vec<i32>> = source
+            .batch(0, 3)?
+            .x
+            .mean((2, 3))?
+            .to_vec2::<f32>()?
+            .into_iter()
+            .map(|colour| colour.into_iter().map(|value| ((value + 1.0) * 127.5).round() as i32).collect())
+            .collect();
+        assert_eq!(colours, BTreeSet::from([vec![255; 3], vec![128, 0, 0], vec![0, 0, 200]]));
+    }
     Ok(())
 }
 
@@ -119,11 +154,11 @@ fn mistakes_are_named_with_the_cure() -> anyhow::Result<()> {
     };
     says(message(config), &["trainA", "trainB"]);
     std::fs::create_dir_all(root.join("trainA"))?;
-    says(message(config), &["trainA", "no images", "png"]);
+    says(message(config), &["trainA", "no picture", "PNG"]);
     folders(root, [1, 1])?;
     says(message(FolderConfig { load_size: 15, ..config }), &["load_size", "16"]);
     says(message(FolderConfig { p_flip: 1.5, ..config }), &["p_flip"]);
     std::fs::write(root.join("trainA/000.png"), "not a picture")?;
-    says(message(config), &["000.png", "PNG"]);
+    says(message(config), &["trainA", "000.png"]);
     Ok(())
 }

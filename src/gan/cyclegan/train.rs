@@ -17,6 +17,7 @@ use crate::train::{
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -31,6 +32,9 @@ pub struct CycleGanData {
     /// The folder that holds `trainA/` and `trainB/`.
     pub root: PathBuf,
     pub images: FolderConfig,
+    /// SHA-256 of the pictures below the root: what a run was begun with is remembered by its contents.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, String>,
 }
 
 impl LearnerConfig for CycleGanConfig {
@@ -119,6 +123,10 @@ pub struct FolderSource {
 impl FolderSource {
     pub fn new(folders: ImageFolders, batch: usize) -> Self {
         Self { folders, batch, read_s: 0.0 }
+    }
+
+    pub fn folders(&self) -> &ImageFolders {
+        &self.folders
     }
 }
 

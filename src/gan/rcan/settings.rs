@@ -13,8 +13,22 @@ pub struct RcanData {
     /// A dataset of pairs in place of the live simulator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<PathBuf>,
+    /// A run of `train qtopt` whose agent plays in place of the scripts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<PathBuf>,
+    /// The part of the environments that it plays in, above 0 and at most 1; the scripts play in the others.
+    #[serde(default = "everywhere", skip_serializing_if = "is_everywhere")]
+    pub policy_share: f64,
     /// Frames in each block of the source.
     pub frames_per_block: usize,
+}
+
+fn everywhere() -> f64 {
+    1.0
+}
+
+fn is_everywhere(share: &f64) -> bool {
+    *share >= 1.0
 }
 
 impl LearnerConfig for RcanConfig {
@@ -25,6 +39,16 @@ impl LearnerConfig for RcanConfig {
         data.env.validate()?;
         if data.frames_per_block == 0 {
             return Err("data.frames_per_block must be at least 1".to_owned());
+        }
+        if !(data.policy_share > 0.0 && data.policy_share <= 1.0) {
+            return Err(format!("data.policy_share must be above 0 and at most 1, not {}", data.policy_share));
+        }
+        if data.policy.is_some() && data.dataset.is_some() {
+            return Err(
+                "data.policy plays in the live simulator, and data.dataset takes its place: name one of them; \
+                        `dataset generate --policy` writes what an agent does"
+                    .to_owned(),
+            );
         }
         Self::validate(self).map_err(|error| error.to_string())
     }

@@ -22,6 +22,12 @@ pub struct SemanticData {
     pub reality: PathBuf,
     /// The domain of the simulated images.
     pub domain: Option<Domain>,
+    /// The cell that they show, and the checksum of its description where it is not the usual one; none in runs of versions
+    /// that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cell_digest: Option<String>,
     /// Checksums of what training reads of both.
     pub digests: BTreeMap<String, String>,
 }

@@ -1,6 +1,7 @@
 //! The settings of a run of QT-Opt beside the learner's own: where its episodes come from.
 
-use super::config::{Preset, QtOptConfig};
+use super::config::QtOptConfig;
+use super::network::QNetwork;
 use crate::contract::{ActionSpace, Domain};
 use crate::train::{EnvData, LearnerConfig, warmup_cosine};
 use serde::{Deserialize, Serialize};
@@ -58,8 +59,8 @@ impl LearnerConfig for QtOptConfig {
                 );
             }
             let sees = self.network.map_features.min(self.network.grip_features) > 0;
-            if self.preset == Preset::Small && !sees {
-                return Err("real data alone have no labels to teach the small network to see: set \
+            if self.q_network() == QNetwork::StateEstimating && !sees {
+                return Err("real data alone have no labels to teach the state-estimating network to see: set \
                             qtopt.network.map_features=4, qtopt.network.grip_features=32 and qtopt.auxiliary_interval=1, \
                             or begin with a run that has them (--init)"
                     .into());

@@ -12,6 +12,7 @@ use crate::rl::qtopt::{QPolicy, QtOptData};
 use crate::train::state::from_file;
 use crate::train::{LearnerConfig, LoadedRun, RunConfig, TrainError, load_run};
 use candle_core::Device;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Which of the two Q-functions.
@@ -33,7 +34,7 @@ pub fn is_joint(learner: &str) -> bool {
 pub fn load_generator(path: &Path, backward: bool, device: &Device) -> Result<LoadedGenerator, TrainError> {
     let LoadedRun { config, checkpoint, warnings, run } = load_run::<RlCycleGanConfig>(path)?;
     let RunConfig { seed, log_interval, image_interval, checkpoint_interval, limits, learner, .. } = config;
-    let data = CycleGanData { root: run, images: FolderConfig::for_size(learner.gan.size) };
+    let data = CycleGanData { root: run, images: FolderConfig::for_size(learner.gan.size), digests: BTreeMap::new() };
     let config =
         RunConfig { seed, log_interval, image_interval, checkpoint_interval, limits, data, learner: learner.gan };
     generator_of(path, config, &checkpoint, warnings, backward, device)

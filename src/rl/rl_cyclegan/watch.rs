@@ -221,12 +221,13 @@ pub fn sheet(
         }
     }
     let title = format!("{} after {} steps", learner.config().gan.method, learner.gan().steps());
-    let subtitle = "x simulation, y reality (another state); numbers: Q of what was done, in the order of the pictures";
+    let subtitle = "x simulation, y reality (another state); numbers: Q of what was done there";
     let mut sheet = ContactSheet::new(title, subtitle).columns(&names).cell(CELL);
     let bytes = images.iter().map(|(_, image)| pictures(image, size)).collect::<Result<Vec<_>, _>>()?;
     for row in 0..bytes.first().map_or(0, Vec::len) {
-        let label = columns.iter().filter_map(|column| column.get(row).cloned()).collect::<Vec<_>>().join("  ");
-        sheet.row(label, bytes.iter().map(|column| column[row].clone()).collect());
+        let label = |column: usize| columns.get(column).and_then(|values| values.get(row)).cloned().unwrap_or_default();
+        let pictures = bytes.iter().enumerate();
+        sheet.row(String::new(), pictures.map(|(i, column)| column[row].clone().labelled(label(i))).collect());
     }
     Ok(sheet.draw())
 }
