@@ -28,8 +28,8 @@ pub(super) struct ObjectBody {
 }
 
 impl PhysicsMut<'_> {
-    /// Puts an object at a pose, at rest. `grip_iterations`: solver iterations that springs get beside the usual ones.
-    pub fn insert_object(&mut self, model: &ObjectModel, pose: Pose, grip_iterations: usize) {
+    /// Puts an object at a pose, at rest.
+    pub fn insert_object(&mut self, model: &ObjectModel, pose: Pose) {
         let corners = model.corners();
         let radius = corners.iter().map(|corner| corner.length()).fold(0.0, f32::max);
         let body = RigidBodyBuilder::dynamic().pose(to_rapier(pose));
@@ -40,7 +40,7 @@ impl PhysicsMut<'_> {
                 ObjectBody { pieces: vec![PieceBody { handle, corners }], springs: None, radius }
             }
             Some(assembly) => {
-                let body = body.additional_solver_iterations(grip_iterations);
+                let body = body.additional_solver_iterations(springs::EXTRA_ITERATIONS);
                 let piece = |piece: &crate::objects::Piece| {
                     let mass = (piece.center, piece.mass_kg, piece.inertia);
                     let handle = self.insert_piece(body.clone(), mass, &piece.parts, model);

@@ -9,11 +9,18 @@ use super::object_body::PieceBody;
 use super::physics::to_rapier;
 use crate::objects::{Assembly, SpringJoint};
 use bevy_rapier3d::rapier::prelude::{
-    GenericJoint, GenericJointBuilder, ImpulseJointHandle, JointAxesMask, JointAxis, MotorModel,
+    GenericJoint, GenericJointBuilder, ImpulseJointHandle, JointAxesMask, JointAxis, MotorModel, SpringCoefficients,
 };
 
 const LINEAR: [JointAxis; 3] = [JointAxis::LinX, JointAxis::LinY, JointAxis::LinZ];
 const ANGULAR: [JointAxis; 3] = [JointAxis::AngX, JointAxis::AngY, JointAxis::AngZ];
+
+/// Solver iterations of springs beside the usual ones. The first hinge of a chain that hangs at its end droops 28% more than
+/// its moment says with 8 iterations in all, 10% with 16 and 5% with 24.
+pub(super) const EXTRA_ITERATIONS: usize = 20;
+/// What holds the axes that do not give way, and the stops: as soft as contacts are. The engine's own (a megahertz) lets light
+/// pieces jitter and round things creep.
+const LOCK_SOFTNESS: SpringCoefficients<f32> = SpringCoefficients { natural_frequency: 240.0, damping_ratio: 5.0 };
 
 /// Joins the pieces. Those that no spring joins get a joint that holds nothing: pieces of one object never touch each
 /// other, they overlap where they are pressed together.
@@ -42,6 +49,7 @@ fn spring_joint(joint: &SpringJoint) -> GenericJoint {
     // Both bodies have the object's frame at rest.
     let frame = to_rapier(joint.object_from_joint);
     let builder = GenericJointBuilder::new(locked).local_frame1(frame).local_frame2(frame).contacts_enabled(false);
+    let builder = builder.softness(LOCK_SOFTNESS);
     let springs = axes().filter_map(|(axis, spring)| Some((axis, spring?)));
     let builder = springs.fold(builder, |builder, (axis, spring)| {
         builder

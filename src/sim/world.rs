@@ -92,7 +92,7 @@ impl GraspWorldMut<'_> {
         state.models = objects.iter().take(instance::MAX_OBJECTS).cloned().collect();
         for index in 0..self.models.len() {
             let pose = self.view().drop_pose(&self.models[index], index, &mut rng);
-            self.insert_object(index, pose);
+            self.physics.insert_object(&self.state.models[index], pose);
         }
         self.list_parts();
         self.settle();
@@ -126,7 +126,7 @@ impl GraspWorldMut<'_> {
         }
         let pose = self.view().drop_pose(model, index, &mut seed.derive("drop", index as u64).rng());
         self.state.models.push(Arc::clone(model));
-        self.insert_object(index, pose);
+        self.physics.insert_object(model, pose);
         self.list_parts();
         self.publish();
         true
@@ -138,11 +138,6 @@ impl GraspWorldMut<'_> {
         self.put_gripper(home);
         self.state.motion = None;
         self.publish();
-    }
-
-    fn insert_object(&mut self, index: usize, pose: Pose) {
-        let more = self.config.grip_iterations.saturating_sub(self.config.solver_iterations);
-        self.physics.insert_object(&self.state.models[index], pose, more);
     }
 
     /// Everything that is drawn: of a spring-jointed object each piece on a body of its own, after the bodies of all objects.

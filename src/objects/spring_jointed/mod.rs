@@ -9,9 +9,9 @@
 //! |---|---|---|
 //! | fish fillet | chain of four | about its width: 0.3 N m/rad |
 //! | sausage | chain of five | about its width and its height: 0.4 N m/rad |
-//! | burger bun | four quarters around a core | along the radius: 900 N/m |
+//! | burger bun | two halves | across: 900 N/m |
 //! | sponge | two halves | across: 900 N/m |
-//! | plush ball | six caps around a core | along the radius: 700 N/m |
+//! | plush ball | two halves | across: 700 N/m |
 //! | glove | palm, four fingers, thumb | about the knuckles: 0.03 N m/rad |
 
 mod shapes;
@@ -21,9 +21,9 @@ use super::error::Result;
 use super::model::{ConvexPart, Mass, ObjectModel, Physics};
 use super::surfaces::{CrossSection, loft};
 use crate::contract::Pose;
-use glam::{Mat3, Quat, Vec3, Vec3Swizzles};
-use shapes::{Limb, ball_cap, sector};
-use std::f32::consts::FRAC_PI_4;
+use glam::{Quat, Vec3};
+use shapes::{Limb, sector};
+use std::f32::consts::{FRAC_PI_2, PI};
 use std::sync::Arc;
 
 /// Damping of all springs, of the critical one.
@@ -121,28 +121,28 @@ fn burger_bun() -> Result<ObjectModel> {
         (0.035, 0.016),
         (0.0335, 0.025),
         (0.0290, 0.034),
-        (0.0220, 0.041),
-        (0.0120, 0.045),
+        (0.0230, 0.0415),
+        (0.0160, 0.046),
+        // Flat enough to lie on.
         (0.0, 0.046),
     ];
-    let (quarters, mass) = (4, 0.055);
-    let middle = Vec3::Z * 0.022;
-    let core_mass = 0.2 * mass;
-    let quarter_mass = (mass - core_mass) / quarters as f32;
-    let mut pieces = vec![core(middle, 0.007, core_mass)];
-    pieces.extend((0..quarters).map(|k| sector(&outline, k, quarters, quarter_mass)));
-    let joints = (0..quarters).map(|k| {
-        let turn = Quat::from_rotation_z(FRAC_PI_4 * (2 * k + 1) as f32);
-        let spring = AxisSpring::damped(900.0, DAMPING_RATIO, quarter_mass, [-0.009, 0.001]);
-        slide([0, k + 1], Pose::new(middle, turn), spring)
-    });
-    ObjectModel::spring_jointed("burger_bun", pieces, joints.collect(), physics(0.6, [206, 146, 78]))
+    halves("burger_bun", &outline, [0.055, 0.022], [900.0, 0.018], physics(0.6, [206, 146, 78]))
 }
 
-/// What holds the outer pieces of a round thing, inside it.
-fn core(centre: Vec3, half: f32, mass_kg: f32) -> PieceDescription {
-    let part = ConvexPart::Box { half_extents: Vec3::splat(half), body_from_part: Pose::from_translation(centre) };
-    PieceDescription { parts: vec![part], mesh: None, mass_kg }
+/// A turned body cut in two through its axis: mass and height of the spring, its stiffness and travel.
+fn halves(
+    name: &str,
+    outline: &[(f32, f32)],
+    [mass, height]: [f32; 2],
+    [stiffness, travel]: [f32; 2],
+    physics: Physics,
+) -> Result<ObjectModel> {
+    let pieces = vec![sector(outline, 0, 2, 0.5 * mass), sector(outline, 1, 2, 0.5 * mass)];
+    // The first half lies on the side of y, the second on the other.
+    let apart = Quat::from_rotation_z(-FRAC_PI_2);
+    let spring = AxisSpring::damped(stiffness, DAMPING_RATIO, 0.25 * mass, [-travel, 0.001]);
+    let joint = slide([0, 1], Pose::new(Vec3::Z * height, apart), spring);
+    ObjectModel::spring_jointed(name, pieces, vec![joint], physics)
 }
 
 /// 110 x 64 x 34 mm, in two halves along its length.
@@ -166,7 +166,7 @@ fn sponge() -> Result<ObjectModel> {
         let mesh = loft(&sections, 48);
         PieceDescription { parts: vec![part], mesh: Some(mesh), mass_kg: 0.5 * mass }
     };
-    let across = Pose::new(Vec3::ZERO, Quat::from_rotation_z(std::f32::consts::FRAC_PI_2));
+    let across = Pose::new(Vec3::ZERO, Quat::from_rotation_z(FRAC_PI_2));
     let spring = AxisSpring::damped(900.0, DAMPING_RATIO, 0.25 * mass, [-0.025, 0.001]);
     let joint = slide([0, 1], across, spring);
     ObjectModel::spring_jointed("sponge", vec![piece(-1.0), piece(1.0)], vec![joint], physics(0.7, [236, 208, 84]))
@@ -174,20 +174,14 @@ fn sponge() -> Result<ObjectModel> {
 
 /// 70 mm wide.
 fn plush_ball() -> Result<ObjectModel> {
-    let (radius, mass) = (0.035, 0.060);
-    let core_mass = 0.16 * mass;
-    let cap_mass = (mass - core_mass) / 6.0;
-    let directions = [Vec3::X, -Vec3::X, Vec3::Y, -Vec3::Y, Vec3::Z, -Vec3::Z];
-    let mut pieces = vec![core(Vec3::ZERO, 0.007, core_mass)];
-    pieces.extend(directions.map(|out| {
-        let side = out.yzx().abs();
-        ball_cap(radius, Mat3::from_cols(side, out.cross(side), out), cap_mass)
-    }));
-    let joints = directions.iter().enumerate().map(|(k, &out)| {
-        let spring = AxisSpring::damped(700.0, DAMPING_RATIO, cap_mass, [-0.010, 0.001]);
-        slide([0, k + 1], Pose::new(Vec3::ZERO, Quat::from_rotation_arc(Vec3::X, out)), spring)
-    });
-    ObjectModel::spring_jointed("plush_ball", pieces, joints.collect(), physics(0.8, [92, 138, 206]))
+    let (radius, rings) = (0.035, 10);
+    let outline: Vec<(f32, f32)> = (0..=rings)
+        .map(|k| {
+            let angle = PI * (k as f32 / rings as f32 - 0.5);
+            (if k % rings == 0 { 0.0 } else { radius * angle.cos() }, radius * (1.0 + angle.sin()))
+        })
+        .collect();
+    halves("plush_ball", &outline, [0.060, radius], [700.0, 0.020], physics(0.8, [92, 138, 206]))
 }
 
 /// A work glove, 150 mm from cuff to finger tip, 66 mm wide without the thumb.
@@ -283,7 +277,8 @@ mod tests {
             assert!(deepest > -0.004, "{}: {deepest} m outside", object.name);
             let pieces = &object.assembly.as_ref().expect("pieces").pieces;
             for (number, piece) in pieces.iter().enumerate() {
-                let mesh = piece.mesh.as_ref().expect("a mesh");
+                // A core is a box, inside.
+                let Some(mesh) = &piece.mesh else { continue };
                 // Closed and turned outwards.
                 let corner = |i: u32| mesh.positions[i as usize].as_dvec3();
                 let volume: f64 =

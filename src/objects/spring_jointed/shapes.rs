@@ -1,4 +1,4 @@
-//! Surfaces and solids of the pieces: limbs with rounded ends, sectors of turned bodies, caps of a ball.
+//! Surfaces and solids of the pieces: limbs with rounded ends, sectors of turned bodies.
 //!
 //! In: outlines, metres. Out: [`PieceDescription`]s whose drawn surfaces overlap at the cuts, so that no gap opens when the
 //! pieces move.
@@ -7,10 +7,10 @@ use crate::contract::MeshData;
 use crate::objects::assembly::PieceDescription;
 use crate::objects::model::ConvexPart;
 use crate::objects::surfaces::{CrossSection, loft};
-use glam::{Mat3, Vec2, Vec3};
-use std::f32::consts::{FRAC_PI_2, TAU};
+use glam::{Vec2, Vec3};
+use std::f32::consts::TAU;
 
-/// How far sectors and caps are drawn beyond their cuts, metres.
+/// How far sectors are drawn beyond their cuts, metres.
 const OVERLAP_M: f32 = 0.0015;
 /// Points around the collision shape of a limb, and around what is drawn of it.
 const CORNERS: usize = 12;
@@ -71,7 +71,8 @@ pub(super) fn sector(outline: &[(f32, f32)], index: usize, count: usize, mass_kg
     let start = angle * index as f32;
     let at = |turn: f32| Vec2::from_angle(turn);
     let ring = |turn: f32, (radius, height): (f32, f32)| (at(turn) * radius).extend(height);
-    let steps = 4;
+    // Sixteen corners around the whole, as turned solids have at least twelve.
+    let steps = 16 / count;
     let mut points: Vec<Vec3> = [outline[0], outline[outline.len() - 1]].map(|(_, height)| Vec3::Z * height).to_vec();
     for k in 0..=steps {
         let turn = start + angle * k as f32 / steps as f32;
@@ -79,7 +80,7 @@ pub(super) fn sector(outline: &[(f32, f32)], index: usize, count: usize, mass_kg
     }
     let widest = outline.iter().map(|corner| corner.0).fold(0.0, f32::max);
     let over = OVERLAP_M / widest;
-    let (from, width, bands) = (start - over, angle + 2.0 * over, 14);
+    let (from, width, bands) = (start - over, angle + 2.0 * over, 48 / count);
     let turns: Vec<f32> = (0..=bands).map(|k| from + width * k as f32 / bands as f32).collect();
     let mut grid = Grid::new(turns.len());
     for row in 0..outline.len() {
@@ -90,29 +91,6 @@ pub(super) fn sector(outline: &[(f32, f32)], index: usize, count: usize, mass_kg
     }
     let middle = Vec3::Z * 0.5 * (outline[0].1 + outline[outline.len() - 1].1);
     PieceDescription { parts: vec![ConvexPart::Hull { points }], mesh: Some(grid.closed_to(middle)), mass_kg }
-}
-
-/// One of the six parts of a ball that the faces of a cube cut from it, towards the direction of `axes`' third column.
-pub(super) fn ball_cap(radius: f32, axes: Mat3, mass_kg: f32) -> PieceDescription {
-    let cells = 4;
-    // Evenly in angle: an eighth of a turn to each side.
-    let place = |i: usize, j: usize, cells: usize, over: f32| {
-        let tangent = |k: usize| ((k as f32 / cells as f32 - 0.5) * (FRAC_PI_2 + 2.0 * over)).tan();
-        axes * Vec3::new(tangent(i), tangent(j), 1.0).normalize()
-    };
-    let mut points = vec![Vec3::ZERO];
-    points.extend(
-        (0..=cells).flat_map(|j| (0..=cells).map(move |i| (i, j))).map(|(i, j)| place(i, j, cells, 0.0) * radius),
-    );
-    let fine = 14;
-    let mut grid = Grid::new(fine + 1);
-    for j in 0..=fine {
-        grid.row((0..=fine).map(|i| {
-            let normal = place(i, j, fine, OVERLAP_M / radius);
-            (normal * radius, normal)
-        }));
-    }
-    PieceDescription { parts: vec![ConvexPart::Hull { points }], mesh: Some(grid.closed_to(Vec3::ZERO)), mass_kg }
 }
 
 /// A surface of rows of points, each followed upwards by the next; seen from outside, rows run to the right.
