@@ -25,8 +25,8 @@ pub const CAMERA: &str = "over-the-shoulder";
 /// Which objects fill the bin.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ObjectArgs {
-    /// Objects: train, test or all of the built-in catalogue, household, household:SEED, ycb, or a folder of OBJ, URDF or
-    /// glTF files; several with commas between them
+    /// Objects: train, test or all of the built-in catalogue, household, household:SEED, ycb, spring-jointed,
+    /// spring-jointed-rigid, or a folder of OBJ, URDF or glTF files; several with commas between them
     #[arg(long, value_name = "SET|DIR", default_value = "train")]
     pub objects: String,
     #[command(flatten)]
@@ -82,7 +82,7 @@ impl ImportArgs {
 }
 
 /// What `--objects` takes, for messages.
-const OBJECT_SETS: &str = "train, test or all of the built-in catalogue; household, household:SEED, household-solid; ycb; a folder of objects";
+const OBJECT_SETS: &str = "train, test or all of the built-in catalogue; household, household:SEED, household-solid; ycb; spring-jointed, spring-jointed-rigid; a folder of objects";
 
 /// Objects by the name of a set or a folder, or several of these separated by commas, one after the other.
 ///
@@ -122,42 +122,53 @@ pub fn objects_in(domain: Domain, names: &str, options: ImportArgs) -> anyhow::R
     load_objects(names, options)
 }
 
+fn unknown_set(name: &str) -> UsageError {
+    UsageError(format!(
+        "'{name}' is no set of objects: pass --objects with one of {OBJECT_SETS}, or several with commas"
+    ))
+}
+
 fn load_set(name: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
+    let path = Path::new(name);
+    if let Some(set) = named_set(name) {
+        return set;
+    }
+    if name.is_empty() || !path.is_dir() {
+        return Err(unknown_set(name).into());
+    }
+    let set = ObjectSet::load_dir_with(path, &options.get()).with_context(|| format!("loading objects from {name}"))?;
+    console::warn_all(set.failures().iter().chain(set.skipped()));
+    Ok(set.objects().to_vec())
+}
+
+/// A set that is built in; `None` where the name is none of theirs. The error is a seed that is no number.
+pub fn named_set(name: &str) -> Option<anyhow::Result<Vec<Arc<ObjectModel>>>> {
     let builtin = |split| Ok(ObjectSet::builtin().split(split));
-    let unknown = || {
-        UsageError(format!(
-            "'{name}' is no set of objects: pass --objects with one of {OBJECT_SETS}, or several with commas"
-        ))
-    };
-    match name {
+    let set = |set: crate::objects::error::Result<ObjectSet>| Ok(set?.objects().to_vec());
+    Some(match name {
         "train" => builtin(Split::Train),
         "test" => builtin(Split::Test),
         "all" => builtin(Split::All),
-        "ycb" => Ok(ObjectSet::ycb()?.objects().to_vec()),
-        household if household.starts_with("household") && !Path::new(household).is_dir() => {
-            let (kind, seed) = household.split_once(':').unwrap_or((household, "0"));
-            let hollow = match kind {
-                "household" => true,
-                "household-solid" => false,
-                _ => return Err(unknown().into()),
-            };
-            let seed = seed.parse().map_err(|_| {
-                UsageError(format!("'{seed}' in '{household}' is no seed; pass a whole number, as in household:1"))
-            })?;
-            let config = HouseholdConfig { hollow, ..HouseholdConfig::default() };
-            Ok(ObjectSet::household_with(Seed(seed), &config)?.objects().to_vec())
-        }
-        folder => {
-            let path = Path::new(folder);
-            if folder.is_empty() || !path.is_dir() {
-                return Err(unknown().into());
-            }
-            let set = ObjectSet::load_dir_with(path, &options.get())
-                .with_context(|| format!("loading objects from {folder}"))?;
-            console::warn_all(set.failures().iter().chain(set.skipped()));
-            Ok(set.objects().to_vec())
-        }
-    }
+        "ycb" => set(ObjectSet::ycb()),
+        "spring-jointed" => set(ObjectSet::spring_jointed()),
+        "spring-jointed-rigid" => set(ObjectSet::rigid_twins()),
+        household if household.starts_with("household") && !Path::new(household).is_dir() => household_set(household),
+        _ => return None,
+    })
+}
+
+fn household_set(name: &str) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
+    let (kind, seed) = name.split_once(':').unwrap_or((name, "0"));
+    let hollow = match kind {
+        "household" => true,
+        "household-solid" => false,
+        _ => return Err(unknown_set(name).into()),
+    };
+    let seed = seed
+        .parse()
+        .map_err(|_| UsageError(format!("'{seed}' in '{name}' is no seed; pass a whole number, as in household:1")))?;
+    let config = HouseholdConfig { hollow, ..HouseholdConfig::default() };
+    Ok(ObjectSet::household_with(Seed(seed), &config)?.objects().to_vec())
 }
 
 /// Objects as datasets and recordings remember them: a set that is built in by its name, a user's folder by its contents.
@@ -414,6 +425,8 @@ mod tests {
             objects.iter().map(|object| object.name.clone()).collect()
         };
         assert_eq!((names("household").len(), names("ycb").len(), names("test").len()), (51, 10, 100));
+        assert_eq!(names("spring-jointed")[..2], ["fish_fillet", "sausage"]);
+        assert_eq!(names("spring-jointed-rigid")[..2], ["fish_fillet_rigid", "sausage_rigid"]);
         let mixed = names("ycb, household:3,test");
         assert_eq!(mixed.len(), 161);
         assert_eq!((mixed[0].as_str(), mixed[10].as_str()), ("004_sugar_box", "bottle-01"));

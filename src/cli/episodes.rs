@@ -77,8 +77,8 @@ struct RecordArgs {
     /// Play the policy without noise
     #[arg(long)]
     greedy: bool,
-    /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
-    /// commas between them [default: train, ycb for relative poses]
+    /// Objects: train, test, all, household, household:SEED, ycb, spring-jointed, spring-jointed-rigid, or a folder of OBJ,
+    /// URDF or glTF files; several with commas between them [default: train, ycb for relative poses]
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
     #[command(flatten)]

@@ -58,8 +58,8 @@ struct GraspArgs {
     /// A contact sheet of successes and failures as a PNG file
     #[arg(long, value_name = "FILE")]
     episode_sheet: Option<PathBuf>,
-    /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
-    /// commas between them [default: test, ycb for relative poses; in reality-dev train]
+    /// Objects: train, test, all, household, household:SEED, ycb, spring-jointed, spring-jointed-rigid, or a folder of OBJ,
+    /// URDF or glTF files; several with commas between them [default: test, ycb for relative poses; in reality-dev train]
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
     #[command(flatten)]

@@ -36,8 +36,8 @@ pub struct Args {
     /// Act on images at once, and not a tick late as in reality
     #[arg(long)]
     no_latency: bool,
-    /// Objects: ycb, household, household:SEED, train, test, all, or a folder of OBJ, URDF or glTF files; several with commas
-    /// between them
+    /// Objects: ycb, household, household:SEED, train, test, all, spring-jointed, spring-jointed-rigid, or a folder of OBJ,
+    /// URDF or glTF files; several with commas between them
     #[arg(long, value_name = "SET|DIR", default_value = "ycb")]
     objects: String,
     #[command(flatten)]

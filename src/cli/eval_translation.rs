@@ -42,8 +42,8 @@ pub struct Args {
     /// Frames to translate
     #[arg(long, default_value_t = 1000, value_parser = numbers::count(numbers::ATTEMPTS))]
     pub(super) count: usize,
-    /// Objects: test, train, all, household, ycb, or a folder of OBJ, URDF or glTF files [default: test, ycb for relative
-    /// poses; in reality-dev train]
+    /// Objects: test, train, all, household, ycb, spring-jointed, or a folder of OBJ, URDF or glTF files [default: test,
+    /// ycb for relative poses; in reality-dev train]
     #[arg(long, value_name = "SET|DIR")]
     pub(super) objects: Option<String>,
     /// Cell: one of `bingrasp cells list`, or a TOML file [default: the cell that the run was trained in; iiwa-bin]

@@ -30,8 +30,8 @@ pub struct GraspSheetArgs {
     /// The PNG to write
     #[arg(long, value_name = "FILE", default_value = "grasps.png")]
     out: PathBuf,
-    /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
-    /// commas between them
+    /// Objects: train, test, all, household, household:SEED, ycb, spring-jointed, spring-jointed-rigid, or a folder of OBJ,
+    /// URDF or glTF files; several with commas between them
     #[arg(long, value_name = "SET|DIR", default_value = "ycb")]
     objects: String,
     #[command(flatten)]

@@ -107,8 +107,9 @@ enum SplitArg {
 /// Which set, and how its files are read.
 #[derive(Debug, clap::Args)]
 struct SetArgs {
-    /// A folder of URDF, OBJ, STL, PLY, glTF or GLB files; without it the 1,000 built-in objects
-    #[arg(long, value_name = "DIR")]
+    /// A folder of URDF, OBJ, STL, PLY, glTF or GLB files, or household, household:SEED, ycb, spring-jointed or
+    /// spring-jointed-rigid; without it the 1,000 built-in objects
+    #[arg(long, value_name = "DIR|SET")]
     objects: Option<PathBuf>,
     #[command(flatten)]
     options: common::ImportArgs,
@@ -232,6 +233,9 @@ fn export(args: &ExportArgs) -> Result<()> {
     common::Inputs::default().users("--objects", args.set.objects.as_deref()).check_folder(&args.out)?;
     check_output(&args.out)?;
     let objects = load(&args.set)?.split(args.split.into());
+    if objects.iter().any(|object| object.assembly.is_some()) {
+        console::remark("springs are not written: each spring-jointed object becomes one rigid body in its rest shape");
+    }
     let format = match args.format {
         FormatArg::Urdf => ExportFormat::Urdf,
         FormatArg::Gltf => ExportFormat::Gltf,
@@ -303,6 +307,9 @@ fn aligned(table: &[&str]) -> Vec<String> {
 
 fn load(args: &SetArgs) -> Result<ObjectSet> {
     let Some(folder) = &args.objects else { return Ok(ObjectSet::builtin()) };
+    if let Some(set) = folder.to_str().filter(|_| !folder.exists()).and_then(common::named_set) {
+        return Ok(ObjectSet::new(set?));
+    }
     let set = ObjectSet::load_dir_with(folder, &args.options.get())?;
     set.failures().iter().for_each(|failure| console::remark(format_args!("left out: {failure}")));
     set.skipped().iter().for_each(|skipped| console::remark(format_args!("not read: {skipped}")));
@@ -317,6 +324,7 @@ fn figures(object: &ObjectModel) -> Value {
     json!({
         "name": object.name,
         "parts": object.parts.len(),
+        "pieces": object.num_pieces(),
         "mass_kg": object.mass_kg,
         "friction": object.friction,
         "extents_m": object.aabb().extents().to_array(),

@@ -29,6 +29,38 @@ const TRIALS_NAME: &str = "trials.json";
 const MAX_TRIALS_BYTES: u64 = 1 << 30;
 /// Unseen objects, at most: as many as the paper's.
 const UNSEEN: usize = 6;
+
+/// Which objects trials are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Set {
+    /// The training objects: figure 8.
+    Seen,
+    /// Figure 9.
+    Unseen,
+    /// The unseen ones without their springs, where they have some: does compliance matter?
+    RigidTwins,
+}
+
+impl Set {
+    /// In names of nodes and captions.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Seen => "seen",
+            Self::Unseen => "unseen",
+            Self::RigidTwins => "rigid twins",
+        }
+    }
+
+    /// File and heading of its bars.
+    const fn figure(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Seen => ("figure-8.png", "Figure 8: seen objects"),
+            Self::Unseen => ("figure-9.png", "Figure 9: unseen objects"),
+            Self::RigidTwins => ("figure-9-rigid-twins.png", "Control of figure 9: rigid twins of the unseen objects"),
+        }
+    }
+}
 /// Nodes that the trials need.
 const POSES: &str = "ppo";
 const IMAGES: &str = "semantic-cyclegan";
@@ -41,9 +73,9 @@ pub struct Args {
     /// Attempts of each method on each object [default: 16 seen, 27 unseen]
     #[arg(long, value_parser = numbers::count(numbers::ATTEMPTS))]
     attempts: Option<usize>,
-    /// Objects that no training sees: test, household, household:SEED, or a folder of OBJ, URDF or glTF files; six of them
-    /// that fit the jaws are taken, evenly spread
-    #[arg(long, value_name = "SET|DIR", default_value = "test")]
+    /// Objects that no training sees: spring-jointed, test, household, household:SEED, or a folder of OBJ, URDF or glTF
+    /// files; six of them that fit the jaws are taken, evenly spread. Those with springs are measured without them too
+    #[arg(long, value_name = "SET|DIR", default_value = "spring-jointed")]
     unseen: String,
     /// Shrink everything to minutes, to see that it runs; every page says so and shows nothing else
     #[arg(long)]
@@ -147,6 +179,7 @@ struct Report {
 #[derive(Serialize)]
 struct RowReport {
     row: String,
+    set: Set,
     seen: bool,
     #[serde(flatten)]
     figures: ServoReport,
@@ -181,16 +214,25 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut graph = RunGraph::new(&args.out.join(RUNS));
     add_datasets(&mut graph, args, scale)?;
     add_trainings(&mut graph, args, scale)?;
-    let sets = [(true, seen, scale.attempts_seen), (false, unseen, scale.attempts_unseen)];
+    let twins: Vec<Arc<ObjectModel>> = (unseen.iter())
+        .filter(|object| object.assembly.is_some())
+        .map(|object| Arc::new(object.rigid_twin()))
+        .collect();
+    let sets = [
+        (Set::Seen, seen, scale.attempts_seen),
+        (Set::Unseen, unseen, scale.attempts_unseen),
+        (Set::RigidTwins, twins, scale.attempts_unseen),
+    ];
     let mut nodes = Vec::new();
-    for (is_seen, objects, attempts) in &sets {
-        for row in ROWS.iter().filter(|row| *is_seen || row.unseen) {
+    for (set, objects, attempts) in sets.iter().filter(|(_, objects, _)| !objects.is_empty()) {
+        for row in ROWS.iter().filter(|row| *set == Set::Seen || row.unseen) {
             let trials = ServoTrials {
                 objects: objects.clone(),
                 attempts_per_object: *attempts,
-                seed: args.seed.get().derive("servo figures", u64::from(*is_seen)),
+                // Twins begin as the objects with springs do.
+                seed: args.seed.get().derive("servo figures", u64::from(*set == Set::Seen)),
             };
-            nodes.push((*row, *is_seen, add_row(&mut graph, row, *is_seen, trials, scale)?));
+            nodes.push((*row, *set, add_row(&mut graph, row, *set, trials, scale)?));
         }
     }
     create_folder(&args.out)?;
@@ -205,16 +247,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .then(|| segmentation_figures(&graph.folder("held-out"), &graph.folder(IMAGES), &args.out))
         .transpose()?;
     let mut results = Vec::new();
-    for (row, is_seen, node) in &nodes {
+    for (row, set, node) in &nodes {
         if graph.is_done(node)? {
-            results.push((*row, *is_seen, read_trials(&graph.folder(node))?));
+            results.push((*row, *set, read_trials(&graph.folder(node))?));
         }
     }
     let page = write_page(args, scale, segmentation.as_ref(), &results)?;
     if args.json {
-        let rows = results.iter().map(|(row, seen, trials)| RowReport {
+        let rows = results.iter().map(|(row, set, trials)| RowReport {
             row: row.name.to_owned(),
-            seen: *seen,
+            set: *set,
+            seen: *set == Set::Seen,
             figures: ServoReport::new(trials),
         });
         let rows = rows.collect();
@@ -301,18 +344,11 @@ fn add_trainings<'a>(graph: &mut RunGraph<'a>, args: &'a Args, scale: Scale) -> 
 }
 
 /// The trials of a row on one set of objects; returns the node's name.
-fn add_row(
-    graph: &mut RunGraph<'_>,
-    row: &Row,
-    is_seen: bool,
-    trials: ServoTrials,
-    scale: Scale,
-) -> anyhow::Result<String> {
+fn add_row(graph: &mut RunGraph<'_>, row: &Row, set: Set, trials: ServoTrials, scale: Scale) -> anyhow::Result<String> {
     let row = *row;
     let mut approach = Plan::approach(row.domain, LawArg::Exact, false);
     approach.servo.max_ticks = scale.max_ticks;
-    let set = if is_seen { "seen" } else { "unseen" };
-    let name = format!("{}-{set}", row.name.replace(", ", "-").replace(' ', "-"));
+    let name = format!("{} {}", row.name, set.name()).replace(", ", "-").replace(' ', "-");
     let objects: Vec<&str> = trials.objects.iter().map(|object| object.name.as_str()).collect();
     let settings = format!(
         "method = {}\ndomain = {}\nmask = {:?}\nobjects = {objects:?}\nattempts = {}\nseed = {}\napproach = {}\n",
@@ -331,7 +367,7 @@ fn add_row(
         if interrupt::requested() {
             return Ok(Ended::Interrupted);
         }
-        remark(format_args!("{} on {set} objects: {} trials", row.name, trials.count()));
+        remark(format_args!("{}, {}: {} trials", row.name, set.name(), trials.count()));
         let input = |wanted: bool, name: &str| wanted.then(|| context.input(name).to_owned());
         let plan = Plan {
             method: row.method,
@@ -343,7 +379,7 @@ fn add_row(
             cell: servo_trials::CELL.to_owned(),
             num_envs: 64,
             // Figure 11.
-            keep_traces: is_seen && row.method == Method::DrlGanVs && row.mask == MaskSource::Network,
+            keep_traces: set == Set::Seen && row.method == Method::DrlGanVs && row.mask == MaskSource::Network,
         };
         let results = plan.run(&trials, &mut |_| {})?;
         create_folder(context.folder)?;
@@ -364,7 +400,7 @@ fn write_page(
     args: &Args,
     scale: Scale,
     segmentation: Option<&SegmentationReport>,
-    results: &[(Row, bool, Vec<TrialResult>)],
+    results: &[(Row, Set, Vec<TrialResult>)],
 ) -> anyhow::Result<PathBuf> {
     let quick = if args.quick { "Quick run: it shows that the figures can be made, and nothing else. " } else { "" };
     let mut text = String::from("# Reach, then servo: figures 6 to 11\n\n");
@@ -377,26 +413,35 @@ fn write_page(
     if let Some(segmentation) = segmentation {
         text += &segmentation.markdown();
     }
-    for (is_seen, figure, what) in [(true, "figure-8.png", "seen"), (false, "figure-9.png", "unseen")] {
-        let of_set: Vec<_> = results.iter().filter(|(_, seen, _)| *seen == is_seen).collect();
+    for set in [Set::Seen, Set::Unseen, Set::RigidTwins] {
+        let of_set: Vec<_> = results.iter().filter(|(_, of, _)| *of == set).collect();
         if of_set.is_empty() {
             continue;
         }
+        // The paper has no control without compliance.
+        let published = |row: &Row| row.published_method().filter(|_| set != Set::RigidTwins);
         let rows: Vec<(String, Option<Method>, ServoReport)> = (of_set.iter())
-            .map(|(row, _, trials)| (row.name.to_owned(), row.published_method(), ServoReport::new(trials)))
+            .map(|(row, _, trials)| (row.name.to_owned(), published(row), ServoReport::new(trials)))
             .collect();
-        let number = if is_seen { 8 } else { 9 };
-        text += &format!(
-            "## Figure {number}: {what} objects\n\n{}\n![{what}]({figure})\n\n",
-            markdown_rows(is_seen, &rows)
-        );
-        let papers: Vec<(Method, ServoReport)> =
-            rows.into_iter().filter_map(|(_, method, report)| Some((method?, report))).collect();
+        let (what, (figure, heading)) = (set.name(), set.figure());
+        text += &format!("## {heading}\n\n");
+        if set == Set::RigidTwins {
+            text += "The same shapes, masses and starts, each in one rigid piece.\n\n";
+        }
+        text += &format!("{}\n![{what}]({figure})\n\n", markdown_rows(set == Set::Seen, &rows));
+        let bars_of = (of_set.iter())
+            .filter_map(|(row, _, trials)| Some((row.published_method()?, ServoReport::new(trials))))
+            .collect::<Vec<_>>();
         let note = format!("{quick}reality is a simulated stand-in; lines are Wilson's 95 % intervals");
-        let picture = bars(&format!("Lifted, {what} objects"), &note, &papers);
+        let title = if set == Set::RigidTwins {
+            "Lifted, rigid twins of the unseen objects".to_owned()
+        } else {
+            format!("Lifted, {what} objects")
+        };
+        let picture = bars(&title, &note, &bars_of);
         picture.save(&args.out.join(figure))?;
     }
-    let whole = results.iter().find(|(row, seen, _)| *seen && row.name == "drl+gan+vs");
+    let whole = results.iter().find(|(row, set, _)| *set == Set::Seen && row.name == "drl+gan+vs");
     if let Some([good, bad]) = whole.and_then(|(_, _, trials)| two_runs(trials)) {
         text += "## Figure 11: two servo runs\n\nThe trials at the lowest and the highest decile of the yaw error at the start of \
                  servoing.\n\n";
@@ -411,8 +456,10 @@ fn write_page(
         "Images a side {}, semantic CycleGAN {} steps, pose agent {} updates, seed {}. Every trial: `trials.csv`.\n",
         scale.images, scale.semantic_steps, scale.updates, args.seed.seed
     );
-    let rows: Vec<(String, bool, Vec<TrialResult>)> =
-        results.iter().map(|(row, seen, trials)| (row.name.replace(',', ""), *seen, trials.clone())).collect();
+    let rows: Vec<(String, bool, Vec<TrialResult>)> = results
+        .iter()
+        .map(|(row, set, trials)| (row.name.replace(',', ""), *set == Set::Seen, trials.clone()))
+        .collect();
     write_atomic(&args.out.join("trials.csv"), csv(&rows).as_bytes())?;
     let page = args.out.join("servo-figures.md");
     write_atomic(&page, text.as_bytes())?;

@@ -30,8 +30,8 @@ pub struct Args {
     /// reality, reality-dev, reality-2
     #[arg(long)]
     domain: Option<Domain>,
-    /// Objects: train, test or all of the built-in catalogue, household, household:SEED, ycb, or a folder of OBJ, URDF or
-    /// glTF files; several with commas between them
+    /// Objects: train, test or all of the built-in catalogue, household, household:SEED, ycb, spring-jointed,
+    /// spring-jointed-rigid, or a folder of OBJ, URDF or glTF files; several with commas between them
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
     #[command(flatten)]

@@ -56,6 +56,8 @@ pub enum ObjectError {
     TooSmall { path: PathBuf, largest_m: f32, limit_m: f32 },
     #[error("object '{name}': {what}; give it at least one closed, solid part")]
     Degenerate { name: String, what: String },
+    #[error("object '{name}' cannot be joined by springs: {what}")]
+    Joints { name: String, what: String },
     #[error("object '{name}': {what} must be {range}, not {value}")]
     OutOfRange { name: String, what: &'static str, range: &'static str, value: f32 },
     #[error("object generator: {what}")]
@@ -85,7 +87,11 @@ impl ObjectError {
             | Self::Unsupported { path, .. }
             | Self::TooBig { path, .. }
             | Self::TooSmall { path, .. } => Some(path),
-            Self::Degenerate { .. } | Self::OutOfRange { .. } | Self::Generator { .. } | Self::Catalogue { .. } => None,
+            Self::Degenerate { .. }
+            | Self::Joints { .. }
+            | Self::OutOfRange { .. }
+            | Self::Generator { .. }
+            | Self::Catalogue { .. } => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The things to grasp: procedural prism objects, the catalogue of 1,000 that the program carries, and import and
 //! export of OBJ, URDF and glTF. In: seeds or files. Out: [`ObjectModel`]s that `sim` collides and `render` draws.
 
+pub mod assembly;
 pub mod catalogue;
 pub mod digest;
 pub mod error;
@@ -14,10 +15,12 @@ pub mod mass;
 pub mod model;
 pub mod rest;
 pub mod set;
+pub mod spring_jointed;
 pub mod statistics;
 mod surfaces;
 pub mod ycb;
 
+pub use assembly::{Assembly, AxisSpring, Piece, PieceDescription, SpringJoint};
 pub use catalogue::Catalogue;
 pub use digest::digest;
 pub use error::ObjectError;

@@ -1,12 +1,14 @@
 //! One graspable object as data: what physics collides and weighs, what the renderer draws. In: convex parts in any
 //! frame and what is known of the mass. Out: an [`ObjectModel`] whose body origin is its centre of mass.
 
+use super::assembly::Assembly;
 use super::error::{ObjectError, Result};
 use super::geometry::{Polyhedron, support_points};
 use super::mass::{Inertia, Moments};
 use super::rest::RestCache;
 use crate::contract::{Class, MeshData, Pose, Shape, Surface, VisualPart};
 use glam::{DVec3, Vec3};
+use std::fmt;
 use std::sync::Arc;
 
 /// Points of a hull part beyond which it is reduced: contacts slow down with the number of points, and a graspable
@@ -103,8 +105,9 @@ impl Default for Physics {
     }
 }
 
-/// A rigid object. Lengths in metres in the body's frame, whose origin is the centre of mass.
-#[derive(Clone, Debug, PartialEq)]
+/// An object: one rigid body, or several that springs join. Lengths in metres in the body's frame, whose origin is the centre
+/// of mass.
+#[derive(Clone, PartialEq)]
 pub struct ObjectModel {
     pub name: String,
     /// Collision shape; never empty.
@@ -123,7 +126,37 @@ pub struct ObjectModel {
     pub paint: Option<[u8; 3]>,
     /// Volume of the union of the parts, cubic metres.
     pub volume_m3: f32,
+    /// Of a spring-jointed object: its pieces, of which everything above is the whole at rest. `None` for a rigid body.
+    pub assembly: Option<Arc<Assembly>>,
     pub(super) rests: RestCache,
+}
+
+/// All fields, as they were before there were springs: digests are made of this text. The springs come last, where there are any.
+impl fmt::Debug for ObjectModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            parts,
+            mesh,
+            mass_kg,
+            inertia,
+            friction,
+            restitution,
+            color,
+            paint,
+            volume_m3,
+            assembly,
+            rests,
+        } = self;
+        let mut text = f.debug_struct("ObjectModel");
+        text.field("name", name).field("parts", parts).field("mesh", mesh).field("mass_kg", mass_kg);
+        text.field("inertia", inertia).field("friction", friction).field("restitution", restitution);
+        text.field("color", color).field("paint", paint).field("volume_m3", volume_m3).field("rests", rests);
+        if let Some(assembly) = assembly {
+            text.field("assembly", assembly);
+        }
+        text.finish()
+    }
 }
 
 /// An axis-aligned bounding box in the body's frame.
@@ -198,6 +231,7 @@ impl ObjectModel {
             color: physics.color,
             paint: None,
             volume_m3: moments.volume as f32,
+            assembly: None,
             rests: RestCache::default(),
         };
         model.shift(-center);
@@ -212,29 +246,9 @@ impl ObjectModel {
         }
     }
 
-    /// The object as drawable parts of body `body`: its mesh, or its boxes.
+    /// The object as drawable parts of body `body`: its mesh, or its boxes. A spring-jointed one at rest.
     pub fn visual_parts(&self, body: usize, surface: Surface, instance: u8) -> Vec<VisualPart> {
-        let part = |shape, scale, body_from_part| VisualPart {
-            shape,
-            scale,
-            body,
-            body_from_part,
-            surface,
-            class: Class::Object,
-            instance,
-        };
-        if let Some(mesh) = &self.mesh {
-            return vec![part(Shape::Mesh(Arc::clone(mesh)), Vec3::ONE, Pose::IDENTITY)];
-        }
-        self.parts
-            .iter()
-            .filter_map(|convex| match convex {
-                ConvexPart::Box { half_extents, body_from_part } => {
-                    Some(part(Shape::Box, *half_extents * 2.0, *body_from_part))
-                }
-                ConvexPart::Hull { .. } => None,
-            })
-            .collect()
+        drawn_parts(self.mesh.as_ref(), &self.parts, (body, surface, instance))
     }
 
     /// All corners of all parts in the body's frame.
@@ -277,8 +291,37 @@ impl ObjectModel {
     }
 }
 
+/// A mesh, or boxes where there is none, as drawable parts of a body.
+pub(super) fn drawn_parts(
+    mesh: Option<&Arc<MeshData>>,
+    parts: &[ConvexPart],
+    (body, surface, instance): (usize, Surface, u8),
+) -> Vec<VisualPart> {
+    let part = |shape, scale, body_from_part| VisualPart {
+        shape,
+        scale,
+        body,
+        body_from_part,
+        surface,
+        class: Class::Object,
+        instance,
+    };
+    if let Some(mesh) = mesh {
+        return vec![part(Shape::Mesh(Arc::clone(mesh)), Vec3::ONE, Pose::IDENTITY)];
+    }
+    parts
+        .iter()
+        .filter_map(|convex| match convex {
+            ConvexPart::Box { half_extents, body_from_part } => {
+                Some(part(Shape::Box, *half_extents * 2.0, *body_from_part))
+            }
+            ConvexPart::Hull { .. } => None,
+        })
+        .collect()
+}
+
 /// The hulls' surfaces, for objects that are not all boxes and have no mesh of their own.
-fn hull_mesh(parts: &[ConvexPart], solids: &[Polyhedron]) -> Option<MeshData> {
+pub(super) fn hull_mesh(parts: &[ConvexPart], solids: &[Polyhedron]) -> Option<MeshData> {
     if parts.iter().all(|part| matches!(part, ConvexPart::Box { .. })) {
         return None;
     }

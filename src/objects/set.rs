@@ -76,6 +76,22 @@ impl ObjectSet {
         Ok(Self::new(super::ycb::ycb()?))
     }
 
+    /// Six spring-jointed objects (see [`super::spring_jointed`]).
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn spring_jointed() -> Result<Self> {
+        Ok(Self::new(super::spring_jointed::spring_jointed()?))
+    }
+
+    /// The rigid twins of [`Self::spring_jointed`].
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn rigid_twins() -> Result<Self> {
+        Ok(Self::new(super::spring_jointed::rigid_twins()?))
+    }
+
     /// Every object in and below a folder, sorted by path (see [`import_dir`]). Files that cannot be used are listed in
     /// [`Self::failures`].
     ///

@@ -26,7 +26,7 @@ pub mod instance {
 }
 
 /// Indices into the list of body poses. Bodies come in this order: the world (floor, backdrop, bins), one divider a
-/// bin, the arm's links, the palm, the two fingers, the objects.
+/// bin, the arm's links, the palm, the two fingers, the objects, and at last the pieces of spring-jointed objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bodies {
     bins: usize,

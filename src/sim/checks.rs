@@ -34,8 +34,10 @@ impl GraspWorld<'_> {
                 check.out_of_bounds += 1;
                 continue;
             };
-            for &corner in &self.physics.objects[index].corners {
-                let point = pose.transform_point(corner);
+            let pieces = self.physics.objects[index].pieces.iter().zip(self.piece_poses(index));
+            let corners =
+                pieces.flat_map(|(piece, pose)| piece.corners.iter().map(move |&corner| pose.transform_point(corner)));
+            for point in corners {
                 // A corner over a neighbour is judged by that one's floor and walls.
                 let (bin, offset) = self
                     .cell()

@@ -9,8 +9,10 @@ mod config;
 mod context;
 mod gripper;
 mod motion;
+mod object_body;
 mod physics;
 pub mod plugin;
+mod springs;
 mod world;
 
 pub use config::SimConfig;
@@ -21,6 +23,8 @@ pub use world::{
     GraspCell, GraspWorld, GraspWorldBundle, GraspWorldMut, GraspWorldParts, GraspWorldPartsMut, Motion, MotionState,
 };
 
+#[cfg(test)]
+mod spring_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -6,13 +6,13 @@
 
 use super::config::SimConfig;
 use super::context::{Context, ContextMut};
+use super::object_body::ObjectBody;
 use crate::contract::Pose;
-use crate::objects::{ConvexPart, ObjectModel};
 use crate::scene::{BinDescription, CellDescription};
 use bevy::prelude::Component;
 use bevy_rapier3d::rapier::prelude::{
     CoefficientCombineRule, Collider, ColliderBuilder, ColliderHandle, Cuboid, Group, InteractionGroups,
-    InteractionTestMode, MassProperties, Pose3, QueryFilter, Ray, RigidBodyBuilder, RigidBodyHandle, SharedShape,
+    InteractionTestMode, Pose3, QueryFilter, Ray, RigidBodyBuilder, RigidBodyHandle, SharedShape,
 };
 use glam::Vec3;
 
@@ -34,7 +34,7 @@ pub(super) fn gripper_groups() -> InteractionGroups {
     groups(GRIPPER, CELL.union(OBJECT))
 }
 
-fn object_groups() -> InteractionGroups {
+pub(super) fn object_groups() -> InteractionGroups {
     groups(OBJECT, Group::ALL)
 }
 
@@ -55,14 +55,6 @@ pub(super) fn from_rapier(pose: &Pose3) -> Pose {
     Pose::new(pose.translation, pose.rotation)
 }
 
-/// A graspable body and what is needed to judge where it is.
-pub(super) struct ObjectBody {
-    pub handle: RigidBodyHandle,
-    /// Corners of the collision shape in the body's frame.
-    pub corners: Vec<Vec3>,
-    pub radius: f32,
-}
-
 /// Which of an environment's rigid bodies are its objects: their handles in its `RapierRigidBodySet`.
 #[derive(Component, Default)]
 pub struct CellBodies {
@@ -74,9 +66,9 @@ pub struct CellBodies {
 }
 
 impl CellBodies {
-    /// The bodies of the objects, in the order of their numbers.
-    pub fn objects(&self) -> impl ExactSizeIterator<Item = RigidBodyHandle> {
-        self.objects.iter().map(|object| object.handle)
+    /// The bodies of the objects, in the order of their numbers: one for a rigid object, one a piece for one that springs join.
+    pub fn objects(&self) -> impl Iterator<Item = RigidBodyHandle> {
+        self.objects.iter().flat_map(|object| object.pieces.iter().map(|piece| piece.handle))
     }
 
     /// Ticks of physics since the episode's world was built.
@@ -169,58 +161,14 @@ impl PhysicsMut<'_> {
         if fences.is_empty() {
             return false;
         }
-        for object in &self.cell.objects {
-            if let Some(body) = self.world.bodies.get_mut(object.handle)
+        for piece in self.cell.objects.iter().flat_map(|object| &object.pieces) {
+            if let Some(body) = self.world.bodies.get_mut(piece.handle)
                 && body.is_enabled()
             {
                 body.wake_up(true);
             }
         }
         true
-    }
-
-    /// Puts an object at a pose, at rest.
-    pub fn insert_object(&mut self, model: &ObjectModel, pose: Pose) {
-        let properties = MassProperties::with_principal_inertia_frame(
-            Vec3::ZERO,
-            model.mass_kg,
-            model.inertia.principal_kg_m2,
-            model.inertia.body_from_principal,
-        );
-        let body = RigidBodyBuilder::dynamic()
-            .pose(to_rapier(pose))
-            .additional_mass_properties(properties)
-            // A trace of drag stops round things from rolling for ever.
-            .angular_damping(0.5)
-            .build();
-        let handle = self.world.insert_body(body);
-        if let Some(body) = self.world.bodies.get_mut(handle) {
-            body.activation_mut().time_until_sleep = 0.05;
-        }
-        for part in &model.parts {
-            if let Some(collider) = part_collider(part, model) {
-                self.world.insert_collider(collider, Some(handle));
-            }
-        }
-        let corners = model.corners();
-        let radius = corners.iter().map(|corner| corner.length()).fold(0.0, f32::max);
-        self.cell.objects.push(ObjectBody { handle, corners, radius });
-    }
-
-    /// Puts an object elsewhere, at rest.
-    pub fn move_object(&mut self, index: usize, pose: Pose) {
-        if let Some(body) = self.world.bodies.get_mut(self.cell.objects[index].handle) {
-            body.set_position(to_rapier(pose), true);
-            body.set_linvel(Vec3::ZERO, true);
-            body.set_angvel(Vec3::ZERO, true);
-        }
-    }
-
-    /// Takes an object out of the simulation, or puts it back in; where it stands is up to [`Self::move_object`].
-    pub fn set_object_present(&mut self, index: usize, present: bool) {
-        if let Some(body) = self.world.bodies.get_mut(self.cell.objects[index].handle) {
-            body.set_enabled(present);
-        }
     }
 
     pub fn tick(&mut self) {
@@ -230,25 +178,18 @@ impl PhysicsMut<'_> {
 }
 
 impl Physics<'_> {
-    pub fn object_pose(&self, index: usize) -> Pose {
-        from_rapier(self.world.bodies[self.objects[index].handle].position())
-    }
-
-    /// Whether an object takes part in the simulation.
-    pub fn is_present(&self, index: usize) -> bool {
-        self.objects.get(index).is_some_and(|object| self.world.bodies[object.handle].is_enabled())
-    }
-
-    /// Lowest point of an object's collision shape, world z.
-    pub fn lowest_point(&self, index: usize) -> f32 {
-        let pose = self.object_pose(index);
-        self.objects[index].corners.iter().map(|&c| pose.transform_point(c).z).fold(f32::INFINITY, f32::min)
-    }
-
     /// Whether a box touches neither the cell nor any object but `ignored`.
     pub fn is_free(&self, half: Vec3, pose: Pose, ignored: Option<usize>) -> bool {
+        let ignored = ignored.and_then(|index| self.objects.get(index)).map_or(&[][..], |object| &object.pieces);
+        let is_other = |_: ColliderHandle, collider: &Collider| {
+            collider.parent().is_none_or(|parent| ignored.iter().all(|piece| piece.handle != parent))
+        };
         let mut filter = QueryFilter::new().groups(gripper_groups());
-        filter.exclude_rigid_body = ignored.and_then(|index| self.objects.get(index)).map(|object| object.handle);
+        match ignored {
+            [] => {}
+            [only] => filter.exclude_rigid_body = Some(only.handle),
+            _ => filter = filter.predicate(&is_other),
+        }
         let shape = Cuboid::new(half);
         self.world.is_free(to_rapier(pose), &shape, filter)
     }
@@ -267,35 +208,10 @@ impl Physics<'_> {
         let shape = Cuboid::new(half);
         self.world.is_free(to_rapier(pose), &shape, filter)
     }
-
-    /// Bounds of an object's collision shape.
-    pub fn object_bounds(&self, index: usize) -> (Vec3, Vec3) {
-        let pose = self.object_pose(index);
-        let corners = self.objects[index].corners.iter().map(|&corner| pose.transform_point(corner));
-        corners.fold((Vec3::INFINITY, Vec3::NEG_INFINITY), |(low, high), p| (low.min(p), high.max(p)))
-    }
-
-    pub fn all_asleep(&self) -> bool {
-        self.objects.iter().all(|object| {
-            let body = &self.world.bodies[object.handle];
-            body.is_sleeping() || !body.is_enabled()
-        })
-    }
 }
 
-fn solid(shape: SharedShape, friction: f32) -> ColliderBuilder {
+pub(super) fn solid(shape: SharedShape, friction: f32) -> ColliderBuilder {
     ColliderBuilder::new(shape).friction(friction).friction_combine_rule(CoefficientCombineRule::Multiply).density(0.0)
-}
-
-fn part_collider(part: &ConvexPart, model: &ObjectModel) -> Option<Collider> {
-    let builder = match part {
-        ConvexPart::Box { half_extents, body_from_part } => {
-            solid(SharedShape::cuboid(half_extents.x, half_extents.y, half_extents.z), model.friction)
-                .position(to_rapier(*body_from_part))
-        }
-        ConvexPart::Hull { points } => solid(SharedShape::convex_hull(points)?, model.friction),
-    };
-    Some(builder.restitution(model.restitution).collision_groups(object_groups()).build())
 }
 
 /// How thick the solids behind a bin's walls are, on its -x, +x, -y and +y side: [`BACKING`], or half of the gap to the
@@ -360,26 +276,4 @@ fn enclosure(bins: &[BinDescription]) -> Vec<(Vec3, Vec3)> {
     // are made.
     let turned = |v: Vec3| if first.yaw_rad == 0.0 { v } else { first.world_from_bin().transform_vector(v) };
     planes.iter().map(|&(normal, point)| (turned(normal), first.position + turned(point))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::contract::Seed;
-    use crate::objects::{ObjectSet, Split};
-
-    #[test]
-    fn every_part_of_every_object_collides() {
-        let sets = [
-            ObjectSet::builtin().split(Split::Test),
-            ObjectSet::ycb().expect("ten solids").objects().to_vec(),
-            ObjectSet::household(Seed(0)).expect("solids").objects().to_vec(),
-            ObjectSet::household(Seed(1)).expect("solids").objects().to_vec(),
-        ];
-        for object in sets.iter().flatten() {
-            for (number, part) in object.parts.iter().enumerate() {
-                assert!(part_collider(part, object).is_some(), "{}: part {number} has no shape", object.name);
-            }
-        }
-    }
 }

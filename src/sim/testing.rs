@@ -2,9 +2,9 @@
 
 use super::{GraspCell, GraspWorldBundle, Motion, MotionState, SimConfig, Speed, ToolPose};
 use crate::contract::{Action, GripperCommand, Pose, Rng, Seed};
-use crate::objects::{ConvexPart, ObjectModel, Physics};
+use crate::objects::{AxisSpring, ConvexPart, ObjectModel, Physics, PieceDescription, SpringJoint};
 use crate::scene::CellDescription;
-use glam::Vec3;
+use glam::{Quat, Vec3};
 use std::sync::Arc;
 
 /// A box of full size `size` metres, 0.1 kg.
@@ -69,4 +69,78 @@ pub fn distinct(objects: &[Arc<ObjectModel>], count: usize, seed: Seed) -> Vec<A
     let mut order: Vec<usize> = (0..objects.len()).collect();
     seed.derive("objects", 0).rng().shuffle(&mut order);
     order.into_iter().take(count).map(|i| Arc::clone(&objects[i])).collect()
+}
+
+/// Two boxes with a spring between them, as wide and high as one cube of 48 mm along and 36 mm across.
+#[derive(Clone, Copy)]
+pub struct Halves {
+    pub stiffness: f32,
+    /// The spring's axis, which is also that of the two boxes.
+    pub along: Vec3,
+    pub piece_mass_kg: f32,
+    pub travel_m: f32,
+}
+
+impl Default for Halves {
+    fn default() -> Self {
+        Self { stiffness: 500.0, along: Vec3::X, piece_mass_kg: 0.02, travel_m: 0.015 }
+    }
+}
+
+impl Halves {
+    const LONG: f32 = 0.048;
+    const WIDE: f32 = 0.036;
+
+    /// Half of its length along the spring.
+    pub fn half_height(&self) -> f32 {
+        0.5 * Self::LONG
+    }
+
+    /// Half of its width across the spring.
+    pub fn half_width(&self) -> f32 {
+        0.5 * Self::WIDE
+    }
+
+    pub fn object(&self) -> Arc<ObjectModel> {
+        let turn = Quat::from_rotation_arc(Vec3::X, self.along);
+        let half_extents = Vec3::new(0.25 * Self::LONG, 0.5 * Self::WIDE, 0.5 * Self::WIDE);
+        let piece = |side: f32| {
+            let body_from_part = Pose::new(turn * (Vec3::X * (0.25 * Self::LONG * side)), turn);
+            let parts = vec![ConvexPart::Box { half_extents, body_from_part }];
+            PieceDescription { parts, mesh: None, mass_kg: self.piece_mass_kg }
+        };
+        let spring = AxisSpring::damped(self.stiffness, 0.7, 0.5 * self.piece_mass_kg, [-self.travel_m, 0.001]);
+        let joint = SpringJoint {
+            pieces: [0, 1],
+            object_from_joint: Pose::new(Vec3::ZERO, turn),
+            linear: [Some(spring), None, None],
+            angular: [None; 3],
+        };
+        let pieces = vec![piece(-1.0), piece(1.0)];
+        Arc::new(ObjectModel::spring_jointed("halves", pieces, vec![joint], Physics::default()).expect("two boxes"))
+    }
+}
+
+/// Boxes in a row along x with hinges about y between them.
+pub fn chain(count: usize, length: f32, mass_kg: f32, stiffness: f32) -> Arc<ObjectModel> {
+    let at = |k: f32| length * (k - 0.5 * count as f32);
+    let piece = |k: usize| PieceDescription {
+        parts: vec![ConvexPart::Box {
+            half_extents: Vec3::new(0.5 * length, 0.012, 0.006),
+            body_from_part: Pose::from_translation(Vec3::X * at(k as f32 + 0.5)),
+        }],
+        mesh: None,
+        mass_kg,
+    };
+    let joint = |k: usize| {
+        let spring = AxisSpring::damped(stiffness, 0.7, mass_kg * length * length * 2.0, [-1.0, 1.0]);
+        SpringJoint {
+            pieces: [k - 1, k],
+            object_from_joint: Pose::from_translation(Vec3::X * at(k as f32)),
+            linear: [None; 3],
+            angular: [None, Some(spring), None],
+        }
+    };
+    let (pieces, joints) = ((0..count).map(piece).collect(), (1..count).map(joint).collect());
+    Arc::new(ObjectModel::spring_jointed("chain", pieces, joints, Physics::default()).expect("boxes"))
 }

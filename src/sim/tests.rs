@@ -6,7 +6,9 @@ use super::{
     SimPlugin, Speed, ToolPose,
 };
 use crate::contract::Pose;
+use crate::objects::{ObjectModel, ObjectSet};
 use glam::Vec3;
+use std::sync::Arc;
 
 /// Grips a box of 0.1 kg that stands in the middle of the bin and lifts it; then shakes it for 10 s along x, y and z
 /// in turn with accelerations of up to 1 g. Returns how far the object moved in the gripper.
@@ -73,14 +75,16 @@ fn dropped_objects_lie_in_the_bin() {
     }
 }
 
+type Objects = fn(u64) -> Vec<Arc<ObjectModel>>;
+
 /// Poses of `count` environments after some motions through the plugin, on `threads` threads, `pace` ticks an update.
-fn stepped(count: u64, threads: usize, pace: Option<u32>) -> Vec<Vec<u32>> {
+fn stepped(objects: Objects, count: u64, threads: usize, pace: Option<u32>) -> Vec<Vec<u32>> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
     pool.install(|| {
         let mut app = bevy::prelude::App::new();
         app.add_plugins((bevy::app::TaskPoolPlugin::default(), SimPlugin::<Motions>::default()));
         let spawn = |seed| {
-            let entity = app.world_mut().spawn((open_bin(&five_prisms(seed), seed), Motions::default())).id();
+            let entity = app.world_mut().spawn((open_bin(&objects(seed), seed), Motions::default())).id();
             if let Some(ticks) = pace {
                 app.world_mut().entity_mut(entity).insert(Pace { ticks });
             }
@@ -116,11 +120,17 @@ fn stepped(count: u64, threads: usize, pace: Option<u32>) -> Vec<Vec<u32>> {
 
 #[test]
 fn threads_neighbours_and_pauses_change_nothing() {
-    let alone = stepped(2, 1, None);
-    let many = stepped(4, 2, None);
-    assert_eq!(alone[..], many[..2]);
-    assert_ne!(many[2], many[3]);
-    assert_eq!(alone, stepped(2, 2, Some(3)));
+    let springs: Objects = |seed| {
+        let set = ObjectSet::spring_jointed().expect("six solids");
+        (0..2).map(|k| Arc::clone(&set.objects()[(2 * seed as usize + k) % 6])).collect()
+    };
+    for objects in [five_prisms as Objects, springs] {
+        let alone = stepped(objects, 2, 1, None);
+        let many = stepped(objects, 4, 2, None);
+        assert_eq!(alone[..], many[..2]);
+        assert_ne!(many[2], many[3]);
+        assert_eq!(alone, stepped(objects, 2, 2, Some(3)));
+    }
 }
 
 #[test]

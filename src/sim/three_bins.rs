@@ -81,7 +81,7 @@ fn walls_between_bins_hold_what_is_thrown_at_them() {
         let start = world.cell().bins[1].position + Vec3::Z * 0.03;
         world.edit().place_object(0, Pose::from_translation(start));
         let edit = world.edit();
-        let handle = edit.physics.cell.objects[0].handle;
+        let handle = edit.physics.cell.objects[0].pieces[0].handle;
         edit.physics.world.bodies[handle].set_linvel(Vec3::new(0.0, toward * speed, 0.0), true);
         let mut deepest = 0.0_f32;
         for _ in 0..240 {

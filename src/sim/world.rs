@@ -90,13 +90,11 @@ impl GraspWorldMut<'_> {
         state.gripper = None;
         self.physics.build(&state.cell, &state.config, &state.divider_offsets);
         state.models = objects.iter().take(instance::MAX_OBJECTS).cloned().collect();
-        state.parts = fixed_parts(&state.cell);
         for index in 0..self.models.len() {
-            let parts = self.object_parts(index);
-            self.state.parts.extend(parts);
             let pose = self.view().drop_pose(&self.models[index], index, &mut rng);
             self.physics.insert_object(&self.state.models[index], pose);
         }
+        self.list_parts();
         self.settle();
         self.begin_episode(&mut rng);
     }
@@ -127,10 +125,9 @@ impl GraspWorldMut<'_> {
             return false;
         }
         let pose = self.view().drop_pose(model, index, &mut seed.derive("drop", index as u64).rng());
-        self.physics.insert_object(model, pose);
         self.state.models.push(Arc::clone(model));
-        let parts = self.object_parts(index);
-        self.state.parts.extend(parts);
+        self.physics.insert_object(model, pose);
+        self.list_parts();
         self.publish();
         true
     }
@@ -143,14 +140,19 @@ impl GraspWorldMut<'_> {
         self.publish();
     }
 
-    fn object_parts(&self, index: usize) -> Vec<VisualPart> {
-        // Indices stay below `instance::MAX_OBJECTS`.
-        let number = u8::try_from(index).unwrap_or(u8::MAX);
-        self.models[index].visual_parts(
-            self.bodies.object(index),
-            Surface::Object(number),
-            instance::OBJECT.saturating_add(number),
-        )
+    /// Everything that is drawn: of a spring-jointed object each piece on a body of its own, after the bodies of all objects.
+    fn list_parts(&mut self) {
+        let mut parts = fixed_parts(&self.cell);
+        for (index, model) in self.models.iter().enumerate() {
+            // Indices stay below `instance::MAX_OBJECTS`.
+            let number = u8::try_from(index).unwrap_or(u8::MAX);
+            let (surface, id) = (Surface::Object(number), instance::OBJECT.saturating_add(number));
+            parts.extend(match model.assembly {
+                None => model.visual_parts(self.bodies.object(index), surface, id),
+                Some(_) => model.piece_visual_parts(self.first_piece(index), surface, id),
+            });
+        }
+        self.state.parts = parts;
     }
 
     /// Ticks until everything rests, dropped objects in the bins that they were dropped into.
@@ -184,9 +186,10 @@ impl GraspWorldMut<'_> {
     /// Writes the poses that viewers and renderers read: call it when a motion pauses or is over.
     pub fn publish(&mut self) {
         let palm = self.view().gripper_pose();
+        let pieces = self.first_piece(self.models.len());
         let physics = self.physics.view();
         let GraspCell { bodies, poses, models, cell, divider_offsets, arm, gripper, .. } = &mut *self.state;
-        poses.resize(bodies.count(models.len()), Pose::IDENTITY);
+        poses.resize(pieces, Pose::IDENTITY);
         for (i, (bin, &offset)) in cell.bins.iter().zip(&*divider_offsets).enumerate() {
             poses[bodies.divider(i)] = bin.world_from_bin() * Pose::from_translation(Vec3::Y * offset);
         }
@@ -203,8 +206,13 @@ impl GraspWorldMut<'_> {
                 poses[bodies.finger(side)] = gripper.finger_pose(&physics, side);
             }
         }
-        for index in 0..models.len() {
+        let mut piece = bodies.count(models.len());
+        for (index, model) in models.iter().enumerate() {
             poses[bodies.object(index)] = physics.object_pose(index);
+            for pose in physics.piece_poses(index).filter(|_| model.assembly.is_some()) {
+                poses[piece] = pose;
+                piece += 1;
+            }
         }
     }
 
@@ -248,15 +256,30 @@ impl GraspCell {
         &self.models
     }
 
+    /// World poses of the objects as wholes.
     pub fn object_poses(&self) -> &[Pose] {
-        &self.poses[self.bodies.object(0)..]
+        &self.poses[self.bodies.object(0)..self.bodies.count(self.models.len()).min(self.poses.len())]
+    }
+
+    /// World poses of an object's rigid bodies: the object's own, or those of the pieces that springs join.
+    pub fn piece_poses(&self, index: usize) -> &[Pose] {
+        match self.models[index].assembly {
+            None => std::slice::from_ref(&self.poses[self.bodies.object(index)]),
+            Some(_) => &self.poses[self.first_piece(index)..self.first_piece(index + 1)],
+        }
+    }
+
+    /// Number of the first body of a spring-jointed object's pieces; they come after the bodies of all objects.
+    fn first_piece(&self, index: usize) -> usize {
+        let pieces = self.models[..index].iter().filter(|model| model.assembly.is_some()).map(|m| m.num_pieces());
+        self.bodies.count(self.models.len()) + pieces.sum::<usize>()
     }
 
     pub fn bodies(&self) -> Bodies {
         self.bodies
     }
 
-    /// World poses of all bodies, numbered by [`Bodies`].
+    /// World poses of all bodies, numbered by [`Bodies`], then the pieces of spring-jointed objects.
     pub fn body_poses(&self) -> &[Pose] {
         &self.poses
     }

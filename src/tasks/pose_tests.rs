@@ -153,6 +153,31 @@ fn the_oracle_lifts_every_object_and_a_hand_beside_it_lifts_none() {
 }
 
 #[test]
+fn the_oracle_lifts_spring_jointed_objects_and_their_rigid_twins() {
+    for set in [ObjectSet::spring_jointed(), ObjectSet::rigid_twins()] {
+        let library = Arc::default();
+        let mut table = Table::new(PoseGraspConfig::default(), PolicyKind::Oracle, &library);
+        let (mut lifted, mut tried) = (0, 0);
+        for object in set.expect("six").objects() {
+            for seed in 0..3 {
+                table.reset(object, seed);
+                assert!(table.world.view().is_calm(), "{} does not rest", object.name);
+                let poses = library.poses(&table.world.view(), 0).len();
+                let step = table.play();
+                println!(
+                    "{} {seed}: {poses} poses, {:?} {:?} {}",
+                    object.name, step.grasped, step.failure, step.reward
+                );
+                assert!(poses >= 2, "{} {seed}: {poses} good poses", object.name);
+                tried += 1;
+                lifted += usize::from(step.success());
+            }
+        }
+        assert!(lifted * 10 >= tried * 9, "{lifted} of {tried}");
+    }
+}
+
+#[test]
 fn with_servoing_the_last_decision_keeps_its_height_and_terminate_closes() {
     let config = PoseGraspConfig { servo_steps: 900, ..PoseGraspConfig::default() };
     let mut table = Table::new(config, PolicyKind::Oracle, &Arc::default());

@@ -393,3 +393,41 @@ fn environments_deliver_measured_depth_where_it_is_asked_for() {
     let frames = &both.privileged.as_ref().expect("frames").frames[0];
     assert_ne!(frames.depth_m, frames.sensed_depth_m);
 }
+
+#[test]
+fn a_spring_jointed_object_is_one_object_in_every_domain() {
+    let gpu = Gpu::open().expect("an adapter");
+    let size = 192;
+    let mut renderer = TiledRenderer::new(&gpu, RenderConfig::new(size, size), &ImageSet::default()).expect("built");
+    let sets = [ObjectSet::spring_jointed(), ObjectSet::rigid_twins()].map(|set| set.expect("six").objects().to_vec());
+    let worlds = sets.map(|objects| {
+        let mut world = GraspWorldBundle::new(Arc::new(CellDescription::iiwa_bin()), &SimConfig::default());
+        let mut edit = world.edit();
+        edit.reset(&objects[..4], Seed(1));
+        let floor = edit.cell().bins[0].position;
+        for (index, (x, y)) in [(-0.07, -0.1), (-0.07, 0.1), (0.08, -0.1), (0.08, 0.1)].into_iter().enumerate() {
+            edit.place_object(index, Pose::from_translation(floor + Vec3::new(x, y, 0.1)));
+        }
+        edit.publish();
+        world
+    });
+    for domain in [Domain::Canonical, Domain::RandomizedHeavy, Domain::Reality, Domain::Reality2] {
+        let look = Look::sample(domain, Seed(3), 0);
+        let views: Vec<SceneView<'_>> = worlds.iter().map(|world| view(world, &look, size)).collect();
+        let frames = renderer.capture(domain, &views, FrameChannels::ALL).expect("captured");
+        let pixels = (size * size) as usize;
+        for id in 16..20_u8 {
+            let count = |frame: usize| {
+                let range = frame * pixels..(frame + 1) * pixels;
+                let ids = frames.instances[range.clone()].iter().zip(&frames.segmentation[range]);
+                let of_object: Vec<u8> = ids.filter(|(found, _)| **found == id).map(|(_, class)| *class).collect();
+                assert!(of_object.iter().all(|&class| class == 1), "{domain}: object {id} has another class");
+                of_object.len() as f32
+            };
+            // At rest it is drawn as its rigid twin is.
+            let (springs, rigid) = (count(0), count(1));
+            assert!(rigid > 250.0 && (springs - rigid).abs() < 0.02 * rigid, "{domain}, {id}: {springs} and {rigid}");
+        }
+        assert!(frames.instances.iter().all(|&id| id < 20), "{domain}: pieces have ids of their own");
+    }
+}

@@ -36,8 +36,8 @@ pub struct Args {
     /// Cell: one of `bingrasp cells list`, or a TOML file [default: that of the task, panda-table or iiwa-bin]
     #[arg(long, value_name = "NAME|FILE")]
     pub cell: Option<String>,
-    /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
-    /// commas between them [default: ycb for pose-grasp, train for bin-grasp]
+    /// Objects: train, test, all, household, household:SEED, ycb, spring-jointed, spring-jointed-rigid, or a folder of OBJ,
+    /// URDF or glTF files; several with commas between them [default: ycb for pose-grasp, train for bin-grasp]
     #[arg(long, value_name = "SET|DIR")]
     pub objects: Option<String>,
     #[command(flatten)]

@@ -74,8 +74,8 @@ pub struct Args {
     /// Transitions a step [default: 64, paper 32]
     #[arg(long)]
     pub batch: Option<usize>,
-    /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
-    /// commas between them [default: train]
+    /// Objects: train, test, all, household, household:SEED, ycb, spring-jointed, spring-jointed-rigid, or a folder of OBJ,
+    /// URDF or glTF files; several with commas between them [default: train]
     #[arg(long, value_name = "SET|DIR")]
     pub objects: Option<String>,
     #[command(flatten)]

@@ -52,8 +52,8 @@ pub struct Args {
     /// Leave out segmentation and depth
     #[arg(long)]
     no_auxiliaries: bool,
-    /// Objects: train, test, all, household, household:SEED, ycb, or a folder of OBJ, URDF or glTF files; several with
-    /// commas between them [default: train]
+    /// Objects: train, test, all, household, household:SEED, ycb, spring-jointed, spring-jointed-rigid, or a folder of OBJ,
+    /// URDF or glTF files; several with commas between them [default: train]
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
     #[command(flatten)]

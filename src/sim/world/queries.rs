@@ -64,9 +64,7 @@ impl GraspWorld<'_> {
 
     /// Highest point of an object's collision shape, world z.
     pub fn highest_point(&self, index: usize) -> f32 {
-        let pose = self.physics.object_pose(index);
-        let corners = &self.physics.objects[index].corners;
-        corners.iter().map(|&corner| pose.transform_point(corner).z).fold(f32::NEG_INFINITY, f32::max)
+        self.physics.highest_point(index)
     }
 
     /// The middle of the floors of all bins where they stand in this episode: heights and places are measured from there.
@@ -81,7 +79,8 @@ impl GraspWorld<'_> {
         places.min_by(|a, b| a.abs().total_cmp(&b.abs()))
     }
 
-    /// The pose of an object in physics, where a motion may be under way.
+    /// The pose of an object in physics, where a motion may be under way. Of a spring-jointed one: its centre of mass, and the
+    /// mean rotation of its pieces.
     pub fn object_pose(&self, index: usize) -> Pose {
         self.physics.object_pose(index)
     }

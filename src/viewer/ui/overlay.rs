@@ -2,7 +2,7 @@
 
 use super::{Viewer, theme};
 use crate::contract::{Camera, Class, Pose, Shape};
-use crate::objects::ObjectModel;
+use crate::objects::ConvexPart;
 use crate::objects::geometry::{Polyhedron, box_corners};
 use bevy_egui::egui::{self, Color32, FontId, Painter, Stroke};
 use glam::Vec3;
@@ -92,18 +92,22 @@ fn colliders(ink: &Ink<'_>) {
             ink.boxed(*pose * part.body_from_part, part.scale * 0.5, if hand { fine } else { faint });
         }
     }
-    for (model, pose) in world.objects().iter().zip(world.object_poses()) {
-        object(ink, model, *pose, fine);
+    for (index, model) in world.objects().iter().enumerate() {
+        let pieces = model.assembly.iter().flat_map(|assembly| assembly.pieces.iter().map(|piece| &piece.parts));
+        let parts = pieces.chain(model.assembly.is_none().then_some(&model.parts));
+        for (parts, pose) in parts.zip(world.piece_poses(index)) {
+            object(ink, parts, *pose, fine);
+        }
     }
 }
 
-fn object(ink: &Ink<'_>, model: &ObjectModel, pose: Pose, stroke: Stroke) {
-    for part in &model.parts {
+fn object(ink: &Ink<'_>, parts: &[ConvexPart], pose: Pose, stroke: Stroke) {
+    for part in parts {
         match part {
-            crate::objects::model::ConvexPart::Box { half_extents, body_from_part } => {
+            ConvexPart::Box { half_extents, body_from_part } => {
                 ink.boxed(pose * *body_from_part, *half_extents, stroke);
             }
-            hull @ crate::objects::model::ConvexPart::Hull { .. } => {
+            hull @ ConvexPart::Hull { .. } => {
                 let Some(solid) = Polyhedron::of_part(hull) else { continue };
                 for (a, b) in solid.edges() {
                     let corner = |i: usize| pose.transform_point(solid.points[i].as_vec3());
