@@ -56,11 +56,16 @@ impl<F: Fn(f32) -> [f32; 3]> Limb<F> {
             solid.extend(knuckle(at, outwards, if is_free { &[0.7, 1.3] } else { &[] }));
         }
         let points = solid.iter().flat_map(|section| section.points(CORNERS)).collect();
-        let angles = [0.35, 0.7, 1.05, 1.4];
-        let mut drawn = knuckle(from, -1.0, &angles);
+        // Flat knuckles are a little narrower than the next piece, so that they stay inside where it is bent or tapers.
+        let drawn_knuckle = |at: f32, outwards: f32, is_free: bool| {
+            let narrow = if is_free || self.is_round { 1.0 } else { 0.92 };
+            let sections = knuckle(at, outwards, &[0.35, 0.7, 1.05, 1.4]).into_iter();
+            sections.map(move |section| CrossSection { right: section.right * narrow, ..section })
+        };
+        let mut drawn: Vec<CrossSection> = drawn_knuckle(from, -1.0, is_free[0]).collect();
         drawn.reverse();
         drawn.extend(straight(bands));
-        drawn.extend(knuckle(to, 1.0, &angles));
+        drawn.extend(drawn_knuckle(to, 1.0, is_free[1]));
         PieceDescription { parts: vec![ConvexPart::Hull { points }], mesh: Some(loft(&drawn, SEGMENTS)), mass_kg }
     }
 }
