@@ -5,6 +5,7 @@ mod plan;
 mod rcan;
 mod rl_cyclegan;
 mod rl_figure4;
+mod rl_robot2;
 mod tables;
 
 use super::reproduce_servo;
@@ -126,9 +127,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         What::RlCycleganTable1(args) => rl_cyclegan::table1(args),
         What::RlCycleganFigure4(args) => rl_cyclegan::figure4(&args.table, args.frames),
         What::RlCycleganTable2(args) => rl_cyclegan::table2(args),
-        What::RlCycleganTable3(args) => rl_cyclegan::table3(args),
+        What::RlCycleganTable3(args) => rl_robot2::table3(args),
         What::RlCycleganTable4(args) => rl_cyclegan::table4(&args.table, args.generator.as_ref(), args.generator_steps),
-        What::RlCycleganTable6(args) => rl_cyclegan::table6(args),
+        What::RlCycleganTable6(args) => rl_robot2::table6(args),
         What::ServoFigures(args) => reproduce_servo::run(args),
     }
 }
