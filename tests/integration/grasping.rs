@@ -114,7 +114,7 @@ fn an_agent_keeps_the_generator_that_it_learned_with() {
 fn results_that_were_copied_into_the_folder_join_the_table() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().display().to_string();
-    let finished = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/rcan-table1/canonical.json");
+    let finished = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/rcan-table1-2041689/canonical.json");
     std::fs::copy(finished, folder.path().join("canonical.json")).expect("copied");
     let table = sound(&run(&["reproduce", "rcan-table1", "--table-only", "--out", &out]));
     assert!(table.contains("Canonical Sim") && table.contains("4.6%") && table.contains("not run yet"), "{table}");
