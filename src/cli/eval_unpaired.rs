@@ -186,7 +186,11 @@ fn sources(canonical: &FrameBatch, count: usize) -> Vec<Vec<u8>> {
     (0..count).map(|index| canonical.source_image(index).to_vec()).collect()
 }
 
-fn translate(generator: &Generator, images: &[Vec<u8>]) -> anyhow::Result<Vec<Vec<u8>>> {
+/// Translations of images, bytes to bytes.
+///
+/// # Errors
+/// Images of another size.
+pub(super) fn translate(generator: &Generator, images: &[Vec<u8>]) -> anyhow::Result<Vec<Vec<u8>>> {
     with_large_stack(|| -> anyhow::Result<_> {
         let tensor = images_tensor(images.iter().map(Vec::as_slice), [generator.size(); 2])?;
         Ok(generator.translate(&tensor)?)

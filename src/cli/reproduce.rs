@@ -9,7 +9,6 @@ mod rl_robot2;
 mod tables;
 
 use super::reproduce_servo;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Nodes of the graph and their results lie in this folder of `--out`.
@@ -26,12 +25,8 @@ pub struct Args {
 struct Table4Args {
     #[command(flatten)]
     table: rl_cyclegan::Args,
-    /// An RCAN run (`bingrasp train rcan`) [default: one is trained]
-    #[arg(long, value_name = "RUN")]
-    generator: Option<PathBuf>,
-    /// Steps of RCAN's generator, where it is trained
-    #[arg(long, default_value_t = 20_000)]
-    generator_steps: u64,
+    #[command(flatten)]
+    generator: tables::GeneratorArgs,
 }
 
 #[derive(clap::Args)]
@@ -43,7 +38,7 @@ struct RlFigure4Args {
     frames: usize,
 }
 
-const GOES_ON: &str = "The same command goes on where it was interrupted; rows that are finished are kept.";
+const GOES_ON: &str = "The same command resumes where it was interrupted and keeps the rows that are finished.";
 
 #[derive(clap::Subcommand)]
 enum What {
@@ -128,7 +123,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         What::RlCycleganFigure4(args) => rl_cyclegan::figure4(&args.table, args.frames),
         What::RlCycleganTable2(args) => rl_cyclegan::table2(args),
         What::RlCycleganTable3(args) => rl_robot2::table3(args),
-        What::RlCycleganTable4(args) => rl_cyclegan::table4(&args.table, args.generator.as_ref(), args.generator_steps),
+        What::RlCycleganTable4(args) => rl_cyclegan::table4(&args.table, &args.generator),
         What::RlCycleganTable6(args) => rl_robot2::table6(args),
         What::ServoFigures(args) => reproduce_servo::run(args),
     }

@@ -13,6 +13,6 @@ pub mod statistics;
 
 pub use image::{colour_bias, psnr, ssim};
 pub use masks::{Confusion, DepthError};
-pub use presence::{Fault, Presence, PresenceSettings, Rate, TruthFrame, faults_by_image};
+pub use presence::{Fault, Presence, PresenceSettings, Rate, TruthFrame};
 pub use sliced_wasserstein::sliced_wasserstein;
 pub use statistics::{Interval, bootstrap_mean, mean, wilson};

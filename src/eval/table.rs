@@ -64,7 +64,7 @@ pub struct Layout {
     pub rows: Vec<Row>,
     /// The column that the paper's number and the gap are of.
     pub main: &'static str,
-    /// Rows between which the share of the gap that a row closes is told.
+    /// Rows between which a row closes a share of the gap.
     pub gap: Option<[&'static str; 2]>,
 }
 
@@ -119,7 +119,7 @@ pub fn gap_closed(success: f64, low: f64, high: f64) -> Option<f64> {
     (high > low).then(|| (success - low) / (high - low))
 }
 
-fn told(cell: &[Measured]) -> Option<String> {
+fn in_words(cell: &[Measured]) -> Option<String> {
     let (rate, [low, high]) = success(cell)?;
     let mut text = format!("{:.1}% ({:.1} to {:.1})", 100.0 * rate, 100.0 * low, 100.0 * high);
     if cell.len() > 1 {
@@ -157,7 +157,7 @@ impl Layout {
             cells.extend(
                 self.columns
                     .iter()
-                    .map(|column| found(column).and_then(told).unwrap_or_else(|| "not run yet".to_owned())),
+                    .map(|column| found(column).and_then(in_words).unwrap_or_else(|| "not run yet".to_owned())),
             );
             let attempts =
                 self.columns.iter().find_map(found).map(|cell| cell.iter().map(|m| m.evaluation.attempts).sum());
@@ -187,9 +187,9 @@ impl Layout {
             let Some(cell) = self.cell(results, &row.key, column.key) else { continue };
             let sum = |of: fn(&GraspEvaluation) -> usize| -> usize { cell.iter().map(|m| of(&m.evaluation)).sum() };
             let mean = |of: fn(&GraspEvaluation) -> Option<f64>| {
-                let told: Vec<f64> = cell.iter().filter_map(|measured| of(&measured.evaluation)).collect();
-                let sum: f64 = told.iter().sum();
-                if told.is_empty() { "-".to_owned() } else { format!("{:.1}", sum / told.len() as f64) }
+                let values: Vec<f64> = cell.iter().filter_map(|measured| of(&measured.evaluation)).collect();
+                let sum: f64 = values.iter().sum();
+                if values.is_empty() { "-".to_owned() } else { format!("{:.1}", sum / values.len() as f64) }
             };
             let _ = writeln!(
                 text,
@@ -235,8 +235,10 @@ impl Layout {
             bars.push(row.published_percent.map(|percent| Bar::plain(f64::from(percent) / 100.0)));
             BarGroup { title: row.title.clone(), bars }
         };
-        let mut legend: Vec<(&str, [u8; 3])> =
-            self.columns.iter().zip(COLOURS.iter().cycle()).map(|(c, colour)| (c.title.as_str(), *colour)).collect();
+        // Headings are Markdown.
+        let titles: Vec<String> = self.columns.iter().map(|column| column.title.replace('`', "")).collect();
+        let colours = COLOURS.iter().cycle().copied();
+        let mut legend: Vec<(&str, [u8; 3])> = titles.iter().map(String::as_str).zip(colours).collect();
         legend.push(("paper, on robots", PAPER));
         BarFigure {
             title: &format!("{mark}{}", self.title),
@@ -298,7 +300,7 @@ mod tests {
         let line = text.lines().find(|line| line.starts_with("| MIDDLE | not")).unwrap_or_default();
         assert!(line.contains("50.0% (29.9 to 70.1) | 20 | 0.50 | 10 steps | 70% |"), "{line}");
         assert!(text.contains("| MIDDLE | in reality | 0 | 0 | 0 | 10 | 8.0 | 5.0 |"), "{text}");
-        // Without the ceiling no gap is told.
+        // Without the ceiling there is no gap.
         assert!(layout().markdown(&results[..2]).contains("| 20 | - | 10 steps | 70% |"));
         let csv = layout().csv(&results);
         assert_eq!(csv.lines().nth(2), Some("middle,reality,0,20,10,0.5000,0.2993,0.7007"));

@@ -4,7 +4,7 @@
 //! that vanished and that were invented, beyond what the true pictures themselves are charged with by the same rule; and how
 //! alike patches of translations and of true pictures are.
 
-use super::metrics::{Presence, PresenceSettings, Rate, TruthFrame, sliced_wasserstein};
+use super::metrics::{Fault, Presence, PresenceSettings, Rate, TruthFrame, sliced_wasserstein};
 use super::translation::RateWithInterval;
 use crate::contract::{FrameBatch, Seed};
 use serde::Serialize;
@@ -38,10 +38,12 @@ pub struct UnpairedReport {
 }
 
 /// One frame's judgement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UnpairedScore {
     pub vanished: u64,
     pub ghosts: u64,
+    /// Where they are, the vanished objects first.
+    pub faults: Vec<Fault>,
 }
 
 impl UnpairedMeter {
@@ -66,14 +68,14 @@ impl UnpairedMeter {
             instances: canonical.instance_image(index),
         };
         let settings = PresenceSettings::for_size(width, height);
-        let translated = Presence::by_image(&truth, translation, &settings)?;
+        let (translated, faults) = Presence::with_faults(&truth, translation, &settings)?;
         let real = Presence::by_image(&truth, reality.source_image(index), &settings)?;
         self.translated.merge(&translated);
         self.truth.merge(&real);
         self.size = width;
         self.translations.push(translation.to_vec());
         self.reality.push(reality.source_image(index).to_vec());
-        Some(UnpairedScore { vanished: translated.vanished, ghosts: translated.ghosts })
+        Some(UnpairedScore { vanished: translated.vanished, ghosts: translated.ghosts, faults })
     }
 
     /// The figures so far; what nothing was seen of is NaN.
@@ -138,7 +140,7 @@ mod tests {
             let image = frames.canonical_image(index);
             assert!(faithful.add((&frames, &reality), index, image).is_some());
             let score = empty.add((&frames, &reality), index, &without_objects(&frames, index));
-            assert!(score.is_some_and(|score| score.vanished == 1), "{score:?}");
+            assert!(score.as_ref().is_some_and(|score| score.vanished == 1 && score.faults.len() == 1), "{score:?}");
         }
         let (faithful, empty) = (faithful.report(Seed(1)), empty.report(Seed(1)));
         assert_eq!((faithful.vanish.rate, faithful.vanish_excess), (0.0, 0.0));

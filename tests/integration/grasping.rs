@@ -153,8 +153,20 @@ fn every_table_can_be_laid_out() {
             .contains("Quick run")
     );
     let missing = folder.path().join("nothing").display().to_string();
-    let output = run(&["reproduce", "rl-cyclegan-table1", "--table-only", "--out", &out, "--canonical", &missing]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--canonical"), "{output:?}");
+    for flag in ["--canonical", "--real"] {
+        let output = run(&["reproduce", "rl-cyclegan-table1", "--table-only", "--out", &out, flag, &missing]);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(message.contains(flag) && message.contains("nothing") && !message.contains("SHA256SUMS"), "{message}");
+    }
+    // A row that nothing was recorded for is no success, and the page counts the episodes that are there.
+    let table2 = ["reproduce", "rl-cyclegan-table2", "--out", &out, "--rows", "rl-cyclegan-25000"];
+    let output = run(&table2);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--recorded"), "{output:?}");
+    let real = folder.path().join("real").display().to_string();
+    sound(&run(&["episodes", "record", "--out", &real, "--count", "3", "--policy", "random"]));
+    let page = sound(&run(&["reproduce", "rl-cyclegan-table1", "--table-only", "--out", &out, "--real", &real]));
+    assert!(page.contains("learn from 3 episodes"), "{page}");
 }
 
 #[test]

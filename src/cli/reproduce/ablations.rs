@@ -115,15 +115,15 @@ pub fn run(args: &TableArgs, plan: &mut Plan, steps: u64, frames: usize) -> anyh
 }
 
 fn cell((row, domain, seed): (&'static str, &'static str, u64), translation: &Value, grasps: &Value) -> Cell {
-    let told = |key: &str| translation[key].as_f64();
+    let figure = |key: &str| translation[key].as_f64();
     Cell {
         row,
         domain,
         seed,
-        ssim: told("ssim"),
-        object_iou: told("object_iou"),
-        vanish_rate: told("vanish_rate"),
-        ghost_rate: told("ghost_rate"),
+        ssim: figure("ssim"),
+        object_iou: figure("object_iou"),
+        vanish_rate: figure("vanish_rate"),
+        ghost_rate: figure("ghost_rate"),
         success: grasps["success"].as_f64(),
     }
 }

@@ -5,6 +5,8 @@
 
 use super::RESULT_NAME;
 use crate::cli::{UsageError, episodes, eval, train};
+use crate::data::episodes::EpisodeReader;
+use crate::data::paired::checksums_path;
 use crate::files::atomic::{create_folder, read_capped, sha256_file, write_atomic};
 use crate::files::console::remark;
 use crate::files::interrupt;
@@ -12,8 +14,9 @@ use crate::gan::cyclegan::Method;
 use crate::gan::rcan::RcanConfig;
 use crate::rl::qtopt::QtOptConfig;
 use crate::rl::rl_cyclegan::RlCycleGanConfig;
+use crate::train::checkpoint::CHECKSUMS_NAME;
 use crate::train::graph::Context as Node;
-use crate::train::{Ended, Preset, RunDir, RunGraph, load_run};
+use crate::train::{Ended, LearnerConfig, Preset, RunGraph, learner_name, load_run};
 use anyhow::Context;
 use clap::Parser;
 use serde_json::{Value, json};
@@ -72,19 +75,29 @@ impl Plan {
         Ok(Self { graph: RunGraph::new(root), given: BTreeMap::new(), defaults })
     }
 
-    /// A finished run or recording of the user as the node `name`: what it is counts, not where it lies.
+    /// A finished run of the user as the node `name`: what it is counts, not where it lies.
     ///
     /// # Errors
-    /// No run and no recording.
-    pub fn give(&mut self, name: &str, flag: &str, folder: &Path) -> anyhow::Result<()> {
+    /// No finished run of RCAN or QT-Opt.
+    pub fn give_run(&mut self, name: &str, flag: &str, folder: &Path) -> anyhow::Result<()> {
+        let digest = digest_of_run(folder).with_context(|| format!("opening {flag} {}", folder.display()))?;
+        self.give(name, folder, &digest)
+    }
+
+    /// The same for a recording.
+    ///
+    /// # Errors
+    /// No recording.
+    pub fn give_recording(&mut self, name: &str, flag: &str, folder: &Path) -> anyhow::Result<()> {
         let opening = || format!("opening {flag} {}", folder.display());
-        let digest = if RunDir::read_config(folder).is_ok() {
-            digest_of_run(folder).with_context(opening)?
-        } else {
-            sha256_file(&crate::data::paired::checksums_path(folder)).with_context(opening)?
-        };
+        EpisodeReader::open(folder).with_context(opening)?;
+        let digest = sha256_file(&checksums_path(folder)).with_context(opening)?;
+        self.give(name, folder, &digest)
+    }
+
+    fn give(&mut self, name: &str, folder: &Path, digest: &str) -> anyhow::Result<()> {
         self.given.insert(name.to_owned(), std::path::absolute(folder)?);
-        Ok(self.graph.add(name, &digest, &[], |_| Ok(Ended::Complete))?)
+        Ok(self.graph.add(name, digest, &[], |_| Ok(Ended::Complete))?)
     }
 
     /// Adds the node `name`: a command as a user would type it, without the program's name, `--out` and `--resume`. Words are
@@ -150,11 +163,12 @@ impl Plan {
 
 /// What a finished run is: its newest checkpoint.
 fn digest_of_run(folder: &Path) -> anyhow::Result<String> {
-    let sum = |checkpoint: &Path| sha256_file(&checkpoint.join(crate::train::checkpoint::CHECKSUMS_NAME));
-    if let Ok(run) = load_run::<RcanConfig>(folder) {
-        return Ok(sum(&run.checkpoint.path)?);
-    }
-    Ok(sum(&load_run::<QtOptConfig>(folder)?.checkpoint.path)?)
+    let checkpoint = if learner_name(folder)? == RcanConfig::NAME {
+        load_run::<RcanConfig>(folder)?.checkpoint
+    } else {
+        load_run::<QtOptConfig>(folder)?.checkpoint
+    };
+    Ok(sha256_file(&checkpoint.path.join(CHECKSUMS_NAME))?)
 }
 
 /// The words of a node's command, the program's name first, where `place` says where its inputs lie and `folder` is its own.
@@ -175,7 +189,7 @@ fn parse(line: &[String]) -> anyhow::Result<Line> {
     Ok(Line::try_parse_from(line).map_err(|error| UsageError(format!("{}: {error}", line.join(" "))))?)
 }
 
-/// Runs a node's command, or goes on with it.
+/// Runs a node's command, or resumes it.
 fn run(context: &Node<'_>, words: &[Word], given: &BTreeMap<String, PathBuf>, title: &str) -> anyhow::Result<Ended> {
     if interrupt::requested() {
         return Ok(Ended::Interrupted);

@@ -2,7 +2,10 @@
 //! the parts of the generator's loss are worth.
 
 use super::plan::Plan;
-use super::tables::{NETWORK, Picture, RowPlan, Table, TableArgs, agent, canonical, finetuned, measure};
+use super::tables::{
+    GeneratorArgs, NETWORK, Picture, RowPlan, Table, TableArgs, agent, canonical, finetuned, given_recording, measure,
+    rcan_generator,
+};
 use super::{RUNS, ablations};
 use crate::cli::{UsageError, common, numbers};
 use std::path::PathBuf;
@@ -12,12 +15,8 @@ use std::process::ExitCode;
 pub struct Args {
     #[command(flatten)]
     table: TableArgs,
-    /// An RCAN run (`bingrasp train rcan`) [default: one is trained]
-    #[arg(long, value_name = "RUN")]
-    generator: Option<PathBuf>,
-    /// Steps of the generator, where it is trained
-    #[arg(long, default_value_t = 20_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
-    generator_steps: u64,
+    #[command(flatten)]
+    generator: GeneratorArgs,
     /// Gradient steps of each joint finetuning
     #[arg(long, default_value_t = 6_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
     finetune_steps: u64,
@@ -37,12 +36,8 @@ pub struct Args {
 pub struct Figure4Args {
     #[command(flatten)]
     table: TableArgs,
-    /// An RCAN run (`bingrasp train rcan`) [default: one is trained]
-    #[arg(long, value_name = "RUN")]
-    generator: Option<PathBuf>,
-    /// Steps of the generator, where it is trained
-    #[arg(long, default_value_t = 20_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
-    generator_steps: u64,
+    #[command(flatten)]
+    generator: GeneratorArgs,
     /// Gradient steps of each joint finetuning
     #[arg(long, default_value_t = 6_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
     finetune_steps: u64,
@@ -58,28 +53,6 @@ pub struct AblationArgs {
     /// Frames of each measurement of a translation
     #[arg(long, default_value_t = 1_000, value_parser = numbers::count(numbers::ATTEMPTS))]
     frames: usize,
-}
-
-/// Adds RCAN's generator, given or trained: half on what the canonical agent does, as the paper trains it on QT-Opt's
-/// trajectories, half on what scripts do. Returns its node.
-pub(super) fn generator(
-    plan: &mut Plan,
-    args: &TableArgs,
-    (given, canonical): (Option<&PathBuf>, &str),
-    steps: u64,
-    seed: u64,
-) -> anyhow::Result<String> {
-    if let Some(run) = given {
-        if !plan.has("rcan") {
-            plan.give("rcan", "--generator", run)?;
-        }
-        return Ok("rcan".to_owned());
-    }
-    let name = format!("rcan-{seed}");
-    let command =
-        format!("train rcan --policy @{canonical} --policy-share 0.5 --steps {} --seed {seed}", args.amount(steps, 40));
-    plan.add(&name, "RCAN's generator: training", &command)?;
-    Ok(name)
 }
 
 /// Domain that an agent learns in, and whether it looks through the generator.
@@ -150,8 +123,9 @@ fn open_plan(args: &TableArgs, inputs: common::Inputs<'_>) -> anyhow::Result<Pla
 const FINETUNED: [&str; 2] = ["few", "many"];
 
 pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
-    let inputs =
-        common::Inputs::default().run("--generator", args.generator.as_deref()).ours("--real", args.real.as_deref());
+    let inputs = common::Inputs::default()
+        .run("--generator", args.generator.generator.as_deref())
+        .ours("--real", args.real.as_deref());
     let table = args.table.scaled();
     let mut plan = open_plan(&table, inputs)?;
     if args.grasps.len() > FINETUNED.len() {
@@ -181,7 +155,7 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
         RowPlan::new("real", "Real (off-policy)", recorded).published(&[None, Some(87), Some(85), Some(96)], 1);
     for seed in table.seeds() {
         let canonical = canonical(&mut plan, &table, seed, "")?;
-        let rcan = generator(&mut plan, &table, (args.generator.as_ref(), &canonical), args.generator_steps, seed)?;
+        let rcan = rcan_generator(&mut plan, &table, &args.generator, &canonical, seed)?;
         for (look, row) in LOOKS.iter().zip(&mut rows) {
             let agent = look.agent(&mut plan, &table, (&canonical, &rcan), seed, args.from_scratch)?;
             for (column, domain) in [("simulation", look.domain), ("reality", "reality"), ("reality-2", "reality-2")] {
@@ -244,12 +218,7 @@ fn real_row(
     amounts: &[(&'static str, u64)],
 ) -> anyhow::Result<()> {
     let recording = match &args.real {
-        Some(folder) => {
-            if !plan.has("recording") {
-                plan.give("recording", "--real", folder)?;
-            }
-            "recording".to_owned()
-        }
+        Some(folder) => given_recording(plan, folder)?,
         None => {
             let name = format!("recording-{seed}");
             let count = table.amount(5_000, 80);
@@ -283,7 +252,8 @@ const GRASPS: [(&str, u64); 6] =
 
 pub fn figure4(args: &Figure4Args) -> anyhow::Result<ExitCode> {
     let table = args.table.scaled();
-    let mut plan = open_plan(&table, common::Inputs::default().run("--generator", args.generator.as_deref()))?;
+    let mut plan =
+        open_plan(&table, common::Inputs::default().run("--generator", args.generator.generator.as_deref()))?;
     let shown: Vec<(&'static str, u64)> = if table.quick { vec![("0", 0), ("250", 20)] } else { GRASPS.to_vec() };
     let finetune_steps = table.amount(args.finetune_steps, 60);
     let looks = [&LOOKS[4], &LOOKS[1]];
@@ -292,7 +262,7 @@ pub fn figure4(args: &Figure4Args) -> anyhow::Result<ExitCode> {
         looks.iter().map(|look| RowPlan::new(look.key, look.title, trained.clone()).published(&[], 0)).collect();
     for seed in table.seeds() {
         let canonical = canonical(&mut plan, &table, seed, "")?;
-        let rcan = generator(&mut plan, &table, (args.generator.as_ref(), &canonical), args.generator_steps, seed)?;
+        let rcan = rcan_generator(&mut plan, &table, &args.generator, &canonical, seed)?;
         for (look, row) in looks.iter().zip(&mut rows) {
             let agent = look.agent(&mut plan, &table, (&canonical, &rcan), seed, false)?;
             for &(column, grasps) in &shown {

@@ -3,9 +3,14 @@
 
 use super::RUNS;
 use super::plan::Plan;
-use super::tables::{NETWORK, Picture, RowPlan, Table, TableArgs, agent, canonical, finetuned, measure};
+use super::tables::{
+    GeneratorArgs, NETWORK, RowPlan, Table, TableArgs, agent, canonical, finetuned, given_recording, measure,
+    rcan_generator,
+};
 use crate::cli::{common, numbers};
+use crate::data::episodes::EpisodeReader;
 use crate::gan::cyclegan::Method;
+use anyhow::Context;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -17,9 +22,9 @@ pub struct Args {
     /// in reality are recorded]
     #[arg(long, value_name = "DIR")]
     real: Option<PathBuf>,
-    /// Episodes of the recording: rows that need more are left out
-    #[arg(long, default_value_t = 5_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
-    recorded: u64,
+    /// Episodes to record, where no --real is given; rows that need more are left out [default: 5000]
+    #[arg(long, conflicts_with = "real", value_parser = numbers::whole(numbers::ATTEMPTS))]
+    recorded: Option<u64>,
     /// Steps of each translation
     #[arg(long, default_value_t = 8_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
     gan_steps: u64,
@@ -44,16 +49,25 @@ const AMOUNTS: [u64; 3] = [1_000, 5_000, 25_000];
 const ROBOT_1: &str = "";
 
 impl Scale {
-    pub(super) fn of(args: &Args) -> Self {
+    /// # Errors
+    /// `--real` names no recording.
+    pub(super) fn of(args: &Args) -> anyhow::Result<Self> {
         let table = args.table.scaled();
-        Self {
+        let recorded = match &args.real {
+            // The tables say how many episodes were learned from.
+            Some(folder) => {
+                EpisodeReader::open(folder).with_context(|| format!("opening --real {}", folder.display()))?.len()
+            }
+            None => table.amount(args.recorded.unwrap_or(5_000), 80),
+        };
+        Ok(Self {
             real: args.real.clone(),
-            recorded: if args.real.is_some() { args.recorded } else { table.amount(args.recorded, 80) },
+            recorded,
             gan_steps: table.amount(args.gan_steps, 40),
             finetune_steps: table.amount(args.finetune_steps, 60),
             held_out: table.amount(200, 20),
             table,
-        }
+        })
     }
 
     pub(super) fn plan(&self) -> anyhow::Result<Plan> {
@@ -72,10 +86,7 @@ impl Scale {
     /// Adds the recording of a seed, given or made. Returns its node.
     pub(super) fn recording(&self, plan: &mut Plan, seed: u64, cell: &str) -> anyhow::Result<String> {
         if let Some(folder) = &self.real {
-            if !plan.has("recording") {
-                plan.give("recording", "--real", folder)?;
-            }
-            return Ok("recording".to_owned());
+            return given_recording(plan, folder);
         }
         let name = format!("recording-{seed}");
         let command = format!("episodes record --domain reality --count {} --seed {seed} {cell}", self.recorded);
@@ -145,7 +156,7 @@ pub(super) fn real_weight(episodes: u64) -> f64 {
 const TEST: &str = "--domain reality --objects test";
 
 pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
-    let scale = Scale::of(args);
+    let scale = Scale::of(args)?;
     let (table, mut plan) = (&scale.table, scale.plan()?);
     let agent_only = format!("{} steps of the agent", table.agent_steps);
     let row = |key: &str, title: &str, trained: &str, percent: Option<u32>| {
@@ -204,27 +215,18 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
             row.cell("reality", seed, &measure(&mut plan, table, (&name, &title), seed, &words)?);
         }
     }
-    Table {
-        name: "table1",
-        title: "RL-CycleGAN, table 1: off-policy real data without labels",
-        intro: format!(
-            "Translations learn from {} episodes of `reality`, images, gripper, actions and rewards alone. The row `ceiling` \
-             learns from labels of `reality`, which no other row sees.",
-            scale.recorded
-        ),
-        rows_are: "trained on",
-        columns: vec![("reality", "in `reality`".into())],
-        published: vec!["on robots"],
-        main: "reality",
-        gap: Some(["sim-only", "ceiling"]),
-        picture: Picture::Bars,
-        rows: rows.into(),
-    }
-    .run(table, &mut plan)
+    let intro = format!(
+        "Translations learn from {} episodes of `reality`, images, gripper, actions and rewards alone. The row `ceiling` \
+         learns from labels of `reality`, which no other row sees.",
+        scale.recorded
+    );
+    let title = "RL-CycleGAN, table 1: off-policy real data without labels";
+    Table { gap: Some(["sim-only", "ceiling"]), ..Table::in_reality("table1", title, intro, rows.into()) }
+        .run(table, &mut plan)
 }
 
 pub fn figure4(args: &Args, frames: usize) -> anyhow::Result<ExitCode> {
-    let scale = Scale::of(args);
+    let scale = Scale::of(args)?;
     let (table, mut plan) = (&scale.table, scale.plan()?);
     let seed = table.seed.seed;
     let init = canonical(&mut plan, table, seed, ROBOT_1)?;
@@ -241,7 +243,7 @@ pub fn figure4(args: &Args, frames: usize) -> anyhow::Result<ExitCode> {
 }
 
 pub fn table2(args: &Args) -> anyhow::Result<ExitCode> {
-    let scale = Scale::of(args);
+    let scale = Scale::of(args)?;
     let (table, mut plan) = (&scale.table, scale.plan()?);
     let mut rows = Vec::new();
     // Real only, GraspGAN, RL-CycleGAN.
@@ -291,25 +293,14 @@ pub fn table2(args: &Args) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    Table {
-        name: "table2",
-        title: "RL-CycleGAN, table 2: amounts of real episodes",
-        intro: "1,000, 5,000 and 25,000 scripted episodes stand for the paper's 5,000, 28,000 and 580,000; smaller amounts are \
-                drawn from the largest. Rows of more episodes than were recorded are not run."
-            .into(),
-        rows_are: "trained on",
-        columns: vec![("reality", "in `reality`".into())],
-        published: vec!["on robots"],
-        main: "reality",
-        gap: None,
-        picture: Picture::Bars,
-        rows,
-    }
-    .run(table, &mut plan)
+    let intro = "1,000, 5,000 and 25,000 scripted episodes stand for the paper's 5,000, 28,000 and 580,000; smaller amounts are \
+                 drawn from the largest. Rows of more episodes than were recorded are not run.";
+    let title = "RL-CycleGAN, table 2: amounts of real episodes";
+    Table::in_reality("table2", title, intro.into(), rows).run(table, &mut plan)
 }
 
-pub fn table4(args: &Args, generator: Option<&PathBuf>, generator_steps: u64) -> anyhow::Result<ExitCode> {
-    let scale = Scale::of(args);
+pub fn table4(args: &Args, generator: &GeneratorArgs) -> anyhow::Result<ExitCode> {
+    let scale = Scale::of(args)?;
     let (table, mut plan) = (&scale.table, scale.plan()?);
     // On-policy episodes; off-policy ones for RL-CycleGAN.
     let [none, few, more, many] = if table.quick { [0, 20, 20, 20] } else { [0, 1_000, 2_000, 5_000] };
@@ -354,7 +345,7 @@ pub fn table4(args: &Args, generator: Option<&PathBuf>, generator_steps: u64) ->
             (weight, seed),
             "--domain canonical",
         )?;
-        let rcan = super::rcan::generator(&mut plan, table, (generator, &init), generator_steps, seed)?;
+        let rcan = rcan_generator(&mut plan, table, generator, &init, seed)?;
         let sees_rcan = format!("--domain randomized-heavy --generator @{rcan}");
         let zero_shot = format!("agent-rcan-{seed}");
         plan.add(&zero_shot, "RCAN: training the agent", &format!("{} {sees_rcan}", agent(table, seed, &init)))?;
@@ -377,19 +368,8 @@ pub fn table4(args: &Args, generator: Option<&PathBuf>, generator_steps: u64) ->
             row.cell("reality", seed, &measure(&mut plan, table, (&name, &title), seed, &words)?);
         }
     }
-    Table {
-        name: "table4",
-        title: "RL-CycleGAN, table 4: on-policy finetuning",
-        intro: "On-policy episodes are played in `reality` beside the simulator, without labels. 1,000, 2,000 and 5,000 stand for \
-                the paper's 5,000, 10,000 and 28,000."
-            .into(),
-        rows_are: "trained on",
-        columns: vec![("reality", "in `reality`".into())],
-        published: vec!["on robots"],
-        main: "reality",
-        gap: None,
-        picture: Picture::Bars,
-        rows: rows.into_iter().map(|(row, _)| row).collect(),
-    }
-    .run(table, &mut plan)
+    let intro = "On-policy episodes are played in `reality` beside the simulator, without labels. 1,000, 2,000 and 5,000 stand \
+                 for the paper's 5,000, 10,000 and 28,000.";
+    let rows = rows.into_iter().map(|(row, _)| row).collect();
+    Table::in_reality("table4", "RL-CycleGAN, table 4: on-policy finetuning", intro.into(), rows).run(table, &mut plan)
 }

@@ -2,21 +2,20 @@
 //! invented circled from the truth.
 
 use super::plan::Plan;
+use crate::cli::eval_unpaired::translate;
 use crate::cli::generator::load_translation;
 use crate::cli::{common, output};
-use crate::contract::{Domain, FrameBatch, PrivilegedAccess, ScriptPolicy, Seed};
+use crate::contract::{Domain, PrivilegedAccess, ScriptPolicy, Seed};
 use crate::draw::{ContactSheet, Picture};
 use crate::env::pairs::{frames_of, play_block};
 use crate::env::{EnvConfig, GraspEnv};
-use crate::eval::metrics::{Fault, PresenceSettings, TruthFrame, faults_by_image};
+use crate::eval::metrics::Fault;
 use crate::eval::table::STAND_IN;
 use crate::eval::unpaired::{UnpairedMeter, UnpairedReport};
 use crate::files::atomic::{create_folder, write_atomic};
 use crate::files::console::remark;
 use crate::files::interrupt;
 use crate::gan::cyclegan::{Generator, Method};
-use crate::gan::images::images_tensor;
-use crate::nn::with_large_stack;
 use crate::train::Ended;
 use image::imageops::{FilterType, resize};
 use serde::Serialize;
@@ -119,10 +118,10 @@ fn judge(generators: &[Generator], frames: usize, seed: Seed) -> anyhow::Result<
                     let (mut pictures, mut faults) = (vec![source], Vec::new());
                     for (images, meter) in translated.iter().zip(&mut meters) {
                         let image = &images[index];
-                        if meter.add((canonical, reality), index, image).is_none() {
+                        let Some(score) = meter.add((canonical, reality), index, image) else {
                             anyhow::bail!("frames of {size}x{size} are too small to judge")
-                        }
-                        faults.push(faults_of(canonical, index, image));
+                        };
+                        faults.push(score.faults);
                         pictures.push(image.clone());
                     }
                     pictures.push(reality.source_image(index).to_vec());
@@ -136,25 +135,6 @@ fn judge(generators: &[Generator], frames: usize, seed: Seed) -> anyhow::Result<
         }
     }
     Ok((states, meters))
-}
-
-fn translate(generator: &Generator, images: &[Vec<u8>]) -> anyhow::Result<Vec<Vec<u8>>> {
-    with_large_stack(|| -> anyhow::Result<_> {
-        let tensor = images_tensor(images.iter().map(Vec::as_slice), [generator.size(); 2])?;
-        Ok(generator.translate(&tensor)?)
-    })?
-}
-
-fn faults_of(canonical: &FrameBatch, index: usize, image: &[u8]) -> Vec<Fault> {
-    let (width, height) = (canonical.width, canonical.height);
-    let truth = TruthFrame {
-        width,
-        height,
-        canonical: canonical.canonical_image(index),
-        segmentation: canonical.segmentation_image(index),
-        instances: canonical.instance_image(index),
-    };
-    faults_by_image(&truth, image, &PresenceSettings::for_size(width, height)).unwrap_or_default()
 }
 
 /// Numbers of the states to show: those with most faults, then others at equal distances.
@@ -186,11 +166,11 @@ fn draw(states: &[State], reports: &[MethodReport], quick: bool, size: usize) ->
             let faults = if (1..last).contains(&column) { state.faults[column - 1].as_slice() } else { &[] };
             circled(rgb, size, faults)
         });
-        let told = reports.iter().zip(&state.faults).map(|(report, faults)| {
+        let counts = reports.iter().zip(&state.faults).map(|(report, faults)| {
             let ghosts = faults.iter().filter(|fault| fault.is_ghost).count();
             format!("{} {} vanished, {ghosts} invented", report.method, faults.len() - ghosts)
         });
-        sheet.row(told.collect::<Vec<_>>().join("; "), pictures.collect());
+        sheet.row(counts.collect::<Vec<_>>().join("; "), pictures.collect());
     }
     sheet
 }

@@ -3,7 +3,7 @@
 
 use super::plan::Plan;
 use super::rl_cyclegan::{Args, Scale, real_weight};
-use super::tables::{NETWORK, Picture, RowPlan, Table, TableArgs, agent, canonical, measure};
+use super::tables::{NETWORK, RowPlan, Table, TableArgs, agent, canonical, measure};
 use crate::gan::cyclegan::Method;
 use std::process::ExitCode;
 
@@ -13,7 +13,7 @@ const MULTI_BIN: &str = "--cell mobile-three-bins:multi-bin --objects household"
 /// Other seeds of the household objects than the ones trained on.
 const UNSEEN: &str = "household:1001";
 
-/// Columns of Robot 2's tables: the cell to measure in, and the attempts of its protocol; none for those of `--attempts`.
+/// Adds a row's measurements: the attempts of `--attempts` in its cell, and the paper's protocol.
 fn measure_robot2(
     plan: &mut Plan,
     table: &TableArgs,
@@ -38,7 +38,7 @@ fn robot2_columns() -> Vec<(&'static str, String)> {
 }
 
 pub fn table3(args: &Args) -> anyhow::Result<ExitCode> {
-    let scale = Scale::of(args);
+    let scale = Scale::of(args)?;
     let (table, mut plan) = (&scale.table, scale.plan()?);
     let agent_only = format!("{} steps of the agent", table.agent_steps);
     // Sim+Real and RL-CycleGAN of 3,000, 10,000 and 80,000 episodes, and of several bins.
@@ -82,21 +82,10 @@ pub fn table3(args: &Args) -> anyhow::Result<ExitCode> {
             measure_robot2(&mut plan, table, joint, (&name, bins), seed)?;
         }
     }
-    Table {
-        name: "table3",
-        title: "RL-CycleGAN, table 3: Robot 2, amounts of real episodes",
-        intro: "1,000, 5,000 and 25,000 scripted episodes stand for the paper's 3,000, 10,000 and 80,000. Sim+Real learns from \
-                the simulator as it is and from the recording. Household objects of other seeds than those trained on."
-            .into(),
-        rows_are: "trained on",
-        columns: robot2_columns(),
-        published: vec!["on robots"],
-        main: "reality",
-        gap: None,
-        picture: Picture::Bars,
-        rows,
-    }
-    .run(table, &mut plan)
+    let intro = "1,000, 5,000 and 25,000 scripted episodes stand for the paper's 3,000, 10,000 and 80,000. Sim+Real learns from the \
+                 simulator as it is and from the recording. Household objects of other seeds than those trained on.";
+    let title = "RL-CycleGAN, table 3: Robot 2, amounts of real episodes";
+    Table { columns: robot2_columns(), ..Table::in_reality("table3", title, intro.into(), rows) }.run(table, &mut plan)
 }
 
 /// The canonical agent of Robot 2's cell and so many episodes of `reality` there.
@@ -141,7 +130,7 @@ fn robot2_start(
 }
 
 pub fn table6(args: &Args) -> anyhow::Result<ExitCode> {
-    let scale = Scale::of(args);
+    let scale = Scale::of(args)?;
     let (table, mut plan) = (&scale.table, scale.plan()?);
     let amounts = scale.amounts();
     let (small, large) = (amounts[0], amounts[amounts.len() - 1]);
@@ -165,19 +154,9 @@ pub fn table6(args: &Args) -> anyhow::Result<ExitCode> {
             measure_robot2(&mut plan, table, row, (&name, "single-bin"), seed)?;
         }
     }
-    Table {
-        name: "table6",
-        title: "RL-CycleGAN, table 6: the weight of the loss on real data",
-        intro:
-            "Robot 2 before a single bin; 1,000 and 25,000 scripted episodes stand for the paper's 3,000 and 80,000."
-                .into(),
-        rows_are: "real episodes, lambda_RL-real",
-        columns: robot2_columns(),
-        published: vec!["on robots"],
-        main: "reality",
-        gap: None,
-        picture: Picture::Bars,
-        rows,
-    }
-    .run(table, &mut plan)
+    let intro =
+        "Robot 2 before a single bin; 1,000 and 25,000 scripted episodes stand for the paper's 3,000 and 80,000.";
+    let title = "RL-CycleGAN, table 6: the weight of the loss on real data";
+    let table6 = Table::in_reality("table6", title, intro.into(), rows);
+    Table { columns: robot2_columns(), rows_are: "real episodes, lambda_RL-real", ..table6 }.run(table, &mut plan)
 }

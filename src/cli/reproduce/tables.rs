@@ -141,6 +141,22 @@ struct Report {
 }
 
 impl Table {
+    /// A table of one column, success in `reality`, beside the paper's on robots.
+    pub fn in_reality(name: &'static str, title: &'static str, intro: String, rows: Vec<RowPlan>) -> Self {
+        Self {
+            name,
+            title,
+            intro,
+            rows_are: "trained on",
+            columns: vec![("reality", "in `reality`".into())],
+            published: vec!["on robots"],
+            main: "reality",
+            gap: None,
+            picture: Picture::Bars,
+            rows,
+        }
+    }
+
     fn layout(&self) -> Layout {
         let columns = self.columns.iter().map(|(key, title)| Column { key, title: title.clone() }).collect();
         Layout {
@@ -158,10 +174,17 @@ impl Table {
     /// The rows that the flags ask for, by number.
     fn wanted(&self, args: &TableArgs) -> anyhow::Result<Vec<usize>> {
         let place = |name: &String| {
-            self.rows.iter().position(|plan| plan.row.key == *name).ok_or_else(|| {
+            let place = self.rows.iter().position(|plan| plan.row.key == *name).ok_or_else(|| {
                 let keys: Vec<&str> = self.rows.iter().map(|plan| plan.row.key.as_str()).collect();
                 UsageError(format!("--rows: unknown row '{name}'; the rows are {}", keys.join(", ")))
-            })
+            })?;
+            if self.rows[place].cells.is_empty() {
+                let message = format!(
+                    "--rows {name}: the row needs more real episodes; raise --recorded, or pass a larger --real"
+                );
+                return Err(UsageError(message));
+            }
+            Ok(place)
         };
         let mut wanted = args.rows.iter().map(place).collect::<Result<Vec<_>, _>>()?;
         if args.rows.is_empty() {
@@ -258,11 +281,11 @@ impl Table {
     fn curves(&self, results: &[RowResult], at: &[f64], mark: &str) -> Chart {
         let series = self.rows.iter().map(|plan| {
             let found = results.iter().find(|result| result.row == plan.row.key);
-            let told = self.columns.iter().zip(at).filter_map(|((key, _), &x)| {
+            let measured = self.columns.iter().zip(at).filter_map(|((key, _), &x)| {
                 let (value, [low, high]) = success(found?.cells.get(*key)?)?;
                 Some(((x, value), (x, low, high)))
             });
-            let (points, band) = told.unzip();
+            let (points, band) = measured.unzip();
             Series { name: plan.row.title.clone(), points, band }
         });
         Chart::new(format!("{mark}{}", self.title), series.collect()).y_range(0.0, 1.0)
@@ -284,7 +307,7 @@ pub const NETWORK: &str = "--set qtopt.network.map_features=4 --set qtopt.networ
 pub fn canonical(plan: &mut Plan, args: &TableArgs, seed: u64, cell: &str) -> anyhow::Result<String> {
     if let Some(run) = &args.canonical {
         if !plan.has("canonical") {
-            plan.give("canonical", "--canonical", run)?;
+            plan.give_run("canonical", "--canonical", run)?;
         }
         return Ok("canonical".to_owned());
     }
@@ -303,7 +326,7 @@ pub fn agent(args: &TableArgs, seed: u64, init: &str) -> String {
     )
 }
 
-/// The words of a finished agent's joint finetuning: simulation goes on, and it plays `grasps` episodes in `reality`.
+/// The words of a finished agent's joint finetuning: beside the simulator it plays `grasps` episodes in `reality`.
 pub fn finetuned(args: &TableArgs, seed: u64, init: &str, grasps: u64, steps: u64) -> String {
     // So many episodes with each iteration of 192 updates that all are played before three quarters of the steps are done.
     let iterations = (steps * 3 / 4 / 192).max(1);
@@ -330,4 +353,51 @@ pub fn measure(
     let command = format!("eval grasp {words} --attempts {} --seed {}", args.attempts, 1000 + seed);
     plan.add(name, &format!("{title}: measuring"), &command)?;
     Ok(name.to_owned())
+}
+
+/// RCAN's generator in the flags of a table.
+#[derive(clap::Args, Clone)]
+pub struct GeneratorArgs {
+    /// An RCAN run (`bingrasp train rcan`) [default: one is trained]
+    #[arg(long, value_name = "RUN")]
+    pub generator: Option<PathBuf>,
+    /// Steps of RCAN's generator, where it is trained
+    #[arg(long, default_value_t = 20_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
+    pub generator_steps: u64,
+}
+
+/// Adds RCAN's generator, given or trained: half on the states of the canonical agent, as the paper trains it on QT-Opt's
+/// trajectories, half on those of scripts. Returns its node.
+///
+/// # Errors
+/// `--generator` names no finished run.
+pub fn rcan_generator(
+    plan: &mut Plan,
+    table: &TableArgs,
+    args: &GeneratorArgs,
+    canonical: &str,
+    seed: u64,
+) -> anyhow::Result<String> {
+    if let Some(run) = &args.generator {
+        if !plan.has("rcan") {
+            plan.give_run("rcan", "--generator", run)?;
+        }
+        return Ok("rcan".to_owned());
+    }
+    let name = format!("rcan-{seed}");
+    let steps = table.amount(args.generator_steps, 40);
+    let command = format!("train rcan --policy @{canonical} --policy-share 0.5 --steps {steps} --seed {seed}");
+    plan.add(&name, "RCAN's generator: training", &command)?;
+    Ok(name)
+}
+
+/// Adds the recording that the user gave. Returns its node.
+///
+/// # Errors
+/// `--real` names no recording.
+pub fn given_recording(plan: &mut Plan, folder: &Path) -> anyhow::Result<String> {
+    if !plan.has("recording") {
+        plan.give_recording("recording", "--real", folder)?;
+    }
+    Ok("recording".to_owned())
 }

@@ -294,7 +294,7 @@ fn take_network(learner: &mut QtOptConfig, init: &Path, typed: Option<QNetwork>)
     Ok(())
 }
 
-/// The state-estimating network, and auxiliary losses, have to know what the camera makes of places, unless they were told: of
+/// The state-estimating network, and auxiliary losses, have to know what the camera makes of places, unless it is set: of
 /// images of this size (how much the centre crop cuts off depends on it) and of this camera.
 fn calibrate(config: &mut QtOptRun, args: &Args, cell: &CellDescription) -> anyhow::Result<()> {
     let (network, size) = (config.learner.q_network(), config.learner.size as u32);

@@ -102,9 +102,21 @@ impl Presence {
 
     /// Judges a translated image, `[height, width, 3]`. `None` when the lengths do not fit.
     pub fn by_image(truth: &TruthFrame, translated: &[u8], settings: &PresenceSettings) -> Option<Self> {
+        Self::with_faults(truth, translated, settings).map(|(presence, _)| presence)
+    }
+
+    /// The same, with what vanished and then what was invented, to be circled.
+    pub fn with_faults(
+        truth: &TruthFrame,
+        translated: &[u8],
+        settings: &PresenceSettings,
+    ) -> Option<(Self, Vec<Fault>)> {
         let Judged { objects, vanished, ghosts } = judge(truth, translated, settings)?;
+        let of = |is_ghost| move |pixels: &Vec<usize>| Fault::around(pixels, truth.width, is_ghost);
+        let faults = vanished.iter().map(of(false)).chain(ghosts.iter().map(of(true))).collect();
         let (vanished, ghosts) = (vanished.len() as u64, ghosts.len() as u64);
-        Some(Self { objects, vanished, images: 1, images_with_ghost: u64::from(ghosts > 0), ghosts })
+        let presence = Self { objects, vanished, images: 1, images_with_ghost: u64::from(ghosts > 0), ghosts };
+        Some((presence, faults))
     }
 
     pub fn merge(&mut self, other: &Self) {
@@ -162,17 +174,13 @@ pub struct Fault {
     pub radius: f32,
 }
 
-/// Objects that a translated image `[height, width, 3]` lost, then what it invented. `None` when the lengths do not fit.
-pub fn faults_by_image(truth: &TruthFrame, translated: &[u8], settings: &PresenceSettings) -> Option<Vec<Fault>> {
-    let Judged { vanished, ghosts, .. } = judge(truth, translated, settings)?;
-    let circle = |pixels: &Vec<usize>, is_ghost: bool| {
-        let places = || pixels.iter().map(|i| [(i % truth.width) as f32 + 0.5, (i / truth.width) as f32 + 0.5]);
+impl Fault {
+    fn around(pixels: &[usize], width: usize, is_ghost: bool) -> Self {
+        let places = || pixels.iter().map(|i| [(i % width) as f32 + 0.5, (i / width) as f32 + 0.5]);
         let centre = [0, 1].map(|axis| places().map(|at| at[axis]).sum::<f32>() / pixels.len().max(1) as f32);
         let away = |at: [f32; 2]| (at[0] - centre[0]).hypot(at[1] - centre[1]);
-        Fault { is_ghost, centre, radius: places().map(away).fold(0.0, f32::max) }
-    };
-    let lost = vanished.iter().map(|pixels| circle(pixels, false));
-    Some(lost.chain(ghosts.iter().map(|pixels| circle(pixels, true))).collect())
+        Self { is_ghost, centre, radius: places().map(away).fold(0.0, f32::max) }
+    }
 }
 
 /// The visible pixels of every object instance with enough of them, by ascending instance.

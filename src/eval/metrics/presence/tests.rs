@@ -142,12 +142,13 @@ fn what_was_lost_and_what_was_invented_is_where_it_is() {
     paint(&mut translated, (4, 4), 6, TRAY);
     paint(&mut translated, (16, 4), 5, [10, 10, 10]);
     let settings = PresenceSettings::for_size(W, W);
-    let faults = faults_by_image(&frame, &translated, &settings).unwrap();
+    let (counts, faults) = Presence::with_faults(&frame, &translated, &settings).unwrap();
+    assert_eq!((counts.vanished, counts.ghosts), (1, 1));
     let [lost, ghost] = faults[..] else { panic!("{faults:?}") };
     assert!(!lost.is_ghost && ghost.is_ghost);
     assert_eq!((lost.centre, ghost.centre), ([7.0, 7.0], [18.5, 6.5]));
     // From the middle of a square of 6 pixels to the middle of its corner's pixel.
     assert!((lost.radius - 2.5 * 2.0_f32.sqrt()).abs() < 1e-5, "{}", lost.radius);
-    assert!(faults_by_image(&frame, &canonical, &settings).unwrap().is_empty());
-    assert_eq!(faults_by_image(&frame, &[0; 3], &settings), None);
+    assert!(Presence::with_faults(&frame, &canonical, &settings).unwrap().1.is_empty());
+    assert_eq!(Presence::with_faults(&frame, &[0; 3], &settings), None);
 }
