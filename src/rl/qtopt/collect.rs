@@ -39,6 +39,25 @@ pub struct Episode {
 }
 
 impl Episode {
+    /// What it adds to an iteration's metrics.
+    pub(super) fn figures(&self, discount: f32) -> Vec<(&'static str, f64)> {
+        let success = f64::from(u8::from(self.success));
+        let length = self.transitions.len() as f64;
+        match self.behavior {
+            BehaviorPolicy::Scripted => vec![("success/scripted", success), ("length/scripted", length)],
+            BehaviorPolicy::Noisy => vec![("success/noisy", success), ("length/noisy", length)],
+            BehaviorPolicy::Greedy => {
+                let first = self.values.first().map_or(f64::NAN, |&value| f64::from(value));
+                vec![
+                    ("success/greedy", success),
+                    ("length/greedy", length),
+                    ("calibration/start_predicted", first),
+                    ("calibration/start_achieved", f64::from(self.discounted_return(discount))),
+                ]
+            }
+        }
+    }
+
     /// Of an episode that was played or recorded.
     pub fn new(episode: contract::Episode, behavior: BehaviorPolicy, space: &ActionSpace) -> Self {
         let (success, invalid) = (episode.success(), episode.invalid());

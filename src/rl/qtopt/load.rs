@@ -4,7 +4,7 @@ use super::config::QtOptConfig;
 use super::learner::AVERAGED;
 use super::network::build;
 use super::policy::QPolicy;
-use super::source::{REPLAY_FOLDER, simulation_stream};
+use super::source::REPLAY_FOLDER;
 use super::stream::{Stream, StreamState};
 use crate::contract::Seed;
 use crate::rl::error::RlError;
@@ -38,7 +38,7 @@ pub fn load_replays(path: &Path) -> Result<([Replay; 2], Vec<String>), RlError> 
     let streams: Vec<StreamState> = serde_json::from_value(streams).map_err(|error| {
         RlError::Inconsistent(format!("the checkpoint of {} names no replay: {error}", path.display()))
     })?;
-    let Stream { mut off_policy, mut on_policy, .. } = simulation_stream(&config.learner);
+    let Stream { mut off_policy, mut on_policy, .. } = Stream::simulation(&config.learner);
     if let Some(state) = streams.first() {
         let folder = run.join(REPLAY_FOLDER);
         warnings.extend(off_policy.load(&folder, &state.off_policy)?);

@@ -27,4 +27,6 @@ pub use source::{EnvOpener, ExperienceSource, QBatch};
 #[cfg(test)]
 pub(in crate::rl) mod end_to_end_train_tests;
 #[cfg(test)]
+mod real_stream_tests;
+#[cfg(test)]
 pub(in crate::rl) mod train_tests;

@@ -106,7 +106,7 @@ impl ExperienceSource {
             config: config.clone(),
             open: Some(open),
             envs: None,
-            simulation: simulation_stream(config),
+            simulation: Stream::simulation(config),
             real: None,
             on_policy: None,
             real_alone: false,
@@ -154,7 +154,7 @@ impl ExperienceSource {
     /// # Errors
     /// What the recording met.
     pub fn add_real(&mut self, episodes: impl Iterator<Item = Result<Episode, VecEnvError>>) -> Result<(), RlError> {
-        let mut stream = real_stream(&self.config);
+        let mut stream = Stream::real(&self.config);
         for episode in episodes {
             stream.off_policy.push(&episode?.without_privileged().transitions);
         }
@@ -169,7 +169,7 @@ impl ExperienceSource {
     /// RCAN, section 5.3; RL-CycleGAN, Table 4). They fill the real stream beside a recording, where there is one.
     pub fn play_in_reality(&mut self, open: EnvOpener, episodes: u64) {
         self.on_policy = Some(OnPolicy { open: Some(open), envs: None, episodes, played: 0 });
-        self.real.get_or_insert_with(|| real_stream(&self.config));
+        self.real.get_or_insert_with(|| Stream::real(&self.config));
     }
 
     /// Leaves the simulator out: all batches are of the domain to transfer to ("real only" of RL-CycleGAN, Table 2).
@@ -278,7 +278,7 @@ impl ExperienceSource {
                     BehaviorPolicy::Greedy => greedy.add(episode.success),
                     BehaviorPolicy::Noisy => {}
                 }
-                means.add(figures_of(&episode, discount));
+                means.add(episode.figures(discount));
             }
             if episodes.len() >= kept {
                 episodes.pop_front();
@@ -470,7 +470,7 @@ impl BatchSource<QLearner> for ExperienceSource {
             remove_leftovers(&folder)?;
         }
         if saved.streams.len() > 1 {
-            self.real = Some(real_stream(&self.config));
+            self.real = Some(Stream::real(&self.config));
         }
         let mut lost = Vec::new();
         for (stream, state) in self.streams().zip(&saved.streams) {
@@ -484,34 +484,5 @@ impl BatchSource<QLearner> for ExperienceSource {
         (self.greedy, self.scripted, self.means) = (saved.greedy, saved.scripted, saved.means);
         self.named.push_back(saved.streams);
         Ok(lost)
-    }
-}
-
-/// An empty stream of the domain to transfer to.
-fn real_stream(config: &QtOptConfig) -> Stream {
-    Stream::new("real", ["real-off-policy", "real-on-policy"], config)
-}
-
-/// An empty stream of the simulator's episodes.
-pub(super) fn simulation_stream(config: &QtOptConfig) -> Stream {
-    Stream::new("simulation", ["off-policy", "on-policy"], config)
-}
-
-/// What an episode adds to an iteration's figures.
-fn figures_of(episode: &Episode, discount: f32) -> Vec<(&'static str, f64)> {
-    let success = f64::from(u8::from(episode.success));
-    let length = episode.transitions.len() as f64;
-    match episode.behavior {
-        BehaviorPolicy::Scripted => vec![("success/scripted", success), ("length/scripted", length)],
-        BehaviorPolicy::Noisy => vec![("success/noisy", success), ("length/noisy", length)],
-        BehaviorPolicy::Greedy => {
-            let first = episode.values.first().map_or(f64::NAN, |&value| f64::from(value));
-            vec![
-                ("success/greedy", success),
-                ("length/greedy", length),
-                ("calibration/start_predicted", first),
-                ("calibration/start_achieved", f64::from(episode.discounted_return(discount))),
-            ]
-        }
     }
 }

@@ -59,6 +59,16 @@ impl Stream {
         }
     }
 
+    /// An empty stream of the simulator's episodes.
+    pub(super) fn simulation(config: &QtOptConfig) -> Self {
+        Self::new("simulation", ["off-policy", "on-policy"], config)
+    }
+
+    /// An empty stream of the domain to transfer to.
+    pub(super) fn real(config: &QtOptConfig) -> Self {
+        Self::new("real", ["real-off-policy", "real-on-policy"], config)
+    }
+
     /// Transitions in memory.
     pub fn len(&self) -> usize {
         self.off_policy.len() + self.on_policy.len()
