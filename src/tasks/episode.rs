@@ -195,6 +195,11 @@ impl TaskEpisode {
         self.phase == Phase::Ready
     }
 
+    /// Carries an action out.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.phase, Phase::Busy { .. })
+    }
+
     pub fn is_done(&self) -> bool {
         self.phase == Phase::Done
     }

@@ -259,7 +259,7 @@ fn write_pair(session: &Session, folder: &Path) -> anyhow::Result<()> {
         step_index,
         look: &look,
         look_seed: setup.look_seed(step_index).0,
-        gripper_before: stage.gripper_before,
+        gripper_before: stage.gripper_before(),
     };
     let camera = session.robot_camera(PAIR_SIZE);
     let frames = session.panel_renderer.once(&request, camera)?;

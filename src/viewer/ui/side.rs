@@ -184,7 +184,7 @@ fn set_name(name: &str) -> String {
 fn overlay(ui: &mut Ui, viewer: &mut Viewer) {
     ui.horizontal(|ui| {
         ui.set_height(18.0);
-        theme::title(ui, "Physics overlay");
+        theme::title(ui, "Overlay");
         ui.label(RichText::new("(O)").color(theme::MUTED).small());
     });
     ui.horizontal(|ui| {
@@ -199,4 +199,11 @@ fn overlay(ui: &mut Ui, viewer: &mut Viewer) {
         }
         viewer.session.show = Show { colliders, contacts, forces, ..viewer.session.show };
     });
+    if viewer.session.pilot().is_some_and(|pilot| pilot.policy.servo().is_some() || pilot.rest_ticks > 0) {
+        let mut shown = viewer.session.show.servo;
+        let tip = "Mask, centroid, axes and target of visual servoing, its phase, and errors over time";
+        let response = ui.checkbox(&mut shown, "Servo").on_hover_text(tip);
+        viewer.mark("servo", &response);
+        viewer.session.show.servo = shown;
+    }
 }
