@@ -55,7 +55,7 @@ pub fn pilot(run: &Path) -> anyhow::Result<Pilot> {
         let (size, step) = (loaded.policy.codec.size as u32, loaded.step);
         let policy = Box::new(loaded.policy);
         let name = format!("{}, step {step}", run.display());
-        return Ok(Pilot { name, size, depth: true, classes: false, rest_ticks: 0, task: None, policy });
+        return Ok(Pilot { name, size, depth: true, classes: false, servos: false, rest_ticks: 0, task: None, policy });
     }
     let loaded = load_policy(run, &HOST)?;
     warn_all(&loaded.warnings);
@@ -66,6 +66,7 @@ pub fn pilot(run: &Path) -> anyhow::Result<Pilot> {
         size: loaded.policy.size as u32,
         depth: false,
         classes: false,
+        servos: false,
         rest_ticks: 0,
         task: None,
         policy: Box::new(Learned { loaded, adapter }),

@@ -8,6 +8,7 @@ use crate::scene::CellDescription;
 use crate::servo::{Moments, Phase};
 use crate::tasks::pose_grasp;
 use crate::viewer::pilot::{Axes, Pilot, PilotPolicy, ServoError, ServoReading, ServoState};
+use clap::ValueEnum;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
@@ -120,6 +121,11 @@ fn words(stage: Stage, phase: Option<Phase>, decisions: u32) -> (String, ServoSt
     }
 }
 
+/// As on the command line.
+pub fn name_of(masks: MaskSource) -> String {
+    masks.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
 /// What acts: visual servoing alone, or after the pose agent of a run, on translated pictures where there is a generator.
 ///
 /// # Errors
@@ -154,10 +160,11 @@ pub fn pilot(
     let agent = agent.map(|loaded| Box::new(loaded.policy) as ReachPolicy<'static>);
     let approach = plan.policy(cell, agent, semantic.map(Arc::new))?.with_traces();
     Ok(Pilot {
-        name: format!("{method}, {} masks", masks.name()),
+        name: format!("{method}, {} masks", name_of(masks)),
         size: SIZE,
         depth: true,
         classes: masks == MaskSource::Truth,
+        servos: true,
         rest_ticks: (plan.approach.tick_s * RATE_HZ).round() as u32,
         task: Some(pose_grasp(plan.task(), Arc::default())),
         policy: Box::new(ServoPilot {

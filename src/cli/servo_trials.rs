@@ -44,18 +44,6 @@ pub enum MaskSource {
     Watershed,
 }
 
-impl MaskSource {
-    /// As on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Network => "network",
-            Self::Truth => "truth",
-            Self::KMeans => "k-means",
-            Self::Watershed => "watershed",
-        }
-    }
-}
-
 /// How the error is composed.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -352,7 +352,7 @@ fn pilot(
             let message = format!("--servo acts by itself; leave --policy {choice} out, or pass a run of train ppo");
             return Err(UsageError(message).into());
         }
-        given.push(format!("--servo {}", masks.name()));
+        given.push(format!("--servo {}", servo_pilot::name_of(masks)));
         return servo_pilot::pilot(masks, (run, args.generator.as_deref()), domain, cell).map(Some);
     }
     run.map(super::pilot::pilot).transpose()

@@ -15,6 +15,8 @@ pub struct Pilot {
     pub depth: bool,
     /// It is a control that knows the renderer's classes.
     pub classes: bool,
+    /// It says what visual servoing sees.
+    pub servos: bool,
     /// Ticks of physics between two of its pictures, where steps are shorter.
     pub rest_ticks: u32,
     /// The task that its actions are for, where it is not the cell's usual one.

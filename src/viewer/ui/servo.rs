@@ -4,7 +4,7 @@ use super::super::pilot::{Axes, ServoReading, ServoState};
 use super::super::session::Eye;
 use super::{Viewer, theme};
 use bevy_egui::egui::{
-    self, Color32, Mesh, Painter, Pos2, Rect, RichText, Sense, Stroke, StrokeKind, Ui, pos2, vec2,
+    self, Color32, Margin, Mesh, Painter, Pos2, Rect, RichText, Sense, Stroke, StrokeKind, Ui, vec2,
 };
 use egui_plot::{Line, Plot, PlotPoints, VLine};
 
@@ -31,7 +31,7 @@ pub fn show(ui: &mut Ui, viewer: &mut Viewer, area: Rect) {
         .fade_in(false)
         .fixed_pos(place)
         .show(ui.ctx(), |ui| {
-            theme::veil().inner_margin(10).show(ui, |ui| {
+            theme::veil().inner_margin(Margin::same(10)).show(ui, |ui| {
                 ui.set_width(PICTURE);
                 ui.spacing_mut().item_spacing.y = 4.0;
                 card(ui, &reading, !enlarged);
@@ -203,10 +203,10 @@ fn errors(ui: &mut Ui, reading: &ServoReading) {
     ui.label(theme::muted(format!("{} pictures{returns}", reading.tick)));
 }
 
-/// Where the marks of a picture lie, for tests.
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bevy_egui::egui::pos2;
 
     #[test]
     fn marks_lie_where_the_pixels_are() {

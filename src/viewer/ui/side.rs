@@ -199,7 +199,7 @@ fn overlay(ui: &mut Ui, viewer: &mut Viewer) {
         }
         viewer.session.show = Show { colliders, contacts, forces, ..viewer.session.show };
     });
-    if viewer.session.pilot().is_some_and(|pilot| pilot.policy.servo().is_some() || pilot.rest_ticks > 0) {
+    if viewer.session.pilot().is_some_and(|pilot| pilot.servos) {
         let mut shown = viewer.session.show.servo;
         let tip = "Mask, centroid, axes and target of visual servoing, its phase, and errors over time";
         let response = ui.checkbox(&mut shown, "Servo").on_hover_text(tip);
