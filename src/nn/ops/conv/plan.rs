@@ -187,8 +187,9 @@ impl Plan {
     pub fn new(shape: ConvShape) -> Result<Self> {
         let pixels = Self::with_pixel_lanes(shape)?;
         let samples = super::plan_samples::plan(&pixels.shape);
-        // Packing costs more where lanes are samples.
-        Ok(samples.filter(|samples| 10 * samples.work() < 9 * pixels.work()).unwrap_or(pixels))
+        // Packs are larger where lanes are samples, and a single one leaves cores idle in sums over the batch.
+        let share = if pixels.shape.n < 2 * LANES { 6 } else { 9 };
+        Ok(samples.filter(|samples| 10 * samples.work() < share * pixels.work()).unwrap_or(pixels))
     }
 
     /// Multiplications of vectors for one pair of channels and a whole batch, in all three directions.
