@@ -125,11 +125,11 @@ mod tests {
             }
         }
         // A file's paint, and the domain's choice where a file has none.
-        let plain = ObjectModel::clone(&common::load_objects("ycb", common::ImportArgs::default())?[0]);
-        let red = ObjectModel { paint: Some([255, 0, 0]), ..plain.clone() };
-        assert_eq!(look_of(&red, 0).surfaces.objects[0].colour_a, Vec3::X);
-        let unpainted = ObjectModel { color: None, ..plain };
-        assert_eq!(look_of(&unpainted, 4), Look::sample(Domain::Canonical, Seed(4), 0));
+        let mut object = ObjectModel::clone(&common::load_objects("ycb", common::ImportArgs::default())?[0]);
+        object.paint = Some([255, 0, 0]);
+        assert_eq!(look_of(&object, 0).surfaces.objects[0].colour_a, Vec3::X);
+        (object.paint, object.color) = (None, None);
+        assert_eq!(look_of(&object, 4), Look::sample(Domain::Canonical, Seed(4), 0));
         Ok(())
     }
 }

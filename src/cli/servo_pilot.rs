@@ -77,11 +77,8 @@ impl PilotPolicy for ServoPilot {
             let half = [half.0 as f32, half.1 as f32];
             Axes { centre: place(seen.features.point), angle: seen.features.alpha as f32, half }
         });
-        let target = Axes {
-            centre: place(view.target.point),
-            angle: view.target.alpha as f32,
-            half: [TARGET_HALF_PX, 0.0],
-        };
+        let target =
+            Axes { centre: place(view.target.point), angle: view.target.alpha as f32, half: [TARGET_HALF_PX, 0.0] };
         let (phase, state) = words(view.stage, tick.map(|tick| tick.phase), self.decisions);
         let error = |tick: &TraceTick| ServoError {
             is_full: matches!(tick.phase, Phase::Full | Phase::Converged),

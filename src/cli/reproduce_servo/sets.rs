@@ -2,8 +2,8 @@
 
 use crate::cli::{UsageError, common, servo_trials};
 use crate::files::console::remark;
-use crate::objects::export::{ExportFormat, export_objects};
 use crate::objects::ObjectModel;
+use crate::objects::export::{ExportFormat, export_objects};
 use anyhow::Context;
 use serde::Serialize;
 use std::path::{Path, PathBuf};

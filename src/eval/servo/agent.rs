@@ -25,7 +25,8 @@ pub struct SegmentInput<'a> {
 pub type SegmentFn<'a> = Box<dyn FnMut(&[SegmentInput<'_>]) -> Result<Vec<Vec<f32>>, VecEnvError> + Send + 'a>;
 
 /// What the pose agent sees of each image: `[size, size, 3]` bytes and `[size, size]` metres.
-pub type TranslateFn<'a> = Box<dyn FnMut(&[RgbdImage<'_>]) -> Result<Vec<(Vec<u8>, Vec<f32>)>, VecEnvError> + Send + 'a>;
+pub type TranslateFn<'a> =
+    Box<dyn FnMut(&[RgbdImage<'_>]) -> Result<Vec<(Vec<u8>, Vec<f32>)>, VecEnvError> + Send + 'a>;
 
 /// The pose agent.
 pub type ReachPolicy<'a> = Box<dyn Policy + Send + 'a>;

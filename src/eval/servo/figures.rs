@@ -51,9 +51,9 @@ pub fn bars_by_set(title: &str, note: &str, sets: &[(&str, Vec<(Method, ServoRep
     };
     let shown: Vec<Method> =
         SHOWN.into_iter().filter(|&method| sets.iter().any(|(_, reports)| of(reports, method).is_some())).collect();
-    let groups = sets.iter().map(|(name, reports)| {
-        ((*name).to_owned(), shown.iter().map(|&method| of(reports, method)).collect())
-    });
+    let groups = sets
+        .iter()
+        .map(|(name, reports)| ((*name).to_owned(), shown.iter().map(|&method| of(reports, method)).collect()));
     grouped_bars(title, note, &shown, &groups.collect::<Vec<_>>())
 }
 

@@ -15,7 +15,8 @@ pub mod report;
 mod agent_tests;
 
 pub use agent::{
-    Approach, ApproachConfig, ReachPolicy, SegmentFn, SegmentInput, ServoRecord, ServoView, Stage, TraceTick, TranslateFn,
+    Approach, ApproachConfig, ReachPolicy, SegmentFn, SegmentInput, ServoRecord, ServoView, Stage, TraceTick,
+    TranslateFn,
 };
 pub use hand_eye::HandEye;
 pub use method::Method;

@@ -146,7 +146,8 @@ fn axis(painter: &Painter, (centre, axes, edge): (Pos2, &Axes, f32), (colour, wi
     for (half, [x, y], width) in [(axes.half[0], [cos, sin], width), (axes.half[1], [-sin, cos], 0.6 * width)] {
         let way = vec2(x, y) * half * edge;
         if half > 0.0 {
-            painter.line_segment([centre - way, centre + way], Stroke::new(width + 2.0, Color32::from_black_alpha(150)));
+            painter
+                .line_segment([centre - way, centre + way], Stroke::new(width + 2.0, Color32::from_black_alpha(150)));
             painter.line_segment([centre - way, centre + way], Stroke::new(width, colour));
         }
     }
@@ -224,7 +225,10 @@ mod tests {
             shapes.fold(Rect::NOTHING, |bounds, shape| bounds.union(shape.visual_bounding_rect()))
         };
         // The second pixel of the second row: 10 points an edge.
-        assert_eq!(bounds(|shape| matches!(shape, egui::Shape::Mesh(_))), Rect::from_min_size(pos2(110.0, 60.0), vec2(10.0, 10.0)));
+        assert_eq!(
+            bounds(|shape| matches!(shape, egui::Shape::Mesh(_))),
+            Rect::from_min_size(pos2(110.0, 60.0), vec2(10.0, 10.0))
+        );
         assert_eq!(bounds(|shape| matches!(shape, egui::Shape::Circle(_))).center(), pos2(115.0, 65.0));
     }
 }

@@ -55,7 +55,8 @@ fn policy(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup) {
             ui.spacing_mut().item_spacing.x = 2.0;
             for &choice in row {
                 let name = choice.name();
-                let servos = choice == PolicyChoice::Learned && viewer.session.pilot().is_some_and(|pilot| pilot.servos);
+                let servos =
+                    choice == PolicyChoice::Learned && viewer.session.pilot().is_some_and(|pilot| pilot.servos);
                 let shown = if servos { "servo" } else { name };
                 let label = format!("{}{}", shown[..1].to_uppercase(), &shown[1..]);
                 let response = theme::choice(ui, setup.policy == choice, &label).on_hover_text(choice.tooltip());

@@ -219,9 +219,8 @@ fn transpose(rows: [__m512; LANES]) -> [__m512; LANES] {
     let mut quads = [_mm512_setzero_ps(); LANES];
     for i in 0..4 {
         let [a, b, c, d] = [rows[4 * i], rows[4 * i + 1], rows[4 * i + 2], rows[4 * i + 3]];
-        let pair = |low: bool, a, b| {
-            _mm512_castps_pd(if low { _mm512_unpacklo_ps(a, b) } else { _mm512_unpackhi_ps(a, b) })
-        };
+        let pair =
+            |low: bool, a, b| _mm512_castps_pd(if low { _mm512_unpacklo_ps(a, b) } else { _mm512_unpackhi_ps(a, b) });
         let (ab, cd) = (pair(true, a, b), pair(true, c, d));
         quads[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
         quads[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));

@@ -105,7 +105,12 @@ impl<T: Real> Pass<T> {
             let mut planes = Buffer::<T>::stale(LANES * pixels);
             for out in 0..outs {
                 for lane in (0..present).step_by(LANES) {
-                    pack_samples::separate(&run[out * stride + lane..(out + 1) * stride], plan.samples, pixels, &mut planes);
+                    pack_samples::separate(
+                        &run[out * stride + lane..(out + 1) * stride],
+                        plan.samples,
+                        pixels,
+                        &mut planes,
+                    );
                     for (sample, from) in planes.chunks_exact(pixels).enumerate().take(present - lane) {
                         let sample = first_sample + lane + sample;
                         sink.emit(sample, first_channel + out, &mut scratch, &mut |plane| plane.copy_from_slice(from));

@@ -232,9 +232,8 @@ impl Plan {
         let mut backward: Vec<Phase> = Vec::with_capacity(sy * sx);
         for index in 0..sy * sx {
             let phase = [index / sx, index % sx];
-            let size = std::array::from_fn(|axis| {
-                shape.x_size[axis].saturating_sub(phase[axis]).div_ceil(shape.stride[axis])
-            });
+            let size =
+                std::array::from_fn(|axis| shape.x_size[axis].saturating_sub(phase[axis]).div_ceil(shape.stride[axis]));
             let (mut taps, mut kernel_index) = (Vec::new(), Vec::new());
             for (ky, reach_y) in axis_taps(kh, sy, shape.padding[0], phase[0]) {
                 for (kx, reach_x) in axis_taps(kw, sx, shape.padding[1], phase[1]) {
@@ -284,7 +283,10 @@ impl Plan {
         if self.lanes == Lanes::Samples {
             return 0;
         }
-        (self.shape.kernel[0] + self.y_lead[0] + 1) * self.y_pitch[1] + self.shape.kernel[1] + self.y_lead[1] + 2 * LANES
+        (self.shape.kernel[0] + self.y_lead[0] + 1) * self.y_pitch[1]
+            + self.shape.kernel[1]
+            + self.y_lead[1]
+            + 2 * LANES
     }
 
     /// Vectors of a phase that cover the first `present` samples of a unit.

@@ -41,8 +41,7 @@ impl<T: Real> Correlation<'_, T> {
         assert!((1..=MAX_OUTS).contains(&self.outs));
         assert!(self.weights.len() >= self.channels * self.kernel * self.outs);
         assert!(self.taps.iter().all(|&(_, place)| (place as usize) < self.kernel));
-        let (vector, target) =
-            self.vectors.iter().fold((0, 0), |(a, b), v| (a.max(v.0 as usize), b.max(v.1 as usize)));
+        let (vector, target) = self.vectors.iter().fold((0, 0), |(a, b), v| (a.max(v.0 as usize), b.max(v.1 as usize)));
         assert!(out.len() >= (self.outs - 1) * self.run + target + LANES);
         let tap = self.taps.iter().map(|&(tap, _)| tap).max().unwrap_or(0) as usize;
         let last = self.channels.saturating_sub(1) * self.plane + tap + vector + LANES;
