@@ -10,6 +10,7 @@
 mod avx512;
 mod driver;
 mod fold;
+mod im2col;
 mod op;
 mod pack;
 mod plan;
