@@ -80,14 +80,17 @@ impl GraspEnv {
         Self { adapter, ..self }
     }
 
+    /// The configuration that the environments were built from.
     pub fn config(&self) -> &EnvConfig {
         &self.config
     }
 
+    /// Environments that are stepped together.
     pub fn len(&self) -> usize {
         self.entities.len()
     }
 
+    /// Never true: a configuration has at least one environment.
     pub fn is_empty(&self) -> bool {
         self.entities.is_empty()
     }
