@@ -95,7 +95,7 @@ impl GraspEnv {
         self.entities.is_empty()
     }
 
-    /// The name of the graphics adapter; empty where nothing is drawn.
+    /// The graphics adapter; none where nothing is drawn.
     pub fn graphics_adapter(&self) -> Option<&AdapterDescription> {
         self.gpu.as_ref().map(|gpu| &gpu.description)
     }

@@ -212,7 +212,7 @@ impl Replay {
         Some((images, &segment.records[within]))
     }
 
-    /// What came of step `number` over at most `steps` steps, cut off before a step that exploratory, and where the episode ran
+    /// What came of step `number` over at most `steps` steps, cut off before an exploratory step, and where the episode ran
     /// out of steps. None when it is gone or cannot be learned from.
     pub fn n_step(&self, number: u64, steps: usize, discount: f32) -> Option<NStepTransition<'_>> {
         let mut transition = NStepTransition { n_step_return: 0.0, discount: 1.0, next: None };

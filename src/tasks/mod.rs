@@ -3,6 +3,8 @@
 //! In: a world at rest between motions, actions. Out: [`Motion`]s, and the outcome of each step. Physics knows nothing of it:
 //! another task is another file here. [`TaskEpisode`] runs a task in a world.
 
+#![warn(missing_docs)]
+
 pub mod bin_grasp;
 #[cfg(test)]
 mod digests;

@@ -374,6 +374,9 @@ impl CycleGanConfig {
         if !(0.0..1.0).contains(&self.ema_decay) || !(0.0..=1.0).contains(&self.lr_decay_start) {
             return bad("ema_decay must be in [0, 1) and lr_decay_start in [0, 1]".into());
         }
+        for (name, adam) in [("adam", &self.adam), ("discriminator_adam", &self.discriminator_adam)] {
+            adam.validate().map_err(|problem| ConfigError(format!("{name}.{problem}")))?;
+        }
         Ok(())
     }
 
@@ -459,5 +462,7 @@ mod tests {
         check(Method::CycleGan, |c| c.noise.cycle_std = -0.1, "noise");
         check(Method::RlCycleGan, |c| c.scene_interval = 0, "scene_interval");
         check(Method::CycleGan, |c| c.generator_lr = f64::NAN, "learning rates");
+        check(Method::CycleGan, |c| c.adam.beta1 = 1.5, "adam.beta1");
+        check(Method::RlCycleGan, |c| c.discriminator_adam.beta2 = -1.0, "discriminator_adam.beta2");
     }
 }

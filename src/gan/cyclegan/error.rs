@@ -1,7 +1,6 @@
 //! What can go wrong in unpaired translation.
 
 use super::config::ConfigError;
-use crate::gan::frames::FrameError;
 use crate::gan::image_pool::PoolError;
 use crate::nn::NnError;
 
@@ -20,9 +19,6 @@ pub enum CycleGanError {
     /// The images of a saved pool do not fit the pool's settings.
     #[error(transparent)]
     Pool(#[from] PoolError),
-    /// A source of frames fails.
-    #[error(transparent)]
-    Frames(#[from] FrameError),
     /// A batch or a collaborator that does not fit the settings.
     #[error("{0}")]
     Input(String),

@@ -129,6 +129,7 @@ impl SemanticConfig {
             let (near, far) = (self.near_m, self.far_m);
             return Err(format!("near_m is {near} and far_m {far}; give 0 <= near < far, metres"));
         }
+        self.adam.validate().map_err(|problem| format!("adam.{problem}"))?;
         let LossWeights { gan, cycle, identity, semantic, segmentation, depth } = self.weights;
         let weights = [
             ("gan", gan),

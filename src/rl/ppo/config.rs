@@ -97,6 +97,7 @@ impl PpoConfig {
                 return Err(format!("ppo.{name} is {positive}; give a number above 0"));
             }
         }
+        self.adam.validate().map_err(|problem| format!("ppo.adam.{problem}"))?;
         for (name, weight) in [("value_coef", self.value_coef), ("entropy_coef", self.entropy_coef)] {
             if !(weight.is_finite() && weight >= 0.0) {
                 return Err(format!("ppo.{name} is {weight}; give 0 or more"));

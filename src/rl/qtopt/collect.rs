@@ -292,7 +292,7 @@ fn noisy(action: &Action, space: &ActionSpace, config: &ExplorationConfig, rng: 
 
 /// The script's action; its ways are not always straight, and it may end the episode early: often with closed fingers,
 /// so that there is much to learn from about what they hold, now and then with open ones, and only where a policy could
-/// (`ends`). Also says whether it exploratory from what a script would do that means to succeed.
+/// (`ends`). Also says whether that differs from what a script would do that means to succeed.
 fn script_noise(
     action: &Action,
     (closed, ends): (bool, bool),

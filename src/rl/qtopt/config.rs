@@ -258,7 +258,7 @@ impl QtOptConfig {
                 auxiliary_interval: 2,
                 // What is grasped is lifted, and looked at, before the episode is ended.
                 cem: CemConfig { end_above_m: 0.1, ..paper.cem },
-                // Over three steps, and with less of a p_terminate_closed, it learns faster and tries again more often.
+                // Over three steps, and with a smaller p_terminate_closed, it learns faster and tries again more often.
                 discount: 0.97,
                 n_step: 3,
                 bellman_batch: 512,
