@@ -139,8 +139,8 @@ pub trait QFunction: Send + Sync {
     /// A number of actions that is no multiple of the images.
     fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], train: bool) -> Result<Vec<Tensor>>;
 
-    /// What the encoder says of [`Privileged`](super::privileged::Privileged), `[n, AUXILIARY_LEN]`; none where the network has no
-    /// such output.
+    /// What the encoder says of [`Privileged`](crate::contract::Privileged), `[n, AUXILIARY_LEN]`; none where the network
+    /// has no such output.
     ///
     /// # Errors
     /// Encoded by another network.

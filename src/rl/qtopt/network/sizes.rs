@@ -3,7 +3,7 @@
 use super::planar_crop::Projection;
 use serde::{Deserialize, Serialize};
 
-/// Sizes of [`StateEstimatorQ`].
+/// Sizes of [`StateEstimatorQ`](super::StateEstimatorQ).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StateEstimatorQConfig {
