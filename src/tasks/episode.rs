@@ -181,6 +181,7 @@ impl TaskEpisode {
         self.last_step.clone()
     }
 
+    /// The task's limits in this cell, to which actions are clamped.
     pub fn action_space(&self) -> ActionSpace {
         self.space
     }
@@ -200,6 +201,7 @@ impl TaskEpisode {
         matches!(self.phase, Phase::Busy { .. })
     }
 
+    /// The episode is over, or none has begun.
     pub fn is_done(&self) -> bool {
         self.phase == Phase::Done
     }
@@ -209,10 +211,12 @@ impl TaskEpisode {
         self.step_index
     }
 
+    /// Steps after which the task ends the episode at the latest.
     pub fn max_steps(&self) -> u64 {
         self.task.max_steps()
     }
 
+    /// Outcome of the step that was finished last; the default before an episode's first.
     pub fn last_step(&self) -> &Step {
         &self.last_step
     }
