@@ -84,6 +84,8 @@ fn a_servo_acts_on_true_masks_without_any_run() {
 {"click": "servo"}
 {"wait": 0.1}
 {"screenshot": "hidden.png"}
+{"key": "Plus"}
+{"key": "Plus"}
 {"click": "play"}
 {"until-attempts": 1}
 {"state": "judged.json"}
@@ -94,11 +96,11 @@ fn a_servo_acts_on_true_masks_without_any_run() {
     let (servoing, judged) = (visit.state("servoing"), visit.state("judged"));
     let now = servoing.servo.expect("it servos");
     // A picture every eight ticks of physics.
-    assert!((5..=8).contains(&now.tick) && now.phase == "linear step" && now.mask_pixels > 10, "{now:?}");
+    assert!((5..=24).contains(&now.tick) && now.phase == "linear step" && now.mask_pixels > 10, "{now:?}");
     let end = judged.servo.expect("it servoed");
     assert!(end.phase == "grasp" && end.tick > now.tick, "{end:?}");
     let (first, last) = (now.error.expect("seen"), end.error.expect("seen"));
-    assert!(last[0].hypot(last[1]) < 2.0 && first[0].hypot(first[1]) > 5.0, "{first:?} {last:?}");
+    assert!(last[0].hypot(last[1]) < 6.0 && first[0].hypot(first[1]) > 30.0, "{first:?} {last:?}");
     assert_eq!((judged.attempts, judged.policy.as_str()), (1, "learned"));
     let read = |name: &str| std::fs::read(visit.path(name)).expect("written");
     assert_ne!(read("shown.png"), read("hidden.png"));
