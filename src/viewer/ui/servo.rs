@@ -17,6 +17,8 @@ const ERRORS: [Color32; 3] =
 /// Edge of the picture on the card, points.
 const PICTURE: f32 = 196.0;
 const PLOT: f32 = 86.0;
+/// Height of all else on the card and around it, points.
+const BELOW: f32 = 274.0;
 
 /// Over the main view: the marks on the robot camera's picture where that is enlarged, and the card beside it.
 pub fn show(ui: &mut Ui, viewer: &mut Viewer, area: Rect) {
@@ -26,6 +28,8 @@ pub fn show(ui: &mut Ui, viewer: &mut Viewer, area: Rect) {
         marks(&ui.painter().with_clip_rect(viewer.view_rect.intersect(area)), viewer.view_rect, &reading);
     }
     let place = area.min + vec2(8.0, 48.0);
+    // In a low window the picture makes room for what stands below it.
+    let edge = (area.height() - BELOW).clamp(80.0, PICTURE);
     let shown = egui::Area::new(egui::Id::new("servo"))
         .order(egui::Order::Middle)
         .fade_in(false)
@@ -34,13 +38,14 @@ pub fn show(ui: &mut Ui, viewer: &mut Viewer, area: Rect) {
             theme::veil().inner_margin(Margin::same(10)).show(ui, |ui| {
                 ui.set_width(PICTURE);
                 ui.spacing_mut().item_spacing.y = 4.0;
-                card(ui, &reading, !enlarged);
+                card(ui, &reading, (!enlarged).then_some(edge));
             });
         });
     viewer.mark("servo-card", &shown.response);
 }
 
-fn card(ui: &mut Ui, reading: &ServoReading, has_picture: bool) {
+/// `picture_edge`: the edge of the picture, where there is one.
+fn card(ui: &mut Ui, reading: &ServoReading, picture_edge: Option<f32>) {
     ui.horizontal(|ui| {
         theme::title(ui, "Servo");
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
@@ -53,8 +58,8 @@ fn card(ui: &mut Ui, reading: &ServoReading, has_picture: bool) {
             ui.label(RichText::new(&reading.phase).strong().color(colour));
         });
     });
-    if has_picture {
-        let (rect, _) = ui.allocate_exact_size(vec2(PICTURE, PICTURE), Sense::hover());
+    if let Some(edge) = picture_edge {
+        let (rect, _) = ui.allocate_exact_size(vec2(edge, edge), Sense::hover());
         let painter = ui.painter().with_clip_rect(rect);
         picture(&painter, rect, reading);
         marks(&painter, rect, reading);
