@@ -184,7 +184,7 @@ impl QLearner {
     /// # Errors
     /// Gradients that are not finite three times in a row.
     pub fn learn(&mut self, batch: &QBatch, lr_scale: f64) -> Result<StepFigures, RlError> {
-        let Samples { images, records, targets } = &batch.samples;
+        let Samples { images, records, targets, .. } = &batch.samples;
         let rng = &mut batch.rng.clone();
         let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
         let states: Vec<_> = records.iter().map(|record| record.state).collect();

@@ -5,9 +5,10 @@
 
 use super::config::QtOptConfig;
 use super::learner::QLearner;
+use super::network::STATE_LEN;
 use crate::contract::{Rng, Seed};
 use crate::rl::error::RlError;
-use crate::rl::replay::{Record, Replay, ReplayState};
+use crate::rl::replay::{NStepTransition, Record, Replay, ReplayState};
 use crate::train::{Checkpoint, NamedTensors, TensorBytes, TensorKind};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -44,6 +45,47 @@ pub struct Samples {
     pub images: Vec<Vec<u8>>,
     pub records: Vec<Record>,
     pub targets: Vec<f32>,
+    /// What came of each; empty unless it was asked for.
+    pub outcomes: Vec<Outcome>,
+    /// Classes of each image's pixels; empty unless the replay keeps them.
+    pub masks: Vec<Vec<u8>>,
+}
+
+/// What came of a transition, as [`NStepTransition`] has it, with an image of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    pub n_step_return: f32,
+    pub discount: f32,
+    /// Image and state that the rest is to be told from; none when the episode was ended on the way.
+    pub next: Option<(Vec<u8>, [f32; STATE_LEN])>,
+}
+
+impl Outcome {
+    fn of(transition: NStepTransition<'_>) -> Self {
+        let NStepTransition { n_step_return, discount, next } = transition;
+        Self { n_step_return, discount, next: next.map(|(image, state)| (image.to_vec(), state)) }
+    }
+
+    /// The same with `image` in place of the next one.
+    pub fn seen_as<'a>(&self, image: Option<&'a [u8]>) -> NStepTransition<'a> {
+        let next = self.next.as_ref().and_then(|(_, state)| Some((image?, *state)));
+        NStepTransition { n_step_return: self.n_step_return, discount: self.discount, next }
+    }
+}
+
+/// Over how many steps, and at which discount, [`Outcome`]s are told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OutcomeSteps {
+    pub n_step: usize,
+    pub discount: f32,
+}
+
+impl Samples {
+    fn add_mask(&mut self, replay: &Replay, number: u64) {
+        if replay.keeps_masks() {
+            self.masks.push(replay.mask(number).unwrap_or_default().to_vec());
+        }
+    }
 }
 
 impl Stream {
@@ -67,6 +109,13 @@ impl Stream {
     /// An empty stream of the domain to transfer to.
     pub(super) fn real(config: &QtOptConfig) -> Self {
         Self::new("real", ["real-off-policy", "real-on-policy"], config)
+    }
+
+    /// The same, empty, with masks of so many bytes beside the images.
+    pub(in crate::rl) fn with_masks(self, mask_bytes: usize) -> Self {
+        let Self { off_policy, on_policy, .. } = self;
+        let (off_policy, on_policy) = (off_policy.with_masks(mask_bytes), on_policy.with_masks(mask_bytes));
+        Self { off_policy, on_policy, ..self }
     }
 
     /// Transitions in memory.
@@ -123,6 +172,17 @@ impl Stream {
 
     /// Adds up to `count` labelled transitions.
     pub fn sample(&self, count: usize, rng: &mut Rng, samples: &mut Samples) {
+        self.sample_with_outcomes(count, None, rng, samples);
+    }
+
+    /// The same, with what came of each over `steps`, where that is wanted.
+    pub fn sample_with_outcomes(
+        &self,
+        count: usize,
+        steps: Option<OutcomeSteps>,
+        rng: &mut Rng,
+        samples: &mut Samples,
+    ) {
         let wanted = samples.targets.len() + count;
         // A labelled transition may have left the replay since; another is drawn then.
         for _ in 0..4 * count {
@@ -132,9 +192,14 @@ impl Stream {
             let labelled = self.buffer[rng.below(self.buffer.len())];
             let replay = if labelled.on_policy { &self.on_policy } else { &self.off_policy };
             if let Some((image, record)) = replay.get(labelled.number) {
+                if let Some(OutcomeSteps { n_step, discount }) = steps {
+                    let Some(transition) = replay.n_step(labelled.number, n_step, discount) else { continue };
+                    samples.outcomes.push(Outcome::of(transition));
+                }
                 samples.images.push(image.to_vec());
                 samples.records.push(*record);
                 samples.targets.push(labelled.target);
+                samples.add_mask(replay, labelled.number);
             }
         }
     }
@@ -164,6 +229,7 @@ impl Stream {
                 samples.images.push(image.to_vec());
                 samples.records.push(*record);
                 samples.targets.push(target.clamp(0.0, 1.0));
+                samples.add_mask(replay, number);
             }
         }
     }

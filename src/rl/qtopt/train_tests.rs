@@ -351,6 +351,7 @@ fn each_half_of_a_batch_is_a_mean_and_a_weight_is_on_the_real_one() -> anyhow::R
         images: transitions.iter().map(|transition| transition.image.clone()).collect(),
         records: transitions.iter().map(|transition| transition.record).collect(),
         targets: (0..24).map(|i| 0.03 * i as f32).collect(),
+        ..Samples::default()
     };
     let loss = |real: usize, real_weight: f32| -> anyhow::Result<f64> {
         let mut learner = QLearner::new(&config.learner, SPACE, Seed(2), &HOST)?;

@@ -1,6 +1,6 @@
 //! Everything that decides what a run of RL-CycleGAN, or of one of its baselines with a simulator beside it, does.
 
-use crate::contract::ActionSpace;
+use crate::contract::{ActionSpace, Class};
 use crate::gan::cyclegan::{CycleGanConfig, Method};
 use crate::rl::qtopt::QtOptConfig;
 use crate::rl::qtopt::network::STATE_LEN;
@@ -44,6 +44,25 @@ pub struct SceneConfig {
     pub end_to_end_weight: f64,
 }
 
+/// Which Bellman targets the pictures of a scene have: the original and its two translations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BellmanTargetsOf {
+    /// All three have the original's: they show one scene, and targets of changed pictures are the noisier ones (Hansen et
+    /// al., 2021).
+    #[default]
+    Scene,
+    /// Each has its own: the value of the next picture through the same generators, by the Q-function that judges it. So the
+    /// paper counts its six TD losses (equation 6).
+    Picture,
+}
+
+impl BellmanTargetsOf {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// All of a run's settings but its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,7 +74,11 @@ pub struct RlCycleGanConfig {
     pub scene: SceneConfig,
     /// L_RL takes part in every so many steps.
     pub q_interval: u64,
-    /// Episodes of the run in `data.init`, the newest ones, that x is drawn from at first.
+    /// What translated pictures are labelled with in L_RL. Settings of earlier runs lack it.
+    #[serde(default, skip_serializing_if = "BellmanTargetsOf::is_usual")]
+    pub bellman_targets_of: BellmanTargetsOf,
+    /// Episodes that x is drawn from at first: the newest ones of the run in `data.init`; with masks as many that its policy
+    /// and the script play anew, as replays keep no masks.
     pub sim_episodes: usize,
     /// Recorded episodes, and as many simulated ones, that nothing is learned from: the watches judge on them.
     pub held_out_episodes: usize,
@@ -71,13 +94,12 @@ impl RlCycleGanConfig {
         let small = preset == Preset::Small;
         let mut gan = CycleGanConfig::preset(method, preset);
         gan.discriminator.state_planes = STATE_LEN;
-        // Replays keep no masks of x.
-        (gan.weights.mask, gan.generator.mask_classes) = (0.0, 0);
         Self {
             gan,
             qtopt: Self::q_preset(QtOptConfig::preset(preset)),
             scene: SceneConfig::preset(preset),
             q_interval: if small { 2 } else { 1 },
+            bellman_targets_of: if small { BellmanTargetsOf::Scene } else { BellmanTargetsOf::Picture },
             sim_episodes: 5_000,
             held_out_episodes: 200,
             judged_episodes: if small { 64 } else { 8 },
@@ -101,6 +123,11 @@ impl RlCycleGanConfig {
     /// Whether Q_sim and Q_real learn.
     pub fn has_q(&self) -> bool {
         self.gan.method == Method::RlCycleGan
+    }
+
+    /// Whether x comes with masks, which G learns to predict (GraspGAN).
+    pub fn has_masks(&self) -> bool {
+        self.gan.weights.mask > 0.0
     }
 }
 
@@ -151,6 +178,13 @@ impl LearnerConfig for RlCycleGanConfig {
                 "qtopt.size must be gan.size, {}, and qtopt.channels 3: Q looks at what the generators draw; they are {} \
                  and {}",
                 self.gan.size, self.qtopt.size, self.qtopt.channels
+            ));
+        }
+        if self.has_masks() && self.gan.generator.mask_classes != Class::COUNT {
+            return Err(format!(
+                "gan.generator.mask_classes must be {}, as many classes as the simulator's masks have, not {}",
+                Class::COUNT,
+                self.gan.generator.mask_classes
             ));
         }
         if ![0, STATE_LEN].contains(&self.gan.discriminator.state_planes) {

@@ -60,8 +60,9 @@ pub struct QScene<'a> {
     pub q_real: &'a dyn QFunction,
     pub config: &'a SceneConfig,
     pub ready: bool,
-    /// Targets of x's and y's own actions, for [`SceneConfig::end_to_end_weight`].
-    pub targets: [&'a [f32]; 2],
+    /// Targets of the actions that were done, at both translations of x and at those of y, for
+    /// [`SceneConfig::end_to_end_weight`].
+    pub targets: [[&'a [f32]; 2]; 2],
 }
 
 impl QScene<'_> {
@@ -81,7 +82,7 @@ impl QScene<'_> {
         &self,
         (q, images): ([&dyn QFunction; 3], [&Activations; 3]),
         queries: &Queries,
-        (targets, seed): (&[f32], Seed),
+        (targets, seed): ([&[f32]; 2], Seed),
     ) -> std::result::Result<(Tensor, [f64; 2], Option<Tensor>), CycleGanError> {
         let mut logits = Vec::with_capacity(3);
         for (index, (q, image)) in q.into_iter().zip(images).enumerate() {
@@ -107,9 +108,10 @@ impl QScene<'_> {
         ];
         let mut own = None;
         if self.config.end_to_end_weight > 0.0 {
-            let target = Tensor::from_slice(targets, targets.len(), logits[0].device())?;
-            let loss = |logits: &Tensor| sigmoid_cross_entropy(&logits.get(0)?, &target);
-            own = Some((loss(&logits[1])? + loss(&logits[2])?)?);
+            let loss = |logits: &Tensor, targets: &[f32]| {
+                sigmoid_cross_entropy(&logits.get(0)?, &Tensor::from_slice(targets, targets.len(), logits.device())?)
+            };
+            own = Some((loss(&logits[1], targets[0])? + loss(&logits[2], targets[1])?)?);
         }
         Ok((term, errors, own))
     }
