@@ -26,4 +26,6 @@ pub use source::JointSource;
 pub use translated::TranslatedQ;
 
 #[cfg(test)]
+mod picture_tests;
+#[cfg(test)]
 mod tests;

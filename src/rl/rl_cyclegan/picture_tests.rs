@@ -1,0 +1,162 @@
+//! What stands beside the pictures: a Bellman target for each of them, masks of the simulated ones.
+
+use super::config::BellmanTargetsOf;
+use super::tests::{bytes, parts, run_config, with_batch};
+use super::*;
+use crate::contract::{Class, Seed};
+use crate::gan::cyclegan::{Generator, Method};
+use crate::nn::{HOST, with_large_stack};
+use crate::rl::qtopt::QLearner;
+use crate::rl::qtopt::bellman::{bellman_target, choose, last_logits_of, value_of};
+use crate::rl::qtopt::network::{EncoderMode, QFunction, image_activations, may_end, state_activations};
+use crate::rl::qtopt::stream::Samples;
+use crate::rl::qtopt::train_tests::{SIZE, SPACE};
+use crate::train::{BatchSource, Learner, StepProgress};
+
+/// Targets by the paper's words: the lower of two Q-functions' values of the best action that the search finds in the next
+/// picture, seen through the generators.
+fn by_hand(
+    learner: &RlCycleGanLearner,
+    (generators, q): (Vec<&Generator>, &dyn QFunction),
+    samples: &Samples,
+    seed: Seed,
+) -> anyhow::Result<Vec<f32>> {
+    let config = &learner.config().qtopt;
+    let through = TranslatedQ { generators, q };
+    let _frozen = q.store().freeze();
+    let each = samples.outcomes.iter().enumerate().map(|(index, outcome)| {
+        let Some((image, state)) = &outcome.next else {
+            return Ok(bellman_target(outcome.n_step_return, true, outcome.discount, f32::NAN));
+        };
+        let images = image_activations(&[image], SIZE, 3, &HOST)?;
+        let encoded = through.encode(&images, &state_activations(&[*state], &HOST)?, EncoderMode::Evaluate)?;
+        let seeds = [seed.derive("search", index as u64)];
+        let best = choose(&through, &encoded, (&SPACE, &config.cem), &[may_end(&config.cem, state)], &seeds)?[0];
+        // Both target networks are still as they were at the start.
+        let other = value_of(last_logits_of(&through, &encoded, &[SPACE.features(&best.action)])?[0]);
+        Ok(bellman_target(outcome.n_step_return, false, outcome.discount, best.value().min(other)))
+    });
+    each.collect()
+}
+
+#[test]
+fn each_of_the_six_pictures_has_a_bellman_target_of_its_own_where_that_is_set() -> anyhow::Result<()> {
+    with_large_stack(|| {
+        let mut run = run_config(Method::RlCycleGan, 10);
+        run.learner.gan.batch = 12;
+        (run.learner.gan.warm_start_steps, run.learner.gan.balance) = (0, None);
+        // Q differs more between pictures than between actions, and no noise lies over what is compared.
+        run.learner.scene.observation_std = 0.0;
+        assert_eq!(run.learner.bellman_targets_of, BellmanTargetsOf::Scene);
+        let (shared, _, batch) = with_batch(&run, 1)?;
+        assert!(batch.sim.outcomes.is_empty());
+        let [gx, fgx, fy, gfy] = shared.targets_of_translations(&batch, true)?;
+        assert!(gx == batch.sim.targets && fgx == gx && fy == batch.real.targets && gfy == fy);
+
+        run.learner.bellman_targets_of = BellmanTargetsOf::Picture;
+        let (mut learner, _, batch) = with_batch(&run, 1)?;
+        let own = learner.targets_of_translations(&batch, true)?;
+        let (Some(q), g) = (learner.q(), learner.gan().sim2real()) else { anyhow::bail!("no Q") };
+        let Some(f) = learner.gan().real2sim() else { anyhow::bail!("no F") };
+        let (sim, real) = (q.sim.averaged.as_ref(), q.real.averaged.as_ref());
+        let seed = learner.seed_of("translated-targets");
+        let expected = [
+            by_hand(&learner, (vec![g], real), &batch.sim, seed.derive("gx", 0))?,
+            by_hand(&learner, (vec![g, f], sim), &batch.sim, seed.derive("fgx", 0))?,
+            by_hand(&learner, (vec![f], sim), &batch.real, seed.derive("fy", 0))?,
+            by_hand(&learner, (vec![f, g], real), &batch.real, seed.derive("gfy", 0))?,
+        ];
+        let ends = batch.sim.outcomes.iter().filter(|outcome| outcome.next.is_none()).count();
+        assert!((1..12).contains(&ends), "{ends} of 12 end");
+        for (own, expected) in own.iter().zip(&expected) {
+            assert!(own.iter().zip(expected).all(|(a, b)| (a - b).abs() < 2e-3), "{own:?} {expected:?}");
+        }
+        // They are others than the original's, but where nothing follows.
+        assert!(own[0] != batch.sim.targets && own[0] != own[1] && own[2] != own[3]);
+        for (outcome, (own, original)) in batch.sim.outcomes.iter().zip(own[0].iter().zip(&batch.sim.targets)) {
+            assert!(outcome.next.is_some() || own == original);
+        }
+        // Q learns from them, and the generators end in the same bytes.
+        let mut shared = parts(&run_config(Method::RlCycleGan, 10))?.0;
+        let config = RlCycleGanConfig { bellman_targets_of: BellmanTargetsOf::Scene, ..run.learner.clone() };
+        shared = RlCycleGanLearner::new(&config, *shared.space(), Seed(run.seed), &HOST)?;
+        learner.update(&batch, 1.0)?;
+        shared.update(&batch, 1.0)?;
+        let (own, shared) = (bytes(&mut learner)?, bytes(&mut shared)?);
+        assert!(own["q_sim"] != shared["q_sim"] && own["q_real"] != shared["q_real"]);
+        assert!(own["sim2real"] == shared["sim2real"] && own["real2sim"] == shared["real2sim"]);
+        Ok(())
+    })?
+}
+
+#[test]
+fn a_batch_without_outcomes_is_refused_where_each_picture_needs_its_own() -> anyhow::Result<()> {
+    with_large_stack(|| {
+        let mut run = run_config(Method::RlCycleGan, 10);
+        run.learner.gan.warm_start_steps = 0;
+        let (_, _, batch) = with_batch(&run, 1)?;
+        run.learner.bellman_targets_of = BellmanTargetsOf::Picture;
+        let error = parts(&run)?.0.update(&batch, 1.0).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("what came of it"), "{error}");
+        Ok(())
+    })?
+}
+
+#[test]
+fn masks_are_those_of_x_and_g_learns_to_draw_them() -> anyhow::Result<()> {
+    with_large_stack(|| {
+        let mut run = run_config(Method::GraspGan, 200);
+        assert!(run.learner.has_masks());
+        (run.learner.gan.warm_start_steps, run.learner.gan.generator_lr) = (0, 2e-3);
+        let (mut learner, mut source, batch) = with_batch(&run, 1)?;
+        let Some(mask) = &batch.unpaired.x_mask else { anyhow::bail!("no mask") };
+        assert_eq!(mask.dims(), [4, Class::COUNT, SIZE, SIZE]);
+        let (x, mask) = (batch.unpaired.x.flatten_from(2)?.to_vec3::<f32>()?, mask.flatten_from(2)?.to_vec3::<f32>()?);
+        for (x, mask) in x.iter().zip(&mask) {
+            for at in 0..SIZE * SIZE {
+                // Green is the hand, red an object, and black the table.
+                let class = match [x[0][at] > 0.0, x[1][at] > 0.0] {
+                    [_, true] => Class::Arm,
+                    [true, false] => Class::Object,
+                    _ => Class::Tray,
+                };
+                let planes: Vec<f32> = mask.iter().map(|plane| plane[at]).collect();
+                assert!((0..Class::COUNT).all(|i| planes[i] == f32::from(u8::from(i == class as usize))), "{planes:?}");
+            }
+        }
+        // The recording has none.
+        assert!(batch.real.masks.is_empty() && batch.sim.masks.len() == 4);
+        let mut losses = Vec::new();
+        for step in 1..90 {
+            let batch = source.next(&learner, StepProgress { step, done: 0.0 })?;
+            let metrics = learner.update(&batch, 1.0)?;
+            losses.extend(metrics.iter().find(|(name, _)| *name == "loss/mask").map(|(_, value)| *value));
+        }
+        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+        assert_eq!(losses.len(), 89);
+        assert!(mean(&losses[79..]) < 0.5 * mean(&losses[..10]), "{losses:?}");
+        Ok(())
+    })?
+}
+
+#[test]
+fn episodes_with_masks_are_played_where_the_replay_has_none() -> anyhow::Result<()> {
+    with_large_stack(|| {
+        let run = run_config(Method::GraspGan, 10);
+        let played = || -> anyhow::Result<JointSource> {
+            let (_, mut source) = parts(&run)?;
+            let policy = QLearner::new(&run.learner.qtopt, SPACE, Seed(5), &HOST)?;
+            source.play_simulated(policy.cem_policy())?;
+            source.take_recorded(crate::rl::qtopt::train_tests::recording()?.into_iter().map(Ok))?;
+            Ok(source)
+        };
+        let (mut source, mut again) = (played()?, played()?);
+        let learner = parts(&run)?.0;
+        let [x, _] = source.transitions();
+        assert!(x >= run.learner.sim_episodes, "{x}");
+        let progress = StepProgress { step: 0, done: 0.0 };
+        let (a, b) = (source.next(&learner, progress)?, again.next(&learner, progress)?);
+        assert!(a.sim.masks.len() == 4 && a.sim.masks == b.sim.masks && a.sim.images == b.sim.images);
+        Ok(())
+    })?
+}
