@@ -5,7 +5,7 @@
 
 use super::config::QtOptConfig;
 use super::learner::QLearner;
-use super::network::STATE_LEN;
+use super::network::{STATE_LEN, moved_bytes};
 use crate::contract::{Rng, Seed};
 use crate::rl::error::RlError;
 use crate::rl::replay::{NStepTransition, Record, Replay, ReplayState};
@@ -49,6 +49,8 @@ pub struct Samples {
     pub outcomes: Vec<Outcome>,
     /// Classes of each image's pixels; empty unless the replay keeps them.
     pub masks: Vec<Vec<u8>>,
+    /// By how many pixels to the right and down each image lies aside of where the camera puts it; empty where none does.
+    pub windows: Vec<[i32; 2]>,
 }
 
 /// What came of a transition, as [`NStepTransition`] has it, with an image of its own.
@@ -81,6 +83,19 @@ pub struct OutcomeSteps {
 }
 
 impl Samples {
+    /// Moves each image `[size, size, channels]` and its mask by up to `range` pixels each way, the edge repeated: random
+    /// windows of the camera's picture.
+    pub fn move_at_random(&mut self, range: usize, [size, channels]: [usize; 2], rng: &mut Rng) {
+        let mut offset = || rng.below(2 * range + 1) as i32 - range as i32;
+        self.windows = self.images.iter().map(|_| [offset(), offset()]).collect();
+        for (image, by) in self.images.iter_mut().zip(&self.windows) {
+            *image = moved_bytes(image, [size, channels], *by);
+        }
+        for (mask, by) in self.masks.iter_mut().zip(&self.windows) {
+            *mask = moved_bytes(mask, [size, 1], *by);
+        }
+    }
+
     fn add_mask(&mut self, replay: &Replay, number: u64) {
         if replay.keeps_masks() {
             self.masks.push(replay.mask(number).unwrap_or_default().to_vec());

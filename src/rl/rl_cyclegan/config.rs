@@ -57,6 +57,10 @@ pub enum BellmanTargetsOf {
     Picture,
 }
 
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 impl BellmanTargetsOf {
     fn is_usual(&self) -> bool {
         *self == Self::default()
@@ -77,6 +81,12 @@ pub struct RlCycleGanConfig {
     /// What translated pictures are labelled with in L_RL. Settings of earlier runs lack it.
     #[serde(default, skip_serializing_if = "BellmanTargetsOf::is_usual")]
     pub bellman_targets_of: BellmanTargetsOf,
+    /// Pixels by which pictures of both domains are moved at random, each way, the edge repeated: random windows of the camera's
+    /// picture (the paper: 472 of 640x512 pixels), of which replays keep the middle. The state-estimating Q-network is told
+    /// where each window lies. Acting, judging and next states see the middle. 0 leaves pictures in their place, as in runs
+    /// whose settings lack the key.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub crop_shift: usize,
     /// Episodes that x is drawn from at first: the newest ones of the run in `data.init`; with masks as many that its policy
     /// and the script play anew, as replays keep no masks.
     pub sim_episodes: usize,
@@ -100,6 +110,7 @@ impl RlCycleGanConfig {
             scene: SceneConfig::preset(preset),
             q_interval: if small { 2 } else { 1 },
             bellman_targets_of: if small { BellmanTargetsOf::Scene } else { BellmanTargetsOf::Picture },
+            crop_shift: 0,
             sim_episodes: 5_000,
             held_out_episodes: 200,
             judged_episodes: if small { 64 } else { 8 },
@@ -190,6 +201,13 @@ impl LearnerConfig for RlCycleGanConfig {
         if ![0, STATE_LEN].contains(&self.gan.discriminator.state_planes) {
             return Err(format!(
                 "gan.discriminator.state_planes must be 0 or {STATE_LEN}: gripper closed, and its height"
+            ));
+        }
+        if self.crop_shift >= self.gan.size / 4 {
+            return Err(format!(
+                "crop_shift must be below a quarter of the image, {} pixels, not {}",
+                self.gan.size / 4,
+                self.crop_shift
             ));
         }
         if self.q_interval == 0

@@ -13,6 +13,7 @@ use crate::gan::cyclegan::noise::to_byte_images;
 use crate::gan::cyclegan::{Critics, CycleGanLearner, Method, SceneLoss, StepTranslations, TaskNetwork};
 use crate::nn::HOST;
 use crate::rl::error::RlError;
+use crate::rl::qtopt::learner::displacements;
 use crate::rl::qtopt::network::{QFunction, STATE_LEN};
 use crate::rl::qtopt::stream::Samples;
 use crate::rl::qtopt::{CemPolicy, QBatch, QLearner};
@@ -147,6 +148,7 @@ impl RlCycleGanLearner {
             config: &self.config.scene,
             ready,
             targets: [[gx, fgx], [fy, gfy]],
+            moved: [&batch.sim, &batch.real].map(|samples| displacements(samples, self.config.qtopt.size)),
         });
         let critics = Critics {
             scene: scene.as_ref().map(|scene| scene as &dyn SceneLoss),
@@ -212,6 +214,7 @@ fn joined(parts: &[(&Samples, Option<Translated<'_>>)]) -> Samples {
         all.images.extend(images.iter().cloned());
         all.records.extend_from_slice(&samples.records);
         all.targets.extend_from_slice(targets);
+        all.windows.extend_from_slice(&samples.windows);
     }
     all
 }

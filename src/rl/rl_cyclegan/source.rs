@@ -304,7 +304,13 @@ impl BatchSource<RlCycleGanLearner> for JointSource {
             }
         }
         let seed = self.seed.derive("batch", step);
-        let [sim, real] = self.draw(seed)?;
+        let [mut sim, mut real] = self.draw(seed)?;
+        let range = self.config.crop_shift;
+        if range > 0 {
+            let shape = [self.config.gan.size, self.config.qtopt.channels];
+            sim.move_at_random(range, shape, &mut seed.derive("window-x", 0).rng());
+            real.move_at_random(range, shape, &mut seed.derive("window-y", 0).rng());
+        }
         let unpaired = self.unpaired(&sim, &real, seed, learner.space())?;
         Ok(JointBatch { unpaired, sim, real, rng: seed.derive("augmentation", 0).rng(), auc })
     }

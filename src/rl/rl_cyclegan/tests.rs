@@ -182,6 +182,7 @@ fn the_scene_terms_gradient_is_the_same_with_q_frozen_and_sums_to_zero_over_a_tr
             config: &scene_config,
             ready: true,
             targets: [[&batch.sim.targets; 2], [&batch.real.targets; 2]],
+            moved: [Vec::new(), Vec::new()],
         };
         let gradient = |freeze: bool, images: [&Tensor; 3]| -> anyhow::Result<(f64, Vec<Vec<f32>>)> {
             let vars = images.map(Var::from_tensor);
