@@ -160,3 +160,64 @@ fn episodes_with_masks_are_played_where_the_replay_has_none() -> anyhow::Result<
         Ok(())
     })?
 }
+
+#[test]
+fn windows_move_pictures_of_both_domains_with_their_masks_and_are_told_to_q() -> anyhow::Result<()> {
+    with_large_stack(|| {
+        let mut run = run_config(Method::RlCycleGan, 10);
+        (run.learner.gan.warm_start_steps, run.learner.gan.balance, run.learner.gan.batch) = (0, None, 16);
+        let (_, _, still) = with_batch(&run, 1)?;
+        assert!(still.sim.windows.is_empty() && still.real.windows.is_empty());
+        run.learner.crop_shift = 2;
+        let (learner, mut source, batch) = with_batch(&run, 1)?;
+        for (still, moved) in [(&still.sim, &batch.sim), (&still.real, &batch.real)] {
+            assert_eq!(moved.windows.len(), 16);
+            let mut found = std::collections::BTreeSet::new();
+            for ((image, moved), &[right, down]) in still.images.iter().zip(&moved.images).zip(&moved.windows) {
+                assert!(right.abs() <= 2 && down.abs() <= 2);
+                found.extend([right, down]);
+                let at = |image: &[u8], x: i32, y: i32| {
+                    let [x, y] = [x, y].map(|i| i.clamp(0, SIZE as i32 - 1) as usize);
+                    image[(y * SIZE + x) * 3..][..3].to_vec()
+                };
+                for (x, y) in (0..SIZE as i32).flat_map(|y| (0..SIZE as i32).map(move |x| (x, y))) {
+                    assert_eq!(at(moved, x, y), at(image, x - right, y - down));
+                }
+            }
+            assert_eq!(found.into_iter().collect::<Vec<_>>(), [-2, -1, 0, 1, 2]);
+            // What stands beside the pictures stays.
+            assert!(still.records == moved.records && still.targets == moved.targets);
+        }
+        let images = crate::gan::images::images_tensor(batch.sim.images.iter().map(Vec::as_slice), [SIZE; 2])?;
+        assert_eq!((images - &batch.unpaired.x)?.abs()?.max_all()?.to_scalar::<f32>()?, 0.0);
+        // Not told of its windows, Q learns something else.
+        let after = |told: bool| -> anyhow::Result<_> {
+            let (mut learner, mut batch) = (parts(&run)?.0, batch.clone());
+            if !told {
+                [&mut batch.sim, &mut batch.real].into_iter().for_each(|samples| samples.windows.clear());
+            }
+            learner.update(&batch, 1.0)?;
+            bytes(&mut learner)
+        };
+        let (told, untold) = (after(true)?, after(false)?);
+        assert!(told["q_sim"] != untold["q_sim"] && told["q_real"] != untold["q_real"]);
+        // The scene term asks Q where the windows lie, too.
+        assert!(told["sim2real"] != untold["sim2real"]);
+        // The watches look at the middle.
+        let evaluation = source.evaluate(&mut { learner })?;
+        assert_eq!(evaluation.images.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["translation", "saliency"]);
+
+        let mut masked = run_config(Method::GraspGan, 10);
+        let mask = |config: &crate::train::RunConfig<RlCycleGanConfig>| -> anyhow::Result<_> {
+            Ok(with_batch(config, 1)?.2.sim)
+        };
+        let still = mask(&masked)?;
+        masked.learner.crop_shift = 2;
+        let moved = mask(&masked)?;
+        for ((still, moved), by) in still.masks.iter().zip(&moved.masks).zip(&moved.windows) {
+            assert_eq!(moved, &crate::rl::qtopt::network::moved_bytes(still, [SIZE, 1], *by));
+        }
+        assert!(still.masks != moved.masks);
+        Ok(())
+    })?
+}

@@ -270,7 +270,9 @@ fn end_to_end_gradients_pull_the_generators_by_q_s_own_loss() -> anyhow::Result<
 
 fn go(root: &Path, method: Method, steps: Option<u64>, patience: u64) -> anyhow::Result<()> {
     with_large_stack(|| {
-        let config = run_config(method, steps.unwrap_or(1));
+        let mut config = run_config(method, steps.unwrap_or(1));
+        // With all that a setting adds.
+        (config.learner.bellman_targets_of, config.learner.crop_shift) = (BellmanTargetsOf::Picture, 1);
         let (learner, source) = parts(&config)?;
         let mut trainer = if steps.is_some() {
             let mut trainer = Trainer::create(root, config, learner, source)?;
