@@ -163,7 +163,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 if let [canonical, reality] = frames_of(moment).as_slice() {
                     let count = (args.count - meter.frames()).min(canonical.count);
                     let images = networks.translate(canonical, reality, count)?;
-                    let judged = match &q {
+                    let judged: Vec<Option<Judged>> = match &q {
                         Some(q) => {
                             q_values(q, &mut q_meter, &images, &gripper[..count])?.into_iter().map(Some).collect()
                         }

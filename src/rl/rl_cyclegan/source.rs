@@ -123,7 +123,8 @@ impl JointSource {
                 }
                 let Stream { off_policy, on_policy, .. } = &mut self.experience.simulation;
                 let scripted = episode.behavior == BehaviorPolicy::Scripted;
-                if scripted { off_policy } else { on_policy }.push(&episode.transitions);
+                let replay = if scripted { off_policy } else { on_policy };
+                replay.push(&episode.transitions);
             }
         }
         Ok(())
