@@ -273,6 +273,7 @@ fn go(root: &Path, method: Method, steps: Option<u64>, patience: u64) -> anyhow:
         let mut config = run_config(method, steps.unwrap_or(1));
         // With all that a setting adds.
         (config.learner.bellman_targets_of, config.learner.crop_shift) = (BellmanTargetsOf::Picture, 1);
+        config.learner.qtopt.n_step = 1;
         let (learner, source) = parts(&config)?;
         let mut trainer = if steps.is_some() {
             let mut trainer = Trainer::create(root, config, learner, source)?;
