@@ -1,5 +1,7 @@
 //! Datasets on disk: written fast and resumably, read at random or in order, checked.
 
+#![warn(missing_docs)]
+
 pub mod difference;
 pub mod episodes;
 pub mod error;

@@ -25,6 +25,8 @@
 //! [`backward`] is candle's backward pass without its copies of parameter gradients (`loss.backward()` works as well,
 //! slower). Train inside [`with_large_stack`]: it recurses.
 
+#![warn(missing_docs)]
+
 pub mod bench;
 pub mod builder;
 pub mod device;

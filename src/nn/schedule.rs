@@ -6,32 +6,46 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Schedule {
+    /// The same rate in every step.
     Constant {
+        /// The learning rate.
         rate: f64,
     },
     /// `rate` for `hold` steps, then in a straight line to `end` over the next `steps` (CycleGAN's).
     Linear {
+        /// The rate at the start.
         rate: f64,
+        /// Steps at `rate` before the fall.
         hold: u64,
+        /// Steps that the fall takes; 0 jumps to `end`.
         steps: u64,
+        /// The rate after the fall.
         end: f64,
     },
     /// From `rate` to `end` along half a cosine over `steps`, after `warmup` steps that rise from 0.
     Cosine {
+        /// The rate after the warm-up, the highest one.
         rate: f64,
+        /// Steps that rise from 0 to `rate`; 0 begins with `rate`.
         warmup: u64,
+        /// Steps that the fall takes after the warm-up; 0 jumps to `end`.
         steps: u64,
+        /// The rate after the fall.
         end: f64,
     },
     /// `rate * factor^(step / every)`, in step_decay.
     StepDecay {
+        /// The rate before the first decay.
         rate: f64,
+        /// Steps from one decay to the next; 0 counts as 1.
         every: u64,
+        /// Multiplies the rate at each decay.
         factor: f64,
     },
 }
 
 impl Schedule {
+    /// The learning rate of step `step`.
     pub fn at(&self, step: u64) -> f64 {
         // Progress in [0, 1] of `step` through `count` steps that begin at `start`.
         let progress = |start: u64, count: u64| {

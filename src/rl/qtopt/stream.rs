@@ -33,7 +33,9 @@ pub(in crate::rl) struct StreamState {
 /// Off-policy and on-policy replay with one Bellman updater.
 pub struct Stream {
     name: &'static str,
+    /// Transitions of scripted and recorded episodes.
     pub off_policy: Replay,
+    /// Transitions of episodes that a policy in training played, greedy or noisy.
     pub on_policy: Replay,
     buffer: VecDeque<Labelled>,
     bellman_batches: u64,
@@ -42,8 +44,11 @@ pub struct Stream {
 /// Transitions to learn from, and their targets.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
+    /// `[n]` images of `[size, size, channels]` bytes.
     pub images: Vec<Vec<u8>>,
+    /// `[n]`: state, action, reward and privileged state that belong to each image.
     pub records: Vec<Record>,
+    /// `[n]` values from 0 to 1 that Q is trained towards: Bellman targets or discounted returns.
     pub targets: Vec<f32>,
     /// What came of each; empty unless it was asked for.
     pub outcomes: Vec<Outcome>,
@@ -56,7 +61,9 @@ pub struct Samples {
 /// What came of a transition, as [`NStepTransition`] has it, with an image of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
+    /// Discounted sum of the rewards.
     pub n_step_return: f32,
+    /// Discount of the next state's value.
     pub discount: f32,
     /// Image and state that the rest is to be told from; none when the episode was ended on the way.
     pub next: Option<(Vec<u8>, [f32; STATE_LEN])>,
@@ -78,7 +85,9 @@ impl Outcome {
 /// Over how many steps, and at which discount, [`Outcome`]s are told.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutcomeSteps {
+    /// Steps whose rewards are summed, at least 1.
     pub n_step: usize,
+    /// Discount of one step, from 0 to 1.
     pub discount: f32,
 }
 
@@ -138,6 +147,7 @@ impl Stream {
         self.off_policy.len() + self.on_policy.len()
     }
 
+    /// Whether both replays are empty, so that nothing can be labelled.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -28,7 +28,9 @@ pub const THROUGH_G: &str = "x, Q_real(G(x))";
 /// The states of some images and what is asked of Q there.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
+    /// The gripper's state beside each image.
     pub states: &'a [[f32; STATE_LEN]],
+    /// The action whose value is asked for, one an image.
     pub actions: &'a [ActionFeatures],
 }
 
@@ -81,8 +83,11 @@ fn agreement(a: &[f32], b: &[f32], size: usize) -> f64 {
 
 /// Q_sim, Q_real and G, whose pictures are looked at.
 pub struct Judges<'a> {
+    /// Q_sim: judges x, F(G(x)) and F(y).
     pub sim: &'a dyn QFunction,
+    /// Q_real: judges G(x), y and G(F(y)).
     pub real: &'a dyn QFunction,
+    /// G.
     pub sim2real: &'a Generator,
 }
 

@@ -62,7 +62,9 @@ pub struct QScene<'a> {
     pub q_sim: &'a dyn QFunction,
     /// Judges G(x), y and G(F(y)).
     pub q_real: &'a dyn QFunction,
+    /// How many actions are compared, by values or by logits, and the noise before Q.
     pub config: &'a SceneConfig,
+    /// Whether Q_sim is good enough to be agreed on; else the term is left out.
     pub ready: bool,
     /// Targets of the actions that were done, at both translations of x and at those of y, for
     /// [`SceneConfig::end_to_end_weight`].

@@ -13,6 +13,7 @@ use glam::Vec2;
 pub struct TranslatedQ<'a> {
     /// One after the other.
     pub generators: Vec<&'a Generator>,
+    /// Encodes the translated image and scores actions for it.
     pub q: &'a dyn QFunction,
 }
 
