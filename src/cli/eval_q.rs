@@ -3,7 +3,6 @@
 
 use crate::contract::action_space::ActionFeatures;
 use crate::contract::{GripperState, Seed};
-use crate::draw::Picture;
 use crate::gan::cyclegan::Generator;
 use crate::gan::images::images_tensor;
 use crate::nn::{HOST, with_large_stack};
@@ -11,7 +10,7 @@ use crate::rl::qtopt::QPolicy;
 use crate::rl::qtopt::bellman::{score_all, value_of};
 use crate::rl::qtopt::network::{EncoderMode, image_activations, state_activations, state_features};
 use crate::rl::rl_cyclegan::load::{JointQ, load_q};
-use crate::rl::rl_cyclegan::saliency::{Asked, Judges};
+use crate::rl::rl_cyclegan::saliency::{Asked, Column, Judges};
 use std::path::Path;
 
 /// Random actions at which Q-functions are compared, the same in every state.
@@ -68,7 +67,7 @@ pub fn saliency_columns(
     sim2real: &Generator,
     images: &[(&'static str, Vec<Vec<u8>>)],
     (gripper, actions): (&[GripperState], &[usize]),
-) -> anyhow::Result<Vec<(&'static str, Vec<Picture>)>> {
+) -> anyhow::Result<Vec<Column>> {
     with_large_stack(|| -> anyhow::Result<_> {
         let size = [q.sim.size; 2];
         let tensor = |(name, images): &(&'static str, Vec<Vec<u8>>)| {

@@ -49,8 +49,8 @@ pub struct Episode {
     pub failure: Option<Failure>,
     /// Of the state before each step; empty where the environments do not tell.
     pub privileged: Vec<PrivilegedState>,
-    /// Privileged too: classes ([`Class`](super::Class)) of the pixels before each step, `[size, size]` bytes; empty where the
-    /// environments do not tell.
+    /// Privileged too: classes ([`Class`](super::Class)) of the pixels before each step, `[size, size]` bytes; empty
+    /// unless the environments were built with them.
     pub masks: Vec<Vec<u8>>,
 }
 

@@ -19,14 +19,17 @@ const SQUARE: usize = 5;
 /// Edge of the blocks that Q reads.
 const BLOCK: usize = 4;
 /// Steps of training.
-const STEPS: u64 = 400;
+const STEPS: u64 = 250;
 const CELLS: usize = (SIZE / CELL) * (SIZE / CELL);
 /// Red minus green of the floor, and of a square.
 const FLOOR: f32 = 0.2;
 const OBJECT: f32 = 1.3;
 
+/// The corner of a cell's square; none of an empty cell.
+type Place = Option<[usize; 2]>;
+
 /// Pictures of a floor with red squares, one with probability `p` in each cell; and which cells hold one, with its corner.
-fn scenes(count: usize, p: f32, rng: &mut Rng) -> Result<(Tensor, Vec<Vec<Option<[usize; 2]>>>)> {
+fn scenes(count: usize, p: f32, rng: &mut Rng) -> Result<(Tensor, Vec<Vec<Place>>)> {
     let mut planes = vec![0.0_f32; count * 3 * SIZE * SIZE];
     let mut truth = Vec::new();
     for image in planes.chunks_exact_mut(3 * SIZE * SIZE) {
@@ -144,9 +147,6 @@ fn learning_where_reality_shows_no_objects_deletes_them_and_the_scene_term_keeps
                 let y = colour_map(&scenes(config.batch, 0.0, rng)?.0)?;
                 let critics = Critics { scene: (scene > 0.0).then_some(&q as _), task: None };
                 learner.update(&UnpairedBatch::new(x, y), config.lr_scale(step as f64 / STEPS as f64), critics)?;
-                if std::env::var("VANISH_LOG").is_ok() && step % 50 == 49 {
-                    println!("{method} step {step}: {:.2}", vanished(learner.sim2real())?);
-                }
             }
             vanished(learner.sim2real())
         })?

@@ -235,7 +235,7 @@ impl QLearner {
         if labels && self.config.auxiliary_weight > 0.0 && auxiliary_step {
             let plane = &self.config.network.projection.plane(REFERENCE_HEIGHT_M);
             let offset = |moved: &Moved| moved.shift.map(|pixels| 2.0 * pixels as f32 / self.config.size as f32);
-            // A calibrated network tells poses where they are without the window's displacement.
+            // A calibrated network predicts poses as they are without the window's displacement.
             let calibrated = self.config.q_network() == QNetwork::StateEstimating;
             let auxiliary_targets = records.iter().zip(&moves).enumerate().map(|(index, (record, moved))| {
                 let targets = auxiliary_targets(&record.privileged, plane)?;

@@ -65,7 +65,7 @@ pub struct Outcome {
     pub n_step_return: f32,
     /// Discount of the next state's value.
     pub discount: f32,
-    /// Image and state that the rest is to be told from; none when the episode was ended on the way.
+    /// Image and state that follow, whose value is the rest; none when the episode was ended on the way.
     pub next: Option<(Vec<u8>, [f32; STATE_LEN])>,
 }
 
@@ -82,7 +82,7 @@ impl Outcome {
     }
 }
 
-/// Over how many steps, and at which discount, [`Outcome`]s are told.
+/// Over how many steps, and at which discount, an [`Outcome`] counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutcomeSteps {
     /// Steps whose rewards are summed, at least 1.

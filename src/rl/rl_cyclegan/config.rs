@@ -83,7 +83,7 @@ pub struct RlCycleGanConfig {
     #[serde(default, skip_serializing_if = "BellmanTargetsOf::is_usual")]
     pub bellman_targets_of: BellmanTargetsOf,
     /// Pixels by which pictures of both domains are moved at random, each way, the edge repeated: random windows of the camera's
-    /// picture (the paper: 472 of 640x512 pixels), of which replays keep the middle. The state-estimating Q-network is told
+    /// picture (the paper: 472 of 640x512 pixels), of which replays keep the middle. The state-estimating Q-network knows
     /// where each window lies. Acting, judging and next states see the middle. 0 leaves pictures in their place, as in runs
     /// whose settings lack the key.
     #[serde(default, skip_serializing_if = "is_zero")]

@@ -167,7 +167,7 @@ fn episodes_with_masks_are_played_where_the_replay_has_none() -> anyhow::Result<
 }
 
 #[test]
-fn windows_move_pictures_of_both_domains_with_their_masks_and_are_told_to_q() -> anyhow::Result<()> {
+fn windows_move_pictures_of_both_domains_with_their_masks_and_q_knows_where_they_lie() -> anyhow::Result<()> {
     with_large_stack(|| {
         let mut run = run_config(Method::RlCycleGan, 10);
         (run.learner.gan.warm_start_steps, run.learner.gan.balance, run.learner.gan.batch) = (0, None, 16);
@@ -195,19 +195,19 @@ fn windows_move_pictures_of_both_domains_with_their_masks_and_are_told_to_q() ->
         }
         let images = crate::gan::images::images_tensor(batch.sim.images.iter().map(Vec::as_slice), [SIZE; 2])?;
         assert_eq!((images - &batch.unpaired.x)?.abs()?.max_all()?.to_scalar::<f32>()?, 0.0);
-        // Not told of its windows, Q learns something else.
-        let after = |told: bool| -> anyhow::Result<_> {
+        // Without the windows' places Q learns something else.
+        let after = |placed: bool| -> anyhow::Result<_> {
             let (mut learner, mut batch) = (parts(&run)?.0, batch.clone());
-            if !told {
+            if !placed {
                 [&mut batch.sim, &mut batch.real].into_iter().for_each(|samples| samples.windows.clear());
             }
             learner.update(&batch, 1.0)?;
             bytes(&mut learner)
         };
-        let (told, untold) = (after(true)?, after(false)?);
-        assert!(told["q_sim"] != untold["q_sim"] && told["q_real"] != untold["q_real"]);
+        let (placed, misplaced) = (after(true)?, after(false)?);
+        assert!(placed["q_sim"] != misplaced["q_sim"] && placed["q_real"] != misplaced["q_real"]);
         // The scene term asks Q where the windows lie, too.
-        assert!(told["sim2real"] != untold["sim2real"]);
+        assert!(placed["sim2real"] != misplaced["sim2real"]);
         // The watches look at the middle.
         let evaluation = source.evaluate(&mut { learner })?;
         assert_eq!(evaluation.images.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["translation", "saliency"]);

@@ -81,6 +81,9 @@ fn agreement(a: &[f32], b: &[f32], size: usize) -> f64 {
     product(&a, &b) / (product(&a, &a) * product(&b, &b)).sqrt()
 }
 
+/// A column of a sheet: its name, and a picture for each state.
+pub type Column = (&'static str, Vec<Picture>);
+
 /// Q_sim, Q_real and G, whose pictures are looked at.
 pub struct Judges<'a> {
     /// Q_sim: judges x, F(G(x)) and F(y).
@@ -98,11 +101,7 @@ impl Judges<'_> {
     ///
     /// # Errors
     /// As [`saliency`].
-    pub fn columns(
-        &self,
-        images: &[(&'static str, Tensor)],
-        [x, y]: [Asked<'_>; 2],
-    ) -> Result<(Vec<(&'static str, Vec<Picture>)>, f64)> {
+    pub fn columns(&self, images: &[(&'static str, Tensor)], [x, y]: [Asked<'_>; 2]) -> Result<(Vec<Column>, f64)> {
         let mut columns = Vec::with_capacity(images.len() + 1);
         let (mut of_x, mut of_gx) = (Vec::new(), Vec::new());
         for (name, image) in images {
@@ -162,7 +161,7 @@ pub fn sheet(
 }
 
 /// The sheet of some columns, one row a state.
-pub fn draw(title: String, columns: Vec<(&'static str, Vec<Picture>)>, cell: usize) -> ContactSheet {
+pub fn draw(title: String, columns: Vec<Column>, cell: usize) -> ContactSheet {
     let (names, mut pictures): (Vec<&str>, Vec<_>) =
         columns.into_iter().map(|(name, pictures)| (name, pictures.into_iter())).unzip();
     let mut sheet = ContactSheet::new(title, SUBTITLE).columns(&names).cell(cell);

@@ -119,7 +119,7 @@ impl JointSource {
                     continue;
                 }
                 if episode.transitions.iter().any(|transition| transition.mask.len() != pixels) {
-                    return Err(RlError::Inconsistent("the environments tell no masks of the pictures".into()));
+                    return Err(RlError::Inconsistent("the environments deliver no masks of the pictures".into()));
                 }
                 let Stream { off_policy, on_policy, .. } = &mut self.experience.simulation;
                 let scripted = episode.behavior == BehaviorPolicy::Scripted;

@@ -178,11 +178,11 @@ fn a_moved_image_is_read_where_it_lies() -> anyhow::Result<()> {
         Ok(logits.into_iter().chain(floats(&encoded.parts[MAPS])?).chain(floats(&encoded.parts[GRIPS])?).collect())
     };
     let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).skip(2).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    let (plain, told, untold) = (logits(&image, &[])?, logits(&moved, &by)?, logits(&moved, &[])?);
+    let (plain, calibrated, uncalibrated) = (logits(&image, &[])?, logits(&moved, &by)?, logits(&moved, &[])?);
     // All crops are the same: so are the map, what the hand holds, and all that follows from them.
-    assert!(distance(&plain, &told) < 1e-4, "{}", distance(&plain, &told));
-    assert!(distance(&plain, &untold) > 1e-2, "{}", distance(&plain, &untold));
-    // Poses are told where they would be without the displacement.
+    assert!(distance(&plain, &calibrated) < 1e-4, "{}", distance(&plain, &calibrated));
+    assert!(distance(&plain, &uncalibrated) > 1e-2, "{}", distance(&plain, &uncalibrated));
+    // Poses are those without the displacement.
     let pose = Activations::from_tensor(&Tensor::new(&[[0.5_f32, 0.25, 1.0, 0.0]], &Device::Cpu)?)?;
     let back = floats(&moved_back(&pose, &by)?)?;
     assert!(back.iter().zip([0.5 - 0.09375, 0.25 + 0.0625, 1.0, 0.0]).all(|(a, b)| (a - b).abs() < 1e-6), "{back:?}");
