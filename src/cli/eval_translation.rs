@@ -56,7 +56,7 @@ pub struct Args {
     /// Where to draw the best, median and worst translations; the default is in the run's folder
     #[arg(long, value_name = "FILE")]
     pub(super) sheet: Option<PathBuf>,
-    /// Draw the saliency of the sheet's pictures into this file as well: the pixels on which Q hangs, for runs of rl-cyclegan
+    /// Draw the saliency of the sheet's pictures into this file as well: the pixels on which Q depends, for runs of rl-cyclegan
     #[arg(long, value_name = "FILE")]
     pub(super) saliency: Option<PathBuf>,
     #[command(flatten)]

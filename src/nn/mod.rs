@@ -38,8 +38,7 @@ pub mod ops;
 pub mod optim;
 mod optimizer;
 pub mod params;
-pub mod schedule;
-mod threads;
+pub mod threads;
 
 pub use builder::Scope;
 pub use device::{DeviceError, DeviceSpec, HOST};
@@ -48,5 +47,4 @@ pub use init::Init;
 pub use ops::{Activations, GradientSource, Gradients, backward};
 pub use optim::{Adam, AdamConfig, Sgd, SgdConfig, StepReport};
 pub use params::{Param, ParamStore, StateBuffer};
-pub use schedule::Schedule;
 pub use threads::with_large_stack;
