@@ -9,7 +9,7 @@ mod kind;
 mod list;
 mod whole;
 
-pub use depth::{DepthImage, read_depth};
+pub use depth::{DepthImage, decode_depth, read_depth};
 pub use kind::{Kind, kind_of};
 pub use list::{LeftOut, Listing, list};
 
@@ -67,6 +67,11 @@ fn first(left_out: &[LeftOut]) -> String {
 /// # Errors
 /// [`PictureError`] names the file and what is wrong with it.
 pub fn read(path: &Path) -> Result<RgbImage, PictureError> {
+    decode(&read_bytes(path)?, path)
+}
+
+/// The contents of a file of a sensible size.
+fn read_bytes(path: &Path) -> Result<Vec<u8>, PictureError> {
     let io = |error: std::io::Error| PictureError::Io { path: path.into(), reason: error.to_string() };
     let too_large = |what: String, limit: String| PictureError::TooLarge { path: path.into(), what, limit };
     let metadata = std::fs::metadata(path).map_err(io)?;
@@ -77,8 +82,7 @@ pub fn read(path: &Path) -> Result<RgbImage, PictureError> {
     if metadata.len() > MAX_BYTES {
         return Err(too_large(format!("{} MiB", metadata.len() >> 20), format!("{} MiB", MAX_BYTES >> 20)));
     }
-    let bytes = std::fs::read(path).map_err(io)?;
-    decode(&bytes, path)
+    std::fs::read(path).map_err(io)
 }
 
 /// [`read`] for bytes that are in memory; `path` is for messages and for the ending that tells raw formats apart.
