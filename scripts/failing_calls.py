@@ -30,9 +30,9 @@ CASES = [
     ("training", ["train", "cyclegan", *FOLDERS, *FEW], None),
     ("training-on", ["train", "cyclegan", *FOLDERS, *FEW], "3"),
     ("replay", ["train", "qtopt", *QTOPT[2:], *FEW], None),
-    ("dataset-folder", [*DATASET, "--count", "8", "--size", "16"], None),
-    ("dataset-webdataset", [*DATASET, "--count", "8", "--size", "16", "--format", "webdataset"], None),
-    ("recording", [*RECORDING, "--count", "6"], None),
+    ("dataset-folder", [*DATASET, "--count", "2", "--size", "16"], None),
+    ("dataset-webdataset", [*DATASET, "--count", "2", "--size", "16", "--format", "webdataset"], None),
+    ("recording", [*RECORDING, "--count", "2"], None),
 ]
 
 

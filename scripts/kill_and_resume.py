@@ -36,8 +36,8 @@ CASES = [
     ("graspgan", 10, ["train", "graspgan"] + JOINT, False),
     ("semantic-cyclegan", 8, SEMANTIC, False),
     ("ppo", 10, PPO, False),
-    ("dataset-folder", 8, DATASET + ["--count", "1200"], False),
-    ("dataset-webdataset", 8, DATASET + ["--count", "1200", "--format", "webdataset"], False),
+    ("dataset-folder", 8, DATASET + ["--size", "32", "--count", "1200"], False),
+    ("dataset-webdataset", 8, DATASET + ["--size", "32", "--count", "1200", "--format", "webdataset"], False),
     ("recording", 8, RECORDING + ["--count", "420"], False),
 ]
 
@@ -67,17 +67,17 @@ def reference(program, words, out, log):
 
 
 def kill_once(program, words, out, log, condition, delay):
-    """Starts the run and kills it `delay` seconds after `condition` holds; false if it had ended by then."""
+    """Starts the run and kills it `delay` seconds after `condition` holds. None, or the seconds that it took if it was over."""
     process = started(program, words, log)
     while not condition(out) and process.poll() is None:
         time.sleep(0.002)
-    end = time.monotonic() + delay
-    while time.monotonic() < end and process.poll() is None:
-        time.sleep(min(0.002, max(0.0, end - time.monotonic())))
-    ended = process.poll() is not None
+    begun = time.monotonic()
+    while time.monotonic() < begun + delay and process.poll() is None:
+        time.sleep(0.002)
+    took = time.monotonic() - begun if process.poll() is not None else None
     process.send_signal(signal.SIGKILL)
     process.wait()
-    return not ended
+    return took
 
 
 def play(program, name, kills, words, behind, place, rng, keep):
@@ -92,10 +92,11 @@ def play(program, name, kills, words, behind, place, rng, keep):
     while done < kills:
         out = folder / f"killed-{done}"
         condition = has_checkpoint if behind or (training and done % 2) else exists
-        if not kill_once(program, words + ["--out", str(out)], out, log, condition, rng.uniform(0, seconds[condition])):
-            # It was faster than the run that was timed.
+        took = kill_once(program, words + ["--out", str(out)], out, log, condition, rng.uniform(0, seconds[condition]))
+        if took is not None:
+            # It was faster than the run that was timed, on a machine with other work.
             shutil.rmtree(out)
-            seconds[condition] *= 0.95
+            seconds[condition] = max(took, 0.05)
             continue
         done += 1
         late += has_checkpoint(out) if training else has_begun(out)
