@@ -1,6 +1,6 @@
 //! Depth images of users: 16-bit grey PNG in millimetres, 0 where nothing was measured.
 
-use super::{MAX_PIXELS, MAX_SIDE, PictureError, whole};
+use super::{MAX_DECODED, MAX_PIXELS, MAX_SIDE, PictureError, whole};
 use crate::pictures::kind_of;
 use image::{DynamicImage, ImageDecoder, ImageReader};
 use std::io::Cursor;
@@ -52,7 +52,7 @@ pub fn decode_depth(bytes: &[u8], path: &Path) -> Result<DepthImage, PictureErro
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = image::Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
-    limits.max_alloc = Some(2 << 30);
+    limits.max_alloc = Some(MAX_DECODED);
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(|error| damaged(error.to_string()))?;
     let (width, height) = decoder.dimensions();

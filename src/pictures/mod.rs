@@ -23,6 +23,9 @@ pub const MAX_BYTES: u64 = 256 << 20;
 pub const MAX_SIDE: u32 = 32_768;
 /// Pictures of more pixels are not decoded.
 pub const MAX_PIXELS: u64 = 120_000_000;
+/// Bytes that decoding may take, each for the picture and for what decoders need beside it: four channels of 16 bits. Frames of
+/// a GIF may be larger than the picture says.
+const MAX_DECODED: u64 = 8 * MAX_PIXELS;
 
 /// What a list of formats says to a person.
 pub const FORMATS: &str = "PNG, JPEG, GIF, WebP, BMP or TIFF";
@@ -107,7 +110,7 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<RgbImage, PictureError> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = image::Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
-    limits.max_alloc = Some(2 << 30);
+    limits.max_alloc = Some(MAX_DECODED);
     reader.limits(limits);
     let sentence = |error: image::ImageError| damaged(error.to_string());
     let mut decoder = reader.into_decoder().map_err(sentence)?;
@@ -120,6 +123,10 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<RgbImage, PictureError> {
     }
     if width == 0 || height == 0 {
         return Err(damaged("it has no pixels".into()));
+    }
+    if decoder.total_bytes() > MAX_DECODED {
+        let size = |bytes: u64| format!("{} MiB of pixels", bytes >> 20);
+        return Err(too_large(size(decoder.total_bytes()), size(MAX_DECODED)));
     }
     // A picture with a damaged note of how the camera was held is still a picture.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
