@@ -1,9 +1,8 @@
 //! `bingrasp bench`: figures of this machine, with the adapter and thread count beside them.
 
-use super::{bench_qtopt, bench_train, common, numbers, output};
+use super::{bench_qtopt, bench_soak, bench_train, common, numbers, output};
 use crate::contract::{Domain, ScriptPolicy, Seed, VecEnv};
 use crate::env::{BlockSchedule, EnvConfig, EpisodeLoop, GraspEnv};
-use crate::eval::soak::soak;
 use crate::objects::{ObjectSet, Split};
 use serde::Serialize;
 use std::process::ExitCode;
@@ -25,7 +24,10 @@ enum What {
     Episodes(EpisodeArgs),
     /// Environment steps under random and scripted actions, watched for impossible states
     #[command(after_help = "Example: bingrasp bench soak --steps 100000 --json")]
-    Soak(SoakArgs),
+    Soak(bench_soak::SoakArgs),
+    /// Whether grasped objects stay in the jaws while the arm shakes them
+    #[command(after_help = "Example: bingrasp bench shake --grasps 1000 --json")]
+    Shake(bench_soak::ShakeArgs),
     /// One training step of a network: forward, backward and Adam
     #[command(after_help = "Example: bingrasp bench train-step --network unet7 --json")]
     TrainStep(bench_train::BenchTrainArgs),
@@ -90,20 +92,6 @@ struct EpisodeArgs {
     json: bool,
 }
 
-#[derive(clap::Args)]
-struct SoakArgs {
-    /// Environment steps
-    #[arg(long, default_value_t = 100_000, value_parser = numbers::whole(1..=1_000_000_000_000))]
-    steps: u64,
-    #[command(flatten)]
-    cell: common::CellArg,
-    #[command(flatten)]
-    seed: common::SeedArg,
-    /// One JSON object on standard output
-    #[arg(long)]
-    json: bool,
-}
-
 #[derive(Serialize)]
 struct CaptureReport {
     pairs_per_s: f64,
@@ -138,7 +126,8 @@ pub fn run(args: &Args, started: Instant) -> anyhow::Result<ExitCode> {
     match &args.what {
         What::Capture(args) => capture(args, started)?,
         What::Episodes(args) => episodes(args)?,
-        What::Soak(args) => return soak_bench(args),
+        What::Soak(args) => return bench_soak::run_soak(args, started),
+        What::Shake(args) => return bench_soak::run_shake(args, started),
         What::TrainStep(args) => bench_train::run(args)?,
         What::Qtopt(args) => bench_qtopt::run(args)?,
         #[cfg(feature = "viewer")]
@@ -250,23 +239,4 @@ fn episodes(args: &EpisodeArgs) -> anyhow::Result<()> {
         args.size,
         report.physics_share * 100.0
     ))
-}
-
-/// Enough of them that no core waits for the slowest.
-const SOAK_ENVIRONMENTS: usize = 64;
-
-fn soak_bench(args: &SoakArgs) -> anyhow::Result<ExitCode> {
-    let seed = args.seed.get();
-    let config = environment(&args.cell, Domain::Canonical, (SOAK_ENVIRONMENTS, 64), seed)?;
-    let report = soak(config, args.steps, seed)?;
-    let sound = report.not_finite == 0 && report.out_of_bounds == 0 && report.penetrating == 0;
-    if args.json {
-        output::json(&report)?;
-    } else {
-        output::line(&format!(
-            "{} steps: {} not finite, {} out of bounds, {} penetrating by more than 3 mm",
-            report.steps, report.not_finite, report.out_of_bounds, report.penetrating
-        ))?;
-    }
-    Ok(ExitCode::from(u8::from(!sound)))
 }

@@ -5,6 +5,7 @@
 mod agent;
 mod bench;
 mod bench_qtopt;
+mod bench_soak;
 mod bench_train;
 #[cfg(feature = "viewer")]
 mod bench_viewer;

@@ -6,6 +6,7 @@ pub mod metrics;
 pub mod q_consistency;
 pub mod semantic;
 pub mod servo;
+pub mod shake;
 pub mod soak;
 pub mod table;
 pub mod translation;

@@ -88,7 +88,7 @@ pub fn human_bytes(bytes: u64) -> String {
 /// Writes `bytes` to `path`, whole or not at all. The folder must exist.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut file = AtomicFile::create(path)?;
-    file.needed = bytes.len() as u64;
+    file.expect_size(bytes.len() as u64);
     file.write_bytes(bytes)?;
     file.commit().map(|_| ())
 }
@@ -169,6 +169,11 @@ impl AtomicFile {
         Ok(Self { path: path.into(), temporary, writer, hash: Sha256::new(), written: 0, needed: 0 })
     }
 
+    /// Says how large the whole file will be, for the message of a full disk.
+    pub fn expect_size(&mut self, bytes: u64) {
+        self.needed = bytes;
+    }
+
     pub fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         let needed = self.needed.max(self.written + bytes.len() as u64);
         self.write_all(bytes).map_err(|e| FileError::new("write", &self.path, needed, e))
@@ -229,6 +234,19 @@ pub fn remove_leftovers(folder: &Path) -> Result<usize, FileError> {
         if entry.file_name().to_str().is_some_and(is_temporary_name) {
             std::fs::remove_file(entry.path()).map_err(|e| FileError::io("remove", entry.path(), e))?;
             removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// [`remove_leftovers`] in a folder and in every folder below it. Links are not followed.
+pub fn remove_leftovers_below(folder: &Path) -> Result<usize, FileError> {
+    let mut removed = remove_leftovers(folder)?;
+    let entries = std::fs::read_dir(folder).map_err(|e| FileError::io("list", folder, e))?;
+    for entry in entries {
+        let entry = entry.map_err(|e| FileError::io("list", folder, e))?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            removed += remove_leftovers_below(&entry.path())?;
         }
     }
     Ok(removed)
@@ -325,6 +343,11 @@ mod tests {
         }
         assert_eq!(remove_leftovers(folder.path()).unwrap(), 1);
         assert_eq!(names(folder.path()), [".hidden", ".x.tmp", ".z.4711-.tmp", "x.png", "y.4711-12.tmp"]);
+        let below = folder.path().join("images/loss");
+        std::fs::create_dir_all(&below).unwrap();
+        std::fs::write(below.join(".a.png.4711-1.tmp"), b"").unwrap();
+        assert_eq!(remove_leftovers_below(folder.path()).unwrap(), 1);
+        assert_eq!(names(&below), [""; 0]);
         let file = AtomicFile::create(&folder.path().join("new")).unwrap();
         assert!(is_temporary_name(file.temporary.file_name().unwrap().to_str().unwrap()));
     }

@@ -1,6 +1,6 @@
 //! Depth images of users: 16-bit grey PNG in millimetres, 0 where nothing was measured.
 
-use super::{MAX_BYTES, MAX_PIXELS, MAX_SIDE, PictureError, whole};
+use super::{MAX_DECODED, MAX_PIXELS, MAX_SIDE, PictureError, whole};
 use crate::pictures::kind_of;
 use image::{DynamicImage, ImageDecoder, ImageReader};
 use std::io::Cursor;
@@ -32,25 +32,27 @@ impl DepthImage {
 /// # Errors
 /// [`PictureError`] names the file and what is wrong with it: another format, colours, 8 bits.
 pub fn read_depth(path: &Path) -> Result<DepthImage, PictureError> {
-    let io = |error: std::io::Error| PictureError::Io { path: path.into(), reason: error.to_string() };
+    decode_depth(&super::read_bytes(path)?, path)
+}
+
+/// [`read_depth`] for bytes that are in memory; `path` is for messages.
+///
+/// # Errors
+/// As [`read_depth`].
+pub fn decode_depth(bytes: &[u8], path: &Path) -> Result<DepthImage, PictureError> {
     let damaged = |message: String| PictureError::Damaged { path: path.into(), message };
     let too_large = |what: String, limit: String| PictureError::TooLarge { path: path.into(), what, limit };
-    let bytes = std::fs::metadata(path).map_err(io)?.len();
-    if bytes > MAX_BYTES {
-        return Err(too_large(format!("{} MiB", bytes >> 20), format!("{} MiB", MAX_BYTES >> 20)));
-    }
-    let bytes = std::fs::read(path).map_err(io)?;
-    let kind = kind_of(&bytes, path);
+    let kind = kind_of(bytes, path);
     let wanted = "a depth image is a 16-bit grey PNG in millimetres";
     let Some(format) = kind.format().filter(|format| *format == image::ImageFormat::Png) else {
         return Err(damaged(format!("{wanted}, and this is {kind}")));
     };
     // Decoders fill what is missing with grey.
-    whole::check(kind, &bytes).map_err(damaged)?;
+    whole::check(kind, bytes).map_err(damaged)?;
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = image::Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
-    limits.max_alloc = Some(2 << 30);
+    limits.max_alloc = Some(MAX_DECODED);
     reader.limits(limits);
     let decoder = reader.into_decoder().map_err(|error| damaged(error.to_string()))?;
     let (width, height) = decoder.dimensions();

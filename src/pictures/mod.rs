@@ -9,7 +9,7 @@ mod kind;
 mod list;
 mod whole;
 
-pub use depth::{DepthImage, read_depth};
+pub use depth::{DepthImage, decode_depth, read_depth};
 pub use kind::{Kind, kind_of};
 pub use list::{LeftOut, Listing, list};
 
@@ -23,6 +23,9 @@ pub const MAX_BYTES: u64 = 256 << 20;
 pub const MAX_SIDE: u32 = 32_768;
 /// Pictures of more pixels are not decoded.
 pub const MAX_PIXELS: u64 = 120_000_000;
+/// Bytes that decoding may take, each for the picture and for what decoders need beside it: four channels of 16 bits. Frames of
+/// a GIF may be larger than the picture says.
+const MAX_DECODED: u64 = 8 * MAX_PIXELS;
 
 /// What a list of formats says to a person.
 pub const FORMATS: &str = "PNG, JPEG, GIF, WebP, BMP or TIFF";
@@ -67,6 +70,11 @@ fn first(left_out: &[LeftOut]) -> String {
 /// # Errors
 /// [`PictureError`] names the file and what is wrong with it.
 pub fn read(path: &Path) -> Result<RgbImage, PictureError> {
+    decode(&read_bytes(path)?, path)
+}
+
+/// The contents of a file of a sensible size.
+fn read_bytes(path: &Path) -> Result<Vec<u8>, PictureError> {
     let io = |error: std::io::Error| PictureError::Io { path: path.into(), reason: error.to_string() };
     let too_large = |what: String, limit: String| PictureError::TooLarge { path: path.into(), what, limit };
     let metadata = std::fs::metadata(path).map_err(io)?;
@@ -77,8 +85,7 @@ pub fn read(path: &Path) -> Result<RgbImage, PictureError> {
     if metadata.len() > MAX_BYTES {
         return Err(too_large(format!("{} MiB", metadata.len() >> 20), format!("{} MiB", MAX_BYTES >> 20)));
     }
-    let bytes = std::fs::read(path).map_err(io)?;
-    decode(&bytes, path)
+    std::fs::read(path).map_err(io)
 }
 
 /// [`read`] for bytes that are in memory; `path` is for messages and for the ending that tells raw formats apart.
@@ -103,7 +110,7 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<RgbImage, PictureError> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = image::Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(MAX_SIDE), Some(MAX_SIDE));
-    limits.max_alloc = Some(2 << 30);
+    limits.max_alloc = Some(MAX_DECODED);
     reader.limits(limits);
     let sentence = |error: image::ImageError| damaged(error.to_string());
     let mut decoder = reader.into_decoder().map_err(sentence)?;
@@ -116,6 +123,10 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<RgbImage, PictureError> {
     }
     if width == 0 || height == 0 {
         return Err(damaged("it has no pixels".into()));
+    }
+    if decoder.total_bytes() > MAX_DECODED {
+        let size = |bytes: u64| format!("{} MiB of pixels", bytes >> 20);
+        return Err(too_large(size(decoder.total_bytes()), size(MAX_DECODED)));
     }
     // A picture with a damaged note of how the camera was held is still a picture.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);

@@ -152,6 +152,45 @@ fn what_is_cut_off_is_refused_wherever_it_is_cut() {
     assert!(decode(&[&whole[..], b"camera notes"].concat(), Path::new("a.jpg")).is_ok());
 }
 
+/// 45 bytes that announce a picture of 193x2 pixels with a frame of 32,770x15,106: two gigabytes. Found by fuzzing.
+#[test]
+fn a_frame_larger_than_its_picture_takes_no_more_memory_than_a_picture_may() {
+    let mut bytes = b"GIF89a\xc1\0\x02\0\x80\0\0\xff\0\0\0\0\xff!\xf9\x04\x01\0\0\0\0,\0\0\0\0".to_vec();
+    bytes.extend(b"\x02\x80\x02;\x03\x03\0\x02d\x02\0\x05;");
+    let message = decode(&bytes, Path::new("frame.gif")).expect_err("refused").to_string();
+    assert!(message.contains("frame.gif") && message.to_lowercase().contains("memory"), "{message}");
+}
+
+/// Sixteen bytes a pixel, as some TIFF files have them, are more than any picture may take.
+#[test]
+fn many_bytes_a_pixel_count_too() {
+    let (width, height) = (12_000_u32, 9_000_u32);
+    let mut bytes = b"II*\0\x08\0\0\0".to_vec();
+    let tags: [(u16, u16, u32, u32); 11] = [
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, 4, 8 + 2 + 11 * 12 + 4),
+        (259, 3, 1, 1),
+        (262, 3, 1, 2),
+        (273, 4, 1, 8),
+        (277, 3, 1, 4),
+        (278, 4, 1, height),
+        (279, 4, 1, 16),
+        (338, 3, 1, 2),
+        (339, 3, 4, 8 + 2 + 11 * 12 + 4 + 8),
+    ];
+    bytes.extend(11_u16.to_le_bytes());
+    for (tag, kind, count, value) in tags {
+        bytes.extend([tag.to_le_bytes(), kind.to_le_bytes()].concat());
+        bytes.extend([count.to_le_bytes(), value.to_le_bytes()].concat());
+    }
+    bytes.extend(0_u32.to_le_bytes());
+    // 32 bits each, and floating-point numbers.
+    bytes.extend([32_u16, 32, 32, 32, 3, 3, 3, 3].into_iter().flat_map(u16::to_le_bytes));
+    let message = decode(&bytes, Path::new("deep.tif")).expect_err("refused").to_string();
+    assert!(message.contains("MiB of pixels") && message.contains("scale it down"), "{message}");
+}
+
 #[test]
 fn a_folder_says_what_is_not_read() {
     let folder = tempfile::tempdir().expect("a folder");

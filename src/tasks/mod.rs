@@ -24,6 +24,7 @@ mod tests;
 pub use bin_grasp::{BinGrasp, BinGraspConfig};
 pub use episode::TaskEpisode;
 pub use grasp_poses::GraspLibrary;
+pub use lift::Lift;
 pub use pose_grasp::{PoseGrasp, PoseGraspConfig};
 
 use crate::contract::{Action, ActionSpace, Failure, TaskKind};

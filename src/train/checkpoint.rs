@@ -4,8 +4,8 @@
 //! and `checksums.txt`. The folder is written under a temporary name and renamed, so that it is there as a whole; the
 //! last three are kept. [`Checkpoints::load_latest`] passes over a damaged one, names it, and takes the one before.
 
-use super::tensors::{NamedTensors, TensorFile, write_tensors};
-use crate::files::atomic::{FileError, create_folder, read_capped, sha256_file, sha256_hex, sync_folder, write_atomic};
+use super::tensors::{NamedTensors, TensorFile, save_tensors};
+use crate::files::atomic::{FileError, create_folder, read_capped, sha256_hex, sync_folder, write_atomic};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -175,8 +175,8 @@ impl Checkpoints {
                 return Err(CheckpointError::Input(format!("'{group}' cannot be a file name")));
             }
             let path = folder.join(format!("{group}.safetensors"));
-            write_tensors(&path, tensors)?;
-            checksums += &format!("{}  {group}.safetensors\n", sha256_file(&path)?);
+            let written = save_tensors(&path, tensors)?;
+            checksums += &format!("{}  {group}.safetensors\n", written.sha256);
         }
         let state = state_text(&content.state)?;
         write_atomic(&folder.join(STATE_NAME), state.as_bytes())?;
@@ -247,6 +247,23 @@ impl Checkpoints {
         Ok(checkpoint)
     }
 
+    /// The state of one checkpoint without its tensors, its checksum compared.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_state(&self, step: u64) -> Result<Value, CheckpointError> {
+        let path = self.path(step);
+        let list = read_capped(&path.join(CHECKSUMS_NAME), 1 << 20)?;
+        let list = String::from_utf8_lossy(&list);
+        let file = path.join(STATE_NAME);
+        let bytes = read_capped(&file, MAX_STATE_BYTES)?;
+        let sum = list.lines().find_map(|line| line.strip_suffix(STATE_NAME)?.strip_suffix("  "));
+        if sum != Some(&sha256_hex(&bytes)) {
+            return Err(CheckpointError::damaged(&file, "its checksum differs"));
+        }
+        parse_state(&bytes).map_err(|e| CheckpointError::damaged(&file, e))
+    }
+
     /// The newest checkpoint that is whole; `None` without any. `damaged` is told of each newer one that is not.
     ///
     /// # Errors
@@ -281,6 +298,15 @@ fn state_text(state: &Value) -> Result<String, CheckpointError> {
     });
     let whole = serde_json::json!({ "state": state, "float_bits": bits });
     serde_json::to_string_pretty(&whole).map_err(|e| CheckpointError::Input(format!("the state is no JSON: {e}")))
+}
+
+/// The state in the bytes of a `state.json`.
+///
+/// # Errors
+/// Says what does not fit.
+#[cfg(feature = "fuzz")]
+pub fn parse_state_json(bytes: &[u8]) -> Result<Value, String> {
+    parse_state(bytes)
 }
 
 fn parse_state(bytes: &[u8]) -> Result<Value, String> {

@@ -13,7 +13,7 @@ use super::checkpoint::{CHECKPOINTS_NAME, Checkpoint, CheckpointContent, Checkpo
 use super::events::EventWriter;
 use super::metrics::{MetricsError, MetricsLog};
 use crate::draw::{Canvas, DrawError};
-use crate::files::atomic::{FileError, create_folder, read_capped, remove_leftovers, write_atomic};
+use crate::files::atomic::{FileError, create_folder, read_capped, remove_leftovers_below, write_atomic};
 use crate::files::lock::{FolderLock, LockError, is_vacant};
 use crate::files::names::plain_name;
 use serde_json::{Value, json};
@@ -128,7 +128,8 @@ impl RunDir {
     pub fn resume(root: &Path) -> Result<Resumed, RunError> {
         let config = Self::read_config(root)?;
         let lock = FolderLock::acquire(root)?;
-        remove_leftovers(root)?;
+        // Pictures and replay files lie in folders of their own.
+        remove_leftovers_below(root)?;
         let checkpoints = Checkpoints::new(root.join(CHECKPOINTS_NAME));
         let mut damaged = Vec::new();
         let mut checkpoint = checkpoints.load_latest(|error| damaged.push(error)).map_err(|error| match error {
@@ -346,7 +347,15 @@ mod tests {
         assert!(path.ends_with("images/eval-real---canonical-c21efe08/000000120.png"), "{}", path.display());
         let image = crate::draw::png::decode_rgb(&std::fs::read(path).unwrap()).unwrap();
         assert_eq!(image.pixels, [9; 18]);
+
+        // A process that was killed while it wrote one.
+        drop(run);
+        let torn = folder.path().join("images/eval-real---canonical-c21efe08/.000000130.png.4711-3.tmp");
+        std::fs::write(&torn, b"half").unwrap();
+        drop(RunDir::resume(folder.path()).unwrap());
+        assert!(!torn.exists() && torn.with_file_name("000000120.png").is_file());
     }
+
     #[test]
     fn runs_of_other_formats_are_refused_with_the_cure() {
         let said = |text: &str| check_run_format(&text.parse().unwrap()).err().unwrap_or_default();

@@ -117,18 +117,23 @@ pub struct MetricsLine {
 pub fn read_metrics(folder: &Path) -> Result<Vec<MetricsLine>, FileError> {
     let path = folder.join(METRICS_NAME);
     let file = File::open(&path).map_err(|e| FileError::io("open", &path, e))?;
-    let mut reader = BufReader::new(file);
+    parse_metrics(BufReader::new(file)).map_err(|e| FileError::io("read", &path, e))
+}
+
+/// [`read_metrics`] from any source.
+///
+/// # Errors
+/// As [`read_metrics`].
+pub fn parse_metrics(mut reader: impl BufRead) -> std::io::Result<Vec<MetricsLine>> {
     let (mut lines, mut line) = (Vec::new(), Vec::new());
     loop {
         line.clear();
-        reader.read_until(b'\n', &mut line).map_err(|e| FileError::io("read", &path, e))?;
+        reader.read_until(b'\n', &mut line)?;
         if line.last() != Some(&b'\n') {
             return Ok(lines);
         }
-        let parsed = parse(&line).ok_or_else(|| {
-            let reason = format!("line {} is not a line of figures", lines.len() + 1);
-            FileError::io("read", &path, std::io::Error::other(reason))
-        })?;
+        let parsed = parse(&line)
+            .ok_or_else(|| std::io::Error::other(format!("line {} is not a line of figures", lines.len() + 1)))?;
         lines.push(parsed);
     }
 }

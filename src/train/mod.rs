@@ -37,7 +37,7 @@ pub use learner::{Learner, Metrics, Module, NamedGroup, NamedImage};
 pub use limits::{Ended, Limits};
 pub use load::{LoadedRun, keep_run, learner_name, load_run};
 pub use means::Means;
-pub use metrics::{MetricsLine, read_metrics};
+pub use metrics::{MetricsLine, parse_metrics, read_metrics};
 pub use preset::Preset;
 pub use report::{ReportText, write_report};
 pub use run_config::{LearnerConfig, RunConfig};

@@ -3,14 +3,15 @@
 //! This room knows no tensor library: learners hand over `(name, TensorBytes)` and get the same back.
 
 use super::checkpoint::CheckpointError;
-use crate::files::atomic::{FileError, read_capped, sync_folder};
-use safetensors::tensor::{Dtype, SafeTensors, View, serialize_to_file};
+use crate::files::atomic::{AtomicFile, Committed, read_capped};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 const MAX_TENSOR_BYTES: u64 = 256 << 30;
+/// A file begins with the length of its header, which is a multiple of this too.
+const LENGTH_BYTES: usize = 8;
 
 /// What the numbers of a tensor are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,24 +120,6 @@ impl<'a> TensorBytes<'a> {
     }
 }
 
-impl View for &TensorBytes<'_> {
-    fn dtype(&self) -> Dtype {
-        self.kind.dtype()
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.data)
-    }
-
-    fn data_len(&self) -> usize {
-        self.data.len()
-    }
-}
-
 /// Tensors by name. The order in the file is the format's own (by size of the numbers, then by name).
 pub type NamedTensors<'a> = Vec<(String, TensorBytes<'a>)>;
 
@@ -151,6 +134,13 @@ impl TensorFile {
     /// Reads and validates a file; pickled PyTorch files and anything else are refused.
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
         let file = Self::load(path)?;
+        file.tensors()?;
+        Ok(file)
+    }
+
+    /// A file's bytes, validated; `path` is for messages.
+    pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
+        let file = Self { path: path.into(), bytes };
         file.tensors()?;
         Ok(file)
     }
@@ -179,38 +169,40 @@ impl TensorFile {
     }
 }
 
-/// Writes tensors as one `.safetensors` file, whole or not at all: weights to be taken elsewhere.
-pub fn save_tensors(path: &Path, tensors: &[(String, TensorBytes)]) -> Result<(), CheckpointError> {
-    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let temporary = path.with_file_name(format!(".{name}.{}-0.tmp", std::process::id()));
-    let written = write_tensors(&temporary, tensors).and_then(|()| {
-        std::fs::rename(&temporary, path).map_err(|e| FileError::io("rename", path, e))?;
-        Ok(sync_folder(path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")))?)
+/// Writes tensors as one `.safetensors` file, whole or not at all; returns its size and checksum.
+///
+/// The bytes are those of [`safetensors::serialize`], a tensor at a time. The crate's own writer to files leaves
+/// temporary files under names that nobody recognizes when the process is killed.
+pub fn save_tensors(path: &Path, tensors: &[(String, TensorBytes)]) -> Result<Committed, CheckpointError> {
+    let mut ordered: Vec<&(String, TensorBytes)> = tensors.iter().collect();
+    // The format's order, for alignment: the widest numbers first, then by name.
+    ordered.sort_by(|(left_name, left), (right_name, right)| {
+        right.kind.dtype().cmp(&left.kind.dtype()).then(left_name.cmp(right_name))
     });
-    if written.is_err() {
-        // The error that is returned matters more than this one.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written
-}
-
-pub(super) fn write_tensors(path: &Path, tensors: &[(String, TensorBytes)]) -> Result<(), CheckpointError> {
     let mut names = BTreeSet::new();
-    for (name, tensor) in tensors {
+    let (mut infos, mut end) = (Vec::new(), 0);
+    for (name, tensor) in &ordered {
         tensor.check(name)?;
         if !names.insert(name) {
             return Err(CheckpointError::Input(format!("there are two tensors called '{name}'")));
         }
+        let start = end;
+        end += tensor.data.len();
+        let (dtype, shape) = (tensor.kind.dtype(), tensor.shape.clone());
+        infos.push((name.clone(), TensorInfo { dtype, shape, data_offsets: (start, end) }));
     }
-    let needed = tensors.iter().map(|(_, t)| t.data.len() as u64).sum();
-    let fail = |e| FileError::new("write", path, needed, e);
-    let data = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
+    let fail = |message: String| CheckpointError::Input(format!("'{}': {message}", path.display()));
     // What Hugging Face's loaders look for.
     let information = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    serialize_to_file(data, Some(information), path).map_err(|e| match e {
-        safetensors::SafeTensorError::IoError(e) => CheckpointError::File(fail(e)),
-        other => CheckpointError::Input(format!("'{}': {other}", path.display())),
-    })?;
-    let file = File::options().write(true).open(path).map_err(fail)?;
-    Ok(file.sync_all().map_err(fail)?)
+    let metadata = Metadata::new(Some(information), infos).map_err(|e| fail(e.to_string()))?;
+    let mut header = serde_json::to_vec(&metadata).map_err(|e| fail(e.to_string()))?;
+    header.resize(header.len().next_multiple_of(LENGTH_BYTES), b' ');
+    let mut file = AtomicFile::create(path)?;
+    file.expect_size((LENGTH_BYTES + header.len() + end) as u64);
+    file.write_bytes(&(header.len() as u64).to_le_bytes())?;
+    file.write_bytes(&header)?;
+    for (_, tensor) in ordered {
+        file.write_bytes(&tensor.data)?;
+    }
+    Ok(file.commit()?)
 }

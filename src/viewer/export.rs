@@ -57,10 +57,17 @@ impl Scene {
     /// # Errors
     /// A file that is missing, too large, or no scene.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
-        let bytes = read_capped(path, LARGEST_SCENE)?;
+        Self::parse(path, &read_capped(path, LARGEST_SCENE)?)
+    }
+
+    /// [`read`](Self::read) for a file in memory; `path` is for messages.
+    ///
+    /// # Errors
+    /// No scene, or one of another version.
+    pub fn parse(path: &Path, bytes: &[u8]) -> anyhow::Result<Self> {
         let no_scene = || format!("{} is no scene of bingrasp; save one with the viewer", path.display());
         // The version first, so that another version's scene is not blamed for keys that are merely unknown here.
-        let version: SceneVersion = serde_json::from_slice(&bytes).with_context(no_scene)?;
+        let version: SceneVersion = serde_json::from_slice(bytes).with_context(no_scene)?;
         anyhow::ensure!(
             version.bingrasp_scene == SCENE_VERSION,
             "{} is a scene of format {}, written by another version of bingrasp, and this program reads format \
@@ -68,7 +75,7 @@ impl Scene {
             path.display(),
             version.bingrasp_scene
         );
-        serde_json::from_slice(&bytes).with_context(no_scene)
+        serde_json::from_slice(bytes).with_context(no_scene)
     }
 
     /// # Errors

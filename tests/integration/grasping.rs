@@ -89,6 +89,27 @@ fn a_run_is_killed_resumed_measured_recorded_and_learned_from() {
 }
 
 #[test]
+fn a_run_that_was_stopped_before_its_first_checkpoint_begins_again_with_all_that_it_began_with() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let [agent, real] = ["agent", "real"].map(&place);
+    sound(&run(&train(&agent, &["--steps", "3"])));
+    sound(&run(&["episodes", "record", "--domain", "reality", "--count", "4", "--out", &real]));
+    let joint = ["--batch", "2", "--set", "rl-cyclegan.held_out_episodes=1", "--set", "rl-cyclegan.judged_episodes=0"];
+    let q = [&SMALL[..], &["--real", &real, "--init", &agent]].concat();
+    let gan = [&joint[..], &["--real", &real, "--init", &agent]].concat();
+    for (learner, words) in [("qtopt", q), ("graspgan", gan)] {
+        let [whole, stopped] = ["whole", "stopped"].map(|name| place(&format!("{learner}-{name}")));
+        for out in [&whole, &stopped] {
+            sound(&run(&[&["train", learner, "--out", out, "--steps", "2"], &words[..]].concat()));
+        }
+        std::fs::remove_dir_all(Path::new(&stopped).join("checkpoints")).expect("removed");
+        sound(&run(&["train", learner, "--out", &stopped, "--resume"]));
+        assert_eq!(checksums(&whole, 1), checksums(&stopped, 1), "{learner}");
+    }
+}
+
+#[test]
 fn an_agent_keeps_the_generator_that_it_learned_with() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = |name: &str| folder.path().join(name).display().to_string();

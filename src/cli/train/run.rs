@@ -117,7 +117,7 @@ pub trait TrainCommand {
         device: &Device,
     ) -> anyhow::Result<(Self::Learner, Self::Source)>;
 
-    /// Prepares a new run's folder and source once the run is open.
+    /// Prepares a new run's folder and source once the run is open, and again when it is resumed without a checkpoint.
     ///
     /// # Errors
     /// A recording that is damaged, a full disk.
@@ -273,10 +273,12 @@ pub fn execute<T: TrainCommand + Sync, R: Send>(
         } else {
             let mut config = config.clone();
             command.remember(&mut config)?;
-            let mut trainer = Trainer::create(out, config, learner, source)?;
-            command.begin(&mut trainer)?;
-            trainer
+            Trainer::create(out, config, learner, source)?
         };
+        // Also of a run that was stopped before its first checkpoint: what it begins with is in none.
+        if trainer.learner.step() == 0 {
+            command.begin(&mut trainer)?;
+        }
         trainer.set_limits(config.limits)?;
         let outcome = trainer.run(&mut bar).map_err(|error| {
             // From its last checkpoint the run would end the same way.

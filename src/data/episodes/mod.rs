@@ -28,7 +28,7 @@ mod reader;
 mod record;
 mod shard;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod writer;
 
 pub use reader::EpisodeReader;
@@ -36,7 +36,7 @@ pub use record::{RecordError, record_episodes};
 pub use writer::EpisodeWriter;
 
 use crate::contract::{Domain, Seed};
-use crate::data::DataError;
+use crate::data::{DataError, seal::Sealed};
 use crate::draw::png::MAX_SIDE;
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +100,27 @@ impl EpisodesConfig {
     }
 }
 
+/// What a reader makes of the bytes of a shard of a recording with these settings: every episode in it.
+///
+/// # Errors
+/// The first thing that is damaged.
+#[cfg(feature = "fuzz")]
+pub fn parse_shard(config: &EpisodesConfig, bytes: Vec<u8>) -> Result<Vec<crate::contract::Episode>, DataError> {
+    let path = std::path::Path::new("shard");
+    let file = crate::train::TensorFile::parse(path, bytes).map_err(|e| DataError::damaged(path, e.to_string()))?;
+    let shard = shard::Shard::parse(path, &file)?;
+    (0..shard.len()).map(|episode| shard.episode(episode, config)).collect()
+}
+
+/// The settings in the bytes of an `episodes.toml`.
+///
+/// # Errors
+/// Another version, settings that are unknown or out of range.
+#[cfg(feature = "fuzz")]
+pub fn parse_manifest(bytes: &[u8]) -> Result<EpisodesConfig, DataError> {
+    EpisodesManifest::parse(std::path::Path::new(MANIFEST_NAME), bytes).map(|manifest| manifest.episodes)
+}
+
 /// `episodes.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -107,7 +128,16 @@ struct EpisodesManifest {
     format_version: u32,
     program: String,
     complete: bool,
+    /// SHA-256 of these settings in the file; never here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settings_sha256: Option<String>,
     episodes: EpisodesConfig,
+}
+
+impl Sealed for EpisodesManifest {
+    fn seal(&mut self) -> &mut Option<String> {
+        &mut self.settings_sha256
+    }
 }
 
 const MANIFEST_NAME: &str = "episodes.toml";

@@ -160,8 +160,12 @@ pub(super) struct Shard {
 impl Shard {
     /// Reads a file and checks that its tensors fit each other.
     pub(super) fn read(path: &Path) -> Result<Self, DataError> {
+        Self::parse(path, &TensorFile::read(path).map_err(|e| DataError::damaged(path, e.to_string()))?)
+    }
+
+    /// [`read`](Self::read) for a file in memory.
+    pub(super) fn parse(path: &Path, file: &TensorFile) -> Result<Self, DataError> {
         let damaged = |message: String| DataError::damaged(path, message);
-        let file = TensorFile::read(path).map_err(|e| damaged(e.to_string()))?;
         let tensors = file.tensors().map_err(|e| damaged(e.to_string()))?;
         let find = |name: &str| {
             let found = tensors.iter().find(|(n, _)| n == name).map(|(_, tensor)| tensor);

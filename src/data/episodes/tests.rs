@@ -4,7 +4,7 @@ use crate::contract::{
 };
 use std::path::Path;
 
-fn config(count: u64) -> EpisodesConfig {
+pub fn config(count: u64) -> EpisodesConfig {
     EpisodesConfig {
         seed: Seed(u64::MAX),
         domain: Domain::Canonical,
@@ -18,7 +18,7 @@ fn config(count: u64) -> EpisodesConfig {
     }
 }
 
-fn episode(number: u64) -> Episode {
+pub fn episode(number: u64) -> Episode {
     let mut rng: Rng = Seed(8).derive("episode", number).rng();
     let steps = 1 + rng.below(5);
     let displacement = |rng: &mut Rng| Displacement {

@@ -5,8 +5,8 @@ use super::{EpisodesConfig, EpisodesManifest, FORMAT_VERSION, MANIFEST_NAME, sha
 use crate::contract::Episode;
 use crate::data::format::FormatVersion;
 use crate::data::paired::checksums_path;
-use crate::data::{DataError, difference::difference};
-use crate::files::atomic::{create_folder, read_capped, remove_leftovers, sha256_file, write_atomic};
+use crate::data::{DataError, difference::difference, seal::Sealed};
+use crate::files::atomic::{create_folder, read_capped, remove_leftovers, write_atomic};
 use crate::files::lock::{FolderLock, is_vacant};
 use crate::train::checkpoint::CheckpointError;
 use crate::train::tensors::save_tensors;
@@ -111,11 +111,11 @@ impl EpisodeWriter {
             let name = shard_name((self.next - 1) / self.config().episodes_per_shard);
             let path = self.root.join(&name);
             let episodes = std::mem::take(&mut self.open);
-            save_tensors(&path, &to_tensors(self.config(), &episodes)).map_err(|e| match e {
+            let written = save_tensors(&path, &to_tensors(self.config(), &episodes)).map_err(|e| match e {
                 CheckpointError::File(e) => DataError::File(e),
                 other => DataError::Input(other.to_string()),
             })?;
-            self.checksums += &format!("{}  {name}\n", sha256_file(&path)?);
+            self.checksums += &format!("{}  {name}\n", written.sha256);
             write_atomic(&checksums_path(&self.root), self.checksums.as_bytes())?;
         }
         Ok(())
@@ -138,6 +138,7 @@ impl EpisodesManifest {
             format_version: FORMAT_VERSION,
             program: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
             complete: false,
+            settings_sha256: None,
             episodes: config.clone(),
         }
     }
@@ -145,20 +146,25 @@ impl EpisodesManifest {
     fn write(&self, folder: &Path) -> Result<(), DataError> {
         let path = folder.join(MANIFEST_NAME);
         let text =
-            toml::to_string(self).map_err(|e| DataError::Config { path: path.clone(), message: e.to_string() })?;
+            self.to_sealed_toml().map_err(|e| DataError::Config { path: path.clone(), message: e.to_string() })?;
         Ok(write_atomic(&path, text.as_bytes())?)
     }
 
     pub(super) fn read(folder: &Path) -> Result<Self, DataError> {
         let path = folder.join(MANIFEST_NAME);
-        let bytes = read_capped(&path, 4 << 20)?;
-        let fail = |message: String| DataError::Config { path: path.clone(), message };
-        let text = String::from_utf8_lossy(&bytes);
+        Self::parse(&path, &read_capped(&path, 4 << 20)?)
+    }
+
+    /// [`read`](Self::read) for a file in memory; `path` is for messages.
+    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, DataError> {
+        let fail = |message: String| DataError::Config { path: path.to_owned(), message };
+        let text = String::from_utf8_lossy(bytes);
         // The version first, so that a file of another version is not blamed for keys that are merely unknown here.
         let version: FormatVersion = toml::from_str(&text).map_err(|e| fail(e.to_string()))?;
         version.check(FORMAT_VERSION, "record the episodes again").map_err(&fail)?;
-        let manifest: Self = toml::from_str(&text).map_err(|e| fail(e.to_string()))?;
+        let mut manifest: Self = toml::from_str(&text).map_err(|e| fail(e.to_string()))?;
         manifest.episodes.validate().map_err(|e| fail(e.to_string()))?;
+        manifest.check_seal().map_err(fail)?;
         Ok(manifest)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::contract::{Camera, Domain, Seed};
 use crate::data::format::FormatVersion;
-use crate::data::{DataError, difference::difference};
+use crate::data::{DataError, difference::difference, seal::Sealed};
 use crate::draw::png::MAX_SIDE;
 use crate::files::atomic::{read_capped, write_atomic};
 use serde::{Deserialize, Serialize};
@@ -255,8 +255,17 @@ pub struct Manifest {
     /// SHA-256 of `SHA256SUMS`, once complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksums_sha256: Option<String>,
+    /// SHA-256 of these settings in the file; never here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    settings_sha256: Option<String>,
     /// What the dataset is made from.
     pub dataset: DatasetConfig,
+}
+
+impl Sealed for Manifest {
+    fn seal(&mut self) -> &mut Option<String> {
+        &mut self.settings_sha256
+    }
 }
 
 const HEADER: &str = "\
@@ -273,6 +282,7 @@ impl Manifest {
             program: concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION")).into(),
             complete: false,
             checksums_sha256: None,
+            settings_sha256: None,
             dataset,
         }
     }
@@ -293,15 +303,24 @@ impl Manifest {
             Err(error) if error.is_not_found() => return Err(DataError::NoDataset(folder.into())),
             bytes => bytes?,
         };
-        let fail = |message: String| DataError::Config { path: path.clone(), message };
+        Self::parse(&path, bytes)
+    }
+
+    /// [`read`](Self::read) for a file in memory; `path` is for messages.
+    ///
+    /// # Errors
+    /// Another version, settings that are unknown or out of range.
+    pub fn parse(path: &Path, bytes: Vec<u8>) -> Result<Self, DataError> {
+        let fail = |message: String| DataError::Config { path: path.to_owned(), message };
         let text = String::from_utf8(bytes).map_err(|_| fail("is not UTF-8 text".into()))?;
 
         // The version first, so that a file of another version is not blamed for keys that are merely unknown here.
         let plain = |e: toml::de::Error| fail(e.to_string().trim_end().replace('\n', "\n  "));
         let version: FormatVersion = toml::from_str(&text).map_err(plain)?;
         version.check(FORMAT_VERSION, "generate the dataset again").map_err(&fail)?;
-        let manifest: Self = toml::from_str(&text).map_err(plain)?;
+        let mut manifest: Self = toml::from_str(&text).map_err(plain)?;
         manifest.dataset.validate().map_err(|e| fail(e.to_string()))?;
+        manifest.check_seal().map_err(fail)?;
         Ok(manifest)
     }
 
@@ -312,7 +331,7 @@ impl Manifest {
     pub fn write(&self, folder: &Path) -> Result<(), DataError> {
         let path = Self::path(folder);
         let text =
-            toml::to_string(self).map_err(|e| DataError::Config { path: path.clone(), message: e.to_string() })?;
+            self.to_sealed_toml().map_err(|e| DataError::Config { path: path.clone(), message: e.to_string() })?;
         Ok(write_atomic(&path, (HEADER.to_owned() + &text).as_bytes())?)
     }
 
@@ -376,6 +395,7 @@ mod tests {
             ("count = 9", "count = 0", "count is 0"),
             ("width = 64", "width = 100000", "not within"),
             ("domain = \"randomized-mild\"", "domain = \"mars\"", "unknown variant `mars`"),
+            ("width = 64", "width = 65", "remove that line if you changed it yourself"),
         ] {
             assert!(good.contains(from), "{good}");
             std::fs::write(&path, good.replace(from, to)).unwrap();

@@ -24,7 +24,7 @@ pub mod record;
 pub mod sheet;
 mod tars;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub mod writer;
 
 pub use align::Shift;
@@ -37,3 +37,9 @@ pub use reader::{Pair, PairReader, to_frames};
 pub use record::{ObjectState, PairMeta, PairRecord, Phase};
 pub use sheet::{sheet, sheet_of};
 pub use writer::{CommitEvery, PairWriter};
+
+/// The names that a reader finds in the bytes of a tar of at most `most` files, and why it stopped.
+#[cfg(feature = "fuzz")]
+pub fn parse_tar(bytes: &[u8], most: usize) -> (Vec<String>, Option<String>) {
+    tars::TarIndex::of(std::io::Cursor::new(bytes), most).into_names()
+}

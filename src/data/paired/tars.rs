@@ -150,20 +150,28 @@ pub struct TarIndex {
 }
 
 impl TarIndex {
-    /// Lists at most `most` entries.
+    /// Lists at most `most` entries of the tar at `path`.
     pub fn scan(path: &Path, most: usize) -> Self {
+        match File::open(path) {
+            Ok(file) => Self::of(BufReader::new(file), most),
+            Err(error) => Self { entries: Vec::new(), damage: Some(error.to_string()) },
+        }
+    }
+
+    /// Lists at most `most` entries of a tar.
+    pub fn of(source: impl Read + Seek, most: usize) -> Self {
         let mut index = Self { entries: Vec::new(), damage: None };
-        if let Err(error) = index.walk(path, most) {
+        if let Err(error) = index.walk(source, most) {
             index.damage = Some(error.to_string());
         }
         index.entries.sort();
         index
     }
 
-    fn walk(&mut self, path: &Path, most: usize) -> std::io::Result<()> {
-        let file = File::open(path)?;
-        let size = file.metadata()?.len();
-        let mut archive = tar::Archive::new(BufReader::new(file));
+    fn walk(&mut self, mut source: impl Read + Seek, most: usize) -> std::io::Result<()> {
+        let size = source.seek(SeekFrom::End(0))?;
+        source.rewind()?;
+        let mut archive = tar::Archive::new(source);
         for entry in archive.entries_with_seek()? {
             let entry = entry?;
             if self.entries.len() >= most {
@@ -177,6 +185,11 @@ impl TarIndex {
             self.entries.push((name, from, n));
         }
         Ok(())
+    }
+
+    #[cfg(feature = "fuzz")]
+    pub fn into_names(self) -> (Vec<String>, Option<String>) {
+        (self.entries.into_iter().map(|(name, ..)| name).collect(), self.damage)
     }
 
     /// The content of entry `name` of the tar at `path`.

@@ -401,8 +401,9 @@ fn shards_merge_into_the_unsharded_dataset() {
         if !PairReader::open(&parts[2]).unwrap().is_empty() {
             assert!(text(&twice).contains("in two shards"), "{}", text(&twice));
         }
-        let manifest = std::fs::read_to_string(parts[1].join("dataset.toml")).unwrap();
-        std::fs::write(parts[1].join("dataset.toml"), manifest.replace("seed = 11", "seed = 12")).unwrap();
+        let mut manifest = Manifest::read(&parts[1]).unwrap();
+        manifest.dataset.seed = Seed(12);
+        manifest.write(&parts[1]).unwrap();
         assert!(text(&parts).contains("seed is 11 there and 12 here"), "{}", text(&parts));
     }
 }
@@ -459,9 +460,9 @@ fn the_check_names_every_kind_of_damage() {
     });
     assert!(text.contains("line 4") && text.contains("not the one in dataset.toml"), "{text}");
     let text = problems(&|root| {
-        let path = Manifest::path(root);
-        let toml = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(path, toml.replace("complete = true", "complete = false")).unwrap();
+        let mut manifest = Manifest::read(root).unwrap();
+        manifest.complete = false;
+        manifest.write(root).unwrap();
     });
     assert!(text.contains("not complete"), "{text}");
 }

@@ -202,23 +202,63 @@ impl Fences {
 }
 
 /// One URDF, OBJ, STL, PLY, glTF or GLB file. References may not leave its folder.
+///
+/// # Errors
+/// A file that cannot be read or used, with the place in it.
 pub fn import_file(path: &Path, options: &ImportOptions) -> Result<Imported> {
+    let limit = if is_urdf(path)? { options.limits.urdf_bytes } else { options.limits.file_bytes };
+    import_bytes(path, read_capped(path, limit)?, options)
+}
+
+/// [`import_file`] for contents that are in memory. `path` gives the ending and the name; references are looked up beside
+/// it, and it need not exist.
+///
+/// # Errors
+/// As [`import_file`].
+pub fn import_bytes(path: &Path, bytes: Vec<u8>, options: &ImportOptions) -> Result<Imported> {
+    let name = path.file_stem().map_or_else(|| "object".into(), |stem| stem.to_string_lossy());
+    finish(path, &name, raw_object(path, bytes, options)?, options)
+}
+
+fn raw_object(path: &Path, bytes: Vec<u8>, options: &ImportOptions) -> Result<RawObject> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let root = Root::new(parent)?;
-    let name = path.file_stem().map_or_else(|| "object".into(), |stem| stem.to_string_lossy());
-    let raw = match walk::Kind::of(path) {
-        Some(walk::Kind::Urdf) => urdf::read(path, &root, options)?.0,
-        Some(walk::Kind::Mesh) => from_mesh(read_mesh(path, &root, &options.limits)?),
-        None => {
-            return Err(ObjectError::Unsupported {
-                path: path.to_owned(),
-                place: "file name".into(),
-                what: "this kind of file".into(),
-                cure: "give a .urdf, .obj, .stl, .ply, .gltf or .glb file",
-            });
-        }
-    };
-    finish(path, &name, raw, options)
+    match is_urdf(path)? {
+        true => Ok(urdf::parse(path, &bytes, &root, options)?.0),
+        false => Ok(from_mesh(with_triangles(path, mesh_parser(path)?(path, bytes, &root, &options.limits)?)?)),
+    }
+}
+
+/// A file's bytes as [`import_bytes`] reads them, up to where an object is made of them.
+///
+/// # Errors
+/// As [`import_file`].
+#[cfg(feature = "fuzz")]
+pub fn parse_bytes(path: &Path, bytes: Vec<u8>, options: &ImportOptions) -> Result<()> {
+    raw_object(path, bytes, options).map(drop)
+}
+
+/// The materials of an MTL library; how many there are.
+///
+/// # Errors
+/// The folder of `path` is missing.
+#[cfg(feature = "fuzz")]
+pub fn parse_materials(path: &Path, bytes: &[u8], limits: &Limits) -> Result<usize> {
+    let root = Root::new(path.parent().unwrap_or(Path::new(".")))?;
+    Ok(material::library(&text::decoded(bytes), path, &root, limits).len())
+}
+
+fn is_urdf(path: &Path) -> Result<bool> {
+    match walk::Kind::of(path) {
+        Some(walk::Kind::Urdf) => Ok(true),
+        Some(walk::Kind::Mesh) => Ok(false),
+        None => Err(ObjectError::Unsupported {
+            path: path.to_owned(),
+            place: "file name".into(),
+            what: "this kind of file".into(),
+            cure: "give a .urdf, .obj, .stl, .ply, .gltf or .glb file",
+        }),
+    }
 }
 
 /// A mesh with what its file says besides triangles.
@@ -233,13 +273,15 @@ struct MeshFile {
     warnings: Vec<String>,
 }
 
-fn read_mesh(path: &Path, root: &Root, limits: &Limits) -> Result<MeshFile> {
+type MeshParser = fn(&Path, Vec<u8>, &Root, &Limits) -> Result<MeshFile>;
+
+fn mesh_parser(path: &Path) -> Result<MeshParser> {
     let ending = walk::ending(path);
-    let file = match ending.as_str() {
-        "obj" => obj::read(path, root, limits)?,
-        "stl" => stl::read(path, limits)?,
-        "ply" => ply::read(path, limits)?,
-        "gltf" | "glb" => gltf::read(path, root, limits)?,
+    Ok(match ending.as_str() {
+        "obj" => obj::parse,
+        "stl" => stl::parse,
+        "ply" => ply::parse,
+        "gltf" | "glb" => gltf::parse,
         _ => {
             return Err(ObjectError::Unsupported {
                 path: path.to_owned(),
@@ -248,7 +290,15 @@ fn read_mesh(path: &Path, root: &Root, limits: &Limits) -> Result<MeshFile> {
                 cure: "convert it to .obj, .stl, .ply or .glb",
             });
         }
-    };
+    })
+}
+
+fn read_mesh(path: &Path, root: &Root, limits: &Limits) -> Result<MeshFile> {
+    let parse = mesh_parser(path)?;
+    with_triangles(path, parse(path, read_capped(path, limits.file_bytes)?, root, limits)?)
+}
+
+fn with_triangles(path: &Path, file: MeshFile) -> Result<MeshFile> {
     if file.mesh.triangle_count() == 0 {
         return Err(ObjectError::Format {
             path: path.to_owned(),

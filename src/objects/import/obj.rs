@@ -40,8 +40,7 @@ const IGNORED: [&str; 24] = [
 /// Free-form curves and surfaces, and files within files.
 const GEOMETRY: [&str; 11] = ["curv", "curv2", "surf", "trim", "hole", "scrv", "sp", "call", "csh", "bzp", "bsp"];
 
-pub(super) fn read(path: &Path, root: &Root, limits: &Limits) -> Result<MeshFile> {
-    let bytes = read_capped(path, limits.file_bytes)?;
+pub(super) fn parse(path: &Path, bytes: Vec<u8>, root: &Root, limits: &Limits) -> Result<MeshFile> {
     let text = decoded(&bytes);
     let mut parser = Parser::new(path, limits);
     let mut libraries: Vec<String> = Vec::new();

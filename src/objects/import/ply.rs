@@ -3,7 +3,7 @@
 
 use super::polygon::triangulated;
 use super::text::shortened;
-use super::{Limits, MeshFile, ObjectError, RawGroup, RawMesh, Result, read_capped};
+use super::{Limits, MeshFile, ObjectError, RawGroup, RawMesh, Result, Root};
 use glam::Vec3;
 use std::path::Path;
 
@@ -35,8 +35,7 @@ struct Element {
     properties: Vec<Property>,
 }
 
-pub(super) fn read(path: &Path, limits: &Limits) -> Result<MeshFile> {
-    let bytes = read_capped(path, limits.file_bytes)?;
+pub(super) fn parse(path: &Path, bytes: Vec<u8>, _: &Root, limits: &Limits) -> Result<MeshFile> {
     let format = |place: &str, what: String| ObjectError::Format { path: path.to_owned(), place: place.into(), what };
     let (encoding, elements, start) = header(&bytes).map_err(|what| format("header", what))?;
     let mut source = Source { bytes: &bytes, at: start, encoding };

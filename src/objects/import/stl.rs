@@ -3,7 +3,7 @@
 
 use super::polygon::triangulated;
 use super::text::{decoded, lines, shortened};
-use super::{Limits, MeshFile, ObjectError, RawGroup, RawMesh, Result, read_capped};
+use super::{Limits, MeshFile, ObjectError, RawGroup, RawMesh, Result, Root};
 use glam::Vec3;
 use std::path::Path;
 
@@ -12,8 +12,7 @@ const RECORD: usize = 50;
 /// Bytes that tell text from numbers.
 const LOOKED_AT: usize = 4096;
 
-pub(super) fn read(path: &Path, limits: &Limits) -> Result<MeshFile> {
-    let bytes = read_capped(path, limits.file_bytes)?;
+pub(super) fn parse(path: &Path, bytes: Vec<u8>, _: &Root, limits: &Limits) -> Result<MeshFile> {
     let mut warnings = Vec::new();
     let records = bytes.len().saturating_sub(HEADER) / RECORD;
     let count = bytes.get(80..HEADER).and_then(|four| four.try_into().ok()).map_or(0, u32::from_le_bytes) as usize;

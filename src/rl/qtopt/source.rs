@@ -13,9 +13,11 @@ use super::policy::CemPolicy;
 use super::stream::{Samples, Stream, StreamState};
 use super::success::SuccessWindow;
 use crate::contract::{EpisodeCollector, Rng, Seed, VecEnvError};
-use crate::files::atomic::remove_leftovers;
 use crate::rl::error::RlError;
-use crate::train::{BatchSource, Checkpoint, Evaluation, Learner, Means, SourceState, StepProgress, TrainError};
+use crate::train::checkpoint::CHECKPOINTS_NAME;
+use crate::train::{
+    BatchSource, Checkpoint, Checkpoints, Evaluation, Learner, Means, SourceState, StepProgress, TrainError,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -449,7 +451,7 @@ impl BatchSource<QLearner> for ExperienceSource {
         while self.named.len() > keep {
             self.named.pop_front();
         }
-        // A resumed run does not know what older checkpoints name until it has written as many itself.
+        // Fewer checkpoints than are kept: nothing is too old.
         if self.named.len() < keep {
             return Ok(());
         }
@@ -469,9 +471,6 @@ impl BatchSource<QLearner> for ExperienceSource {
     fn restore(&mut self, root: &Path, checkpoint: &Checkpoint, state: Value) -> Result<Vec<String>, TrainError> {
         let saved: Saved = serde_json::from_value(state).map_err(TrainError::state)?;
         let folder = root.join(REPLAY_FOLDER);
-        if folder.is_dir() {
-            remove_leftovers(&folder)?;
-        }
         if saved.streams.len() > 1 {
             self.real = Some(Stream::real(&self.config));
         }
@@ -485,7 +484,22 @@ impl BatchSource<QLearner> for ExperienceSource {
         }
         self.policy_beats_script = saved.policy_beats_script;
         (self.greedy, self.scripted, self.means) = (saved.greedy, saved.scripted, saved.means);
+        self.named = named_before(root, checkpoint.step);
         self.named.push_back(saved.streams);
         Ok(lost)
     }
+}
+
+/// What the whole checkpoints before `step` name, oldest first: with them a resumed run knows which files are too old.
+fn named_before(root: &Path, step: u64) -> VecDeque<Vec<StreamState>> {
+    let checkpoints = Checkpoints::new(root.join(CHECKPOINTS_NAME));
+    let steps = checkpoints.steps().unwrap_or_default().into_iter().filter(|older| *older < step);
+    // Alone, or within the source of a joint run.
+    let places = ["/learner/source/streams", "/learner/source/experience/streams"];
+    let named = |older| {
+        let state = checkpoints.load_state(older).ok()?;
+        let streams = places.iter().find_map(|place| state.pointer(place))?;
+        Vec::<StreamState>::deserialize(streams).ok()
+    };
+    steps.filter_map(named).collect()
 }

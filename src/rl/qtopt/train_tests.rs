@@ -298,6 +298,47 @@ fn killed_and_resumed_is_the_same_run_on_any_number_of_threads() -> anyhow::Resu
     Ok(())
 }
 
+/// The files of a replay are those that checkpoints name, also when the process that wrote the older ones is gone.
+#[test]
+fn a_resumed_run_removes_what_no_checkpoint_names() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let root = folder.path().join("run");
+    go(&root, Some(240), u64::MAX, 2)?;
+    let checkpoints = Checkpoints::new(root.join("checkpoints"));
+    let named = || -> anyhow::Result<std::collections::BTreeSet<String>> {
+        let mut names = std::collections::BTreeSet::new();
+        for step in checkpoints.steps()? {
+            let state = checkpoints.load(step)?.state;
+            for replay in ["off_policy", "on_policy"] {
+                let replay_state = &state["learner"]["source"]["streams"][0][replay];
+                let first = replay_state["first"].as_u64().unwrap_or_default();
+                let segments = replay_state["segments"].as_array().cloned().unwrap_or_default();
+                names.extend((first..).zip(&segments).map(|(number, segment)| {
+                    let length = segment[0].as_u64().unwrap_or_default();
+                    format!("{}-{number:06}-{length:06}.bin", replay.replace('_', "-"))
+                }));
+            }
+        }
+        Ok(names)
+    };
+    let files = || -> anyhow::Result<std::collections::BTreeSet<String>> {
+        let entries = std::fs::read_dir(root.join("replay"))?;
+        Ok(entries
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<std::io::Result<_>>()?)
+    };
+    let before = files()?;
+    assert_eq!(before, named()?);
+    with_large_stack(|| {
+        let mut trainer = resume(&root)?;
+        trainer.set_limits(crate::train::Limits { steps: Some(320), minutes: None })?;
+        anyhow::Ok(trainer.run(&mut Patience(u64::MAX))?)
+    })??;
+    assert_eq!(files()?, named()?);
+    assert!(!before.is_subset(&files()?), "the oldest checkpoint's files are gone");
+    Ok(())
+}
+
 /// A state that is not the one that is there.
 pub(super) fn garbage(rng: &mut Rng) -> PrivilegedState {
     let heights: Vec<f32> = (0..CELLS).map(|_| rng.range(0.0, 0.2)).collect();

@@ -142,3 +142,27 @@ fn foreign_files_are_refused() {
     assert_eq!(TensorFile::read(&path).unwrap().tensors().unwrap()[0].1.to_f32().unwrap(), [2.5]);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }
+
+#[test]
+fn tensor_files_are_those_of_the_safetensors_crate_and_nothing_else_is_left() {
+    use safetensors::tensor::{Dtype, TensorView, serialize};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let tensors = content(&[1.0, -2.0, 3.5, 0.1]).groups.remove("model").unwrap();
+    let written = save_tensors(&path, &tensors).unwrap();
+    let dtype = |kind| match kind {
+        TensorKind::F32 => Dtype::F32,
+        TensorKind::I64 => Dtype::I64,
+        _ => Dtype::U8,
+    };
+    let view = |tensor: &'static str| {
+        let tensor = &tensors.iter().find(|(name, _)| name == tensor).unwrap().1;
+        TensorView::new(dtype(tensor.kind), tensor.shape.clone(), &tensor.data).unwrap()
+    };
+    let views = ["steps", "z.weight", "frames", "a.bias"].map(|name| (name, view(name)));
+    let information = [("format".to_owned(), "pt".to_owned())].into();
+    let expected = serialize(views, Some(information)).unwrap();
+    assert!(std::fs::read(&path).unwrap() == expected);
+    assert_eq!((written.bytes, written.sha256), (expected.len() as u64, sha256_hex(&expected)));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}

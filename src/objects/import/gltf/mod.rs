@@ -32,8 +32,7 @@ pub(in crate::objects) fn y_up(point: Vec3) -> Vec3 {
     Vec3::new(point.x, point.z, -point.y)
 }
 
-pub(super) fn read(path: &Path, root: &Root, limits: &Limits) -> Result<MeshFile> {
-    let bytes = read_capped(path, limits.file_bytes)?;
+pub(super) fn parse(path: &Path, bytes: Vec<u8>, root: &Root, limits: &Limits) -> Result<MeshFile> {
     let mut found = MeshFile::default();
     let Parsed { document, asset, binary } = document::parse(path, &bytes, &mut found.warnings)?;
     drop(bytes);

@@ -4,9 +4,10 @@ use super::*;
 
 /// [`BOX_OBJ`] as a mesh.
 pub(super) fn box_mesh() -> RawMesh {
-    let folder = Folder::new().with("m.obj", BOX_OBJ);
+    let folder = Folder::new();
     let root = Root::new(folder.0.path()).expect("a folder");
-    obj::read(&folder.0.path().join("m.obj"), &root, &Limits::default()).expect("readable").mesh
+    let path = folder.0.path().join("m.obj");
+    obj::parse(&path, BOX_OBJ.into(), &root, &Limits::default()).expect("readable").mesh
 }
 
 pub(super) fn stl_of(mesh: &RawMesh) -> Vec<u8> {

@@ -36,7 +36,17 @@ pub(super) fn references(path: &Path, limits: &Limits) -> Vec<String> {
 
 /// One URDF, and the canonical paths of the mesh files that it names.
 pub(super) fn read(path: &Path, root: &Root, options: &ImportOptions) -> Result<(RawObject, Vec<PathBuf>)> {
-    let text = xml::prepared(&read_capped(path, options.limits.urdf_bytes)?);
+    parse(path, &read_capped(path, options.limits.urdf_bytes)?, root, options)
+}
+
+/// [`read`] for bytes that are in memory.
+pub(super) fn parse(
+    path: &Path,
+    bytes: &[u8],
+    root: &Root,
+    options: &ImportOptions,
+) -> Result<(RawObject, Vec<PathBuf>)> {
+    let text = xml::prepared(bytes);
     let document = Document::parse(&text).map_err(|error| {
         let at = error.pos();
         let what = format!("malformed XML: {error}");

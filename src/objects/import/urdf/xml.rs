@@ -20,18 +20,25 @@ pub(super) fn prepared(bytes: &[u8]) -> String {
 }
 
 /// Comments, processing instructions and the document type as blanks, so that places stay the same; a `&` that begins no
-/// entity as `&amp;`.
+/// entity as `&amp;`. Linear in the length of the text: no end is looked for where none can be.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
+    // Bytes from the last end of each kind to the end of the text.
+    let [after_comments, after_instructions] = ["-->", "?>"].map(|end| text.rfind(end).map(|at| text.len() - at));
+    let end_of = |rest: &str, after: Option<usize>, end: &str| {
+        after.filter(|after| *after <= rest.len()).and_then(|_| rest.find(end)).map(|at| at + end.len())
+    };
+    let mut has_type = false;
     while let Some(at) = rest.find(['<', '&']) {
         plain.push_str(&rest[..at]);
         rest = &rest[at..];
         let length = if rest.starts_with("<!--") {
-            blank(&mut plain, rest, rest.find("-->").map(|end| end + 3))
+            blank(&mut plain, rest, end_of(rest, after_comments, "-->"))
         } else if rest.starts_with("<?") {
-            blank(&mut plain, rest, rest.find("?>").map(|end| end + 2))
-        } else if rest.starts_with("<!DOCTYPE") || rest.starts_with("<!doctype") {
+            blank(&mut plain, rest, end_of(rest, after_instructions, "?>"))
+        } else if !has_type && (rest.starts_with("<!DOCTYPE") || rest.starts_with("<!doctype")) {
+            has_type = true;
             blank(&mut plain, rest, end_of_doctype(rest))
         } else if rest.starts_with("<![CDATA[") {
             let length = rest.find("]]>").map_or(rest.len(), |end| end + 3);
@@ -74,12 +81,10 @@ fn end_of_doctype(text: &str) -> Option<usize> {
 }
 
 fn begins_entity(text: &str) -> bool {
-    let name = text[1..].split(';').next().unwrap_or("");
-    let is_closed = text.len() > name.len() + 1;
-    is_closed
-        && !name.is_empty()
-        && name.len() < 32
-        && name.chars().all(|c| c.is_alphanumeric() || c == '#' || c == '_')
+    // Names are short: `&` after `&` must not each look through the whole text.
+    let end = text.bytes().take(33).position(|byte| byte == b';');
+    let name = end.and_then(|end| text.get(1..end)).unwrap_or("");
+    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '#' || c == '_')
 }
 
 fn end_of_first_name(text: &str) -> Option<usize> {
@@ -121,5 +126,15 @@ mod tests {
         assert!(Document::parse(&prepared(b"<robot><!-- never closed </robot>")).is_err());
         assert!(is_xacro(&Document::parse(&prepared(b"<robot><xacro:m n=\"a\"/></robot>")).expect("xml")));
         assert!(is_xacro(&Document::parse(&prepared(b"<robot><box size=\"${s}\"/></robot>")).expect("xml")));
+    }
+
+    #[test]
+    fn long_nonsense_takes_no_longer_than_it_is_long() {
+        let begun = std::time::Instant::now();
+        for part in ["&", "<!--", "<?", "<!DOCTYPE [", "<!DOCTYPE", "&a"] {
+            let text = part.repeat((2 << 20) / part.len());
+            assert!(prepared(text.as_bytes()).len() >= text.len(), "{part}");
+        }
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
     }
 }

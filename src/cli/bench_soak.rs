@@ -1,0 +1,104 @@
+//! `bingrasp bench soak` and `bench shake`: whether the physics stays sound, and whether what is held stays held.
+
+use super::{common, numbers, output};
+use crate::contract::Domain;
+use crate::env::EnvConfig;
+use crate::eval::shake::{ShakeReport, shake};
+use crate::eval::soak::{SoakReport, soak};
+use anyhow::anyhow;
+use serde::Serialize;
+use std::process::ExitCode;
+use std::time::Instant;
+
+#[derive(clap::Args)]
+pub struct SoakArgs {
+    /// Environment steps
+    #[arg(long, default_value_t = 100_000, value_parser = numbers::whole(1..=1_000_000_000_000))]
+    steps: u64,
+    #[command(flatten)]
+    objects: common::ObjectArgs,
+    #[command(flatten)]
+    cell: common::CellArg,
+    #[command(flatten)]
+    seed: common::SeedArg,
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub struct ShakeArgs {
+    /// Grasps that are planned and tried
+    #[arg(long, default_value_t = 200, value_parser = numbers::whole(numbers::ATTEMPTS))]
+    grasps: u64,
+    /// How long each lifted object is shaken, at the cell's full acceleration
+    #[arg(long, default_value_t = 3.0, value_parser = numbers::real(numbers::SECONDS))]
+    seconds: f64,
+    #[command(flatten)]
+    objects: common::ObjectArgs,
+    #[command(flatten)]
+    cell: common::CellArg,
+    #[command(flatten)]
+    seed: common::SeedArg,
+    /// One JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+/// A report, and what it is of.
+#[derive(Serialize)]
+struct Measured<'a, T> {
+    #[serde(flatten)]
+    report: &'a T,
+    cell: &'a str,
+    objects: &'a str,
+    seed: u64,
+    /// Of the whole command.
+    wall_s: f64,
+}
+
+/// Enough of them that no core waits for the slowest.
+const ENVIRONMENTS: usize = 64;
+
+pub fn run_soak(args: &SoakArgs, started: Instant) -> anyhow::Result<ExitCode> {
+    let seed = args.seed.get();
+    let objects = args.objects.load()?;
+    let config = EnvConfig::new(&args.cell.load()?, objects, Domain::Canonical, (ENVIRONMENTS, 64), seed);
+    let report: SoakReport = soak(config, args.steps, seed)?;
+    let sound = report.not_finite == 0 && report.out_of_bounds == 0 && report.penetrating == 0;
+    if args.json {
+        output::json(&measured(&report, (&args.cell, &args.objects, &args.seed), started))?;
+    } else {
+        output::line(&format!(
+            "{} steps: {} not finite, {} out of bounds, {} penetrating by more than 3 mm",
+            report.steps, report.not_finite, report.out_of_bounds, report.penetrating
+        ))?;
+    }
+    Ok(ExitCode::from(u8::from(!sound)))
+}
+
+pub fn run_shake(args: &ShakeArgs, started: Instant) -> anyhow::Result<ExitCode> {
+    let objects = args.objects.load()?;
+    let cell = args.cell.load()?;
+    let report: ShakeReport =
+        shake(&cell, &objects, args.grasps, args.seconds as f32, args.seed.get()).map_err(|error| anyhow!(error))?;
+    if args.json {
+        output::json(&measured(&report, (&args.cell, &args.objects, &args.seed), started))?;
+    } else {
+        let share = report.share().map_or("none".to_owned(), |share| format!("{:.1}%", 100.0 * share));
+        output::line(&format!(
+            "{} of {} grasps lifted an object; {} of them still held it after {} s of shaking ({share})",
+            report.lifted, report.grasps, report.stayed, report.seconds
+        ))?;
+    }
+    Ok(ExitCode::from(u8::from(report.not_finite > 0)))
+}
+
+fn measured<'a, T>(
+    report: &'a T,
+    (cell, objects, seed): (&'a common::CellArg, &'a common::ObjectArgs, &common::SeedArg),
+    started: Instant,
+) -> Measured<'a, T> {
+    let wall_s = started.elapsed().as_secs_f64();
+    Measured { report, cell: &cell.cell, objects: &objects.objects, seed: seed.seed, wall_s }
+}
