@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Result, Shape, Tensor, bail};
 
-use super::dispatch::is_native;
+use super::dispatch::{is_native, is_stock_forced};
 use super::elementwise::{par_add_assign, par_copy};
 use super::kind::OpKind;
 use super::memory::Buffer;
+use super::parallel::{self, ELEMENTWISE_GRAIN, Shared};
 use super::real::Real;
 use super::tracking::{Slot, token};
 
@@ -101,6 +102,33 @@ impl Activations {
             token()?
         };
         Ok(Self { repr: Repr::Native(Native { data, token, slot }), shape })
+    }
+
+    /// Enters rows of a table, each of the given shape, by their numbers: `[rows.len(), ..shape]`, untracked. One copy, on
+    /// all cores.
+    ///
+    /// # Errors
+    /// A row that the table does not have, and another device's failure.
+    pub fn gather(table: &[f32], rows: &[usize], shape: &[usize], device: &Device) -> Result<Self> {
+        let len: usize = shape.iter().product();
+        if let Some(row) = rows.iter().find(|&&row| (row + 1) * len > table.len()) {
+            bail!("row {row} of {shape:?} is beyond a table of {} floats", table.len())
+        }
+        let whole: Vec<usize> = std::iter::once(rows.len()).chain(shape.iter().copied()).collect();
+        if !device.is_cpu() || is_stock_forced() {
+            let values: Vec<f32> = rows.iter().flat_map(|&row| &table[row * len..(row + 1) * len]).copied().collect();
+            return Ok(Self::stock(Tensor::from_vec(values, whole, device)?));
+        }
+        let mut buffer = Buffer::<f32>::stale(rows.len() * len);
+        let shared = Shared::new(&mut buffer);
+        parallel::for_ranges(rows.len(), ELEMENTWISE_GRAIN / len.max(1) + 1, |range| {
+            for place in range {
+                // SAFETY: one range a row.
+                let to = unsafe { shared.range(place * len, len) };
+                to.copy_from_slice(&table[rows[place] * len..(rows[place] + 1) * len]);
+            }
+        });
+        Ok(Self::from_buffer(buffer, &whole, token()?, Slot::default()))
     }
 
     /// A value that runs on stock candle operations wherever it lives: the reference path.

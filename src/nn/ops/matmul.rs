@@ -70,9 +70,10 @@ pub fn multiply<T: Real>([m, n, k]: [usize; 3], a: Matrix<'_, T>, b: Matrix<'_, 
     }
 }
 
-/// Rows of the result that one task computes: a function of the sizes alone.
-fn row_grain(n: usize, k: usize) -> usize {
-    ((1 << 20) / (n * k).max(1)).clamp(8, 256)
+/// Rows of the result that one task computes: a function of the sizes alone. Every task packs the right factor for itself, so
+/// that of many rows it takes an eighth.
+fn row_grain([m, n, k]: [usize; 3]) -> usize {
+    ((1 << 20) / (n * k).max(1)).clamp((m / 8).clamp(8, 64), 256)
 }
 
 /// [`multiply`] on all cores, split by rows of the result.
@@ -84,7 +85,7 @@ pub fn par_multiply<T: Real>(
     accumulate: bool,
 ) {
     let shared = Shared::new(out);
-    parallel::for_ranges(m, row_grain(n, k), |range| {
+    parallel::for_ranges(m, row_grain([m, n, k]), |range| {
         let a = Matrix { data: &a.data[range.start * a.row..], ..a };
         // SAFETY: disjoint rows.
         let out = unsafe { shared.range(range.start * n, range.len() * n) };
@@ -131,7 +132,7 @@ fn native<T: Real>(
     let bias_values = bias.map(|bias| with_slice::<T, _>(bias, |values| Ok(values.to_vec()))).transpose()?;
     with_slice::<T, _>(weight, |weight| {
         let shared = Shared::new(&mut y);
-        parallel::for_ranges(n, row_grain(o, k), |range| {
+        parallel::for_ranges(n, row_grain([n, o, k]), |range| {
             // SAFETY: disjoint rows.
             let y = unsafe { shared.range(range.start * o, range.len() * o) };
             let x = Matrix::rows(&input[range.start * k..range.end * k], k);

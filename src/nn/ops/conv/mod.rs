@@ -5,6 +5,7 @@
 //! live in scratch memory that stays in the cache: nothing but the result, and the pre-normalization planes that the
 //! gradient needs, is written out. A nearest-neighbour enlargement by two is never carried out: the kernel is folded
 //! into its transposed, stride-two equivalent, which takes 4/9 of the multiplications for a 3x3 kernel.
+//! The lanes of a vector are pixels, or in batches of small images samples (`plan`, `plan_samples`).
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -13,7 +14,9 @@ mod fold;
 mod im2col;
 mod op;
 mod pack;
+mod pack_samples;
 mod plan;
+mod plan_samples;
 mod planes;
 mod stock;
 mod tile;

@@ -97,7 +97,7 @@ pub fn pack_x_plane<T: Real>(plan: &Plan, pack: &mut [T], sample: usize, plane: 
     let [h, w] = plan.shape.x_size;
     let [sy, sx] = plan.shape.stride;
     let [py, px] = plan.shape.padding;
-    let [ph, pw] = plan.pitch;
+    let [ph, pw] = plan.x_pitch;
     debug_assert_eq!(plane.len(), h * w);
     if [sy, sx] == [1, 1] && h + py <= ph && w + px <= pw {
         let to = &mut pack[sample * ph * pw..(sample + 1) * ph * pw];
@@ -120,7 +120,7 @@ pub fn pack_x_plane<T: Real>(plan: &Plan, pack: &mut [T], sample: usize, plane: 
 
 /// Zeros what no sample of this unit fills in a channel of an X-pack: absent samples and the tail.
 pub fn pad_x_plane<T: Real>(plan: &Plan, pack: &mut [T], present: usize) {
-    let plane = plan.pitch[0] * plan.pitch[1];
+    let plane = plan.x_pitch[0] * plan.x_pitch[1];
     let phases = plan.shape.stride[0] * plan.shape.stride[1];
     for phase in 0..phases {
         pack[(phase * plan.samples + present) * plane..(phase + 1) * plan.samples * plane].fill(T::ZERO);
@@ -131,7 +131,7 @@ pub fn pad_x_plane<T: Real>(plan: &Plan, pack: &mut [T], present: usize) {
 /// Writes one dense Y plane into its channel of a Y-pack.
 pub fn pack_y_plane<T: Real>(plan: &Plan, pack: &mut [T], sample: usize, plane: &[T]) {
     let [h, w] = plan.shape.y_size;
-    let [ph, pw] = plan.pitch;
+    let [ph, pw] = plan.y_pitch;
     let [lead_y, lead_x] = plan.y_lead;
     debug_assert_eq!(plane.len(), h * w);
     let pack = &mut pack[sample * ph * pw..(sample + 1) * ph * pw];
@@ -140,7 +140,7 @@ pub fn pack_y_plane<T: Real>(plan: &Plan, pack: &mut [T], sample: usize, plane: 
 }
 
 pub fn pad_y_plane<T: Real>(plan: &Plan, pack: &mut [T], present: usize) {
-    pack[present * plan.pitch[0] * plan.pitch[1]..].fill(T::ZERO);
+    pack[present * plan.y_pitch[0] * plan.y_pitch[1]..].fill(T::ZERO);
 }
 
 /// Copies one sample's plane out of a computed run.

@@ -10,6 +10,9 @@
 //! Both share their pitch, so a flat run over one is a flat run over the other. A *unit* is what one task packs: one
 //! sample, or several when the images are small. Outputs are computed in vectors of [`LANES`] pixels: along the rows
 //! where the width is a multiple of that, else flat over the padded plane, dropping what falls between the rows.
+//!
+//! Of small images or at large strides most of such a run falls between the rows. There, in batches, the lanes are
+//! samples instead (`plan_samples`).
 
 use candle_core::{Result, bail};
 
@@ -76,36 +79,25 @@ impl ConvShape {
     }
 }
 
-/// How a run of computed vectors maps back to image rows.
-#[derive(Clone, Debug)]
+/// What the sixteen lanes of a vector are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lanes {
+    /// Neighbouring pixels of one image, or of several small ones.
+    Pixels,
+    /// The same pixel of sixteen images.
+    Samples,
+}
+
+/// How the rows of an image follow each other in a computed run, where lanes are pixels.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Raster {
     pub size: [usize; 2],
     /// Floats from one row, and from one sample, to the next in the computed run.
     pub row: usize,
     pub sample: usize,
-    /// Offset of each vector in the packed source.
-    pub vectors: Vec<u32>,
 }
 
 impl Raster {
-    fn new(size: [usize; 2], samples: usize, pitch: [usize; 2]) -> Self {
-        let [h, w] = size;
-        let plane = pitch[0] * pitch[1];
-        if w % LANES == 0 {
-            let mut vectors = Vec::with_capacity(samples * h * w / LANES);
-            for sample in 0..samples {
-                for y in 0..h {
-                    vectors.extend((0..w).step_by(LANES).map(|x| (sample * plane + y * pitch[1] + x) as u32));
-                }
-            }
-            Self { size, row: w, sample: h * w, vectors }
-        } else {
-            let mut raster = Self { size, row: pitch[1], sample: plane, vectors: Vec::new() };
-            raster.vectors = (0..raster.vector_count(samples)).map(|i| (i * LANES) as u32).collect();
-            raster
-        }
-    }
-
     /// Vectors that cover the first `samples` samples of a unit.
     pub fn vector_count(&self, samples: usize) -> usize {
         let [h, w] = self.size;
@@ -121,29 +113,44 @@ impl Raster {
     }
 }
 
-/// The X pixels `(stride * i + phase)`, computed together in the Y-to-X direction.
+/// Vectors that read the same taps.
+#[derive(Clone, Debug)]
+pub struct Vectors {
+    /// Of each tap: offset in the packed source, relative to a vector's, and place in the packed weights of a channel.
+    pub taps: Vec<(u32, u32)>,
+    /// Of each vector: offset in the packed source, and in the computed run of an output channel.
+    pub offsets: Vec<(u32, u32)>,
+}
+
+/// What is computed with one pack of weights: all outputs of X to Y, or the X pixels `(stride * i + phase)`.
 #[derive(Clone, Debug)]
 pub struct Phase {
-    pub raster: Raster,
-    /// Offsets into the Y-pack.
-    pub taps: Vec<u32>,
-    /// Which kernel element each tap is (`ky * kw + kx`).
+    /// Which kernel element each place in the packed weights is (`ky * kw + kx`).
     pub kernel_index: Vec<usize>,
+    pub vectors: Vec<Vectors>,
+    /// Where lanes are pixels.
+    pub raster: Raster,
+    /// Floats of the computed run of an output channel, and those of the phases before.
+    pub run: usize,
+    pub start: usize,
 }
 
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub shape: ConvShape,
+    pub lanes: Lanes,
     pub samples: usize,
     pub units: usize,
-    pub pitch: [usize; 2],
+    /// Floats from one channel to the next.
     pub x_plane: usize,
     pub y_plane: usize,
+    /// Rows and columns of a packed image with its zeros, in pixels.
+    pub x_pitch: [usize; 2],
+    pub y_pitch: [usize; 2],
     /// Zero rows and columns before the image in the Y-pack.
     pub y_lead: [usize; 2],
     /// X to Y.
-    pub forward: Raster,
-    pub forward_taps: Vec<u32>,
+    pub forward: Phase,
     /// Y to X, one entry a phase.
     pub backward: Vec<Phase>,
     /// Weight gradient: X-pack offset of every `(x channel, tap)`, in the weight's own order.
@@ -158,7 +165,7 @@ const UNIT_PIXELS: usize = 384;
 const UNITS: usize = 8;
 
 /// The taps of one axis that contribute to pixels `stride * i + phase`: `(kernel element, y - i)`.
-fn axis_taps(kernel: usize, stride: usize, padding: usize, phase: usize) -> Vec<(usize, isize)> {
+pub(super) fn axis_taps(kernel: usize, stride: usize, padding: usize, phase: usize) -> Vec<(usize, isize)> {
     (0..kernel)
         .filter_map(|k| {
             let reach = (phase + padding) as isize - k as isize;
@@ -182,13 +189,28 @@ fn axis_margin(shape: &ConvShape, axis: usize) -> (usize, usize) {
 }
 
 /// Rounded up to whole vectors plus one of zeros, and kept off multiples of 1 KiB, which would share cache sets.
-fn plane_stride(floats: usize) -> usize {
+pub(super) fn plane_stride(floats: usize) -> usize {
     let stride = floats.next_multiple_of(LANES) + LANES;
     if stride % 256 == 0 { stride + LANES } else { stride }
 }
 
 impl Plan {
+    /// The cheaper of the two layouts: a function of the shape alone.
     pub fn new(shape: ConvShape) -> Result<Self> {
+        let pixels = Self::with_pixel_lanes(shape)?;
+        let samples = super::plan_samples::plan(&pixels.shape);
+        // Packs are larger where lanes are samples, and a single one leaves cores idle in sums over the batch.
+        let share = if pixels.shape.n < 2 * LANES { 6 } else { 9 };
+        Ok(samples.filter(|samples| 10 * samples.work() < share * pixels.work()).unwrap_or(pixels))
+    }
+
+    /// Multiplications of vectors for one pair of channels and a whole batch, in all three directions.
+    fn work(&self) -> usize {
+        let of = |phase: &Phase| phase.vectors.iter().map(|part| part.taps.len() * part.offsets.len()).sum::<usize>();
+        self.units * (2 * of(&self.forward) + self.backward.iter().map(of).sum::<usize>())
+    }
+
+    pub(super) fn with_pixel_lanes(shape: ConvShape) -> Result<Self> {
         let [kh, kw] = shape.kernel;
         let [sy, sx] = shape.stride;
         let margins = [axis_margin(&shape, 0), axis_margin(&shape, 1)];
@@ -216,38 +238,38 @@ impl Plan {
         let columns = (0..shape.x_channels)
             .flat_map(|c| forward_taps.iter().map(move |&tap| (c * x_plane) as u32 + tap))
             .collect();
-        let forward = Raster::new(shape.y_size, samples, pitch);
+        let forward = pixel_phase(shape.y_size, samples, pitch, ((0..kh * kw).collect(), forward_taps), 0);
         let lead = (y_lead[0] * pitch[1] + y_lead[1]) as u32;
-        let product_vectors = forward.vectors.iter().map(|&v| (v + lead, v)).collect();
-        let backward = (0..sy * sx)
-            .map(|index| {
-                let phase = [index / sx, index % sx];
-                let size = std::array::from_fn(|axis| {
-                    shape.x_size[axis].saturating_sub(phase[axis]).div_ceil(shape.stride[axis])
-                });
-                let (mut taps, mut kernel_index) = (Vec::new(), Vec::new());
-                for (ky, reach_y) in axis_taps(kh, sy, shape.padding[0], phase[0]) {
-                    for (kx, reach_x) in axis_taps(kw, sx, shape.padding[1], phase[1]) {
-                        let y = (y_lead[0] as isize + reach_y) as usize;
-                        let x = (y_lead[1] as isize + reach_x) as usize;
-                        taps.push((y * pitch[1] + x) as u32);
-                        kernel_index.push(ky * kw + kx);
-                    }
+        let product_vectors = forward.vectors[0].offsets.iter().map(|&(v, _)| (v + lead, v)).collect();
+        let mut backward: Vec<Phase> = Vec::with_capacity(sy * sx);
+        for index in 0..sy * sx {
+            let phase = [index / sx, index % sx];
+            let size =
+                std::array::from_fn(|axis| shape.x_size[axis].saturating_sub(phase[axis]).div_ceil(shape.stride[axis]));
+            let (mut taps, mut kernel_index) = (Vec::new(), Vec::new());
+            for (ky, reach_y) in axis_taps(kh, sy, shape.padding[0], phase[0]) {
+                for (kx, reach_x) in axis_taps(kw, sx, shape.padding[1], phase[1]) {
+                    let y = (y_lead[0] as isize + reach_y) as usize;
+                    let x = (y_lead[1] as isize + reach_x) as usize;
+                    taps.push((y * pitch[1] + x) as u32);
+                    kernel_index.push(ky * kw + kx);
                 }
-                Phase { raster: Raster::new(size, samples, pitch), taps, kernel_index }
-            })
-            .collect();
+            }
+            let start = backward.last().map_or(0, |before| before.start + before.run);
+            backward.push(pixel_phase(size, samples, pitch, (kernel_index, taps), start));
+        }
         let units = shape.n.div_ceil(samples);
         Ok(Self {
             shape,
+            lanes: Lanes::Pixels,
             samples,
             units,
-            pitch,
             x_plane,
             y_plane,
+            x_pitch: pitch,
+            y_pitch: pitch,
             y_lead,
             forward,
-            forward_taps,
             backward,
             columns,
             product_vectors,
@@ -270,8 +292,50 @@ impl Plan {
     }
 
     pub fn slack(&self) -> usize {
-        (self.shape.kernel[0] + self.y_lead[0] + 1) * self.pitch[1] + self.shape.kernel[1] + self.y_lead[1] + 2 * LANES
+        if self.lanes == Lanes::Samples {
+            return 0;
+        }
+        (self.shape.kernel[0] + self.y_lead[0] + 1) * self.y_pitch[1]
+            + self.shape.kernel[1]
+            + self.y_lead[1]
+            + 2 * LANES
     }
+
+    /// Vectors of a phase that cover the first `present` samples of a unit.
+    pub fn vectors_of(&self, phase: &Phase, present: usize) -> usize {
+        match self.lanes {
+            Lanes::Pixels => phase.raster.vector_count(present),
+            Lanes::Samples => usize::MAX,
+        }
+    }
+}
+
+/// A phase whose lanes are pixels: along the rows where the width is a multiple of that, else flat over the padded plane.
+fn pixel_phase(
+    size: [usize; 2],
+    samples: usize,
+    pitch: [usize; 2],
+    (kernel_index, taps): (Vec<usize>, Vec<u32>),
+    start: usize,
+) -> Phase {
+    let [h, w] = size;
+    let plane = pitch[0] * pitch[1];
+    let (raster, sources): (Raster, Vec<u32>) = if w % LANES == 0 {
+        let mut sources = Vec::with_capacity(samples * h * w / LANES);
+        for sample in 0..samples {
+            for y in 0..h {
+                sources.extend((0..w).step_by(LANES).map(|x| (sample * plane + y * pitch[1] + x) as u32));
+            }
+        }
+        (Raster { size, row: w, sample: h * w }, sources)
+    } else {
+        let raster = Raster { size, row: pitch[1], sample: plane };
+        (raster, (0..raster.vector_count(samples)).map(|i| (i * LANES) as u32).collect())
+    };
+    let run = sources.len() * LANES;
+    let offsets = sources.into_iter().zip((0..).step_by(LANES)).collect();
+    let taps = taps.into_iter().zip(0..).collect();
+    Phase { kernel_index, vectors: vec![Vectors { taps, offsets }], raster, run, start }
 }
 
 #[cfg(test)]
@@ -294,7 +358,7 @@ mod tests {
         used.sort_unstable();
         assert_eq!(used, (0..9).collect::<Vec<_>>());
         // Worked out by hand: x = 2 i needs only kernel row 1; x = 2 i + 1 needs rows 0 (y = i + 1) and 2 (y = i).
-        assert_eq!(plan.backward.iter().map(|p| p.taps.len()).collect::<Vec<_>>(), [1, 2, 2, 4]);
+        assert_eq!(plan.backward.iter().map(|p| p.vectors[0].taps.len()).collect::<Vec<_>>(), [1, 2, 2, 4]);
         assert_eq!(plan.y_lead, [0, 0]);
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! The two inner loops of every convolution, over packed planes (see `plan` for the layout).
 //!
-//! - [`correlate`]: `out[o][p] = sum over channels and taps of weight * source[p + tap]`, lanes along the pixels,
+//! - [`correlate`]: `out[o][p] = sum over channels and taps of weight * source[p + tap]`, lanes along the pixels or samples,
 //!   weights broadcast. Up to 24 accumulators stay in registers over the whole sum; no im2col is ever written.
 //! - [`correlate_products`]: `out[i][k] += sum over pixels of a[i][p] * b[p + offset k]`, the weight gradient, lanes
-//!   along the pixels, summed across lanes once a chunk.
+//!   the same, summed across lanes once a chunk.
 
 use super::super::real::Real;
 use super::super::simd::LANES;
@@ -22,30 +22,38 @@ pub struct Correlation<'a, T> {
     pub source: &'a [T],
     pub plane: usize,
     pub channels: usize,
-    /// Where each tap reads, relative to a vector's offset.
-    pub taps: &'a [u32],
-    /// Offsets of the vectors of `LANES` pixels.
-    pub vectors: &'a [u32],
-    /// `[channels][taps][outs]`.
+    /// Where each tap reads, relative to a vector's offset, and its place among the weights of a channel.
+    pub taps: &'a [(u32, u32)],
+    /// Offsets of the vectors of `LANES` lanes: in the source, and in the result of each output.
+    pub vectors: &'a [(u32, u32)],
+    /// `[channels][kernel][outs]`.
     pub weights: &'a [T],
+    /// Places among the weights of a channel, at least as many as taps.
+    pub kernel: usize,
     pub outs: usize,
+    /// Floats from one output's result to the next.
+    pub run: usize,
 }
 
 impl<T: Real> Correlation<'_, T> {
     /// Panics unless every read and write of the kernels stays inside the slices: the kernels check nothing more.
     fn check(&self, out: &[T]) {
         assert!((1..=MAX_OUTS).contains(&self.outs));
-        assert!(self.weights.len() >= self.channels * self.taps.len() * self.outs);
-        assert!(out.len() >= self.outs * self.vectors.len() * LANES);
-        let tap = self.taps.iter().copied().max().unwrap_or(0) as usize;
-        let vector = self.vectors.iter().copied().max().unwrap_or(0) as usize;
+        assert!(self.weights.len() >= self.channels * self.kernel * self.outs);
+        assert!(self.taps.iter().all(|&(_, place)| (place as usize) < self.kernel));
+        let (vector, target) = self.vectors.iter().fold((0, 0), |(a, b), v| (a.max(v.0 as usize), b.max(v.1 as usize)));
+        assert!(out.len() >= (self.outs - 1) * self.run + target + LANES);
+        let tap = self.taps.iter().map(|&(tap, _)| tap).max().unwrap_or(0) as usize;
         let last = self.channels.saturating_sub(1) * self.plane + tap + vector + LANES;
         assert!(last <= self.source.len(), "reads {last} of {} packed floats", self.source.len());
     }
 }
 
-/// `out[outs][vectors * LANES]` is overwritten.
+/// `out[outs][run]` is overwritten where vectors lie.
 pub fn correlate<T: Real>(job: &Correlation<'_, T>, out: &mut [T]) {
+    if job.vectors.is_empty() {
+        return;
+    }
     job.check(out);
     #[cfg(target_arch = "x86_64")]
     match level() {
@@ -87,17 +95,14 @@ fn correlate_portable<T: Real>(job: &Correlation<'_, T>, out: &mut [T]) {
 
 #[inline(always)]
 fn portable_block<T: Real, const OUTS: usize>(job: &Correlation<'_, T>, first: usize, out: &mut [T]) {
-    let stride = job.vectors.len() * LANES;
-    for (v, &offset) in job.vectors.iter().enumerate() {
+    for &(offset, target) in job.vectors {
         let mut totals = [[T::ZERO; LANES]; OUTS];
-        let mut weights = job.weights.chunks_exact(job.outs);
         for channel in 0..job.channels {
             let base = channel * job.plane + offset as usize;
-            for &tap in job.taps {
+            for &(tap, place) in job.taps {
                 let start = base + tap as usize;
                 let x = &job.source[start..start + LANES];
-                let Some(w) = weights.next() else { return };
-                let w = &w[first..first + OUTS];
+                let w = &job.weights[(channel * job.kernel + place as usize) * job.outs + first..][..OUTS];
                 for o in 0..OUTS {
                     for i in 0..LANES {
                         totals[o][i] += w[o] * x[i];
@@ -106,7 +111,7 @@ fn portable_block<T: Real, const OUTS: usize>(job: &Correlation<'_, T>, first: u
             }
         }
         for (o, totals) in totals.iter().enumerate() {
-            let start = (first + o) * stride + v * LANES;
+            let start = (first + o) * job.run + target as usize;
             out[start..start + LANES].copy_from_slice(totals);
         }
     }
