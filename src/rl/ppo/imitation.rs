@@ -25,12 +25,11 @@ impl PpoLearner {
         for _ in 0..epochs {
             self.shuffle(&mut order);
             for indices in order.chunks(size) {
-                let observations = self.rows(rollout, indices);
                 let targets: Vec<f32> = indices
                     .iter()
                     .flat_map(|&at| rollout.targets[at * width..(at + 1) * width].iter().copied())
                     .collect();
-                let out = self.network.forward(&observations)?;
+                let out = self.network.forward_rows(&rollout.observations, indices)?;
                 let targets = Tensor::from_vec(targets, (indices.len(), width), out.policy.mean.device())?;
                 let loss = ((out.policy.mean / bound)? - targets)?.sqr()?.mean_all()?;
                 let report = self.step_adam(&backward(&loss)?, learning_rate)?;

@@ -264,16 +264,6 @@ impl PpoLearner {
         })
     }
 
-    /// The observations of some rows of a rollout.
-    pub(super) fn rows(&self, rollout: &Rollout, indices: &[usize]) -> Observations {
-        let network = self.network.config();
-        Observations {
-            count: indices.len(),
-            images: rows_of(&rollout.observations.images, indices, network.image_len()),
-            states: rows_of(&rollout.observations.states, indices, network.state_len),
-        }
-    }
-
     pub(super) fn shuffle(&mut self, order: &mut [usize]) {
         self.rng.shuffle(order);
     }
@@ -287,7 +277,6 @@ impl PpoLearner {
     }
 
     fn minibatch(&mut self, rollout: &Rollout, indices: &[usize], lr_scale: f64) -> Result<PpoMetrics, PpoError> {
-        let observations = self.rows(rollout, indices);
         let (network, device) = (self.network.config(), self.network.store().device());
         let rows = |from: &[f32], width: usize| rows_of(from, indices, width);
         let vector = |from: &[f32]| Tensor::from_vec(rows(from, 1), indices.len(), device);
@@ -300,7 +289,7 @@ impl PpoLearner {
         let advantages = Tensor::from_vec(advantages, indices.len(), device)?;
         let old_log_prob = vector(&rollout.log_probs)?;
 
-        let out = self.network.forward(&observations)?;
+        let out = self.network.forward_rows(&rollout.observations, indices)?;
         let log_prob = out.policy.log_prob(&actions)?;
         let entropy = out.policy.entropy()?;
         let policy_loss = clipped_policy_loss(&log_prob, &old_log_prob, &advantages, self.config.clip_range)?;

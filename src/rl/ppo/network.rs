@@ -217,25 +217,32 @@ impl ActorCritic {
     /// # Errors
     /// Observations of other sizes.
     pub fn forward(&self, observations: &Observations) -> Result<Outputs> {
+        self.forward_rows(observations, &(0..observations.count).collect::<Vec<_>>())
+    }
+
+    /// The observations of these numbers alone, in their order.
+    ///
+    /// # Errors
+    /// Observations of other sizes, or fewer of them.
+    pub fn forward_rows(&self, observations: &Observations, rows: &[usize]) -> Result<Outputs> {
         observations.check(&self.config)?;
-        let (n, device) = (observations.count, self.store.device());
-        let states = Tensor::from_slice(&observations.states, (n, self.config.state_len), device)?;
+        let device = self.store.device();
+        let states = Activations::gather(&observations.states, rows, &[self.config.state_len], device)?;
         let (policy, value) = match &self.encoder {
             Encoder::Nature { convolutions, join, channels, size } => {
-                let images = Tensor::from_slice(&observations.images, (n, *channels, *size, *size), device)?;
-                let mut x = Activations::from_tensor(&images)?;
+                let shape = [*channels, *size, *size];
+                let mut x = Activations::gather(&observations.images, rows, &shape, device)?;
                 for layer in convolutions {
                     x = layer.forward(&x)?;
                 }
                 let mut x = flatten(&x)?;
                 if self.config.state_len > 0 {
-                    x = concat(&[&x, &Activations::from_tensor(&states)?])?;
+                    x = concat(&[&x, &states])?;
                 }
                 let features = join.forward(&x)?;
                 (features.clone(), features)
             }
             Encoder::Mlp { policy, value } => {
-                let states = Activations::from_tensor(&states)?;
                 let run = |layers: &[Linear]| layers.iter().try_fold(states.clone(), |x, layer| layer.forward(&x));
                 (run(policy)?, run(value)?)
             }

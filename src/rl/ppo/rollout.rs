@@ -175,6 +175,11 @@ impl RolloutBuffer {
         if let Some(env) = transitions.rewards.iter().position(|reward| !reward.is_finite()) {
             return Err(PpoError::Reward { env, reward: transitions.rewards[env] });
         }
+        if self.observations.count == 0 {
+            // In one go: what grows bit by bit is copied again and again.
+            self.observations.images.reserve_exact(self.num_steps * observations.images.len());
+            self.observations.states.reserve_exact(self.num_steps * observations.states.len());
+        }
         self.observations.count += observations.count;
         self.observations.images.extend_from_slice(&observations.images);
         self.observations.states.extend_from_slice(&observations.states);
