@@ -149,21 +149,34 @@ impl EpisodeDriver {
 }
 
 impl Driver for EpisodeDriver {
-    fn drive(&mut self, world: &mut GraspWorldMut<'_>, _: Option<Pace>) {
+    /// Without a pace an action is carried out to its end. With one the episode carries on by its ticks, with objects that
+    /// may move between actions.
+    fn drive(&mut self, world: &mut GraspWorldMut<'_>, pace: Option<Pace>) {
         let Self { episode, looks, command } = self;
-        match std::mem::take(command) {
-            Command::Idle => return,
-            Command::Reset { objects, placement, seed } => {
+        match (std::mem::take(command), pace) {
+            (Command::Idle, None) => return,
+            (Command::Reset { objects, placement, seed }, _) => {
                 episode.reset(world, &objects, placement, seed);
                 looks.begin(&world.view(), seed);
             }
-            Command::KeepObjects { seed } => {
+            (Command::KeepObjects { seed }, _) => {
                 episode.keep_objects(world, seed);
                 looks.begin(&world.view(), seed);
             }
-            Command::Act(action) => {
+            (Command::Act(action), None) => {
                 episode.step(world, &action);
                 looks.gripper_before = looks.gripper_now;
+            }
+            (command, Some(Pace { ticks })) => {
+                if let Command::Act(action) = command {
+                    episode.begin_step(world, &action);
+                    looks.gripper_before = looks.gripper_now;
+                }
+                if episode.is_busy() {
+                    episode.advance(world, ticks);
+                } else {
+                    world.idle(ticks);
+                }
             }
         }
         looks.gripper_now = world.view().gripper_pose().translation;
@@ -171,6 +184,11 @@ impl Driver for EpisodeDriver {
 }
 
 impl EpisodeLooks {
+    /// Where the gripper was when the last action began.
+    pub fn gripper_before(&self) -> Vec3 {
+        self.gripper_before
+    }
+
     fn begin(&mut self, world: &GraspWorld, seed: Seed) {
         self.number += 1;
         self.seed = seed;

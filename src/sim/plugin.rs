@@ -61,6 +61,11 @@ fn step<D: Driver>(mut environments: Query<(GraspWorldPartsMut, &mut D, Option<&
         .iter_mut()
         .map(|(parts, driver, pace)| (GraspWorldMut::new(parts), driver.into_inner(), pace.copied()))
         .collect();
+    // A single one, as in a window, needs no other thread to be woken.
+    if let [(world, driver, pace)] = &mut environments[..] {
+        driver.drive(world, *pace);
+        return;
+    }
     // One environment a task: what drivers have to do differs in length.
     environments.par_iter_mut().with_max_len(1).for_each(|(world, driver, pace)| driver.drive(world, *pace));
 }

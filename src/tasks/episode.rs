@@ -196,6 +196,11 @@ impl TaskEpisode {
         self.phase == Phase::Ready
     }
 
+    /// Carries an action out.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.phase, Phase::Busy { .. })
+    }
+
     /// The episode is over, or none has begun.
     pub fn is_done(&self) -> bool {
         self.phase == Phase::Done

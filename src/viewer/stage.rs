@@ -3,6 +3,11 @@
 //! In: a [`Setup`], object models, what the person does. Out: a [`GraspWorld`] to draw, the last action, reward and
 //! outcome, and a list of [`Event`]s.
 
+mod event;
+mod live;
+
+pub use event::{Event, Pull, Teleop};
+
 use super::setup::{PolicyChoice, Setup};
 use crate::contract::{
     Action, Decision, GripperCommand, Observation, Policy, Reset, Rng, Script, ScriptPolicy, Seed, Step, TaskKind,
@@ -11,10 +16,10 @@ use crate::env::{EpisodeLoop, OneSetSchedule};
 use crate::objects::{ObjectModel, draw_objects};
 use crate::policies::WorldPolicy;
 use crate::scene::{CellDescription, instance};
-use crate::sim::{GraspWorld, GraspWorldBundle, SimConfig};
-use crate::tasks::{BinGraspConfig, PoseGraspConfig, Task, TaskEpisode, bin_grasp, pose_grasp};
+use crate::sim::GraspWorld;
+use crate::tasks::{BinGraspConfig, PoseGraspConfig, TaskEpisode, TaskFactory, bin_grasp, pose_grasp};
 use glam::Vec3;
-use serde::{Deserialize, Serialize};
+use live::LiveCell;
 use std::sync::Arc;
 
 /// Steps that a person at the keyboard has.
@@ -26,51 +31,6 @@ pub const LINGER_TICKS: u32 = 216;
 /// One key press moves the gripper this far, metres and radians.
 const KEY_STEP_M: f32 = 0.03;
 const KEY_STEP_RAD: f32 = 0.22;
-
-/// What happened to the cell since its reset, enough to do it again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Event {
-    Act(Action),
-    /// Ticks of the action under way.
-    Run(u32),
-    /// Ticks without an action.
-    Idle(u32),
-    Pull {
-        object: usize,
-        point: Vec3,
-        place: Vec3,
-    },
-    Release,
-    Drop {
-        object: String,
-        seed: Seed,
-    },
-    /// The next episode on the objects as they lie.
-    NextAttempt,
-}
-
-/// What the keys ask for at the moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Teleop {
-    /// Direction in the world, each component in [-1, 1].
-    pub direction: Vec3,
-    /// -1, 0 or 1.
-    pub turn: f32,
-}
-
-impl Teleop {
-    fn is_still(&self) -> bool {
-        self.direction == Vec3::ZERO && self.turn == 0.0
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pull {
-    pub object: usize,
-    pub point: Vec3,
-    pub place: Vec3,
-}
 
 /// What a tick brought.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,8 +44,7 @@ pub struct Ticked {
 pub struct Stage {
     cell: Arc<CellDescription>,
     pool: Arc<Vec<Arc<ObjectModel>>>,
-    world: GraspWorldBundle,
-    episode: TaskEpisode,
+    live: LiveCell,
     /// Which episode is played: the loop that plays them everywhere.
     episodes: EpisodeLoop<OneSetSchedule>,
     seed: Seed,
@@ -95,6 +54,8 @@ pub struct Stage {
     pull: Option<Pull>,
     /// Ticks left until time stands still.
     stir: u32,
+    /// Ticks left until a learned policy is asked again.
+    rest: u32,
     drops: u64,
     /// Decided and not yet begun.
     queued: Option<Decision>,
@@ -107,8 +68,16 @@ pub struct Stage {
     pub ticks: u64,
     /// Ticks since the episode was judged.
     pub since_done: u32,
-    /// Where the gripper was when the last action began.
-    pub gripper_before: Vec3,
+}
+
+/// What a stage is built from, beside its setup.
+#[derive(Clone)]
+pub struct StageParts {
+    pub cell: Arc<CellDescription>,
+    /// Objects that episodes are drawn from.
+    pub pool: Arc<Vec<Arc<ObjectModel>>>,
+    /// The task of a learned policy, where it is not the cell's usual one.
+    pub learned_task: Option<TaskFactory>,
 }
 
 /// A policy that reads the state, and its random numbers.
@@ -131,24 +100,27 @@ impl Script for StageScript<'_> {
 }
 
 /// The cell's task; a person at the keyboard drives freely and has more steps.
-fn task_of(kind: TaskKind, policy: PolicyChoice) -> Box<dyn Task> {
+fn task_of(kind: TaskKind, policy: PolicyChoice, learned: Option<&TaskFactory>) -> TaskFactory {
+    if let (PolicyChoice::Learned, Some(task)) = (policy, learned) {
+        return Arc::clone(task);
+    }
     let by_hand = policy == PolicyChoice::Keyboard;
     match kind {
         TaskKind::BinGrasp => {
             let usual = BinGraspConfig::default();
             let max_steps = if by_hand { KEYBOARD_STEPS } else { usual.max_steps };
-            bin_grasp(BinGraspConfig { max_steps, ..usual })()
+            bin_grasp(BinGraspConfig { max_steps, ..usual })
         }
         TaskKind::PoseGrasp => {
             let usual = PoseGraspConfig::default();
             let free = PoseGraspConfig { decisions: 0, servo_steps: KEYBOARD_STEPS, ..usual };
-            pose_grasp(if by_hand { free } else { usual }, Arc::default())()
+            pose_grasp(if by_hand { free } else { usual }, Arc::default())
         }
     }
 }
 
 impl Stage {
-    pub fn new(setup: &Setup, cell: Arc<CellDescription>, pool: Arc<Vec<Arc<ObjectModel>>>) -> Self {
+    pub fn new(setup: &Setup, StageParts { cell, pool, learned_task }: StageParts) -> Self {
         let mut description = CellDescription::clone(&cell);
         if let Some(offset) = setup.divider_m {
             for divider in description.bins.iter_mut().filter_map(|bin| bin.divider.as_mut()) {
@@ -157,18 +129,15 @@ impl Stage {
             }
         }
         let seed = Seed(setup.seed);
-        let mut world = GraspWorldBundle::new(Arc::new(description), &SimConfig::default());
-        let task = task_of(cell.task, setup.policy);
+        let task = task_of(cell.task, setup.policy, learned_task.as_ref())();
         let scripts = setup.policy.policy().map(|kind| task.script(kind));
-        let mut episode = TaskEpisode::new(task, world.cell());
-        episode.reset(&mut world.edit(), &draw_objects(&pool, setup.count, seed), None, seed);
+        let mut live = LiveCell::new(Arc::new(description), task);
+        live.reset(draw_objects(&pool, setup.count, seed), seed);
         let mut episodes = EpisodeLoop::new(OneSetSchedule { set: seed }, 1);
         let rng = episodes.starts().pop().and_then(|reset| reset.script);
         let script = scripts.zip(rng).map(|(policy, rng)| ScriptState { policy, rng });
         Self {
-            gripper_before: world.view().gripper_pose().translation,
-            world,
-            episode,
+            live,
             episodes,
             seed,
             cell,
@@ -178,6 +147,7 @@ impl Stage {
             log: Vec::new(),
             pull: None,
             stir: 0,
+            rest: 0,
             drops: 0,
             queued: None,
             teleop: Teleop::default(),
@@ -219,11 +189,16 @@ impl Stage {
     }
 
     pub fn world(&self) -> GraspWorld<'_> {
-        self.world.view()
+        self.live.world()
     }
 
     pub fn episode(&self) -> &TaskEpisode {
-        &self.episode
+        self.live.episode()
+    }
+
+    /// Where the gripper was when the last action began.
+    pub fn gripper_before(&self) -> Vec3 {
+        self.live.gripper_before()
     }
 
     /// The cell as described, with the divider's whole range.
@@ -237,7 +212,7 @@ impl Stage {
 
     /// An action is being carried out.
     pub fn is_busy(&self) -> bool {
-        !(self.episode.is_ready() || self.episode.is_done())
+        self.live.is_busy()
     }
 
     pub fn is_pulling(&self) -> bool {
@@ -247,9 +222,10 @@ impl Stage {
     /// One tick of physics and, between actions, the next decision.
     pub fn tick(&mut self) -> Ticked {
         self.ticks += 1;
-        if self.episode.is_done() {
+        self.rest = self.rest.saturating_sub(1);
+        if self.episode().is_done() {
             self.since_done += 1;
-        } else if self.episode.is_ready()
+        } else if self.episode().is_ready()
             && let Some(decision) = self.decide()
         {
             self.record(Event::Act(decision.action));
@@ -271,12 +247,17 @@ impl Stage {
     }
 
     fn awaits(&self, choice: PolicyChoice) -> bool {
-        self.policy_choice == choice && self.episode.is_ready() && self.queued.is_none()
+        self.policy_choice == choice && self.episode().is_ready() && self.queued.is_none()
     }
 
     /// Whether a learned policy is to decide before the next tick.
     pub fn awaits_pilot(&self) -> bool {
-        self.awaits(PolicyChoice::Learned)
+        self.awaits(PolicyChoice::Learned) && self.rest == 0
+    }
+
+    /// The learned policy is not asked again before so many ticks are over.
+    pub fn rest(&mut self, ticks: u32) {
+        self.rest = ticks;
     }
 
     /// Lets a policy decide from an image, `[size, size, channels]`, and measured depth where it wants it.
@@ -288,8 +269,8 @@ impl Stage {
         policy: &mut dyn Policy,
         (images, sensed_depth_m): (Vec<u8>, Vec<f32>),
     ) -> Result<(), String> {
-        let Self { episode, world, script, episodes, .. } = self;
-        let world = world.view();
+        let Self { live, script, episodes, .. } = self;
+        let (world, episode) = (live.world(), live.episode());
         let observation = Observation {
             images,
             sensed_depth_m,
@@ -321,7 +302,7 @@ impl Stage {
 
     /// The keyboard's gripper key.
     pub fn toggle_gripper(&mut self) {
-        let closed = self.world.view().gripper_state().closed;
+        let closed = self.world().gripper_state().closed;
         let gripper = if closed { GripperCommand::Open } else { GripperCommand::Close };
         self.queue(Action { gripper, ..Action::default() });
     }
@@ -332,29 +313,28 @@ impl Stage {
     }
 
     fn queue(&mut self, action: Action) {
-        if self.policy_choice == PolicyChoice::Keyboard && !self.episode.is_done() {
+        if self.policy_choice == PolicyChoice::Keyboard && !self.episode().is_done() {
             self.queued = Some(action.into());
         }
     }
 
     fn begin(&mut self, decision: Decision) {
-        self.gripper_before = self.world.view().gripper_pose().translation;
-        self.episode.begin_step(&mut self.world.edit(), &decision.action);
+        self.live.act(decision.action);
         self.last_action = Some(decision.action);
     }
 
     /// A tick of whatever is under way.
     fn physics_tick(&mut self) -> Option<Step> {
         if let Some(Pull { object, point, place }) = self.pull {
-            self.world.edit().pull_object(object, point, place);
+            self.live.edit(|world| world.pull_object(object, point, place));
             self.stir = CALM_TICKS;
         }
         if !self.is_busy() {
-            self.world.edit().idle(1);
-            self.stir = if self.world.view().is_calm() { self.stir.saturating_sub(1) } else { CALM_TICKS };
+            self.live.tick();
+            self.stir = if self.world().is_calm() { self.stir.saturating_sub(1) } else { CALM_TICKS };
             return None;
         }
-        let step = self.episode.advance(&mut self.world.edit(), 1)?;
+        let step = self.live.tick()?;
         self.episodes.record(0, self.last_action.map(Decision::from), step.clone());
         self.stir = CALM_TICKS;
         self.episode_return += step.reward;
@@ -365,7 +345,7 @@ impl Stage {
 
     /// A person takes hold of an object at a point (in its frame), or moves what is held.
     pub fn pull(&mut self, object: usize, point: Vec3, place: Vec3) {
-        if object < self.world.objects().len() && place.is_finite() && point.is_finite() {
+        if object < self.world().objects().len() && place.is_finite() && point.is_finite() {
             self.pull = Some(Pull { object, point, place });
             self.record(Event::Pull { object, point, place });
         }
@@ -380,7 +360,7 @@ impl Stage {
 
     fn release(&mut self) {
         if let Some(pull) = self.pull.take() {
-            self.world.edit().release_object(pull.object);
+            self.live.edit(|world| world.release_object(pull.object));
             self.stir = CALM_TICKS;
         }
     }
@@ -399,13 +379,13 @@ impl Stage {
     fn drop_model(&mut self, model: &Arc<ObjectModel>, seed: Seed) -> bool {
         self.drops += 1;
         self.stir = CALM_TICKS;
-        self.world.objects().len() < instance::MAX_OBJECTS && self.world.edit().drop_object(model, seed)
+        self.world().objects().len() < instance::MAX_OBJECTS && self.live.edit(|world| world.drop_object(model, seed))
     }
 
     /// Another attempt on the objects as they lie; what was grasped falls back into the bin. It has the seed that it has in
     /// an evaluation of this set of objects. Nothing happens before the last attempt is over.
     pub fn next_attempt(&mut self) {
-        if self.episode.is_done() {
+        if self.episode().is_done() {
             self.record(Event::NextAttempt);
             self.begin_attempt();
         }
@@ -414,7 +394,7 @@ impl Stage {
     fn begin_attempt(&mut self) {
         let Some(Reset { seed, .. }) = self.episodes.starts().pop() else { return };
         self.release();
-        self.episode.keep_objects(&mut self.world.edit(), seed);
+        self.live.keep_objects(seed);
         self.queued = None;
         self.episode_return = 0.0;
         self.since_done = 0;
@@ -425,91 +405,10 @@ impl Stage {
         }
     }
 
-    /// Ticks of one kind, and places of one pull between ticks, are counted together.
     fn record(&mut self, event: Event) {
-        match (self.log.last_mut(), &event) {
-            (Some(Event::Run(total)), Event::Run(more)) | (Some(Event::Idle(total)), Event::Idle(more)) => {
-                *total += more;
-            }
-            (Some(last @ Event::Pull { .. }), Event::Pull { .. }) => *last = event,
-            _ => self.log.push(event),
-        }
+        event::record(&mut self.log, event);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::setup::PolicyChoice;
-    use super::*;
-    use crate::objects::{ObjectSet, Split};
-
-    fn stage(policy: PolicyChoice, seed: u64) -> Stage {
-        let setup = Setup { policy, seed, ..Setup::default() };
-        stage_of(&setup)
-    }
-
-    fn stage_of(setup: &Setup) -> Stage {
-        let pool = Arc::new(ObjectSet::builtin().split(Split::Train));
-        Stage::new(setup, Arc::new(CellDescription::iiwa_bin()), pool)
-    }
-
-    #[test]
-    fn a_log_replays_to_the_same_bits() {
-        let mut first = stage(PolicyChoice::Scripted, 4);
-        for tick in 0..700 {
-            match tick {
-                100 => assert!(first.drop_another()),
-                200..260 => first.pull(1, Vec3::ZERO, Vec3::new(0.5, 0.0, 0.1 + 0.001 * tick as f32)),
-                260 => first.let_go(),
-                _ => {}
-            }
-            first.tick();
-        }
-        let text = serde_json::to_string(first.log()).unwrap();
-        let log: Vec<Event> = serde_json::from_str(&text).unwrap();
-        let mut second = stage(PolicyChoice::Scripted, 4);
-        second.replay(&log).unwrap();
-        assert_eq!(first.world().body_poses(), second.world().body_poses());
-        assert_eq!(first.is_busy(), second.is_busy());
-        assert_eq!(first.log(), second.log());
-    }
-
-    #[test]
-    fn time_stands_still_when_nothing_moves() {
-        let mut stage = stage(PolicyChoice::Keyboard, 1);
-        for _ in 0..400 {
-            stage.tick();
-        }
-        assert!(!stage.tick().moved);
-        let before = stage.world().gripper_pose().translation;
-        stage.teleop = Teleop { direction: Vec3::X, turn: 0.0 };
-        let ended = (0..200).find_map(|_| stage.tick().step).expect("the step ends");
-        assert_eq!(ended.step_index, 1);
-        let moved = stage.world().gripper_pose().translation - before;
-        assert!((moved.x - KEY_STEP_M).abs() < 0.004 && moved.z.abs() < 0.004, "{moved}");
-    }
-
-    #[test]
-    fn the_keyboard_closes_and_terminates() {
-        let mut stage = stage(PolicyChoice::Keyboard, 1);
-        stage.toggle_gripper();
-        while stage.tick().step.is_none() {}
-        assert!(stage.world().gripper_state().closed);
-        stage.terminate();
-        let judged = (0..4000).find_map(|_| stage.tick().step.filter(Step::done)).expect("it is judged");
-        assert!(judged.grasped.is_empty() && stage.episode().is_done());
-        stage.next_attempt();
-        assert!(stage.episode().is_ready() && !stage.world().gripper_state().closed);
-    }
-
-    #[test]
-    fn the_divider_goes_where_it_is_put() {
-        let divider = |offset| {
-            let stage = stage_of(&Setup { divider_m: offset, ..Setup::default() });
-            stage.world().divider_offsets()[0]
-        };
-        assert_eq!(divider(Some(0.03)), 0.03);
-        assert_eq!(divider(Some(9.0)), 0.08);
-        assert!(divider(None).abs() <= 0.08);
-    }
-}
+mod tests;
