@@ -31,7 +31,7 @@ enum Verb {
     /// Names, sizes and masses of a set, one object a line
     #[command(after_help = "Example: bingrasp objects list --split test")]
     List(ListArgs),
-    /// Write a set as URDF (PyBullet's layout) or glTF
+    /// Write a set as URDF (PyBullet's layout), OBJ or glTF
     #[command(after_help = "Example: bingrasp objects export --out urdfs --format urdf --split test")]
     Export(ExportArgs),
     /// Read a folder of URDF, OBJ, STL, PLY, glTF and GLB files and tell what became of each
@@ -92,6 +92,8 @@ enum FormatArg {
     /// NNN/NNN.urdf with NNN/NNN.obj, as PyBullet has them
     #[default]
     Urdf,
+    /// NNN.obj, the mesh alone: neither mass nor friction nor colour
+    Obj,
     /// NNN.glb
     Gltf,
 }
@@ -238,6 +240,7 @@ fn export(args: &ExportArgs) -> Result<()> {
     }
     let format = match args.format {
         FormatArg::Urdf => ExportFormat::Urdf,
+        FormatArg::Obj => ExportFormat::Obj,
         FormatArg::Gltf => ExportFormat::Gltf,
     };
     export_objects(&objects, &args.out, format)?;

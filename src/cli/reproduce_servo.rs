@@ -1,6 +1,9 @@
 //! `bingrasp reproduce servo-figures`: figures 6 to 11 of the paper that joins a pose agent, a semantic CycleGAN and visual
 //! servoing, from nothing: datasets, both trainings, trials of every method and control.
 
+mod page;
+mod sets;
+
 use super::servo_pictures::{SegmentationReport, segmentation_figures};
 use super::servo_trials::{LawArg, MaskSource, Plan, SIZE};
 use super::train::run::{RunArgs, execute, resolve};
@@ -10,7 +13,6 @@ use crate::contract::Domain;
 use crate::data::paired::PairWriter;
 use crate::env::GraspEnv;
 use crate::env::pairs::collect_pairs;
-use crate::eval::servo::figures::{bars, csv, error_curves, markdown_rows, two_runs};
 use crate::eval::servo::{Method, ServoReport, ServoTrials, TrialResult};
 use crate::files::atomic::{create_folder, read_capped, write_atomic};
 use crate::files::console::remark;
@@ -20,6 +22,7 @@ use crate::train::{Ended, RunGraph};
 use anyhow::Context;
 use clap::Parser;
 use serde::Serialize;
+use sets::Set;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,40 +30,7 @@ use std::sync::Arc;
 const RUNS: &str = "runs";
 const TRIALS_NAME: &str = "trials.json";
 const MAX_TRIALS_BYTES: u64 = 1 << 30;
-/// Unseen objects, at most: as many as the paper's.
-const UNSEEN: usize = 6;
 
-/// Which objects trials are on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Set {
-    /// The training objects: figure 8.
-    Seen,
-    /// Figure 9.
-    Unseen,
-    /// The unseen ones without their springs, where they have some: does compliance matter?
-    RigidTwins,
-}
-
-impl Set {
-    /// In names of nodes and captions.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Seen => "seen",
-            Self::Unseen => "unseen",
-            Self::RigidTwins => "rigid twins",
-        }
-    }
-
-    /// File and heading of its bars.
-    const fn figure(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Seen => ("figure-8.png", "Figure 8: seen objects"),
-            Self::Unseen => ("figure-9.png", "Figure 9: unseen objects"),
-            Self::RigidTwins => ("figure-9-rigid-twins.png", "Control of figure 9: rigid twins of the unseen objects"),
-        }
-    }
-}
 /// Nodes that the trials need.
 const POSES: &str = "ppo";
 const IMAGES: &str = "semantic-cyclegan";
@@ -77,6 +47,10 @@ pub struct Args {
     /// files; six of them that fit the jaws are taken, evenly spread. Those with springs are measured without them too
     #[arg(long, value_name = "SET|DIR", default_value = "spring-jointed")]
     unseen: String,
+    /// Meshes for figure 9's further bar: a folder of OBJ, URDF, STL, PLY, glTF or GLB files, six of which that fit the jaws are
+    /// taken [default: household objects, written to --out/meshes and read back]
+    #[arg(long, value_name = "DIR")]
+    meshes: Option<PathBuf>,
     /// Shrink everything to minutes, to see that it runs; every page says so and shows nothing else
     #[arg(long)]
     quick: bool,
@@ -206,10 +180,14 @@ struct SemanticCommand {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    common::Inputs::default().objects(Some(&args.unseen)).check_folder(&args.out)?;
+    common::Inputs::default()
+        .objects(Some(&args.unseen))
+        .users("--meshes", args.meshes.as_deref())
+        .check_folder(&args.out)?;
     let scale = Scale::of(args);
     let seen = common::load_objects("ycb", common::ImportArgs::default())?;
-    let unseen = unseen_objects(args)?;
+    let unseen = sets::fitting_objects(&args.unseen, "--unseen")?;
+    let meshes = sets::meshes(args.meshes.as_deref(), &args.out)?;
     dataset::stop_on_interrupt()?;
     let mut graph = RunGraph::new(&args.out.join(RUNS));
     add_datasets(&mut graph, args, scale)?;
@@ -222,6 +200,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         (Set::Seen, seen, scale.attempts_seen),
         (Set::Unseen, unseen, scale.attempts_unseen),
         (Set::RigidTwins, twins, scale.attempts_unseen),
+        (Set::Meshes, meshes, scale.attempts_unseen),
     ];
     let mut nodes = Vec::new();
     for (set, objects, attempts) in sets.iter().filter(|(_, objects, _)| !objects.is_empty()) {
@@ -252,7 +231,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             results.push((*row, *set, read_trials(&graph.folder(node))?));
         }
     }
-    let page = write_page(args, scale, segmentation.as_ref(), &results)?;
+    let page = page::write(args, scale, segmentation.as_ref(), &results)?;
     if args.json {
         let rows = results.iter().map(|(row, set, trials)| RowReport {
             row: row.name.to_owned(),
@@ -270,22 +249,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     remark("interrupted: resume with the same command");
     Ok(ExitCode::from(interrupt::EXIT_CODE as u8))
-}
-
-/// Objects that fit the jaws, evenly spread over the set.
-fn unseen_objects(args: &Args) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
-    let cell = common::load_cell(servo_trials::CELL)?;
-    let mut fitting = common::load_objects(&args.unseen, common::ImportArgs::default())?;
-    fitting.retain(|object| !object.graspable_rests(&cell.jaws()).is_empty());
-    let count = fitting.len().min(UNSEEN);
-    if count == 0 {
-        anyhow::bail!(
-            "none of the objects '{}' fits the jaws of {}; pass others with --unseen",
-            args.unseen,
-            cell.name
-        );
-    }
-    Ok((0..count).map(|index| fitting[index * fitting.len() / count].clone()).collect())
 }
 
 fn add_datasets<'a>(graph: &mut RunGraph<'a>, args: &'a Args, scale: Scale) -> anyhow::Result<()> {
@@ -393,75 +356,4 @@ fn read_trials(folder: &Path) -> anyhow::Result<Vec<TrialResult>> {
     let path = folder.join(TRIALS_NAME);
     serde_json::from_slice(&read_capped(&path, MAX_TRIALS_BYTES)?)
         .with_context(|| format!("reading {}; remove its folder to make it again", path.display()))
-}
-
-/// Figures and tables of the results that are there.
-fn write_page(
-    args: &Args,
-    scale: Scale,
-    segmentation: Option<&SegmentationReport>,
-    results: &[(Row, Set, Vec<TrialResult>)],
-) -> anyhow::Result<PathBuf> {
-    let quick = if args.quick { "Quick run: it shows that the figures can be made, and nothing else. " } else { "" };
-    let mut text = String::from("# Reach, then servo: figures 6 to 11\n\n");
-    if args.quick {
-        text += &format!("**{}**\n\n", quick.trim());
-    }
-    text += "`reality` is a simulated stand-in for the paper's robot. Intervals are Wilson's, 95 %. \
-             The paper counts pose estimations, 3 attempts an object; here *lifted* is physical, and *near* is within 2 cm and \
-             15 degrees of a good pose.\n\n";
-    if let Some(segmentation) = segmentation {
-        text += &segmentation.markdown();
-    }
-    for set in [Set::Seen, Set::Unseen, Set::RigidTwins] {
-        let of_set: Vec<_> = results.iter().filter(|(_, of, _)| *of == set).collect();
-        if of_set.is_empty() {
-            continue;
-        }
-        // The paper has no control without compliance.
-        let published = |row: &Row| row.published_method().filter(|_| set != Set::RigidTwins);
-        let rows: Vec<(String, Option<Method>, ServoReport)> = (of_set.iter())
-            .map(|(row, _, trials)| (row.name.to_owned(), published(row), ServoReport::new(trials)))
-            .collect();
-        let (what, (figure, heading)) = (set.name(), set.figure());
-        text += &format!("## {heading}\n\n");
-        if set == Set::RigidTwins {
-            text += "The same shapes, masses and starts, each in one rigid piece.\n\n";
-        }
-        text += &format!("{}\n![{what}]({figure})\n\n", markdown_rows(set == Set::Seen, &rows));
-        let bars_of = (of_set.iter())
-            .filter_map(|(row, _, trials)| Some((row.published_method()?, ServoReport::new(trials))))
-            .collect::<Vec<_>>();
-        let note = format!("{quick}reality is a simulated stand-in; lines are Wilson's 95 % intervals");
-        let title = if set == Set::RigidTwins {
-            "Lifted, rigid twins of the unseen objects".to_owned()
-        } else {
-            format!("Lifted, {what} objects")
-        };
-        let picture = bars(&title, &note, &bars_of);
-        picture.save(&args.out.join(figure))?;
-    }
-    let whole = results.iter().find(|(row, set, _)| *set == Set::Seen && row.name == "drl+gan+vs");
-    if let Some([good, bad]) = whole.and_then(|(_, _, trials)| two_runs(trials)) {
-        text += "## Figure 11: two servo runs\n\nThe trials at the lowest and the highest decile of the yaw error at the start of \
-                 servoing.\n\n";
-        for (run, name) in [(good, "low"), (bad, "high")] {
-            let file = format!("figure-11-{name}.png");
-            let title = format!("{}, {name} yaw error at the start", run.object);
-            error_curves(&title, &run.servo.trace, 1.0 / 30.0).save(&args.out.join(&file))?;
-            text += &format!("![{name}]({file})\n\n");
-        }
-    }
-    text += &format!(
-        "Images a side {}, semantic CycleGAN {} steps, pose agent {} updates, seed {}. Every trial: `trials.csv`.\n",
-        scale.images, scale.semantic_steps, scale.updates, args.seed.seed
-    );
-    let rows: Vec<(String, bool, Vec<TrialResult>)> = results
-        .iter()
-        .map(|(row, set, trials)| (row.name.replace(',', ""), *set == Set::Seen, trials.clone()))
-        .collect();
-    write_atomic(&args.out.join("trials.csv"), csv(&rows).as_bytes())?;
-    let page = args.out.join("servo-figures.md");
-    write_atomic(&page, text.as_bytes())?;
-    Ok(page)
 }

@@ -3,7 +3,7 @@
 use super::agent::TraceTick;
 use super::method::Method;
 use super::protocol::TrialResult;
-use super::report::ServoReport;
+use super::report::{Judged, ServoReport};
 use crate::draw::{Align, Canvas, Chart, Rect, Series, TextStyle, Typeface};
 
 const INK: [u8; 3] = [32, 36, 44];
@@ -32,15 +32,42 @@ pub fn bars(title: &str, note: &str, reports: &[(Method, ServoReport)]) -> Canva
     let names: Vec<String> = shown.first().map_or_else(Vec::new, |(_, report)| {
         report.objects.iter().map(|object| object.object.clone()).chain(["all".to_owned()]).collect()
     });
+    let of = |report: &ServoReport, name: &str| {
+        let object = if name == "all" { Some(&report.all) } else { report.objects.iter().find(|o| o.object == name) };
+        object.map(|object| object.lifted)
+    };
+    let groups = names.into_iter().map(|name| {
+        let lifted = shown.iter().map(|(_, report)| of(report, &name)).collect();
+        (name, lifted)
+    });
+    let methods: Vec<Method> = shown.iter().map(|(method, _)| *method).collect();
+    grouped_bars(title, note, &methods, &groups.collect::<Vec<_>>())
+}
+
+/// Lifted trials of all objects of each set by method.
+pub fn bars_by_set(title: &str, note: &str, sets: &[(&str, Vec<(Method, ServoReport)>)]) -> Canvas {
+    let of = |reports: &[(Method, ServoReport)], method: Method| {
+        reports.iter().find(|(found, _)| *found == method).map(|(_, report)| report.all.lifted)
+    };
+    let shown: Vec<Method> =
+        SHOWN.into_iter().filter(|&method| sets.iter().any(|(_, reports)| of(reports, method).is_some())).collect();
+    let groups = sets
+        .iter()
+        .map(|(name, reports)| ((*name).to_owned(), shown.iter().map(|&method| of(reports, method)).collect()));
+    grouped_bars(title, note, &shown, &groups.collect::<Vec<_>>())
+}
+
+/// One bar a method in each group, with its interval.
+fn grouped_bars(title: &str, note: &str, methods: &[Method], groups: &[(String, Vec<Option<Judged>>)]) -> Canvas {
     let (left, top, group, bar) = (230_usize, 120_usize, 66_usize, 16_usize);
     let width = 1000;
-    let height = top + names.len() * group + 50;
+    let height = top + groups.len() * group + 50;
     let mut canvas = Canvas::new(width, height, [250, 250, 248]);
     let sans = |size: f32, colour| TextStyle::new(Typeface::Sans, size, colour);
     canvas.text(title, (36.0, 46.0), &sans(26.0, INK), Align::Left);
     canvas.text(note, (36.0, 74.0), &sans(15.0, FAINT), Align::Left);
     let mut x = 36;
-    for ((method, _), colour) in shown.iter().zip(COLOURS) {
+    for (method, colour) in methods.iter().zip(COLOURS) {
         canvas.fill(Rect { x, y: 88, width: 16, height: 16 }, colour);
         x += 24 + canvas.text(method.name(), (x as f32 + 24.0, 102.0), &sans(15.0, INK), Align::Left) as i32 + 28;
     }
@@ -50,13 +77,11 @@ pub fn bars(title: &str, note: &str, reports: &[(Method, ServoReport)]) -> Canva
         canvas.fill(Rect { x: at as i32, y: top as i32, width: 1, height: height - top - 34 }, RULE);
         canvas.text(&format!("{tick}%"), (at, height as f32 - 12.0), &sans(13.0, FAINT), Align::Center);
     }
-    for (index, name) in names.iter().enumerate() {
+    for (index, (name, lifted)) in groups.iter().enumerate() {
         let y = top + index * group + 6;
         canvas.text(name, (left as f32 - 14.0, (y + 32) as f32), &sans(15.0, INK), Align::Right);
-        for (place, ((_, report), colour)) in shown.iter().zip(COLOURS).enumerate() {
-            let object =
-                if name == "all" { Some(&report.all) } else { report.objects.iter().find(|o| o.object == *name) };
-            let Some(judged) = object.map(|object| object.lifted) else { continue };
+        for (place, (judged, colour)) in lifted.iter().zip(COLOURS).enumerate() {
+            let Some(judged) = judged else { continue };
             let y = (y + place * (bar + 2)) as i32;
             let length = (scale * judged.rate as f32).max(1.0);
             canvas.fill(Rect { x: left as i32, y, width: length as usize, height: bar }, colour);
@@ -106,7 +131,7 @@ pub fn markdown_rows(seen: bool, rows: &[(String, Option<Method>, ServoReport)])
          |---|---:|---:|---:|---:|---:|---:|\n",
     );
     for (name, method, report) in rows {
-        let percent = |judged: &super::report::Judged| {
+        let percent = |judged: &Judged| {
             let [rate, low, high] = [judged.rate, judged.wilson_low, judged.wilson_high].map(|share| 100.0 * share);
             format!("{rate:.1}% ({low:.1} to {high:.1})")
         };
@@ -177,6 +202,16 @@ mod tests {
         };
         assert_eq!(pixel(0.74), COLOURS[0]);
         assert_ne!(pixel(0.76), COLOURS[0]);
+        // By set: the second group's second bar is the same one, the first group has none there.
+        let all = [("seen", vec![(Method::Vs, report.clone())]), ("meshes", vec![(Method::DrlGanVs, report.clone())])];
+        let by_set = bars_by_set("t", "n", &all);
+        let pixel = |group: usize, share: f32| {
+            let x = 230 + (680.0 * share) as usize;
+            let at = ((120 + group * 66 + 6 + 18 + 3) * by_set.width + x) * 3;
+            [by_set.rgb[at], by_set.rgb[at + 1], by_set.rgb[at + 2]]
+        };
+        assert_eq!(pixel(1, 0.74), COLOURS[1]);
+        assert!(pixel(1, 0.76) != COLOURS[1] && pixel(0, 0.3) != COLOURS[1]);
         let text = markdown_rows(true, &[("the whole".into(), Some(Method::DrlGanVs), report)]);
         assert!(
             text.contains("| the whole | 75.0%") && text.contains("| 83% |") && text.contains("1, 2, 3, 5.7"),

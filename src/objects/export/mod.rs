@@ -1,5 +1,5 @@
 //! Objects as files that other programs read. In: objects and a folder that is new or empty. Out: PyBullet's layout
-//! (`NNN/NNN.urdf` and `NNN/NNN.obj`) or one `NNN.glb` an object, all or nothing: they are written beside the folder and
+//! (`NNN/NNN.urdf` and `NNN/NNN.obj`), or one `NNN.glb` or `NNN.obj` an object, all or nothing: they are written beside the folder and
 //! renamed into place.
 
 mod gltf;
@@ -20,6 +20,8 @@ pub enum ExportFormat {
     /// `NNN/NNN.urdf` with `NNN/NNN.obj`, and `NNN/NNN_coll.obj` where what collides is not what is drawn.
     #[default]
     Urdf,
+    /// `NNN.obj`: what is drawn, and nothing beside it.
+    Obj,
     /// `NNN.glb`; mass, inertia and friction are in `asset.extras.bingrasp`.
     Gltf,
 }
@@ -38,6 +40,7 @@ pub fn export_objects(objects: &[Arc<ObjectModel>], folder: &Path, format: Expor
         .zip(&names)
         .flat_map_iter(|(object, name)| match format {
             ExportFormat::Urdf => urdf::files(object, name),
+            ExportFormat::Obj => vec![(PathBuf::from(format!("{name}.obj")), urdf::obj(object).into_bytes())],
             ExportFormat::Gltf => vec![(PathBuf::from(format!("{name}.glb")), gltf::glb(object, name))],
         })
         .collect();

@@ -21,6 +21,11 @@ pub(super) fn files(object: &ObjectModel, name: &str) -> Vec<File> {
     }
 }
 
+/// What is drawn of an object: its mesh, or its convex parts where it has none.
+pub(super) fn obj(object: &ObjectModel) -> String {
+    object.mesh.as_ref().map_or_else(|| parts_obj(&object.solids()), |mesh| mesh_obj(mesh))
+}
+
 fn urdf(object: &ObjectModel, name: &str, collision: &str) -> String {
     let tensor = object.inertia.tensor();
     let (x, y, z) = (tensor.x_axis, tensor.y_axis, tensor.z_axis);
