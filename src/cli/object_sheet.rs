@@ -52,6 +52,11 @@ pub fn run(args: &SheetArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The light of `canonical`; the object in its own colour where it has one: that of its file, or of its set.
+fn look_of(object: &ObjectModel, index: usize) -> Look {
+    Look::sample(Domain::Canonical, Seed(index as u64), 0).with_paint([object.paint.or(object.color)])
+}
+
 fn draw(
     renderer: &mut TiledRenderer,
     group: &[&Arc<ObjectModel>],
@@ -77,7 +82,7 @@ fn draw(
                 instance: 0,
             });
             let poses = vec![Pose::from_translation(Vec3::Z * -lowest), Pose::IDENTITY];
-            let look = Look::sample(Domain::Canonical, Seed((first + i) as u64), 0).with_paint([object.paint]);
+            let look = look_of(object, first + i);
             // The camera aims at the centre of mass, so that a tall object fits as a flat one does.
             let target = Vec3::Z * -lowest;
             let eye = target + Vec3::new(-0.55, -0.75, 0.6).normalize() * distance;
@@ -102,4 +107,29 @@ fn draw(
     let frames = renderer.capture(Domain::Canonical, &views, FrameChannels::SOURCE)?;
     let size = SIZE as usize;
     Ok((0..group.len()).map(|i| Picture::photo(size, size, frames.source_image(i).to_vec())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::appearance::material::srgb_to_linear;
+
+    #[test]
+    fn objects_of_every_set_are_drawn_in_their_own_colours() -> anyhow::Result<()> {
+        for set in ["test", "household", "household:3", "ycb", "spring-jointed", "spring-jointed-rigid"] {
+            let objects = common::load_objects(set, common::ImportArgs::default())?;
+            for (index, object) in objects.iter().enumerate() {
+                let own = srgb_to_linear(object.color.expect("sets have colours"));
+                let drawn = look_of(object, index).surfaces.objects[0];
+                assert_eq!((drawn.colour_a, drawn.colour_b), (own, own), "{set}: {}", object.name);
+            }
+        }
+        // A file's paint, and the domain's choice where a file has none.
+        let mut object = ObjectModel::clone(&common::load_objects("ycb", common::ImportArgs::default())?[0]);
+        object.paint = Some([255, 0, 0]);
+        assert_eq!(look_of(&object, 0).surfaces.objects[0].colour_a, Vec3::X);
+        (object.paint, object.color) = (None, None);
+        assert_eq!(look_of(&object, 4), Look::sample(Domain::Canonical, Seed(4), 0));
+        Ok(())
+    }
 }
