@@ -40,6 +40,8 @@ mod reproduce;
 mod reproduce_servo;
 mod rgbd;
 mod servo_pictures;
+#[cfg(feature = "viewer")]
+mod servo_pilot;
 mod servo_trials;
 mod train;
 mod translate;

@@ -4,13 +4,13 @@ use super::agent;
 use crate::contract::{ActRequest, Decision, ImageAdapter, Observation, Policy, Script, VecEnvError};
 use crate::files::console::warn_all;
 use crate::nn::HOST;
-use crate::rl::ppo::{self, PpoConfig};
+use crate::rl::ppo::{self, PpoConfig, PpoPolicy};
 use crate::rl::qtopt::collect::{BehaviorPolicy, ExplorationPolicy};
 use crate::rl::qtopt::config::ExplorationConfig;
 use crate::rl::qtopt::load::Loaded;
 use crate::rl::qtopt::load_policy;
 use crate::train::{LearnerConfig, learner_name};
-use crate::viewer::pilot::Pilot;
+use crate::viewer::pilot::{Pilot, PilotPolicy};
 use std::path::Path;
 
 /// A Q-function that decides from plain pictures.
@@ -40,6 +40,10 @@ impl Policy for Learned {
     }
 }
 
+impl PilotPolicy for Learned {}
+
+impl PilotPolicy for PpoPolicy {}
+
 /// The policy of a run of `train ppo`, or of `train qtopt` with its generator if it learned with one.
 ///
 /// # Errors
@@ -50,7 +54,8 @@ pub fn pilot(run: &Path) -> anyhow::Result<Pilot> {
         warn_all(&loaded.warnings);
         let (size, step) = (loaded.policy.codec.size as u32, loaded.step);
         let policy = Box::new(loaded.policy);
-        return Ok(Pilot { name: format!("{}, step {step}", run.display()), size, depth: true, policy });
+        let name = format!("{}, step {step}", run.display());
+        return Ok(Pilot { name, size, depth: true, classes: false, servos: false, rest_ticks: 0, task: None, policy });
     }
     let loaded = load_policy(run, &HOST)?;
     warn_all(&loaded.warnings);
@@ -60,6 +65,10 @@ pub fn pilot(run: &Path) -> anyhow::Result<Pilot> {
         // At most 2,048: the configuration is checked when it is read.
         size: loaded.policy.size as u32,
         depth: false,
+        classes: false,
+        servos: false,
+        rest_ticks: 0,
+        task: None,
         policy: Box::new(Learned { loaded, adapter }),
     })
 }

@@ -2,11 +2,11 @@
 //! the networks in controls.
 
 use super::{UsageError, common};
-use crate::contract::{Class, Domain, Policy, Pose, PrivilegedAccess, Seed, TaskKind, VecEnvError};
+use crate::contract::{Class, Domain, Pose, PrivilegedAccess, Seed, TaskKind, VecEnvError};
 use crate::env::{Channels, EnvConfig, GraspEnv};
 use crate::eval::servo::{
-    Approach, ApproachConfig, HandEye, Method, SegmentFn, SegmentInput, ServoTrials, TranslateFn, TrialResult,
-    run_trials,
+    Approach, ApproachConfig, HandEye, Method, ReachPolicy, SegmentFn, SegmentInput, ServoTrials, TranslateFn,
+    TrialResult, run_trials,
 };
 use crate::files::console;
 use crate::gan::semantic::{LoadedSemantic, RgbdImage, SemanticClass, decode_batch, encode_batch, load_semantic};
@@ -20,6 +20,7 @@ use crate::tasks::{GraspLibrary, PoseGraspConfig, pose_grasp};
 use anyhow::Context;
 use rayon::prelude::*;
 use serde::Serialize;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -81,6 +82,42 @@ impl Plan {
         config
     }
 
+    /// The task: what a method's steps are.
+    pub fn task(&self) -> PoseGraspConfig {
+        PoseGraspConfig {
+            decisions: if self.method == Method::Vs { 0 } else { self.approach.decisions },
+            last_descent_m: self.approach.last_descent_m,
+            // The servo's images, the way down, and the grasp.
+            servo_steps: self.approach.servo.max_ticks + 8,
+            ..PoseGraspConfig::default()
+        }
+    }
+
+    /// The whole method with these networks.
+    ///
+    /// # Errors
+    /// A cell without a camera; the graphics device.
+    pub fn policy<'a>(
+        &self,
+        cell: &Arc<CellDescription>,
+        agent: Option<ReachPolicy<'a>>,
+        semantic: Option<impl Deref<Target = LoadedSemantic> + Clone + Send + 'a>,
+    ) -> anyhow::Result<Approach<'a>> {
+        let camera = cell.cameras.first().context("the cell has no camera")?;
+        let hand_eye = HandEye::new(&camera.camera(camera.centre_crop(SIZE), Pose::IDENTITY));
+        let mut approach = Approach::new(self.method, self.approach, hand_eye, agent);
+        if let Some(semantic) = semantic.clone() {
+            approach = approach.with_translation(translation(semantic));
+        }
+        Ok(match (self.mask, semantic) {
+            (MaskSource::Truth, _) => approach.with_segmentation(true_masks()),
+            (MaskSource::Network, Some(semantic)) => approach.with_segmentation(network_masks(semantic)),
+            (MaskSource::Network, None) => approach,
+            (MaskSource::KMeans, _) => approach.with_segmentation(classical_masks(cell, segment_by_k_means)?),
+            (MaskSource::Watershed, _) => approach.with_segmentation(classical_masks(cell, segment_by_watershed)?),
+        })
+    }
+
     /// Plays the trials; `progress` counts them.
     ///
     /// # Errors
@@ -102,13 +139,15 @@ impl Plan {
 }
 
 /// The networks that the method needs.
-struct Parts {
-    agent: Option<LoadedPpo>,
-    semantic: Option<LoadedSemantic>,
+pub struct Parts {
+    pub agent: Option<LoadedPpo>,
+    pub semantic: Option<LoadedSemantic>,
 }
 
 impl Parts {
-    fn load(args: &Plan) -> anyhow::Result<Self> {
+    /// # Errors
+    /// A network that is needed and not named, missing or damaged, or one for images of another size.
+    pub fn load(args: &Plan) -> anyhow::Result<Self> {
         let method = args.method;
         let wants_masks = method.has_servo() && args.mask == MaskSource::Network;
         let needed = |wanted: bool, flag: &str, path: &Option<PathBuf>, command: &str| {
@@ -142,52 +181,31 @@ fn play(
     trials: &ServoTrials,
     progress: &mut dyn FnMut(usize),
 ) -> anyhow::Result<Vec<TrialResult>> {
-    let config = args.approach;
     let library = Arc::new(GraspLibrary::default());
-    let decisions = if args.method == Method::Vs { 0 } else { config.decisions };
-    let task = PoseGraspConfig {
-        decisions,
-        last_descent_m: config.last_descent_m,
-        // The servo's images, the way down, and the grasp.
-        servo_steps: config.servo.max_ticks + 8,
-        ..PoseGraspConfig::default()
-    };
     let knows_truth = args.method.has_servo() && args.mask == MaskSource::Truth;
     let channels = Channels { image: true, depth: true, frames: knows_truth, ..Channels::NONE };
     let access = if knows_truth { PrivilegedAccess::GroundTruth } else { PrivilegedAccess::Denied };
     let batch = (args.num_envs, SIZE);
     let env = EnvConfig {
-        task: pose_grasp(task, Arc::clone(&library)),
+        task: pose_grasp(args.task(), Arc::clone(&library)),
         channels,
         access,
         scripts: vec![PolicyKind::Oracle],
         ..EnvConfig::new(cell, trials.objects.clone(), args.domain, batch, trials.seed)
     };
     env.validate().map_err(|error| UsageError(error.to_string()))?;
-    let camera = cell.cameras.first().context("the cell has no camera")?;
-    let hand_eye = HandEye::new(&camera.camera(camera.centre_crop(SIZE), Pose::IDENTITY));
     let Parts { agent, semantic } = parts;
-    let reach = agent.as_mut().map(|loaded| &mut loaded.policy as &mut dyn Policy);
-    let mut approach = Approach::new(args.method, config, hand_eye, reach);
+    let agent = agent.as_mut().map(|loaded| Box::new(&mut loaded.policy) as ReachPolicy<'_>);
+    let mut approach = args.policy(cell, agent, semantic.as_ref())?;
     if args.keep_traces {
         approach = approach.with_traces();
     }
-    if let Some(semantic) = semantic.as_ref() {
-        approach = approach.with_translation(translation(semantic));
-    }
-    approach = match (args.mask, semantic.as_ref()) {
-        (MaskSource::Truth, _) => approach.with_segmentation(true_masks()),
-        (MaskSource::Network, Some(semantic)) => approach.with_segmentation(network_masks(semantic)),
-        (MaskSource::Network, None) => approach,
-        (MaskSource::KMeans, _) => approach.with_segmentation(classical_masks(cell, segment_by_k_means)?),
-        (MaskSource::Watershed, _) => approach.with_segmentation(classical_masks(cell, segment_by_watershed)?),
-    };
     Ok(run_trials(&mut approach, trials, env, &library, progress)?)
 }
 
 /// F(y) of real images.
-fn translation(semantic: &LoadedSemantic) -> TranslateFn<'_> {
-    Box::new(|images: &[RgbdImage<'_>]| {
+fn translation<'a>(semantic: impl Deref<Target = LoadedSemantic> + Send + 'a) -> TranslateFn<'a> {
+    Box::new(move |images: &[RgbdImage<'_>]| {
         let config = &semantic.config.learner;
         let translate = || -> candle_core::Result<_> {
             let y = encode_batch(config, images.iter().copied(), &HOST)?;
@@ -199,8 +217,8 @@ fn translation(semantic: &LoadedSemantic) -> TranslateFn<'_> {
 }
 
 /// D_Y's probabilities of the object.
-fn network_masks(semantic: &LoadedSemantic) -> SegmentFn<'_> {
-    Box::new(|inputs| {
+fn network_masks<'a>(semantic: impl Deref<Target = LoadedSemantic> + Send + 'a) -> SegmentFn<'a> {
+    Box::new(move |inputs| {
         let config = &semantic.config.learner;
         let segment = || -> candle_core::Result<_> {
             let y = encode_batch(config, inputs.iter().map(|input| input.image), &HOST)?;

@@ -1,7 +1,8 @@
 //! `bingrasp view`: the interactive viewer, and its pictures without a person.
 
 use super::common::{CellArg, ImportArgs, Inputs, TextureArgs, load_objects, usual_objects};
-use super::numbers;
+use super::servo_trials::MaskSource;
+use super::{UsageError, numbers, servo_pilot};
 use crate::contract::{Domain, TaskKind};
 use crate::render::Gpu;
 use crate::scene::CellDescription;
@@ -9,6 +10,7 @@ use crate::viewer::camera::{Orbit, Preset};
 use crate::viewer::export::Scene;
 use crate::viewer::offscreen::Offscreen;
 use crate::viewer::pictures::Channel;
+use crate::viewer::pilot::Pilot;
 use crate::viewer::script::Script;
 use crate::viewer::session::{Eye, Materials, Pool};
 use crate::viewer::settings::Settings;
@@ -63,7 +65,11 @@ pub struct Args {
     /// Leave one axis as the canonical domain has it
     #[arg(long, value_name = "AXIS")]
     without: Vec<AxisKind>,
-    /// Draw colliders, contacts and forces over the picture, or some of them
+    /// Servo on masks: truth (the renderer's, no run needed), network (of --generator), k-means or watershed; after the pose
+    /// agent of --policy where there is one, on pictures that --generator translates
+    #[arg(long, value_name = "MASKS")]
+    servo: Option<MaskSource>,
+    /// Draw colliders, contacts and forces over the picture, or some of them, or what the servo sees
     #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, value_delimiter = ',',
         default_missing_value = "colliders,contacts,forces")]
     overlay: Vec<Overlay>,
@@ -112,6 +118,7 @@ enum Overlay {
     Colliders,
     Contacts,
     Forces,
+    Servo,
 }
 
 /// `--policy`.
@@ -204,6 +211,13 @@ fn parse_size(text: &str) -> Result<(f32, f32), String> {
 }
 
 impl Args {
+    fn policy_run(&self) -> Option<&Path> {
+        match &self.policy {
+            Some(PolicyArg::Run(run)) => Some(run.as_path()),
+            Some(PolicyArg::Builtin(_)) | None => None,
+        }
+    }
+
     /// Points.
     pub(super) fn window_size(&self) -> [f32; 2] {
         let (width, height) = self.size.unwrap_or((1280.0, 720.0));
@@ -212,16 +226,12 @@ impl Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let policy_run = match &args.policy {
-        Some(PolicyArg::Run(run)) => Some(run.as_path()),
-        Some(PolicyArg::Builtin(_)) | None => None,
-    };
     if let Some(path) = &args.screenshot {
         Inputs::default()
             .users("--open", args.open.as_deref())
             .users("--script", args.script.as_deref())
             .run("--generator", args.generator.as_deref())
-            .run("--policy", policy_run)
+            .run("--policy", args.policy_run())
             .objects(args.objects.as_deref())
             .textures(&args.textures)
             .check_picture("--screenshot", path)?;
@@ -270,10 +280,15 @@ pub(super) fn build(args: &Args, settings: &Settings) -> anyhow::Result<Viewer> 
     let setup = Setup { objects: pool.name.clone(), ..setup };
     let options = args.object_options;
     let load = Box::new(move |name: &str| load_objects(name, options));
+    let mut given: Vec<String> = Vec::new();
+    let pilot = pilot(args, (&cell, setup.domain), &mut given)?;
     let materials = Materials { cell, pool, images, load };
     let mut session = Session::new(setup, materials, gpu);
     (session.show, session.speed) = (settings.show, settings.speed);
     session.set_orbit(settings.orbit);
+    if let Some(pilot) = pilot {
+        session.set_pilot(pilot);
+    }
     if let Some(scene) = scene {
         scene.restore(&mut session)?;
     }
@@ -295,16 +310,14 @@ pub(super) fn build(args: &Args, settings: &Settings) -> anyhow::Result<Viewer> 
     if !args.overlay.is_empty() {
         let on = |which| args.overlay.contains(&which);
         (session.show.colliders, session.show.contacts) = (on(Overlay::Colliders), on(Overlay::Contacts));
-        session.show.forces = on(Overlay::Forces);
+        (session.show.forces, session.show.servo) = (on(Overlay::Forces), on(Overlay::Servo));
     }
-    let mut given: Vec<String> = Vec::new();
     if let Some(run) = &args.generator {
-        session.set_translator(super::generator::translator(run)?);
+        // A semantic generator translates for the pose agent, and has no panel.
+        if args.servo.is_none() {
+            session.set_translator(super::generator::translator(run)?);
+        }
         given.push(format!("--generator {}", quoted(&run.to_string_lossy())));
-    }
-    if let Some(PolicyArg::Run(run)) = &args.policy {
-        session.set_pilot(super::pilot::pilot(run)?);
-        given.push(format!("--policy {}", quoted(&run.to_string_lossy())));
     }
     if let Some(folder) = &args.textures.textures {
         given.push(format!("--textures {}", quoted(&folder.to_string_lossy())));
@@ -326,6 +339,25 @@ pub(super) fn build(args: &Args, settings: &Settings) -> anyhow::Result<Viewer> 
     Ok(viewer)
 }
 
+/// The policy of a run, or the servo; `given` gets the words that name it.
+fn pilot(
+    args: &Args,
+    (cell, domain): (&Arc<CellDescription>, Domain),
+    given: &mut Vec<String>,
+) -> anyhow::Result<Option<Pilot>> {
+    let run = args.policy_run();
+    given.extend(run.map(|run| format!("--policy {}", quoted(&run.to_string_lossy()))));
+    if let Some(masks) = args.servo {
+        if let Some(PolicyArg::Builtin(choice)) = &args.policy {
+            let message = format!("--servo acts by itself; leave --policy {choice} out, or pass a run of train ppo");
+            return Err(UsageError(message).into());
+        }
+        given.push(format!("--servo {}", servo_pilot::name_of(masks)));
+        return servo_pilot::pilot(masks, (run, args.generator.as_deref()), domain, cell).map(Some);
+    }
+    run.map(super::pilot::pilot).transpose()
+}
+
 fn setup(args: &Args, remembered: &Setup, cell: &CellDescription) -> Setup {
     let mut setup = remembered.clone();
     if cell.task != TaskKind::BinGrasp {
@@ -342,6 +374,7 @@ fn setup(args: &Args, remembered: &Setup, cell: &CellDescription) -> Setup {
     setup.policy = match &args.policy {
         Some(PolicyArg::Builtin(choice)) => *choice,
         Some(PolicyArg::Run(_)) => PolicyChoice::Learned,
+        None if args.servo.is_some() => PolicyChoice::Learned,
         None => remembered,
     };
     setup.every_step &= !args.keep_look;

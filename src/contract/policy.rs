@@ -46,6 +46,18 @@ pub trait Policy {
     ) -> Result<Vec<Decision>, VecEnvError>;
 }
 
+/// Lent policies decide as they do.
+impl<P: Policy + ?Sized> Policy for &mut P {
+    fn act(
+        &mut self,
+        observation: &Observation,
+        requests: &[ActRequest],
+        script: &mut dyn Script,
+    ) -> Result<Vec<Decision>, VecEnvError> {
+        (**self).act(observation, requests, script)
+    }
+}
+
 /// The environments' own scripts as a policy.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ScriptPolicy;

@@ -185,11 +185,15 @@ impl Viewer {
     fn shown_args(&self) -> Vec<String> {
         let show = &self.session.show;
         let overlays = [("colliders", show.colliders), ("contacts", show.contacts), ("forces", show.forces)];
-        let overlays: Vec<&str> = overlays.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
+        let mut overlays: Vec<&str> = overlays.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
         let mut args = self.given.clone();
         // The options of the setup name every other policy.
         let learned = self.session.setup().policy == PolicyChoice::Learned;
-        args.retain(|arg| learned || !arg.starts_with("--policy "));
+        args.retain(|arg| learned || !(arg.starts_with("--policy ") || arg.starts_with("--servo ")));
+        // It is shown where no overlay is named.
+        if !overlays.is_empty() && show.servo && self.session.pilot().is_some_and(|pilot| pilot.servos) {
+            overlays.push("servo");
+        }
         if !overlays.is_empty() {
             args.push(format!("--overlay={}", overlays.join(",")));
         }
@@ -259,7 +263,7 @@ fn write_pair(session: &Session, folder: &Path) -> anyhow::Result<()> {
         step_index,
         look: &look,
         look_seed: setup.look_seed(step_index).0,
-        gripper_before: stage.gripper_before,
+        gripper_before: stage.gripper_before(),
     };
     let camera = session.robot_camera(PAIR_SIZE);
     let frames = session.panel_renderer.once(&request, camera)?;

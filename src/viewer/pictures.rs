@@ -274,7 +274,7 @@ impl PanelRenderer {
         Ok(Drawn { main: main?, panels: panels? })
     }
 
-    /// The picture that a learned policy decides on.
+    /// The picture that a learned policy decides on, with measured depth and classes where it wants them.
     ///
     /// # Errors
     /// The graphics device fails.
@@ -282,11 +282,11 @@ impl PanelRenderer {
         &mut self,
         request: &RenderRequest<'_>,
         camera: Camera,
-        depth: bool,
+        (depth, classes): (bool, bool),
     ) -> Result<FrameBatch, RenderError> {
         let size = (camera.intrinsics.width, camera.intrinsics.height);
         let renderer = Self::renderer(&mut self.pilot, &self.gpu, &self.images, size)?;
-        let channels = FrameChannels { sensed_depth: depth, ..FrameChannels::SOURCE };
+        let channels = FrameChannels { sensed_depth: depth, identity: classes, ..FrameChannels::SOURCE };
         renderer.capture(request.look.domain, &[request.view(camera)], channels)
     }
 

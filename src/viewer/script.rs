@@ -5,6 +5,7 @@
 //! Out: raw input, one event a frame, which the host sends the way its window system would.
 
 use super::pictures::PANELS;
+use super::pilot::ServoReading;
 use super::ui::Viewer;
 use crate::contract::{Rng, Seed};
 use anyhow::Context;
@@ -317,6 +318,29 @@ pub struct State {
     /// Pictures that the generator has translated.
     pub translated: u64,
     pub output: String,
+    /// What visual servoing sees, where it acts.
+    pub servo: Option<ServoFacts>,
+}
+
+/// Of visual servoing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServoFacts {
+    pub phase: String,
+    pub tick: u32,
+    pub mask_pixels: usize,
+    /// The last one: millimetres, millimetres, degrees.
+    pub error: Option<[f32; 3]>,
+}
+
+impl ServoFacts {
+    fn of(reading: &ServoReading) -> Self {
+        Self {
+            phase: reading.phase.clone(),
+            tick: reading.tick,
+            mask_pixels: reading.mask.iter().filter(|&&on| on).count(),
+            error: reading.errors.iter().rev().find_map(|tick| tick.error),
+        }
+    }
 }
 
 impl State {
@@ -358,6 +382,7 @@ impl State {
             frames_per_s: viewer.frames_per_s,
             translated: session.translator().map_or(0, super::translator::Translator::translated),
             output: show.output.name().to_owned(),
+            servo: session.servo().as_ref().map(ServoFacts::of),
         }
     }
 }

@@ -10,10 +10,10 @@ pub use looking::Grip;
 
 use super::camera::FreeCamera;
 use super::pictures::{Channel, PANELS, PanelRenderer, Panels, RenderRequest};
-use super::pilot::Pilot;
+use super::pilot::{Pilot, ServoReading};
 use super::scores::Scores;
 use super::setup::{PolicyChoice, Setup};
-use super::stage::{LINGER_TICKS, Stage};
+use super::stage::{LINGER_TICKS, Stage, StageParts};
 use super::translator::{Done, Output, Translator};
 use crate::appearance::ImageSet;
 use crate::contract::FrameBatch;
@@ -54,6 +54,8 @@ pub struct Show {
     pub colliders: bool,
     pub contacts: bool,
     pub forces: bool,
+    /// What visual servoing sees, where it acts.
+    pub servo: bool,
     pub panels: bool,
     pub controls: bool,
 }
@@ -67,6 +69,7 @@ impl Default for Show {
             colliders: false,
             contacts: false,
             forces: false,
+            servo: true,
             panels: true,
             controls: true,
         }
@@ -87,6 +90,13 @@ pub struct Materials {
     pub images: Arc<ImageSet>,
     /// Loads another set by name.
     pub load: LoadObjects,
+}
+
+impl Materials {
+    fn stage_parts(&self, pilot: Option<&Pilot>) -> StageParts {
+        let learned_task = pilot.and_then(|pilot| pilot.task.clone());
+        StageParts { cell: self.cell.clone(), pool: self.pool.models.clone(), learned_task }
+    }
 }
 
 /// Objects by the name of their set or by their folder.
@@ -138,7 +148,7 @@ pub struct Session {
 
 impl Session {
     pub fn new(setup: Setup, materials: Materials, gpu: Gpu) -> Self {
-        let stage = Stage::new(&setup, materials.cell.clone(), materials.pool.models.clone());
+        let stage = Stage::new(&setup, materials.stage_parts(None));
         Self {
             panel_renderer: PanelRenderer::new(gpu, materials.images.clone()),
             origin: setup.clone(),
@@ -202,9 +212,19 @@ impl Session {
         self.translator.as_ref()
     }
 
-    /// A learned policy that may be chosen.
+    /// A learned policy that may be chosen. Where its task is one of its own the episode begins again.
     pub fn set_pilot(&mut self, pilot: Pilot) {
+        let begins = pilot.task.is_some() && self.setup.policy == PolicyChoice::Learned;
         self.pilot = Some(pilot);
+        if begins {
+            self.reset();
+        }
+    }
+
+    /// What visual servoing makes of the last picture of this episode, where it acts.
+    pub fn servo(&self) -> Option<ServoReading> {
+        let acts = self.setup.policy == PolicyChoice::Learned && self.stage.last_action.is_some();
+        self.pilot.as_ref().filter(|_| acts).and_then(|pilot| pilot.policy.servo())
     }
 
     pub fn pilot(&self) -> Option<&Pilot> {
@@ -290,10 +310,16 @@ impl Session {
                 step_index,
                 look: &look,
                 look_seed: setup.look_seed(step_index).0,
-                gripper_before: stage.gripper_before,
+                gripper_before: stage.gripper_before(),
             };
-            let frames = panel_renderer.pilot(&request, camera, pilot.depth).map_err(|error| error.to_string())?;
-            stage.pilot(pilot.policy.as_mut(), (frames.source_rgb, frames.sensed_depth_m))
+            let wanted = (pilot.depth, pilot.classes);
+            let frames = panel_renderer.pilot(&request, camera, wanted).map_err(|error| error.to_string())?;
+            if pilot.classes {
+                pilot.policy.set_classes(frames.segmentation);
+            }
+            stage.pilot(pilot.policy.as_mut(), (frames.source_rgb, frames.sensed_depth_m))?;
+            stage.rest(pilot.rest_ticks);
+            Ok(())
         };
         let outcome = ask();
         if let Err(error) = &outcome {

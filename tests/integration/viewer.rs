@@ -1,9 +1,11 @@
 //! The viewer as a person meets it: the real binary, driven by events, read back from its state and its pictures. The
 //! same scripts run without a display and, where `xvfb-run` is installed, in a window on a virtual one.
 
-use bingrasp::draw::png::decode_rgb;
+mod networks;
+mod pictures;
+
 use bingrasp::viewer::script::State;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -234,69 +236,6 @@ fn the_mouse_pulls_objects() {
     }
 }
 
-/// Mean of 16x16 blocks of a picture.
-fn blocks(path: &Path) -> (usize, usize, Vec<f32>) {
-    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let image = decode_rgb(&bytes).expect("a PNG");
-    let (columns, rows) = (image.width / 16, image.height / 16);
-    let mean = |i: usize| {
-        let (left, top) = ((i % columns) * 16, (i / columns) * 16);
-        let lines = (top..top + 16).flat_map(|y| &image.pixels[(y * image.width + left) * 3..][..48]);
-        lines.map(|&v| f32::from(v)).sum::<f32>() / 768.0
-    };
-    (image.width, image.height, (0..columns * rows).map(mean).collect())
-}
-
-#[test]
-fn the_window_shows_what_the_screenshot_without_a_display_shows() {
-    let args = ["--paused", "--seed", "2", "--ticks", "300", "--domain", "randomized-mild"];
-    let script = "{\"wait\": 0.6}\n{\"screenshot\": \"a.png\"}\n{\"state\": \"a.json\"}\n\"close\"\n";
-    let headless = visit(Host::Headless, &args, script);
-    let state = headless.state("a");
-    // The last panel is a generator's, and there is none.
-    let shown = &state.variety[..5];
-    assert!(shown.iter().all(|&share| share > 0.2), "a picture is blank: {shown:?}");
-    let (width, height, expected) = blocks(&headless.path("a.png"));
-    assert_eq!((width, height), (1280, 720));
-    // The panels lie beside each other and differ.
-    let column = |i: usize| -> Vec<f32> {
-        let left = (12 + i * 164) / 16 + 1;
-        (35..42)
-            .flat_map(|row| (left..left + 8).map(move |c| (row, c)))
-            .map(|(row, c)| expected[row * 80 + c])
-            .collect()
-    };
-    for (i, j) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)] {
-        let apart: f32 = column(i).iter().zip(column(j)).map(|(a, b)| (a - b).abs()).sum::<f32>() / 56.0;
-        assert!(apart > 8.0, "panels {i} and {j} look alike: {apart}");
-    }
-    if hosts().contains(&Host::Window) {
-        let window = visit(Host::Window, &args, script);
-        let (width, height, shown) = blocks(&window.path("a.png"));
-        assert_eq!((width, height), (1280, 720));
-        let apart = expected.iter().zip(&shown).map(|(a, b)| (a - b).abs()).sum::<f32>() / expected.len() as f32;
-        assert!(apart < 3.0, "the window differs from the screenshot by {apart} of 255 on average");
-    }
-}
-
-#[test]
-fn a_screenshot_needs_no_display_and_is_the_same_every_time() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let shoot = |name: &str, seed: &str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_bingrasp"))
-            .args(["view", "--screenshot", name, "--ticks", "200", "--seed", seed, "--pixels-per-point", "1.5"])
-            .current_dir(folder.path())
-            .env_remove("DISPLAY")
-            .output()
-            .expect("the binary runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        std::fs::read(folder.path().join(name)).expect("written")
-    };
-    let (first, again, other) = (shoot("a.png", "5"), shoot("b.png", "5"), shoot("c.png", "6"));
-    assert!(first == again && first != other);
-    assert_eq!(decode_rgb(&first).map(|image| (image.width, image.height)).expect("a PNG"), (1920, 1080));
-}
-
 #[test]
 fn scenes_commands_and_pairs_bring_it_back() {
     let script = r#"
@@ -397,76 +336,6 @@ fn settings_are_remembered() {
     assert_eq!(kept["speed"], 0.5);
     assert_eq!(kept["window"], serde_json::json!([1100.0, 640.0]));
     assert!(kept["orbit"]["elevation"].as_f64().expect("a number") > 1.5, "the view is remembered: {kept}");
-}
-
-/// A generator of a few steps: what it draws is of no matter, that it draws is.
-fn small_run(folder: &Path) -> PathBuf {
-    let out = folder.join("run");
-    let settings = [
-        "rcan.size=32",
-        "rcan.generator.filters=[8, 12, 16]",
-        "rcan.generator.num_strided=1",
-        "rcan.discriminator.filters=[8, 8]",
-        "rcan.discriminator.strides=[2, 2]",
-        "rcan.discriminator.num_scales=2",
-        "data.num_envs=4",
-        "checkpoint_interval=2",
-        "image_interval=10",
-    ];
-    let mut command = bingrasp(Host::Headless);
-    command.args(["train", "rcan", "--batch", "4", "--steps", "2", "--seed", "3", "--out"]).arg(&out);
-    settings.iter().for_each(|setting| {
-        command.args(["--set", setting]);
-    });
-    let output = finish(Host::Headless, &mut command);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    out
-}
-
-#[test]
-fn a_generator_has_a_panel_of_its_own() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let run = small_run(folder.path()).display().to_string();
-    let script = r#"
-{"state": "start.json"}
-{"click": "play"}
-{"until-ticks": 120}
-{"wait": 0.5}
-{"click": "play"}
-{"wait": 0.3}
-{"state": "played.json"}
-{"screenshot": "a.png"}
-{"click": "panel-generated"}
-{"wait": 0.5}
-{"click": "output-depth"}
-{"wait": 0.5}
-{"state": "zoomed.json"}
-{"key": "Escape"}
-{"click": "play"}
-{"wait": 0.3}
-"close"
-"#;
-    for host in hosts() {
-        let visit = visit(host, &["--paused", "--seed", "3", "--generator", &run], script);
-        let (start, played, zoomed) = (visit.state("start"), visit.state("played"), visit.state("zoomed"));
-        assert!(played.translated > start.translated, "{host:?}: it translates while the cell plays");
-        assert!(played.variety.iter().all(|&share| share > 0.1), "a picture is blank: {:?}", played.variety);
-        assert_eq!((zoomed.eye.as_str(), zoomed.channel.as_str()), ("robot", "generated"));
-        assert_eq!((zoomed.output.as_str(), zoomed.main_pixels), ("depth", [32, 32]));
-    }
-    let mut command = bingrasp(Host::Headless);
-    command.args(["view", "--screenshot", "x.png", "--generator", "nowhere"]).current_dir(folder.path());
-    let broken = finish(Host::Headless, &mut command);
-    let says = String::from_utf8_lossy(&broken.stderr).into_owned();
-    assert!(broken.status.code() == Some(1) && says.contains("nowhere"), "{says}");
-    if hosts().contains(&Host::Window) {
-        let mut command = bingrasp(Host::Window);
-        command.args(["bench", "viewer", "--seconds", "2", "--json", "--generator", &run]).current_dir(folder.path());
-        let output = finish(Host::Window, &mut command);
-        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        assert_eq!(report["translated_per_frame"], 1.0, "no picture is left out: {report}");
-        assert!(report["frames_per_s"].as_f64() > Some(0.0), "{report}");
-    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::hand_eye::HandEye;
 use super::method::Method;
 use crate::contract::{ActRequest, Action, Decision, Observation, Policy, Script, Seed, VecEnvError};
 use crate::gan::semantic::RgbdImage;
-use crate::servo::{Mask, Phase, Servo, ServoConfig, ServoError, ServoTick, object_distance};
+use crate::servo::{Mask, Phase, PixelCamera, Servo, ServoConfig, ServoError, ServoTick, Target, object_distance};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -22,10 +22,14 @@ pub struct SegmentInput<'a> {
 }
 
 /// Probability that a pixel shows the object, `[size, size]` for each image.
-pub type SegmentFn<'a> = Box<dyn FnMut(&[SegmentInput<'_>]) -> Result<Vec<Vec<f32>>, VecEnvError> + 'a>;
+pub type SegmentFn<'a> = Box<dyn FnMut(&[SegmentInput<'_>]) -> Result<Vec<Vec<f32>>, VecEnvError> + Send + 'a>;
 
 /// What the pose agent sees of each image: `[size, size, 3]` bytes and `[size, size]` metres.
-pub type TranslateFn<'a> = Box<dyn FnMut(&[RgbdImage<'_>]) -> Result<Vec<(Vec<u8>, Vec<f32>)>, VecEnvError> + 'a>;
+pub type TranslateFn<'a> =
+    Box<dyn FnMut(&[RgbdImage<'_>]) -> Result<Vec<(Vec<u8>, Vec<f32>)>, VecEnvError> + Send + 'a>;
+
+/// The pose agent.
+pub type ReachPolicy<'a> = Box<dyn Policy + Send + 'a>;
 
 /// How the parts are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,6 +137,19 @@ struct Trial {
     /// The agent's own way down after its decisions, metres.
     agent_descent_m: f32,
     record: ServoRecord,
+    last: Option<ServoTick>,
+}
+
+/// Where a trial is and what its servo makes of the last image, for those who look on.
+#[derive(Clone, Copy, Debug)]
+pub struct ServoView<'a> {
+    pub stage: Stage,
+    pub camera: &'a PixelCamera,
+    pub target: &'a Target,
+    /// None before the first image.
+    pub tick: Option<&'a ServoTick>,
+    /// Every image so far, where that is wanted.
+    pub trace: &'a [TraceTick],
 }
 
 /// The policy.
@@ -140,7 +157,7 @@ pub struct Approach<'a> {
     method: Method,
     config: ApproachConfig,
     hand_eye: HandEye,
-    reach: Option<&'a mut dyn Policy>,
+    reach: Option<ReachPolicy<'a>>,
     translate: Option<TranslateFn<'a>>,
     segment: Option<SegmentFn<'a>>,
     keep_traces: bool,
@@ -151,7 +168,7 @@ pub struct Approach<'a> {
 
 impl<'a> Approach<'a> {
     /// `reach` is the pose agent.
-    pub fn new(method: Method, config: ApproachConfig, hand_eye: HandEye, reach: Option<&'a mut dyn Policy>) -> Self {
+    pub fn new(method: Method, config: ApproachConfig, hand_eye: HandEye, reach: Option<ReachPolicy<'a>>) -> Self {
         Self {
             method,
             config,
@@ -187,6 +204,13 @@ impl<'a> Approach<'a> {
         self.trials.get(index)?.as_ref().map(|trial| trial.stage)
     }
 
+    /// How far an environment's present trial is.
+    pub fn view(&self, index: usize) -> Option<ServoView<'_>> {
+        let Trial { stage, servo, record, last, .. } = self.trials.get(index)?.as_ref()?;
+        let (camera, target) = (servo.camera(), servo.target());
+        Some(ServoView { stage: *stage, camera, target, tick: last.as_ref(), trace: &record.trace })
+    }
+
     /// What the servo of an environment's present trial did.
     pub fn record(&self, index: usize) -> Option<&ServoRecord> {
         self.trials.get(index)?.as_ref().map(|trial| &trial.record)
@@ -210,6 +234,7 @@ impl<'a> Approach<'a> {
             goal_height_m: None,
             agent_descent_m: 0.0,
             record: ServoRecord::default(),
+            last: None,
         });
         Ok(())
     }
@@ -302,6 +327,7 @@ impl Trial {
         if keep_trace {
             record.trace.push(TraceTick::of(&tick));
         }
+        self.last = Some(tick);
         Ok(Action { translation_m: way, rotation_rad: turn, ..Action::default() })
     }
 

@@ -1,6 +1,6 @@
 //! The whole method in closed loop with a pinhole camera over a table, no simulator and no network.
 
-use super::agent::{Approach, ApproachConfig, SegmentFn, Stage, trial_seed};
+use super::agent::{Approach, ApproachConfig, ReachPolicy, SegmentFn, Stage, trial_seed};
 use super::hand_eye::HandEye;
 use super::method::Method;
 use crate::contract::{
@@ -9,8 +9,7 @@ use crate::contract::{
 };
 use crate::servo::Phase;
 use glam::{Mat3, Quat, Vec2, Vec3};
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 const SIZE: u32 = 64;
 
@@ -97,16 +96,21 @@ fn play(
     method: Method,
     config: ApproachConfig,
     table: &mut Table,
-    agent: Option<&mut dyn Policy>,
+    agent: Option<&mut Constant>,
 ) -> anyhow::Result<(usize, Vec<Action>, Option<Phase>)> {
-    let seen: Rc<RefCell<Vec<f32>>> = Rc::default();
-    let shares = Rc::clone(&seen);
-    let segment: SegmentFn<'_> = Box::new(move |inputs| Ok(inputs.iter().map(|_| shares.borrow().clone()).collect()));
-    let mut approach = Approach::new(method, config, HandEye::new(&wrist()), agent).with_segmentation(segment);
+    let seen: Arc<Mutex<Vec<f32>>> = Arc::default();
+    let shares = Arc::clone(&seen);
+    let segment: SegmentFn<'_> = Box::new(move |inputs| {
+        let shares = shares.lock().expect("no other thread");
+        Ok(inputs.iter().map(|_| shares.clone()).collect())
+    });
+    let agent = agent.map(|agent| Box::new(agent) as ReachPolicy<'_>);
+    let mut approach =
+        Approach::new(method, config, HandEye::new(&wrist()), agent).with_segmentation(segment).with_traces();
     let mut last = Vec::new();
     for step in 0..2000 {
         let (shares, sensed_depth_m) = table.see();
-        *seen.borrow_mut() = shares;
+        *seen.lock().expect("no other thread") = shares;
         let gripper = vec![GripperState { height_m: table.hand.z, ..GripperState::default() }];
         let images = vec![0; (3 * SIZE * SIZE) as usize];
         let observation = Observation { images, sensed_depth_m, gripper, step_indices: vec![step as u64] };
@@ -118,11 +122,26 @@ fn play(
             last.push(decision.action);
         }
         if decision.action.terminate {
+            assert_looked_on(&approach, method);
             return Ok((step, last, approach.record(0).and_then(|record| record.phase)));
         }
         table.act(&decision.action);
     }
     anyhow::bail!("the trial does not end")
+}
+
+/// What those see who look on at the end: the servo's last image, with the error that it ended with.
+fn assert_looked_on(approach: &Approach<'_>, method: Method) {
+    let view = approach.view(0).expect("a trial");
+    assert_eq!((view.stage, view.tick.is_some()), (Stage::Closed, method.has_servo()));
+    assert_eq!(view.trace.len(), view.tick.map_or(0, |tick| tick.tick as usize));
+    if let (Some(tick), Some(last)) = (view.tick, view.trace.last()) {
+        let seen = tick.observed.as_ref().expect("the object is in the image");
+        assert_eq!(last.error, Some([seen.error.tx, seen.error.ty, seen.theta]));
+        let (x, y) = view.camera.pixel(seen.features.point);
+        let (wanted_x, wanted_y) = view.camera.pixel(view.target.point);
+        assert!((x - wanted_x).hypot(y - wanted_y) < 1.0, "{x} {y}, not {wanted_x} {wanted_y}");
+    }
 }
 
 fn table() -> Table {

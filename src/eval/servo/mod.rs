@@ -14,7 +14,10 @@ pub mod report;
 #[cfg(test)]
 mod agent_tests;
 
-pub use agent::{Approach, ApproachConfig, SegmentFn, SegmentInput, ServoRecord, Stage, TraceTick, TranslateFn};
+pub use agent::{
+    Approach, ApproachConfig, ReachPolicy, SegmentFn, SegmentInput, ServoRecord, ServoView, Stage, TraceTick,
+    TranslateFn,
+};
 pub use hand_eye::HandEye;
 pub use method::Method;
 pub use protocol::{ServoEvalError, ServoTrials, TrialErrors, TrialResult, run_trials};

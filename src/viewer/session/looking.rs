@@ -116,7 +116,7 @@ impl Session {
             step_index,
             look: &look,
             look_seed: setup.look_seed(step_index).0,
-            gripper_before: stage.gripper_before,
+            gripper_before: stage.gripper_before(),
         };
         let mut hand_over = |frames: FrameBatch| {
             if let Some(translator) = translator {

@@ -14,7 +14,7 @@ const HISTORY: usize = 256;
 impl Session {
     /// Starts the episode of the current seed again.
     pub fn reset(&mut self) {
-        self.stage = Stage::new(&self.setup, self.materials.cell.clone(), self.materials.pool.models.clone());
+        self.stage = Stage::new(&self.setup, self.materials.stage_parts(self.pilot.as_ref()));
         self.origin = self.setup.clone();
         self.stepping = false;
         self.scene += 1;
@@ -119,7 +119,7 @@ impl Session {
             self.setup = before;
             return Err(error);
         }
-        let mut stage = Stage::new(&origin, self.materials.cell.clone(), self.materials.pool.models.clone());
+        let mut stage = Stage::new(&origin, self.materials.stage_parts(self.pilot.as_ref()));
         stage.replay(events).map_err(anyhow::Error::msg)?;
         self.stage = stage;
         (self.origin, self.setup) = (origin, setup);

@@ -4,6 +4,7 @@
 mod about;
 mod keys;
 mod overlay;
+mod servo;
 mod side;
 mod strip;
 mod theme;

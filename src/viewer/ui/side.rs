@@ -55,7 +55,10 @@ fn policy(ui: &mut Ui, viewer: &mut Viewer, setup: &mut Setup) {
             ui.spacing_mut().item_spacing.x = 2.0;
             for &choice in row {
                 let name = choice.name();
-                let label = format!("{}{}", name[..1].to_uppercase(), &name[1..]);
+                let servos =
+                    choice == PolicyChoice::Learned && viewer.session.pilot().is_some_and(|pilot| pilot.servos);
+                let shown = if servos { "servo" } else { name };
+                let label = format!("{}{}", shown[..1].to_uppercase(), &shown[1..]);
                 let response = theme::choice(ui, setup.policy == choice, &label).on_hover_text(choice.tooltip());
                 viewer.mark(format!("policy-{name}"), &response);
                 if response.clicked() {
@@ -184,7 +187,7 @@ fn set_name(name: &str) -> String {
 fn overlay(ui: &mut Ui, viewer: &mut Viewer) {
     ui.horizontal(|ui| {
         ui.set_height(18.0);
-        theme::title(ui, "Physics overlay");
+        theme::title(ui, "Overlay");
         ui.label(RichText::new("(O)").color(theme::MUTED).small());
     });
     ui.horizontal(|ui| {
@@ -199,4 +202,11 @@ fn overlay(ui: &mut Ui, viewer: &mut Viewer) {
         }
         viewer.session.show = Show { colliders, contacts, forces, ..viewer.session.show };
     });
+    if viewer.session.pilot().is_some_and(|pilot| pilot.servos) {
+        let mut shown = viewer.session.show.servo;
+        let tip = "Mask, centroid, axes and target of visual servoing, its phase, and errors over time";
+        let response = ui.checkbox(&mut shown, "Servo").on_hover_text(tip);
+        viewer.mark("servo", &response);
+        viewer.session.show.servo = shown;
+    }
 }

@@ -5,7 +5,7 @@ use super::super::pictures::Channel;
 use super::super::session::Eye;
 use super::super::setup::PolicyChoice;
 use super::super::translator::Output;
-use super::{Viewer, overlay, theme};
+use super::{Viewer, overlay, servo, theme};
 use bevy_egui::egui::{
     self, Align2, Color32, CornerRadius, Margin, PointerButton, Pos2, Rect, Response, RichText, Sense, Ui, pos2, vec2,
 };
@@ -37,6 +37,7 @@ pub fn show(ui: &mut Ui, viewer: &mut Viewer) {
         if viewer.session.setup().policy == PolicyChoice::Keyboard {
             key_help(ui, area);
         }
+        servo::show(ui, viewer, area);
         notice(ui, viewer, area);
         outcome(ui, viewer, area);
     });
