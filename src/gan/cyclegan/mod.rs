@@ -39,3 +39,5 @@ pub use train::{CycleGanData, FolderSource, LoadedGenerator, generator_of, load_
 
 #[cfg(test)]
 mod learning_tests;
+#[cfg(test)]
+mod vanish_tests;
