@@ -126,6 +126,7 @@ impl Noise {
             images: self.images[range.clone()].to_vec(),
             records: self.records[range.clone()].to_vec(),
             targets: targets[range].to_vec(),
+            ..Samples::default()
         };
         QBatch { samples, real: 0, real_weight: 0.0, rng: rng.clone() }
     }

@@ -3,11 +3,14 @@
 
 use crate::contract::action_space::ActionFeatures;
 use crate::contract::{GripperState, Seed};
+use crate::gan::cyclegan::Generator;
+use crate::gan::images::images_tensor;
 use crate::nn::{HOST, with_large_stack};
 use crate::rl::qtopt::QPolicy;
 use crate::rl::qtopt::bellman::{score_all, value_of};
 use crate::rl::qtopt::network::{EncoderMode, image_activations, state_activations, state_features};
 use crate::rl::rl_cyclegan::load::{JointQ, load_q};
+use crate::rl::rl_cyclegan::saliency::{Asked, Column, Judges};
 use std::path::Path;
 
 /// Random actions at which Q-functions are compared, the same in every state.
@@ -52,6 +55,31 @@ impl QFunctions {
             Ok(logits.into_iter().map(|logits| logits.into_iter().map(value_of).collect()).collect())
         })?
     }
+}
+
+/// The saliency of pictures of some states, one row a state: `images` are all kinds by name, `[states]` bytes each, and
+/// `actions` says which of the actions is asked about in each state.
+///
+/// # Errors
+/// Images of another size.
+pub fn saliency_columns(
+    q: &QFunctions,
+    sim2real: &Generator,
+    images: &[(&'static str, Vec<Vec<u8>>)],
+    (gripper, actions): (&[GripperState], &[usize]),
+) -> anyhow::Result<Vec<Column>> {
+    with_large_stack(|| -> anyhow::Result<_> {
+        let size = [q.sim.size; 2];
+        let tensor = |(name, images): &(&'static str, Vec<Vec<u8>>)| {
+            Ok((*name, images_tensor(images.iter().map(Vec::as_slice), size)?))
+        };
+        let images = images.iter().map(tensor).collect::<candle_core::Result<Vec<_>>>()?;
+        let states: Vec<_> = gripper.iter().map(state_features).collect();
+        let actions: Vec<ActionFeatures> = actions.iter().map(|&action| q.actions[action]).collect();
+        let asked = Asked { states: &states, actions: &actions };
+        let judges = Judges { sim: q.sim.q.as_ref(), real: q.real.q.as_ref(), sim2real };
+        Ok(judges.columns(&images, [asked; 2])?.0)
+    })?
 }
 
 /// The place of the highest value; 0 of none.

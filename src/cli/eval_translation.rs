@@ -19,7 +19,7 @@ use crate::pictures::LeftOut;
 use crate::train::{LearnerConfig, learner_name};
 use indicatif::ProgressBar;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -56,6 +56,9 @@ pub struct Args {
     /// Where to draw the best, median and worst translations; the default is in the run's folder
     #[arg(long, value_name = "FILE")]
     pub(super) sheet: Option<PathBuf>,
+    /// Draw the saliency of the sheet's pictures into this file as well: the pixels on which Q depends, for runs of rl-cyclegan
+    #[arg(long, value_name = "FILE")]
+    pub(super) saliency: Option<PathBuf>,
     #[command(flatten)]
     pub(super) seed: common::SeedArg,
     /// One JSON object on standard output
@@ -92,10 +95,14 @@ struct Kept {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // What is no run is refused by the checks and the loader below.
+    let translates = kind(&args.generator).map(|kind| kind == GeneratorKind::Translation);
+    if args.saliency.is_some() && translates.as_ref().is_ok_and(|translates| !translates) {
+        return Err(without_q(&args.generator).into());
+    }
     if learner_name(&args.generator).is_ok_and(|name| name == SemanticConfig::NAME) {
         return eval_semantic::run(args);
     }
-    if kind(&args.generator).is_ok_and(|kind| kind == GeneratorKind::Translation) {
+    if translates.unwrap_or(false) {
         return eval_unpaired::run(args);
     }
     let report = measure(args)?;
@@ -105,6 +112,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     print(&report)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is wrong with `--saliency` for this run.
+pub(super) fn without_q(run: &Path) -> UsageError {
+    UsageError(format!(
+        "--saliency draws what Q-functions hang on, and the run in {} has none; give one of train rl-cyclegan",
+        run.display()
+    ))
 }
 
 /// Measures a generator of RCAN and prints nothing: the object of `--json`.

@@ -1,8 +1,8 @@
 //! `bingrasp eval translation` of a generator between simulation and `reality`: on scenes of test objects, against the same
 //! states rendered in `reality`. For judging alone: no learner gets such pairs.
 
-use super::eval_q::{QFunctions, Side, best};
-use super::eval_translation::{Args, STRIDE};
+use super::eval_q::{QFunctions, Side, best, saliency_columns};
+use super::eval_translation::{Args, STRIDE, without_q};
 use super::generator::load_translation;
 use super::output::{self, decimal};
 use super::{UsageError, common};
@@ -15,6 +15,7 @@ use crate::eval::unpaired::{UnpairedMeter, UnpairedReport, UnpairedScore};
 use crate::gan::cyclegan::{Generator, Method};
 use crate::gan::images::images_tensor;
 use crate::nn::with_large_stack;
+use crate::rl::rl_cyclegan::saliency;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ struct Report {
     q_consistency: Option<QConsistency>,
     seconds: f64,
     sheet: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saliency: Option<PathBuf>,
     threads: usize,
     seed: u64,
 }
@@ -48,7 +51,17 @@ struct Report {
 struct Kept {
     score: UnpairedScore,
     pictures: Vec<Vec<u8>>,
-    /// Q below the pictures, where the run has it.
+    gripper: GripperState,
+    /// Where the run has Q-functions.
+    q: Option<Judged>,
+}
+
+/// What Q says of a frame.
+#[derive(Clone)]
+struct Judged {
+    /// The place of the action that Q_sim likes best at x.
+    action: usize,
+    /// Its value, to stand below each picture.
     labels: Vec<String>,
 }
 
@@ -75,13 +88,13 @@ impl Networks {
     }
 }
 
-/// Compares Q over the six images of each state, and returns what stands below them: of the action that Q_sim likes best at x.
+/// Compares Q over the six images of each state, and returns what it says of the action that Q_sim likes best at x.
 fn q_values(
     q: &QFunctions,
     meter: &mut QMeter,
     images: &[Vec<Vec<u8>>],
     gripper: &[GripperState],
-) -> anyhow::Result<Vec<Vec<String>>> {
+) -> anyhow::Result<Vec<Judged>> {
     let of = |kind: usize| {
         let side = if [0, 2, 4].contains(&kind) { Side::Simulation } else { Side::Reality };
         q.values(side, &images[kind].iter().map(Vec::as_slice).collect::<Vec<_>>(), gripper)
@@ -90,7 +103,8 @@ fn q_values(
     let state = |index: usize| {
         meter.add(std::array::from_fn(|kind| &values[kind][index][..]));
         let action = best(&values[0][index]);
-        values.iter().map(|values| format!("Q {:.2}", values[index][action])).collect()
+        let labels = values.iter().map(|values| format!("Q {:.2}", values[index][action])).collect();
+        Judged { action, labels }
     };
     Ok((0..gripper.len()).map(state).collect())
 }
@@ -103,9 +117,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .objects(args.objects.as_deref())
         .textures(&args.textures)
         .check_picture("--sheet", &sheet)?;
+    if let Some(path) = &args.saliency {
+        let inputs = common::Inputs::default().run("--generator", Some(&args.generator));
+        inputs.check_picture("--saliency", path)?;
+        if common::absolute(path) == common::absolute(&sheet) {
+            return Err(UsageError("--saliency and --sheet name one file; give each its own".into()).into());
+        }
+    }
     let started = Instant::now();
     let loaded = load_translation(&args.generator, false)?;
     let method = loaded.config.learner.method;
+    if args.saliency.is_some() && method != Method::RlCycleGan {
+        return Err(without_q(&args.generator).into());
+    }
     let back = method.has_cycle().then(|| load_translation(&args.generator, true)).transpose()?;
     let networks = Networks { forward: loaded.generator, backward: back.map(|back| back.generator) };
     let size = networks.forward.size() as u32;
@@ -139,16 +163,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 if let [canonical, reality] = frames_of(moment).as_slice() {
                     let count = (args.count - meter.frames()).min(canonical.count);
                     let images = networks.translate(canonical, reality, count)?;
-                    let labels = match &q {
-                        Some(q) => q_values(q, &mut q_meter, &images, &gripper[..count])?,
-                        None => vec![Vec::new(); count],
+                    let judged: Vec<Option<Judged>> = match &q {
+                        Some(q) => {
+                            q_values(q, &mut q_meter, &images, &gripper[..count])?.into_iter().map(Some).collect()
+                        }
+                        None => vec![None; count],
                     };
-                    for (index, labels) in labels.into_iter().enumerate() {
+                    for (index, q) in judged.into_iter().enumerate() {
                         let Some(score) = meter.add((canonical, reality), index, &images[1][index]) else {
                             anyhow::bail!("frames of {size}x{size} are too small to judge")
                         };
                         let pictures = images.iter().map(|images| images[index].clone()).collect();
-                        kept.push(Kept { score, pictures, labels });
+                        kept.push(Kept { score, pictures, gripper: gripper[index], q });
                     }
                     bar.set_position(meter.frames() as u64);
                 }
@@ -167,13 +193,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         domain: reality,
         objects: names.to_owned(),
         translation: meter.report(seed),
-        q_consistency: q.map(|_| q_meter.report()),
+        q_consistency: q.as_ref().map(|_| q_meter.report()),
         seconds: started.elapsed().as_secs_f64(),
         sheet: sheet.clone(),
+        saliency: args.saliency.clone(),
         threads: rayon::current_num_threads(),
         seed: args.seed.seed,
     };
-    draw(kept, &report, size as usize).save(&sheet)?;
+    let shown = shown(kept);
+    draw(&shown, &report, size as usize).save(&sheet)?;
+    if let (Some(path), Some(q)) = (&args.saliency, &q) {
+        draw_saliency(&shown, &report, q, &networks.forward)?.save(path)?;
+    }
     if args.json {
         output::json(&report)?;
         return Ok(ExitCode::SUCCESS);
@@ -234,12 +265,36 @@ fn print(report: &Report) -> anyhow::Result<()> {
         }
     }
     output::line(&format!("most faults, and none: {}", report.sheet.display()))?;
+    if let Some(path) = &report.saliency {
+        output::line(&format!("what Q hangs on there: {}", path.display()))?;
+    }
     Ok(())
 }
 
-/// The frames with most faults first, then some without.
-fn draw(mut kept: Vec<Kept>, report: &Report, size: usize) -> ContactSheet {
+/// The frames of the sheets: those with most faults first, then some without.
+fn shown(mut kept: Vec<Kept>) -> Vec<Kept> {
     kept.sort_by_key(|kept| std::cmp::Reverse(kept.score.vanished + kept.score.ghosts));
+    let last = kept.len().saturating_sub(SHOWN).max(SHOWN.min(kept.len()));
+    kept.drain(SHOWN.min(kept.len())..last);
+    kept
+}
+
+/// What Q hangs on in each picture of these frames.
+fn draw_saliency(
+    shown: &[Kept],
+    report: &Report,
+    q: &QFunctions,
+    sim2real: &Generator,
+) -> anyhow::Result<ContactSheet> {
+    let kind = |index: usize| shown.iter().map(|kept| kept.pictures[index].clone()).collect::<Vec<_>>();
+    let images: Vec<_> = IMAGES.into_iter().enumerate().map(|(index, name)| (name, kind(index))).collect();
+    let gripper: Vec<GripperState> = shown.iter().map(|kept| kept.gripper).collect();
+    let actions: Vec<usize> = shown.iter().map(|kept| kept.q.as_ref().map_or(0, |q| q.action)).collect();
+    let columns = saliency_columns(q, sim2real, &images, (&gripper, &actions))?;
+    Ok(saliency::draw(format!("{}: saliency", report.method), columns, CELL))
+}
+
+fn draw(shown: &[Kept], report: &Report, size: usize) -> ContactSheet {
     let t = &report.translation;
     let subtitle = format!(
         "{} frames: {:.1}% of the objects vanished (true pictures {:.1}%), {:.1}% of the images have a ghost ({:.1}%); y is \
@@ -250,14 +305,13 @@ fn draw(mut kept: Vec<Kept>, report: &Report, size: usize) -> ContactSheet {
         100.0 * t.ghost.rate,
         100.0 * t.ghost_floor.rate
     );
-    let with_back = kept.first().is_some_and(|kept| kept.pictures.len() == IMAGES.len());
+    let with_back = shown.first().is_some_and(|kept| kept.pictures.len() == IMAGES.len());
     let names: &[&str] = if with_back { &IMAGES } else { &["x", "G(x)", "y"] };
     let mut sheet =
         ContactSheet::new(format!("{}: simulation to reality", report.method), subtitle).columns(names).cell(CELL);
-    let last = kept.len().saturating_sub(SHOWN).max(SHOWN.min(kept.len()));
-    for kept in kept[..SHOWN.min(kept.len())].iter().chain(&kept[last..]) {
+    for kept in shown {
         let caption = format!("{} vanished, {} ghosts", kept.score.vanished, kept.score.ghosts);
-        let label = |index: usize| kept.labels.get(index).cloned().unwrap_or_default();
+        let label = |index: usize| kept.q.as_ref().and_then(|q| q.labels.get(index)).cloned().unwrap_or_default();
         let pictures = kept.pictures.iter().enumerate();
         let picture = |(index, rgb): (usize, &Vec<u8>)| Picture::photo(size, size, rgb.clone()).labelled(label(index));
         sheet.row(caption, pictures.map(picture).collect());

@@ -49,6 +49,9 @@ pub struct Episode {
     pub failure: Option<Failure>,
     /// Of the state before each step; empty where the environments do not tell.
     pub privileged: Vec<PrivilegedState>,
+    /// Privileged too: classes ([`Class`](super::Class)) of the pixels before each step, `[size, size]` bytes; empty
+    /// unless the environments were built with them.
+    pub masks: Vec<Vec<u8>>,
 }
 
 impl Episode {

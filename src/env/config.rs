@@ -21,6 +21,8 @@ pub struct Channels {
     pub frames: bool,
     /// Privileged: heights, divider, hand and grip.
     pub state: bool,
+    /// Privileged: the masks of frames alone, beside the policy's picture.
+    pub masks: bool,
 }
 
 impl Channels {
@@ -29,7 +31,7 @@ impl Channels {
     /// Paired frames and nothing else; they are privileged.
     pub const FRAMES: Self = Self { frames: true, ..Self::NONE };
     /// No pictures and no privileged state: the gripper's state is still delivered.
-    pub const NONE: Self = Self { image: false, depth: false, frames: false, state: false };
+    pub const NONE: Self = Self { image: false, depth: false, frames: false, state: false, masks: false };
 
     /// The same with privileged state.
     pub const fn with_state(self) -> Self {
@@ -41,10 +43,21 @@ impl Channels {
         Self { depth: true, ..self }
     }
 
+    /// With masks, where they are wanted.
+    pub const fn with_masks(self, wanted: bool) -> Self {
+        Self { masks: wanted, ..self }
+    }
+
+    /// Whether frames are delivered, with all their images or with masks alone.
+    pub(super) const fn has_frames(self) -> bool {
+        self.frames || self.masks
+    }
+
     /// The images that the renderer is to deliver.
     pub(super) fn of_frames(self) -> FrameChannels {
         let wanted = if self.frames { FrameChannels::PAIRED } else { FrameChannels::NONE };
-        wanted.union(FrameChannels { source: self.image, sensed_depth: self.depth, ..FrameChannels::NONE })
+        let (source, identity, sensed_depth) = (self.image, self.masks, self.depth);
+        wanted.union(FrameChannels { source, identity, sensed_depth, ..FrameChannels::NONE })
     }
 
     fn draws(self) -> bool {
@@ -162,7 +175,7 @@ impl EnvConfig {
                 return Err(EnvError::UnknownCamera { name: name.clone(), known: known.join(", ") });
             }
         }
-        if self.channels.frames || self.channels.state {
+        if self.channels.has_frames() || self.channels.state {
             let real = self.sources.iter().find(|domain| domain.stands_for_reality());
             match (self.access, real) {
                 (PrivilegedAccess::Denied, _) => return Err(EnvError::Denied),

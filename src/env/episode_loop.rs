@@ -176,6 +176,7 @@ pub fn collect<E: VecEnv + ?Sized>(
         let bin_group = |index: usize| env.bin_group(index);
         let observation = &moment.batch.observation;
         let states = moment.batch.privileged.as_ref().map_or(&[][..], |privileged| &privileged.states);
+        let frames = moment.batch.privileged.as_ref().and_then(|privileged| privileged.frames.first());
         for (index, transition) in moment.transitions.iter().enumerate() {
             let Some(seed) = transition.seed else { continue };
             let episode = &mut open[index];
@@ -203,6 +204,10 @@ pub fn collect<E: VecEnv + ?Sized>(
                 done.insert(transition.number, std::mem::take(episode));
             } else {
                 episode.privileged.extend(states.get(index));
+                let mask = frames.map_or(&[][..], |frames| frames.segmentation_image(index));
+                if !mask.is_empty() {
+                    episode.masks.push(mask.to_vec());
+                }
             }
         }
         while let Some(episode) = done.remove(&handed) {

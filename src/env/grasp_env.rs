@@ -283,10 +283,10 @@ impl VecEnv for GraspEnv {
         };
         let steps = indices.clone().map(|index| self.episode(index).last_step().clone()).collect();
         let channels = self.config.channels;
-        let privileged = (channels.frames || channels.state).then(|| {
+        let privileged = (channels.has_frames() || channels.state).then(|| {
             let worlds: Vec<GraspWorld<'_>> =
                 indices.filter(|_| channels.state).map(|index| self.world(index)).collect();
-            let frames = if channels.frames { frames } else { Vec::new() };
+            let frames = if channels.has_frames() { frames } else { Vec::new() };
             Privileged { states: worlds.par_iter().map(privileged_state).collect(), frames }
         });
         Ok(StepBatch { observation, steps, privileged })

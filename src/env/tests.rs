@@ -1,4 +1,4 @@
-//! Environments without pictures: a task of one's own, the leak rule, and what a seed means.
+//! A task of one's own, the leak rule, masks beside pictures, and what a seed means.
 
 use super::{BlockSchedule, Channels, EnvConfig, EnvError, EpisodeLoop, GraspEnv, collect};
 use crate::contract::{
@@ -10,7 +10,7 @@ use crate::objects::{ObjectSet, Split, draw_objects};
 use crate::policies::PolicyKind;
 use crate::scene::CellDescription;
 use crate::sim::{GraspWorld, Motion, Speed, ToolPose};
-use crate::tasks::{Judgement, Next, Task};
+use crate::tasks::{Judgement, Next, Task, TaskFactory};
 use std::sync::Arc;
 
 fn config(num_envs: usize, domain: Domain) -> EnvConfig {
@@ -103,8 +103,35 @@ fn privileged_state_is_handed_out_to_those_who_may_see_it_alone() {
     for domain in Domain::ALL.into_iter().filter(|domain| domain.stands_for_reality()) {
         assert!(matches!(asks(domain, state, PrivilegedAccess::Simulation), Err(EnvError::LeakRule(_))));
         assert!(matches!(asks(domain, Channels::FRAMES, PrivilegedAccess::Simulation), Err(EnvError::LeakRule(_))));
+        let masks = Channels::NONE.with_masks(true);
+        assert!(matches!(asks(domain, masks, PrivilegedAccess::Simulation), Err(EnvError::LeakRule(_))));
+        assert!(matches!(asks(domain, masks, PrivilegedAccess::Denied), Err(EnvError::Denied)));
         assert!(matches!(asks(domain, state, PrivilegedAccess::GroundTruth), Ok(true)));
         assert!(matches!(asks(domain, Channels::NONE, PrivilegedAccess::Denied), Ok(false)));
+    }
+}
+
+#[test]
+fn masks_lie_beside_the_policys_pictures_and_are_those_of_frames() {
+    let played = |channels: Channels| {
+        let (task, access): (TaskFactory, _) = (Arc::new(|| Box::<Descend>::default()), PrivilegedAccess::Simulation);
+        let mut env =
+            GraspEnv::new(EnvConfig { task, channels, access, ..config(1, Domain::Canonical) }).expect("built");
+        let mut episodes = Vec::new();
+        collect(&mut env, &mut Down, SetSchedule::new(Seed(1), 1, 1), &mut |episode| episodes.push(episode))
+            .expect("played");
+        episodes.remove(0)
+    };
+    let (plain, masked) = (played(Channels::IMAGE), played(Channels::IMAGE.with_masks(true)));
+    assert!(plain.masks.is_empty());
+    assert_eq!(plain.observations, masked.observations);
+    // One before each action.
+    assert_eq!(masked.masks.len(), masked.steps.len());
+    let framed = played(Channels { frames: true, ..Channels::IMAGE });
+    assert_eq!(framed.masks, masked.masks);
+    for mask in &masked.masks {
+        let classes: std::collections::BTreeSet<u8> = mask.iter().copied().collect();
+        assert!(mask.len() == 32 * 32 && classes.len() >= 3, "{classes:?}");
     }
 }
 

@@ -73,6 +73,8 @@ pub struct NStepTransition<'a> {
 pub struct Transition {
     /// `[size, size, channels]` bytes.
     pub image: Vec<u8>,
+    /// What only a simulator knows: classes of the pixels, `[size, size]` bytes; empty where nothing needs them.
+    pub mask: Vec<u8>,
     /// State, action and reward that belong to the image.
     pub record: Record,
 }
@@ -80,6 +82,7 @@ pub struct Transition {
 /// Some consecutive transitions.
 #[derive(Clone, Debug, Default)]
 struct Segment {
+    /// Each image with its mask behind it, where masks are kept.
     images: Vec<u8>,
     records: Vec<Record>,
     /// Checksum of the file that holds it, once it is full and on disk.
@@ -101,6 +104,8 @@ pub struct ReplayState {
 pub struct Replay {
     name: String,
     image_bytes: usize,
+    /// Bytes of a mask behind each image; 0 where none are kept.
+    mask_bytes: usize,
     /// Transitions a segment.
     segment: usize,
     /// Segments at most.
@@ -115,6 +120,8 @@ pub struct Replay {
 }
 
 const MAGIC: &[u8; 8] = b"bgrepla5";
+/// The class of pixels of which none is known.
+const NO_CLASS: u8 = u8::MAX;
 
 impl Replay {
     /// Holds at most `capacity` transitions (rounded down to whole segments, at least two of them).
@@ -122,6 +129,7 @@ impl Replay {
         Self {
             name: name.to_owned(),
             image_bytes,
+            mask_bytes: 0,
             segment: segment.max(1),
             limit: (capacity / segment.max(1)).max(2),
             segments: VecDeque::new(),
@@ -130,6 +138,17 @@ impl Replay {
             closings: VecDeque::new(),
             episodes: 0,
         }
+    }
+
+    /// The same, empty, with a mask of so many bytes beside each image ([`Transition::mask`]).
+    pub fn with_masks(self, mask_bytes: usize) -> Self {
+        debug_assert!(self.segments.is_empty());
+        Self { mask_bytes, ..self }
+    }
+
+    /// Bytes of an image and its mask.
+    fn entry_bytes(&self) -> usize {
+        self.image_bytes + self.mask_bytes
     }
 
     /// Number of the first transition that is kept.
@@ -179,7 +198,7 @@ impl Replay {
                         }
                     }
                 }
-                let images = Vec::with_capacity(self.segment * self.image_bytes);
+                let images = Vec::with_capacity(self.segment * self.entry_bytes());
                 let records = Vec::with_capacity(self.segment);
                 self.segments.push_back(Arc::new(Segment { images, records, saved: None }));
             }
@@ -189,9 +208,15 @@ impl Replay {
             if transition.record.closes() {
                 self.closings.push_back(self.end());
             }
+            debug_assert!(self.mask_bytes == 0 || transition.mask.len() == self.mask_bytes);
+            let entry = self.entry_bytes();
             if let Some(segment) = self.segments.back_mut() {
                 let segment = Arc::make_mut(segment);
                 segment.images.extend_from_slice(&transition.image);
+                if entry > self.image_bytes {
+                    segment.images.extend_from_slice(&transition.mask);
+                    segment.images.resize((segment.records.len() + 1) * entry, NO_CLASS);
+                }
                 segment.records.push(transition.record);
             }
         }
@@ -208,8 +233,19 @@ impl Replay {
     /// Transition `number`, unless it is gone.
     pub fn get(&self, number: u64) -> Option<(&[u8], &Record)> {
         let (segment, within) = self.place(number)?;
-        let images = &segment.images[within * self.image_bytes..(within + 1) * self.image_bytes];
-        Some((images, &segment.records[within]))
+        let image = &segment.images[within * self.entry_bytes()..][..self.image_bytes];
+        Some((image, &segment.records[within]))
+    }
+
+    /// Whether masks are kept beside the images.
+    pub fn keeps_masks(&self) -> bool {
+        self.mask_bytes > 0
+    }
+
+    /// The mask of transition `number`, unless it is gone; empty where none are kept.
+    pub fn mask(&self, number: u64) -> Option<&[u8]> {
+        let (segment, within) = self.place(number)?;
+        Some(&segment.images[within * self.entry_bytes()..][self.image_bytes..][..self.mask_bytes])
     }
 
     /// What came of step `number` over at most `steps` steps, cut off before an exploratory step, and where the episode ran
@@ -255,7 +291,8 @@ impl Replay {
         let mut whole = self.first == 0;
         for number in self.first()..self.end() {
             let Some((image, record)) = self.get(number) else { break };
-            episode.push(Transition { image: image.to_vec(), record: *record });
+            let mask = self.mask(number).unwrap_or_default().to_vec();
+            episode.push(Transition { image: image.to_vec(), mask, record: *record });
             if record.termination != Termination::None {
                 let finished = std::mem::take(&mut episode);
                 if whole {
@@ -324,7 +361,7 @@ impl Replay {
     }
 
     fn write(&self, path: &Path, segment: &Segment) -> Result<String, RlError> {
-        let header = [self.image_bytes as u64, segment.records.len() as u64];
+        let header = [self.entry_bytes() as u64, segment.records.len() as u64];
         let mut file = AtomicFile::create(path)?;
         file.write_bytes(MAGIC)?;
         file.write_bytes(bytemuck::cast_slice(&header))?;
@@ -381,14 +418,14 @@ impl Replay {
     /// The segment in a file; none when its checksum differs.
     fn read(&self, path: &Path, length: usize, sum: &str) -> Result<Option<Segment>, FileError> {
         let header = MAGIC.len() + 16;
-        let size = header + length * (size_of::<Record>() + self.image_bytes);
+        let size = header + length * (size_of::<Record>() + self.entry_bytes());
         let bytes = read_capped(path, size as u64)?;
         if bytes.len() != size || sha256_hex(&bytes) != sum {
             return Ok(None);
         }
         let images_at = header + length * size_of::<Record>();
         let (mut images, mut records) =
-            (Vec::with_capacity(self.segment * self.image_bytes), Vec::with_capacity(self.segment));
+            (Vec::with_capacity(self.segment * self.entry_bytes()), Vec::with_capacity(self.segment));
         for record in bytes[header..images_at].chunks_exact(size_of::<Record>()) {
             let Ok(record) = bytemuck::checked::try_pod_read_unaligned::<Record>(record) else { return Ok(None) };
             records.push(record);

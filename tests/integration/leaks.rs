@@ -68,7 +68,7 @@ fn what_a_recording_of_reality_may_not_tell_reaches_no_weight() {
 
     // What joins a simulator and the same recording.
     let init = place("run");
-    for method in ["cyclegan", "rl-cyclegan"] {
+    for method in ["cyclegan", "graspgan", "rl-cyclegan"] {
         let joined = |recording: &str, name: &str| {
             let out = place(&format!("{method}-{name}"));
             let words = [
@@ -76,7 +76,7 @@ fn what_a_recording_of_reality_may_not_tell_reaches_no_weight() {
                 &["--batch", "2", "--set", "rl-cyclegan.held_out_episodes=1"],
                 &["--set", "rl-cyclegan.judged_episodes=0", "--set", "rl-cyclegan.q_interval=1"],
                 &["--set", "rl-cyclegan.qtopt.episodes_per_iteration=2"],
-                &["--set", "rl-cyclegan.qtopt.updates_per_iteration=2"],
+                &["--set", "rl-cyclegan.qtopt.updates_per_iteration=2", "--set", "rl-cyclegan.sim_episodes=4"],
             ];
             sound(&run(&words.concat()));
             checksums(&out, 1)

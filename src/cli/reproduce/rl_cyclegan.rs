@@ -41,6 +41,8 @@ pub(super) struct Scale {
     gan_steps: u64,
     finetune_steps: u64,
     held_out: u64,
+    /// Episodes that GraspGAN's x is drawn from.
+    simulated: u64,
 }
 
 /// Amounts of episodes that stand for the papers' 5,000 (Robot 2: 3,000), 28,000 and 580,000 (Robot 2: 80,000).
@@ -66,6 +68,7 @@ impl Scale {
             gan_steps: table.amount(args.gan_steps, 40),
             finetune_steps: table.amount(args.finetune_steps, 60),
             held_out: table.amount(200, 20),
+            simulated: table.amount(5_000, 40),
             table,
         })
     }
@@ -122,6 +125,9 @@ impl Scale {
                  rl-cyclegan.held_out_episodes={}",
                 self.gan_steps, self.held_out
             );
+            // The others draw x from the episodes of the run that they begin with.
+            let masks = format!(" --set rl-cyclegan.sim_episodes={}", self.simulated);
+            let command = if method == Method::GraspGan { command + &masks } else { command };
             plan.add(&name, &format!("{method} on {real}: training"), &command)?;
         }
         Ok(name)

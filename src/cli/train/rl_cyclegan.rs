@@ -7,7 +7,7 @@ use crate::cli::{UsageError, common};
 use crate::contract::{EpisodeCollector, PrivilegedAccess, Seed, VecEnvError};
 use crate::data::episodes::EpisodeReader;
 use crate::env::{Channels, EnvConfig, GraspEnv};
-use crate::files::console::warn_all;
+use crate::files::console::{remark, warn_all};
 use crate::gan::cyclegan::{CycleGanConfig, Method};
 use crate::policies::PolicyKind;
 use crate::rl::qtopt::load::load_replays;
@@ -29,7 +29,7 @@ pub struct Args {
     #[command(flatten)]
     pub run: RunArgs,
     /// The run of `train qtopt` that acts in the simulator: Q_sim and Q_real begin with its network, and x is drawn from its
-    /// episodes
+    /// episodes (graspgan: from new ones by its policy and the script, with masks)
     #[arg(long, value_name = "RUN", required_unless_present = "resume")]
     pub init: Option<PathBuf>,
     /// The recording of the domain to transfer to (`bingrasp episodes record`): y
@@ -149,9 +149,15 @@ impl TrainCommand for Command<'_> {
         let other =
             |error| UsageError(format!("--init {}: {error}; its network must be that of this run", init.display()));
         trainer.learner.warm_start(loaded.policy.q.as_ref()).map_err(other)?;
-        let (replays, warnings) = load_replays(init).with_context(loading)?;
-        warn_all(&warnings);
-        trainer.source.take_simulated([&replays[0], &replays[1]])?;
+        if config.learner.has_masks() {
+            let count = config.learner.sim_episodes;
+            remark(format_args!("playing {count} episodes in the simulator: the replay of --init keeps no masks"));
+            trainer.source.play_simulated(loaded.policy.cem_policy())?;
+        } else {
+            let (replays, warnings) = load_replays(init).with_context(loading)?;
+            warn_all(&warnings);
+            trainer.source.take_simulated([&replays[0], &replays[1]])?;
+        }
         let reader = open_recording(&config)?;
         trainer.source.take_recorded(crate::cli::agent::recorded_episodes(&reader, &config.data.space, None))?;
         Ok(())
@@ -224,7 +230,7 @@ fn opener(config: &JointRun) -> anyhow::Result<EnvOpener> {
     let script: PolicyKind = config.data.script.parse().map_err(|e| unknown(format!("{e}")))?;
     let seed = Seed(config.seed).derive("arena", 0);
     let env = common::env_config(&config.data.env, config.learner.gan.size as u32, seed)?;
-    let channels = Channels::IMAGE.with_state();
+    let channels = Channels::IMAGE.with_state().with_masks(config.learner.has_masks());
     let task = bin_grasp(BinGraspConfig::default());
     let env = EnvConfig { scripts: vec![script], channels, access: PrivilegedAccess::Simulation, task, ..env };
     Ok(Box::new(move || {

@@ -68,7 +68,8 @@ impl Episode {
     /// Of an episode that was played or recorded.
     pub fn new(episode: contract::Episode, behavior: BehaviorPolicy, space: &ActionSpace) -> Self {
         let (success, invalid) = (episode.success(), episode.invalid());
-        let contract::Episode { seed, observations, steps, privileged, .. } = episode;
+        let contract::Episode { seed, observations, steps, privileged, masks, .. } = episode;
+        let mut masks = masks.into_iter();
         let mut observations = observations.into_iter();
         let transition =
             |(index, (step, observation)): (usize, (&contract::EpisodeStep, contract::EpisodeObservation))| {
@@ -84,7 +85,7 @@ impl Episode {
                     exploratory: f32::from(u8::from(step.exploratory)),
                     privileged: privileged.get(index).copied().unwrap_or(PrivilegedState::UNKNOWN),
                 };
-                Transition { image: observation.image, record }
+                Transition { image: observation.image, mask: masks.next().unwrap_or_default(), record }
             };
         Self {
             behavior,
@@ -99,7 +100,10 @@ impl Episode {
 
     /// Without what only a simulator knows: as a robot would have recorded it.
     pub fn without_privileged(mut self) -> Self {
-        self.transitions.iter_mut().for_each(|transition| transition.record.privileged = PrivilegedState::UNKNOWN);
+        for transition in &mut self.transitions {
+            transition.record.privileged = PrivilegedState::UNKNOWN;
+            transition.mask = Vec::new();
+        }
         self
     }
 

@@ -5,8 +5,8 @@ use super::bellman::{bellman_target, choose, last_logits_of, share_of, value_of}
 use super::config::QtOptConfig;
 use super::network::planar_crop::REFERENCE_HEIGHT_M;
 use super::network::{
-    AT_ONCE, AUXILIARY_HEAD, EncoderMode, Moved, QFunction, STATE_LEN, build, image_activations, may_end,
-    moved_image_activations, state_activations,
+    AT_ONCE, AUXILIARY_HEAD, EncoderMode, Moved, QFunction, QNetwork, STATE_LEN, build, image_activations,
+    in_image_coordinates, may_end, moved_image_activations, state_activations,
 };
 use super::policy::CemPolicy;
 use super::privileged::{AUXILIARY_LEN, auxiliary_targets, auxiliary_weights, shifted_targets};
@@ -21,6 +21,7 @@ use crate::rl::error::RlError;
 use crate::rl::replay::NStepTransition;
 use crate::train::{Learner, Metrics, Module, TrainError};
 use candle_core::{Device, Tensor};
+use glam::Vec2;
 use rayon::prelude::*;
 
 /// Figures of one step.
@@ -52,6 +53,11 @@ impl StepFigures {
             ("grad_norm/total", self.gradient_norm),
         ]
     }
+}
+
+/// By how much each image lies aside, in image coordinates; empty where none does.
+pub(in crate::rl) fn displacements(samples: &Samples, size: usize) -> Vec<Vec2> {
+    samples.windows.iter().map(|window| in_image_coordinates(*window, size)).collect()
 }
 
 /// A trace's number, and the image and state to value.
@@ -191,7 +197,7 @@ impl QLearner {
     /// # Errors
     /// Gradients that are not finite three times in a row.
     pub fn learn(&mut self, batch: &QBatch, lr_scale: f64) -> Result<StepFigures, RlError> {
-        let Samples { images, records, targets } = &batch.samples;
+        let Samples { images, records, targets, .. } = &batch.samples;
         let rng = &mut batch.rng.clone();
         let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
         let states: Vec<_> = records.iter().map(|record| record.state).collect();
@@ -202,7 +208,9 @@ impl QLearner {
         // Where Q teaches the encoder it does so at every step.
         let auxiliary_step = !labels || self.steps % self.config.auxiliary_interval == 0;
         let mode = if auxiliary_step { EncoderMode::Train } else { EncoderMode::Frozen };
-        let encoded = self.q.encode(&images, &state_activations(&states, self.device())?, mode)?;
+        let displacements = displacements(&batch.samples, self.config.size);
+        let states = state_activations(&states, self.device())?;
+        let encoded = self.q.encode_moved(&images, &displacements, &states, mode)?;
         let logits = self.q.logits(&encoded, &actions, true)?;
         let shares: Vec<f32> = targets.iter().map(|&target| share_of(target)).collect();
         let target = Tensor::from_slice(&shares, shares.len(), self.device())?;
@@ -227,9 +235,12 @@ impl QLearner {
         if labels && self.config.auxiliary_weight > 0.0 && auxiliary_step {
             let plane = &self.config.network.projection.plane(REFERENCE_HEIGHT_M);
             let offset = |moved: &Moved| moved.shift.map(|pixels| 2.0 * pixels as f32 / self.config.size as f32);
-            let auxiliary_targets = records.iter().zip(&moves).map(|(record, moved)| {
+            // A calibrated network predicts poses as they are without the window's displacement.
+            let calibrated = self.config.q_network() == QNetwork::StateEstimating;
+            let auxiliary_targets = records.iter().zip(&moves).enumerate().map(|(index, (record, moved))| {
                 let targets = auxiliary_targets(&record.privileged, plane)?;
-                Some(shifted_targets(targets, offset(moved)))
+                let window = displacements.get(index).filter(|_| !calibrated).map_or([0.0; 2], |by| by.to_array());
+                Some(shifted_targets(shifted_targets(targets, offset(moved)), window))
             });
             if let (Some(auxiliary_loss), Some(predictions)) =
                 (AuxiliaryLoss::new(auxiliary_targets), self.q.auxiliary_predictions(&encoded)?)

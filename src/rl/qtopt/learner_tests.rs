@@ -8,7 +8,12 @@ use crate::rl::replay::{Record, Termination};
 
 /// Transitions with one target.
 fn samples(images: &[Vec<u8>], records: &[Record]) -> Samples {
-    Samples { images: images.to_vec(), records: records.to_vec(), targets: vec![0.7; images.len()] }
+    Samples {
+        images: images.to_vec(),
+        records: records.to_vec(),
+        targets: vec![0.7; images.len()],
+        ..Samples::default()
+    }
 }
 
 fn batch(samples: &Samples, rng: &Rng) -> QBatch {

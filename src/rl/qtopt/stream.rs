@@ -5,9 +5,10 @@
 
 use super::config::QtOptConfig;
 use super::learner::QLearner;
+use super::network::{STATE_LEN, moved_bytes};
 use crate::contract::{Rng, Seed};
 use crate::rl::error::RlError;
-use crate::rl::replay::{Record, Replay, ReplayState};
+use crate::rl::replay::{NStepTransition, Record, Replay, ReplayState};
 use crate::train::{Checkpoint, NamedTensors, TensorBytes, TensorKind};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -49,6 +50,66 @@ pub struct Samples {
     pub records: Vec<Record>,
     /// `[n]` values from 0 to 1 that Q is trained towards: Bellman targets or discounted returns.
     pub targets: Vec<f32>,
+    /// What came of each; empty unless it was asked for.
+    pub outcomes: Vec<Outcome>,
+    /// Classes of each image's pixels; empty unless the replay keeps them.
+    pub masks: Vec<Vec<u8>>,
+    /// By how many pixels to the right and down each image lies aside of where the camera puts it; empty where none does.
+    pub windows: Vec<[i32; 2]>,
+}
+
+/// What came of a transition, as [`NStepTransition`] has it, with an image of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Discounted sum of the rewards.
+    pub n_step_return: f32,
+    /// Discount of the next state's value.
+    pub discount: f32,
+    /// Image and state that follow, whose value is the rest; none when the episode was ended on the way.
+    pub next: Option<(Vec<u8>, [f32; STATE_LEN])>,
+}
+
+impl Outcome {
+    fn of(transition: NStepTransition<'_>) -> Self {
+        let NStepTransition { n_step_return, discount, next } = transition;
+        Self { n_step_return, discount, next: next.map(|(image, state)| (image.to_vec(), state)) }
+    }
+
+    /// The same with `image` in place of the next one.
+    pub fn seen_as<'a>(&self, image: Option<&'a [u8]>) -> NStepTransition<'a> {
+        let next = self.next.as_ref().and_then(|(_, state)| Some((image?, *state)));
+        NStepTransition { n_step_return: self.n_step_return, discount: self.discount, next }
+    }
+}
+
+/// Over how many steps, and at which discount, an [`Outcome`] counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OutcomeSteps {
+    /// Steps whose rewards are summed, at least 1.
+    pub n_step: usize,
+    /// Discount of one step, from 0 to 1.
+    pub discount: f32,
+}
+
+impl Samples {
+    /// Moves each image `[size, size, channels]` and its mask by up to `range` pixels each way, the edge repeated: random
+    /// windows of the camera's picture.
+    pub fn move_at_random(&mut self, range: usize, [size, channels]: [usize; 2], rng: &mut Rng) {
+        let mut offset = || rng.below(2 * range + 1) as i32 - range as i32;
+        self.windows = self.images.iter().map(|_| [offset(), offset()]).collect();
+        for (image, by) in self.images.iter_mut().zip(&self.windows) {
+            *image = moved_bytes(image, [size, channels], *by);
+        }
+        for (mask, by) in self.masks.iter_mut().zip(&self.windows) {
+            *mask = moved_bytes(mask, [size, 1], *by);
+        }
+    }
+
+    fn add_mask(&mut self, replay: &Replay, number: u64) {
+        if replay.keeps_masks() {
+            self.masks.push(replay.mask(number).unwrap_or_default().to_vec());
+        }
+    }
 }
 
 impl Stream {
@@ -72,6 +133,13 @@ impl Stream {
     /// An empty stream of the domain to transfer to.
     pub(super) fn real(config: &QtOptConfig) -> Self {
         Self::new("real", ["real-off-policy", "real-on-policy"], config)
+    }
+
+    /// The same, empty, with masks of so many bytes beside the images.
+    pub(in crate::rl) fn with_masks(self, mask_bytes: usize) -> Self {
+        let Self { off_policy, on_policy, .. } = self;
+        let (off_policy, on_policy) = (off_policy.with_masks(mask_bytes), on_policy.with_masks(mask_bytes));
+        Self { off_policy, on_policy, ..self }
     }
 
     /// Transitions in memory.
@@ -129,6 +197,17 @@ impl Stream {
 
     /// Adds up to `count` labelled transitions.
     pub fn sample(&self, count: usize, rng: &mut Rng, samples: &mut Samples) {
+        self.sample_with_outcomes(count, None, rng, samples);
+    }
+
+    /// The same, with what came of each over `steps`, where that is wanted.
+    pub fn sample_with_outcomes(
+        &self,
+        count: usize,
+        steps: Option<OutcomeSteps>,
+        rng: &mut Rng,
+        samples: &mut Samples,
+    ) {
         let wanted = samples.targets.len() + count;
         // A labelled transition may have left the replay since; another is drawn then.
         for _ in 0..4 * count {
@@ -138,9 +217,14 @@ impl Stream {
             let labelled = self.buffer[rng.below(self.buffer.len())];
             let replay = if labelled.on_policy { &self.on_policy } else { &self.off_policy };
             if let Some((image, record)) = replay.get(labelled.number) {
+                if let Some(OutcomeSteps { n_step, discount }) = steps {
+                    let Some(transition) = replay.n_step(labelled.number, n_step, discount) else { continue };
+                    samples.outcomes.push(Outcome::of(transition));
+                }
                 samples.images.push(image.to_vec());
                 samples.records.push(*record);
                 samples.targets.push(labelled.target);
+                samples.add_mask(replay, labelled.number);
             }
         }
     }
@@ -170,6 +254,7 @@ impl Stream {
                 samples.images.push(image.to_vec());
                 samples.records.push(*record);
                 samples.targets.push(target.clamp(0.0, 1.0));
+                samples.add_mask(replay, number);
             }
         }
     }

@@ -7,8 +7,8 @@ use super::privileged::CELLS;
 use super::stream::Samples;
 use super::*;
 use crate::contract::{
-    Action, ActionSpace, Crop, Domain, EpisodeCollector, GripperState, Observation, Privileged, PrivilegedState, Reset,
-    Rng, Script, Seed, Step, StepBatch, VecEnv, VecEnvError,
+    Action, ActionSpace, Class, Crop, Domain, EpisodeCollector, FrameBatch, FrameChannels, GripperState, Observation,
+    Privileged, PrivilegedState, Reset, Rng, Script, Seed, Step, StepBatch, VecEnv, VecEnvError,
 };
 use crate::nn::{HOST, with_large_stack};
 use crate::train::state::to_bytes;
@@ -40,6 +40,8 @@ impl Table {
     }
 
     fn observation(&mut self) -> (Observation, Privileged) {
+        let masked = FrameChannels { identity: true, ..FrameChannels::NONE };
+        let mut frames = FrameBatch::blank(Domain::Canonical, masked, self.places.len(), SIZE, SIZE);
         let mut images = Vec::new();
         for (hand, object, _) in &self.places {
             let mut image = vec![0_u8; SIZE * SIZE * 3];
@@ -54,6 +56,13 @@ impl Table {
             }
             images.extend(image);
         }
+        for (class, pixel) in frames.segmentation.iter_mut().zip(images.chunks_exact(3)) {
+            *class = match pixel {
+                [_, 255, _] => Class::Arm,
+                [255, ..] => Class::Object,
+                _ => Class::Tray,
+            } as u8;
+        }
         // Only a closed hand may end an episode.
         let hand = GripperState { closed: true, ..GripperState::default() };
         // The image is 0.4 m across, its rows point down.
@@ -65,7 +74,7 @@ impl Table {
             states.iter_mut().for_each(|state| *state = garbage(rng));
         }
         let observation = Observation { images, gripper: vec![hand; self.places.len()], ..Observation::default() };
-        (observation, Privileged { states, frames: Vec::new() })
+        (observation, Privileged { states, frames: vec![frames] })
     }
 }
 
@@ -351,6 +360,7 @@ fn each_half_of_a_batch_is_a_mean_and_a_weight_is_on_the_real_one() -> anyhow::R
         images: transitions.iter().map(|transition| transition.image.clone()).collect(),
         records: transitions.iter().map(|transition| transition.record).collect(),
         targets: (0..24).map(|i| 0.03 * i as f32).collect(),
+        ..Samples::default()
     };
     let loss = |real: usize, real_weight: f32| -> anyhow::Result<f64> {
         let mut learner = QLearner::new(&config.learner, SPACE, Seed(2), &HOST)?;

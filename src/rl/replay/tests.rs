@@ -5,6 +5,7 @@ fn episode(number: u64, length: usize) -> Vec<Transition> {
     (0..length)
         .map(|step| Transition {
             image: vec![(number % 251) as u8, step as u8, 7],
+            mask: vec![(number % 5) as u8, step as u8],
             record: Record {
                 state: [number as f32, step as f32],
                 action: [0.5; 8],
@@ -93,6 +94,30 @@ fn traces_as_by_hand() {
     near(replay.n_step(5, 4, 0.9), -0.095, 0.81, Some([2.0, 2.0]));
     assert_eq!(replay.n_step(7, 4, 0.9), None);
     assert_eq!(replay.n_step(8, 1, 0.9), None);
+}
+
+#[test]
+fn masks_stay_with_their_images_and_cost_nothing_where_none_are_kept() {
+    let mut replay = Replay::new("test", 3, 10, 40).with_masks(2);
+    (0..30).for_each(|number| replay.push(&episode(number, 1 + (number % 7) as usize)));
+    let plain = filled(30);
+    assert!(replay.keeps_masks() && !plain.keeps_masks());
+    assert_eq!(plain.mask(plain.first()), Some(&[][..]));
+    // Two bytes more for each place, and nothing else.
+    let places = replay.segments.len() * 10;
+    assert_eq!(replay.bytes(), plain.bytes() + 2 * places);
+    let folder = tempfile::tempdir().unwrap();
+    let state = replay.save(folder.path()).unwrap();
+    let mut back = Replay::new("test", 3, 10, 40).with_masks(2);
+    assert!(back.load(folder.path(), &state).unwrap().is_empty());
+    for number in replay.first()..replay.end() {
+        let (image, record) = replay.get(number).unwrap();
+        assert_eq!((image, record), plain.get(number).unwrap());
+        assert_eq!(replay.mask(number).unwrap(), [(record.state[0] as u64 % 5) as u8, record.state[1] as u8]);
+        assert_eq!((back.get(number), back.mask(number)), (replay.get(number), replay.mask(number)));
+    }
+    assert_eq!(replay.mask(replay.end()), None);
+    assert_eq!(back.newest_episodes(1), [episode(29, 2)]);
 }
 
 #[test]

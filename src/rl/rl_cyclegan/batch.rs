@@ -39,6 +39,13 @@ pub fn matching(mut candidates: Samples, wanted: &[[f32; STATE_LEN]]) -> Samples
         chosen.images.push(candidates.images.remove(same));
         chosen.records.push(candidates.records.remove(same));
         chosen.targets.push(candidates.targets.remove(same));
+        // These are there for all of them, or for none.
+        if !candidates.outcomes.is_empty() {
+            chosen.outcomes.push(candidates.outcomes.remove(same));
+        }
+        if !candidates.masks.is_empty() {
+            chosen.masks.push(candidates.masks.remove(same));
+        }
     }
     chosen
 }
@@ -77,6 +84,7 @@ mod tests {
         for (index, state) in states.iter().enumerate() {
             samples.images.push(vec![index as u8]);
             samples.targets.push(index as f32);
+            samples.masks.push(vec![2 * index as u8]);
             samples.records.push(Record {
                 state: *state,
                 action: [index as f32; 8],
@@ -96,6 +104,8 @@ mod tests {
         let chosen = matching(candidates, &[[1.0, 2.2], [0.0, 2.0], [0.0, 2.0], [0.0, 9.0]]);
         assert_eq!(chosen.targets, [2.0, 1.0, 3.0, 0.0]);
         assert_eq!(chosen.images, [[2], [1], [3], [0]]);
+        assert_eq!(chosen.masks, [[4], [2], [6], [0]]);
+        assert!(chosen.outcomes.is_empty());
     }
 
     #[test]

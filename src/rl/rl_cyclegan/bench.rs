@@ -1,7 +1,7 @@
 //! The time of a whole step of the joint phase: generators, discriminators, the scene term, both Q-functions.
 
 use super::batch::{JointBatch, actions_to_compare};
-use super::config::RlCycleGanConfig;
+use super::config::{BellmanTargetsOf, RlCycleGanConfig};
 use super::learner::{RlCycleGanLearner, state_planes};
 use super::scene::query_rows;
 use crate::contract::{ActionSpace, PrivilegedState, Rng, Seed};
@@ -13,7 +13,7 @@ use crate::nn::{HOST, with_large_stack};
 use crate::rl::error::RlError;
 use crate::rl::qtopt::network::QNetwork;
 use crate::rl::qtopt::privileged::CELLS;
-use crate::rl::qtopt::stream::Samples;
+use crate::rl::qtopt::stream::{Outcome, Samples};
 use crate::rl::replay::{Record, Termination};
 use crate::train::{Learner, Preset};
 use glam::Vec2;
@@ -99,6 +99,14 @@ fn random_batch(config: &RlCycleGanConfig, rng: &mut Rng) -> Result<JointBatch, 
                 privileged,
             });
             samples.targets.push(rng.f32());
+            if config.bellman_targets_of == BellmanTargetsOf::Picture {
+                let next = (0..size * size * 3).map(|_| rng.below(256) as u8).collect();
+                samples.outcomes.push(Outcome {
+                    n_step_return: -0.05,
+                    discount: config.qtopt.discount,
+                    next: Some((next, state)),
+                });
+            }
         }
         samples
     };

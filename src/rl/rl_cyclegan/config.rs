@@ -1,6 +1,6 @@
 //! Everything that decides what a run of RL-CycleGAN, or of one of its baselines with a simulator beside it, does.
 
-use crate::contract::ActionSpace;
+use crate::contract::{ActionSpace, Class};
 use crate::gan::cyclegan::{CycleGanConfig, Method};
 use crate::rl::qtopt::QtOptConfig;
 use crate::rl::qtopt::network::STATE_LEN;
@@ -44,6 +44,29 @@ pub struct SceneConfig {
     pub end_to_end_weight: f64,
 }
 
+/// Which Bellman targets the pictures of a scene have: the original and its two translations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BellmanTargetsOf {
+    /// All three have the original's: they show one scene, and targets of changed pictures are the noisier ones (Hansen et
+    /// al., 2021).
+    #[default]
+    Scene,
+    /// Each has its own: the value of the next picture through the same generators, by the Q-function that judges it. So the
+    /// paper counts its six TD losses (equation 6).
+    Picture,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+impl BellmanTargetsOf {
+    fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// All of a run's settings but its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,7 +79,17 @@ pub struct RlCycleGanConfig {
     pub scene: SceneConfig,
     /// L_RL takes part in every so many steps.
     pub q_interval: u64,
-    /// Episodes of the run in `data.init`, the newest ones, that x is drawn from at first.
+    /// What translated pictures are labelled with in L_RL. Settings of earlier runs lack it.
+    #[serde(default, skip_serializing_if = "BellmanTargetsOf::is_usual")]
+    pub bellman_targets_of: BellmanTargetsOf,
+    /// Pixels by which pictures of both domains are moved at random, each way, the edge repeated: random windows of the camera's
+    /// picture (the paper: 472 of 640x512 pixels), of which replays keep the middle. The state-estimating Q-network knows
+    /// where each window lies. Acting, judging and next states see the middle. 0 leaves pictures in their place, as in runs
+    /// whose settings lack the key.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub crop_shift: usize,
+    /// Episodes that x is drawn from at first: the newest ones of the run in `data.init`; with masks as many that its policy
+    /// and the script play anew, as replays keep no masks.
     pub sim_episodes: usize,
     /// Recorded episodes, and as many simulated ones, that nothing is learned from: the watches judge on them.
     pub held_out_episodes: usize,
@@ -72,13 +105,13 @@ impl RlCycleGanConfig {
         let small = preset == Preset::Small;
         let mut gan = CycleGanConfig::preset(method, preset);
         gan.discriminator.state_planes = STATE_LEN;
-        // Replays keep no masks of x.
-        (gan.weights.mask, gan.generator.mask_classes) = (0.0, 0);
         Self {
             gan,
             qtopt: Self::q_preset(QtOptConfig::preset(preset)),
             scene: SceneConfig::preset(preset),
             q_interval: if small { 2 } else { 1 },
+            bellman_targets_of: if small { BellmanTargetsOf::Scene } else { BellmanTargetsOf::Picture },
+            crop_shift: 0,
             sim_episodes: 5_000,
             held_out_episodes: 200,
             judged_episodes: if small { 64 } else { 8 },
@@ -102,6 +135,11 @@ impl RlCycleGanConfig {
     /// Whether Q_sim and Q_real learn.
     pub fn has_q(&self) -> bool {
         self.gan.method == Method::RlCycleGan
+    }
+
+    /// Whether x comes with masks, which G learns to predict (GraspGAN).
+    pub fn has_masks(&self) -> bool {
+        self.gan.weights.mask > 0.0
     }
 }
 
@@ -154,9 +192,23 @@ impl LearnerConfig for RlCycleGanConfig {
                 self.gan.size, self.qtopt.size, self.qtopt.channels
             ));
         }
+        if self.has_masks() && self.gan.generator.mask_classes != Class::COUNT {
+            return Err(format!(
+                "gan.generator.mask_classes must be {}, as many classes as the simulator's masks have, not {}",
+                Class::COUNT,
+                self.gan.generator.mask_classes
+            ));
+        }
         if ![0, STATE_LEN].contains(&self.gan.discriminator.state_planes) {
             return Err(format!(
                 "gan.discriminator.state_planes must be 0 or {STATE_LEN}: gripper closed, and its height"
+            ));
+        }
+        if self.crop_shift >= self.gan.size / 4 {
+            return Err(format!(
+                "crop_shift must be below a quarter of the image, {} pixels, not {}",
+                self.gan.size / 4,
+                self.crop_shift
             ));
         }
         if self.q_interval == 0

@@ -13,6 +13,7 @@ use crate::gan::cyclegan::noise::to_byte_images;
 use crate::gan::cyclegan::{Critics, CycleGanLearner, Method, SceneLoss, StepTranslations, TaskNetwork};
 use crate::nn::HOST;
 use crate::rl::error::RlError;
+use crate::rl::qtopt::learner::displacements;
 use crate::rl::qtopt::network::{QFunction, STATE_LEN};
 use crate::rl::qtopt::stream::Samples;
 use crate::rl::qtopt::{CemPolicy, QBatch, QLearner};
@@ -132,40 +133,57 @@ impl RlCycleGanLearner {
         self.auc >= self.config.scene.least_auc
     }
 
+    /// The step's own seed of something random beside the generators.
+    pub(super) fn seed_of(&self, purpose: &str) -> Seed {
+        self.seed.derive(purpose, self.gan.steps())
+    }
+
     fn step_inner(&mut self, batch: &JointBatch, lr_scale: f64) -> Result<Metrics, RlError> {
         if let Some(auc) = batch.auc {
             // Without both kinds of outcome nothing was measured.
             self.auc = if auc.is_nan() { self.auc } else { auc };
         }
         let ready = self.scene_takes_part();
+        let step = self.gan.steps();
+        let due = step % self.config.q_interval == 0;
+        let [gx, fgx, fy, gfy] = &self.targets_of_translations(batch, due)?;
         let scene = self.q.as_ref().map(|q| QScene {
             q_sim: q.sim.averaged.as_ref(),
             q_real: q.real.averaged.as_ref(),
             config: &self.config.scene,
             ready,
-            targets: [&batch.sim.targets, &batch.real.targets],
+            targets: [[gx, fgx], [fy, gfy]],
+            moved: [&batch.sim, &batch.real].map(|samples| displacements(samples, self.config.qtopt.size)),
         });
         let critics = Critics {
             scene: scene.as_ref().map(|scene| scene as &dyn SceneLoss),
             task: self.task.as_mut().map(|task| task as &mut dyn TaskNetwork),
         };
-        let step = self.gan.steps();
         let mut metrics = self.gan.update(&batch.unpaired, lr_scale, critics).map_err(RlError::other)?;
-        let due = step % self.config.q_interval == 0;
         let translations = self.gan.step_translations().filter(|_| due);
-        if let (Some(q), Some(StepTranslations { gx, cycle: Some([fgx, fy, gfy]) })) = (&mut self.q, translations) {
+        if let (Some(q), Some(StepTranslations { gx: x_there, cycle: Some([x_back, y_there, y_back]) })) =
+            (&mut self.q, translations)
+        {
             let std = self.config.scene.observation_std;
             let seed = self.seed.derive("translated", step);
             let bytes = |images: &Tensor, name: &str| to_byte_images(images, std, seed.derive(name, 0));
             let (x, y) = (&batch.sim, &batch.real);
             let of_sim = QBatch {
-                samples: joined(&[(x, None), (x, Some(bytes(fgx, "fgx")?)), (y, Some(bytes(fy, "fy")?))]),
+                samples: joined(&[
+                    (x, None),
+                    (x, Some((bytes(x_back, "fgx")?, fgx))),
+                    (y, Some((bytes(y_there, "fy")?, fy))),
+                ]),
                 real: y.targets.len(),
                 real_weight: 1.0,
                 rng: Rng::clone(&batch.rng),
             };
             let of_real = QBatch {
-                samples: joined(&[(x, Some(bytes(gx, "gx")?)), (y, None), (y, Some(bytes(gfy, "gfy")?))]),
+                samples: joined(&[
+                    (x, Some((bytes(x_there, "gx")?, gx))),
+                    (y, None),
+                    (y, Some((bytes(y_back, "gfy")?, gfy))),
+                ]),
                 real: 2 * y.targets.len(),
                 real_weight: 1.0,
                 rng: self.seed.derive("q-real-augmentation", step).rng(),
@@ -187,14 +205,21 @@ impl RlCycleGanLearner {
     }
 }
 
-/// Samples one after the other, some with other pictures of the same states; labels are of the originals: three pictures of
-/// one scene are worth the same (Hansen et al., 2021, find targets of changed pictures the noisier ones).
-fn joined(parts: &[(&Samples, Option<Vec<Vec<u8>>>)]) -> Samples {
+/// Other pictures of samples, and the targets of what was done there.
+type Translated<'a> = (Vec<Vec<u8>>, &'a Vec<f32>);
+
+/// Samples one after the other, some as other pictures of the same states.
+fn joined(parts: &[(&Samples, Option<Translated<'_>>)]) -> Samples {
     let mut all = Samples::default();
-    for (samples, images) in parts {
-        all.images.extend(images.as_ref().unwrap_or(&samples.images).iter().cloned());
+    for (samples, translated) in parts {
+        let (images, targets) = match translated {
+            Some((images, targets)) => (images, *targets),
+            None => (&samples.images, &samples.targets),
+        };
+        all.images.extend(images.iter().cloned());
         all.records.extend_from_slice(&samples.records);
-        all.targets.extend_from_slice(&samples.targets);
+        all.targets.extend_from_slice(targets);
+        all.windows.extend_from_slice(&samples.windows);
     }
     all
 }

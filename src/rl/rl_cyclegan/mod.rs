@@ -11,17 +11,21 @@ pub mod config;
 pub mod grasp_network;
 pub mod learner;
 pub mod load;
+pub mod saliency;
 pub mod scene;
 pub mod source;
+pub mod targets;
 pub mod translated;
 pub mod watch;
 
-pub use config::{RlCycleGanConfig, RlCycleGanData, SceneConfig};
+pub use config::{BellmanTargetsOf, RlCycleGanConfig, RlCycleGanData, SceneConfig};
 pub use grasp_network::GraspNetwork;
 pub use learner::{QPair, RlCycleGanLearner};
 pub use scene::QScene;
 pub use source::JointSource;
 pub use translated::TranslatedQ;
 
+#[cfg(test)]
+mod picture_tests;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ use crate::nn::ops::{Activation, activate};
 use crate::nn::{Activations, HOST, ParamStore};
 use crate::rl::qtopt::network::{EncoderMode, QFunction, STATE_LEN, state_activations};
 use candle_core::{DType, Result, Tensor};
+use glam::Vec2;
 
 /// Numbers of a row of [`UnpairedBatch::x_actions`]: the gripper's state, then an action.
 const ROW: usize = STATE_LEN + Action::ENCODED_LEN;
@@ -52,6 +53,9 @@ impl Queries {
     }
 }
 
+/// What Q is asked, and by how much the pictures lie aside.
+type Asked<'a> = (&'a Queries, &'a [Vec2]);
+
 /// The six Q-values. Both functions are the averaged ones, seen as when they decide.
 pub struct QScene<'a> {
     /// Judges x, F(G(x)) and F(y).
@@ -62,15 +66,18 @@ pub struct QScene<'a> {
     pub config: &'a SceneConfig,
     /// Whether Q_sim is good enough to be agreed on; else the term is left out.
     pub ready: bool,
-    /// Targets of x's and y's own actions, for [`SceneConfig::end_to_end_weight`].
-    pub targets: [&'a [f32]; 2],
+    /// Targets of the actions that were done, at both translations of x and at those of y, for
+    /// [`SceneConfig::end_to_end_weight`].
+    pub targets: [[&'a [f32]; 2]; 2],
+    /// By how much x's and y's pictures lie aside ([`QFunction::encode_moved`]).
+    pub moved: [Vec<Vec2>; 2],
 }
 
 impl QScene<'_> {
     /// Logits of every action in every image, `[actions, images]`: the mean of the critics.
-    fn logits(&self, q: &dyn QFunction, image: &Activations, queries: &Queries) -> Result<Tensor> {
+    fn logits(&self, q: &dyn QFunction, image: &Activations, (queries, moved): Asked<'_>) -> Result<Tensor> {
         let states = state_activations(&queries.states, q.store().device())?;
-        let encoded = q.encode(image, &states, EncoderMode::ImageGradient)?;
+        let encoded = q.encode_moved(image, moved, &states, EncoderMode::ImageGradient)?;
         let of = |actions: &Vec<ActionFeatures>| -> Result<Tensor> {
             let critics = q.logits(&encoded, actions, false)?;
             Tensor::stack(&critics, 0)?.mean(0)
@@ -82,8 +89,8 @@ impl QScene<'_> {
     fn triple(
         &self,
         (q, images): ([&dyn QFunction; 3], [&Activations; 3]),
-        queries: &Queries,
-        (targets, seed): (&[f32], Seed),
+        asked: Asked<'_>,
+        (targets, seed): ([&[f32]; 2], Seed),
     ) -> std::result::Result<(Tensor, [f64; 2], Option<Tensor>), CycleGanError> {
         let mut logits = Vec::with_capacity(3);
         for (index, (q, image)) in q.into_iter().zip(images).enumerate() {
@@ -94,7 +101,7 @@ impl QScene<'_> {
             } else {
                 image.clone()
             };
-            logits.push(self.logits(q, &seen, queries)?);
+            logits.push(self.logits(q, &seen, asked)?);
         }
         let values = logits.iter().map(sigmoid_of).collect::<Result<Vec<_>>>()?;
         let term = match self.config.logit_limit {
@@ -109,9 +116,10 @@ impl QScene<'_> {
         ];
         let mut own = None;
         if self.config.end_to_end_weight > 0.0 {
-            let target = Tensor::from_slice(targets, targets.len(), logits[0].device())?;
-            let loss = |logits: &Tensor| sigmoid_cross_entropy(&logits.get(0)?, &target);
-            own = Some((loss(&logits[1])? + loss(&logits[2])?)?);
+            let loss = |logits: &Tensor, targets: &[f32]| {
+                sigmoid_cross_entropy(&logits.get(0)?, &Tensor::from_slice(targets, targets.len(), logits.device())?)
+            };
+            own = Some((loss(&logits[1], targets[0])? + loss(&logits[2], targets[1])?)?);
         }
         Ok((term, errors, own))
     }
@@ -141,8 +149,10 @@ impl SceneLoss for QScene<'_> {
         let queries = [Queries::read(batch.x_actions.as_ref())?, Queries::read(batch.y_actions.as_ref())?];
         let of_x = ([self.q_sim, self.q_real, self.q_sim], x);
         let of_y = ([self.q_real, self.q_sim, self.q_real], y);
-        let (sim, [gx, fgx], own_x) = self.triple(of_x, &queries[0], (self.targets[0], seed.derive("x", 0)))?;
-        let (real, [fy, gfy], own_y) = self.triple(of_y, &queries[1], (self.targets[1], seed.derive("y", 0)))?;
+        let (sim, [gx, fgx], own_x) =
+            self.triple(of_x, (&queries[0], &self.moved[0]), (self.targets[0], seed.derive("x", 0)))?;
+        let (real, [fy, gfy], own_y) =
+            self.triple(of_y, (&queries[1], &self.moved[1]), (self.targets[1], seed.derive("y", 0)))?;
         let mut loss = (sim + real)?;
         let mut metrics = vec![
             ("scene_error/q_real_gx", gx),

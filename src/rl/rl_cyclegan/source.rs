@@ -2,19 +2,20 @@
 //! that Q_real plays in the simulator looking through G, y from a recording; a replay and a Bellman updater for each.
 
 use super::batch::{JointBatch, actions_to_compare, matching};
-use super::config::RlCycleGanConfig;
+use super::config::{BellmanTargetsOf, RlCycleGanConfig};
 use super::grasp_network::LABEL_LEN;
 use super::learner::{QPair, RlCycleGanLearner, state_planes};
 use super::scene::query_rows;
-use super::watch;
-use crate::contract::{ActionSpace, Seed, VecEnvError};
+use super::{saliency, watch};
+use crate::contract::{ActionSpace, Class, Seed, VecEnvError};
 use crate::gan::cyclegan::{Method, UnpairedBatch};
 use crate::gan::images::images_tensor;
 use crate::nn::HOST;
 use crate::rl::error::RlError;
 use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, play};
 use crate::rl::qtopt::diagnostics::evaluate_q;
-use crate::rl::qtopt::stream::{Samples, Stream, StreamState};
+use crate::rl::qtopt::policy::CemPolicy;
+use crate::rl::qtopt::stream::{OutcomeSteps, Samples, Stream, StreamState};
 use crate::rl::qtopt::{EnvOpener, ExperienceSource, ExplorationConfig, QLearner};
 use crate::rl::replay::{Record, Replay, Transition};
 use crate::train::{BatchSource, Checkpoint, Evaluation, SourceState, StepProgress, TrainError};
@@ -26,6 +27,8 @@ use std::path::Path;
 const REPLAY_FOLDER: &str = "replay";
 /// Candidates for each x, of which one in the same state as its y is taken.
 const CANDIDATES: usize = 4;
+/// Episodes that are played and put into the replay together: more would be in memory twice.
+const PLAYED_AT_ONCE: usize = 256;
 /// Steps between measurements of Q_sim on held-out episodes.
 const GATE_INTERVAL: u64 = 250;
 
@@ -56,10 +59,14 @@ impl JointSource {
     /// An empty source of a run with this seed.
     pub fn new(config: &RlCycleGanConfig, seed: Seed, open: EnvOpener) -> Self {
         let q = &config.qtopt;
+        let mut experience = ExperienceSource::new(q, seed.derive("experience", 0), open);
+        if config.has_masks() {
+            experience.simulation = experience.simulation.with_masks(config.gan.size * config.gan.size);
+        }
         Self {
             seed,
             config: config.clone(),
-            experience: ExperienceSource::new(q, seed.derive("experience", 0), open),
+            experience,
             held_out: Stream::new("held-out", ["held-out-simulation", "held-out-real"], q),
             held_out_episodes: None,
             first_watches: None,
@@ -91,6 +98,35 @@ impl JointSource {
         }
         scripted.iter().for_each(|episode| self.experience.simulation.off_policy.push(episode));
         own.iter().for_each(|episode| self.experience.simulation.on_policy.push(episode));
+        Ok(())
+    }
+
+    /// Plays the episodes that x is drawn from, half by the script and half by `policy` with noise, where masks are kept
+    /// beside the pictures: the replays of other runs have none.
+    ///
+    /// # Errors
+    /// The environments or the network fail; environments without masks.
+    pub fn play_simulated(&mut self, policy: CemPolicy<'_>) -> Result<(), RlError> {
+        let seed = self.seed.derive("simulated", 0);
+        let behavior = |index| if index % 2 == 0 { BehaviorPolicy::Scripted } else { BehaviorPolicy::Noisy };
+        let plan: Vec<BehaviorPolicy> = (0..self.config.sim_episodes).map(behavior).collect();
+        let pixels = self.config.gan.size * self.config.gan.size;
+        for (index, plan) in plan.chunks(PLAYED_AT_ONCE).enumerate() {
+            let seed = seed.derive("episodes", index as u64);
+            let envs = self.experience.envs()?;
+            for episode in play(envs, Some(policy), &self.config.qtopt.exploration, plan, seed)? {
+                if episode.invalid {
+                    continue;
+                }
+                if episode.transitions.iter().any(|transition| transition.mask.len() != pixels) {
+                    return Err(RlError::Inconsistent("the environments deliver no masks of the pictures".into()));
+                }
+                let Stream { off_policy, on_policy, .. } = &mut self.experience.simulation;
+                let scripted = episode.behavior == BehaviorPolicy::Scripted;
+                let replay = if scripted { off_policy } else { on_policy };
+                replay.push(&episode.transitions);
+            }
+        }
         Ok(())
     }
 
@@ -156,11 +192,14 @@ impl JointSource {
             return Err(RlError::Inconsistent("the recording is not loaded".into()));
         };
         let [mut real, mut candidates] = [Samples::default(), Samples::default()];
+        let q = &self.config.qtopt;
         if self.config.has_q() {
-            real_stream.sample(count, &mut rng, &mut real);
-            self.experience.simulation.sample(CANDIDATES * count, &mut rng, &mut candidates);
+            let own = self.config.bellman_targets_of == BellmanTargetsOf::Picture;
+            let steps = own.then_some(OutcomeSteps { n_step: q.n_step, discount: q.discount });
+            real_stream.sample_with_outcomes(count, steps, &mut rng, &mut real);
+            let simulation = &self.experience.simulation;
+            simulation.sample_with_outcomes(CANDIDATES * count, steps, &mut rng, &mut candidates);
         } else {
-            let q = &self.config.qtopt;
             let shares = (q.p_terminal, q.p_closing);
             real_stream.sample_with_returns(count, shares, q.discount, &mut rng, &mut real);
             self.experience.simulation.sample_with_returns(
@@ -211,8 +250,22 @@ impl JointSource {
             let count = sim.records.len();
             batch.x_labels = Some(Tensor::from_vec(rows, (count, LABEL_LEN), &HOST)?);
         }
+        if self.config.has_masks() {
+            batch.x_mask = Some(one_hot(&sim.masks, size)?);
+        }
         Ok(batch)
     }
+}
+
+/// Masks of class bytes `[size, size]` as planes of 0 and 1, `[n, Class::COUNT, size, size]`.
+fn one_hot(masks: &[Vec<u8>], size: usize) -> candle_core::Result<Tensor> {
+    let mut planes = Vec::with_capacity(masks.len() * Class::COUNT * size * size);
+    for mask in masks {
+        for class in Class::ALL {
+            planes.extend(mask.iter().map(|&found| f32::from(u8::from(found == class as u8))));
+        }
+    }
+    Tensor::from_vec(planes, (masks.len(), Class::COUNT, size, size), &HOST)
 }
 
 /// A replay's episode again, without what was expected of it.
@@ -252,7 +305,13 @@ impl BatchSource<RlCycleGanLearner> for JointSource {
             }
         }
         let seed = self.seed.derive("batch", step);
-        let [sim, real] = self.draw(seed)?;
+        let [mut sim, mut real] = self.draw(seed)?;
+        let range = self.config.crop_shift;
+        if range > 0 {
+            let shape = [self.config.gan.size, self.config.qtopt.channels];
+            sim.move_at_random(range, shape, &mut seed.derive("window-x", 0).rng());
+            real.move_at_random(range, shape, &mut seed.derive("window-y", 0).rng());
+        }
         let unpaired = self.unpaired(&sim, &real, seed, learner.space())?;
         Ok(JointBatch { unpaired, sim, real, rng: seed.derive("augmentation", 0).rng(), auc })
     }
@@ -293,11 +352,17 @@ impl BatchSource<RlCycleGanLearner> for JointSource {
         }
         let held_out = self.held_out();
         metrics.extend(watch::watches(learner, &batch, [&sim, &real], held_out, seed)?);
+        let mut images = Vec::new();
+        if let Some((sheet, agreement)) = saliency::sheet(learner, &batch, [&sim, &real])? {
+            metrics.push((saliency::AGREEMENT.to_owned(), agreement));
+            images.push(("saliency", sheet));
+        }
         let first = self.first_watches.get_or_insert_with(|| metrics.clone());
         watch::print_alarms(learner.gan().steps(), &watch::alarms(first, &metrics));
         let sheet = watch::sheet(learner, &batch, [&sim, &real]).map_err(TrainError::other)?;
+        images.insert(0, ("translation", sheet));
         self.watch_s += started.elapsed().as_secs_f64();
-        Ok(Evaluation { metrics, images: vec![("translation", sheet)] })
+        Ok(Evaluation { metrics, images })
     }
 
     fn save(&mut self, root: &Path) -> Result<SourceState, TrainError> {

@@ -39,7 +39,7 @@ fn config(method: Method) -> RlCycleGanConfig {
     config
 }
 
-fn run_config(method: Method, steps: u64) -> RunConfig<RlCycleGanConfig> {
+pub(super) fn run_config(method: Method, steps: u64) -> RunConfig<RlCycleGanConfig> {
     let run = q_run(1);
     let data = RlCycleGanData {
         env: run.data.env,
@@ -60,21 +60,22 @@ fn run_config(method: Method, steps: u64) -> RunConfig<RlCycleGanConfig> {
     }
 }
 
-fn parts(config: &RunConfig<RlCycleGanConfig>) -> anyhow::Result<(RlCycleGanLearner, JointSource)> {
+pub(super) fn parts(config: &RunConfig<RlCycleGanConfig>) -> anyhow::Result<(RlCycleGanLearner, JointSource)> {
     let seed = Seed(config.seed);
     let open: EnvOpener = Box::new(|| Ok(Box::new(Table::new()) as Box<dyn EpisodeCollector>));
     Ok((RlCycleGanLearner::new(&config.learner, SPACE, seed, &HOST)?, JointSource::new(&config.learner, seed, open)))
 }
 
 /// Episodes of the toy as a finished run and a recording would hold them; y is darker.
-fn fill(source: &mut JointSource) -> anyhow::Result<()> {
+pub(super) fn fill(source: &mut JointSource) -> anyhow::Result<()> {
     fill_with(source, recording()?)
 }
 
 fn fill_with(source: &mut JointSource, mut recorded: Vec<Episode>) -> anyhow::Result<()> {
     let quiet = crate::rl::qtopt::ExplorationConfig::none();
     let plan = [BehaviorPolicy::Scripted; 40];
-    let mut replays = [0, 1].map(|_| crate::rl::replay::Replay::new("toy", SIZE * SIZE * 3, 64, 1000));
+    let replay = || crate::rl::replay::Replay::new("toy", SIZE * SIZE * 3, 64, 1000).with_masks(SIZE * SIZE);
+    let mut replays = [replay(), replay()];
     for (replay, seed) in replays.iter_mut().zip([Seed(21), Seed(22)]) {
         play(&mut Table::new(), None, &quiet, &plan, seed)?
             .iter()
@@ -91,10 +92,10 @@ fn fill_with(source: &mut JointSource, mut recorded: Vec<Episode>) -> anyhow::Re
 }
 
 /// Tensors and their bytes by network or optimizer.
-type ModuleBytes = BTreeMap<&'static str, Vec<(String, Vec<u8>)>>;
+pub(super) type ModuleBytes = BTreeMap<&'static str, Vec<(String, Vec<u8>)>>;
 
 /// The bytes of every network and optimizer by name.
-fn bytes(learner: &mut RlCycleGanLearner) -> anyhow::Result<ModuleBytes> {
+pub(super) fn bytes(learner: &mut RlCycleGanLearner) -> anyhow::Result<ModuleBytes> {
     let mut all = BTreeMap::new();
     for (name, module) in learner.modules() {
         let tensors = match module {
@@ -108,7 +109,7 @@ fn bytes(learner: &mut RlCycleGanLearner) -> anyhow::Result<ModuleBytes> {
 }
 
 /// A learner and its batch of `step`.
-fn with_batch(
+pub(super) fn with_batch(
     config: &RunConfig<RlCycleGanConfig>,
     step: u64,
 ) -> anyhow::Result<(RlCycleGanLearner, JointSource, JointBatch)> {
@@ -180,7 +181,8 @@ fn the_scene_terms_gradient_is_the_same_with_q_frozen_and_sums_to_zero_over_a_tr
             q_real: q.sim.averaged.as_ref(),
             config: &scene_config,
             ready: true,
-            targets: [&batch.sim.targets, &batch.real.targets],
+            targets: [[&batch.sim.targets; 2], [&batch.real.targets; 2]],
+            moved: [Vec::new(), Vec::new()],
         };
         let gradient = |freeze: bool, images: [&Tensor; 3]| -> anyhow::Result<(f64, Vec<Vec<f32>>)> {
             let vars = images.map(Var::from_tensor);
@@ -268,7 +270,10 @@ fn end_to_end_gradients_pull_the_generators_by_q_s_own_loss() -> anyhow::Result<
 
 fn go(root: &Path, method: Method, steps: Option<u64>, patience: u64) -> anyhow::Result<()> {
     with_large_stack(|| {
-        let config = run_config(method, steps.unwrap_or(1));
+        let mut config = run_config(method, steps.unwrap_or(1));
+        // With all that a setting adds.
+        (config.learner.bellman_targets_of, config.learner.crop_shift) = (BellmanTargetsOf::Picture, 1);
+        config.learner.qtopt.n_step = 1;
         let (learner, source) = parts(&config)?;
         let mut trainer = if steps.is_some() {
             let mut trainer = Trainer::create(root, config, learner, source)?;
@@ -315,8 +320,8 @@ fn killed_and_resumed_joint_runs_end_in_the_same_bytes() -> anyhow::Result<()> {
 #[test]
 fn what_only_a_simulator_knows_of_the_recording_changes_no_byte() -> anyhow::Result<()> {
     with_large_stack(|| {
-        let after = |garbage: Option<f32>| -> anyhow::Result<ModuleBytes> {
-            let (mut learner, mut source) = parts(&run_config(Method::RlCycleGan, 20))?;
+        let after = |method: Method, garbage: Option<f32>| -> anyhow::Result<ModuleBytes> {
+            let (mut learner, mut source) = parts(&run_config(method, 20))?;
             let mut recorded = recording()?;
             for (index, episode) in recorded.iter_mut().enumerate() {
                 let Some(value) = garbage else { continue };
@@ -325,6 +330,7 @@ fn what_only_a_simulator_knows_of_the_recording_changes_no_byte() -> anyhow::Res
                     let place = glam::Vec2::splat(value);
                     transition.record.privileged =
                         PrivilegedState::new(&[value; CELLS], Some(value), place, value).with_grip(value, 9.0);
+                    transition.mask = vec![(value * 1e3) as u8 % 5; SIZE * SIZE];
                 }
             }
             fill_with(&mut source, recorded)?;
@@ -334,8 +340,11 @@ fn what_only_a_simulator_knows_of_the_recording_changes_no_byte() -> anyhow::Res
             }
             bytes(&mut learner)
         };
-        let plain = after(None)?;
-        assert!(after(Some(0.03))? == plain && after(Some(0.07))? == plain);
+        for method in [Method::RlCycleGan, Method::GraspGan] {
+            let plain = after(method, None)?;
+            let spoiled = |value: f32| -> anyhow::Result<bool> { Ok(after(method, Some(value))? == plain) };
+            assert!(spoiled(0.03)? && spoiled(0.07)?, "{method}");
+        }
         // The same garbage in x, whose labels may be read, does change Q.
         let config = run_config(Method::RlCycleGan, 20);
         let (mut learner, _, mut batch) = with_batch(&config, 1)?;

@@ -6,6 +6,7 @@ use crate::gan::cyclegan::noise::in_bytes;
 use crate::nn::{Activations, ParamStore};
 use crate::rl::qtopt::network::{Encoded, EncoderMode, QFunction, Score};
 use candle_core::{Result, Tensor};
+use glam::Vec2;
 
 /// Translates every image, in whole bytes as replay keeps them, and hands it on to a Q-function. For deciding alone: no
 /// gradient passes.
@@ -16,18 +17,34 @@ pub struct TranslatedQ<'a> {
     pub q: &'a dyn QFunction,
 }
 
+impl TranslatedQ<'_> {
+    fn translated(&self, images: &Activations) -> Result<Activations> {
+        let mut image = images.detach()?;
+        for generator in &self.generators {
+            let _frozen = generator.store().freeze();
+            image = Activations::from_tensor(&in_bytes(&generator.forward(&image)?.to_tensor()?)?)?;
+        }
+        Ok(image)
+    }
+}
+
 impl QFunction for TranslatedQ<'_> {
     fn store(&self) -> &ParamStore {
         self.q.store()
     }
 
     fn encode(&self, images: &Activations, states: &Activations, mode: EncoderMode) -> Result<Encoded> {
-        let mut image = images.detach()?;
-        for generator in &self.generators {
-            let _frozen = generator.store().freeze();
-            image = Activations::from_tensor(&in_bytes(&generator.forward(&image)?.to_tensor()?)?)?;
-        }
-        self.q.encode(&image, states, mode)
+        self.q.encode(&self.translated(images)?, states, mode)
+    }
+
+    fn encode_moved(
+        &self,
+        images: &Activations,
+        moved: &[Vec2],
+        states: &Activations,
+        mode: EncoderMode,
+    ) -> Result<Encoded> {
+        self.q.encode_moved(&self.translated(images)?, moved, states, mode)
     }
 
     fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], train: bool) -> Result<Vec<Tensor>> {

@@ -239,30 +239,5 @@ fn pictures(images: &Tensor, size: usize) -> candle_core::Result<Vec<Picture>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn alarms_compare_with_the_start_and_name_the_failure() {
-        let figures = |spread: f64, auc: f64, hidden: f64, decodes: f64| {
-            [(SPREAD_REAL, spread), (AUC_SIM, auc), (HIDDEN[1], hidden), (DECODES, decodes)]
-                .map(|(name, value)| (name.to_owned(), value))
-        };
-        let first = figures(0.2, 0.85, 1.0, 0.01);
-        assert!(alarms(&first, &first).is_empty());
-        assert!(alarms(&first, &figures(0.07, 0.76, 2.9, 0.19)).is_empty());
-        let all = alarms(&first, &figures(0.05, 0.7, 3.5, 0.4));
-        let words = ["Q_real becomes uniform", "Q_sim separates", "F(y) hides", "decode"];
-        assert_eq!(all.len(), 4);
-        assert!(all.iter().zip(words).all(|(alarm, word)| alarm.contains(word)), "{all:?}");
-        // What was not measured does not alarm.
-        assert!(alarms(&first, &figures(f64::NAN, f64::NAN, f64::NAN, f64::NAN)).is_empty());
-    }
-
-    #[test]
-    fn correlation_as_by_hand() {
-        assert!((correlation(&[1.0, 2.0, 3.0], &[2.0, 4.0, 6.0]) - 1.0).abs() < 1e-12);
-        assert!((correlation(&[1.0, 2.0, 3.0], &[1.0, 0.0, -1.0]) + 1.0).abs() < 1e-12);
-        assert!(correlation(&[1.0, 1.0], &[0.0, 1.0]).is_nan());
-    }
-}
+#[path = "watch_tests.rs"]
+mod tests;

@@ -33,6 +33,7 @@ use crate::nn::{NnError, ParamStore};
 use crate::rl::cem::CemConfig;
 use action_roi::Hand;
 use candle_core::{DType, Device, Result, Tensor};
+use glam::Vec2;
 use rayon::prelude::*;
 
 /// Numbers of the gripper's state that a network sees.
@@ -131,6 +132,22 @@ pub trait QFunction: Send + Sync {
     /// # Errors
     /// Another shape.
     fn encode(&self, images: &Activations, states: &Activations, mode: EncoderMode) -> Result<Encoded>;
+
+    /// The same of images that lie aside of where the camera puts them, each by a displacement of its own (right and down, in
+    /// image coordinates, which are 2 across; empty for none). A network that knows the camera's calibration takes it along,
+    /// and reads the same places; others see pictures alone.
+    ///
+    /// # Errors
+    /// Another shape.
+    fn encode_moved(
+        &self,
+        images: &Activations,
+        _moved: &[Vec2],
+        states: &Activations,
+        mode: EncoderMode,
+    ) -> Result<Encoded> {
+        self.encode(images, states, mode)
+    }
 
     /// Logits `[actions]` of each critic, differentiable: as many actions for each image, those of one image one after the
     /// other. The policy follows their mean.
@@ -234,6 +251,23 @@ pub fn moved_image_activations(
     Activations::from_tensor(&Tensor::from_vec(planes, (images.len(), channels, size, size), device)?)
 }
 
+/// Bytes `[size, size, channels]` moved by so many pixels to the right and down, the edge repeated.
+pub fn moved_bytes(image: &[u8], [size, channels]: [usize; 2], [right, down]: [i32; 2]) -> Vec<u8> {
+    let last = size as i32 - 1;
+    let from = |to: usize, shift: i32| (to as i32 - shift).clamp(0, last) as usize;
+    let mut moved = Vec::with_capacity(image.len());
+    for y in 0..size {
+        let row = &image[from(y, down) * size * channels..][..size * channels];
+        (0..size).for_each(|x| moved.extend_from_slice(&row[from(x, right) * channels..][..channels]));
+    }
+    moved
+}
+
+/// A displacement in pixels as [`QFunction::encode_moved`] takes it.
+pub fn in_image_coordinates(pixels: [i32; 2], size: usize) -> Vec2 {
+    Vec2::from_array(pixels.map(|pixels| 2.0 * pixels as f32 / size as f32))
+}
+
 /// States `[n, STATE_LEN]`.
 ///
 /// # Errors
@@ -265,6 +299,8 @@ mod tests {
         // as bright, the second would be twice.
         assert_eq!(bytes[8..], [51, 51, 51, 51, 255, 255, 255, 255]);
         assert!(image_activations(&[&image[..7]], 2, 2, &Device::Cpu).is_err());
+        assert_eq!(moved_bytes(&image, [2, 2], [1, -1]), [102, 153, 102, 153, 102, 153, 102, 153]);
+        assert_eq!(in_image_coordinates([1, -2], 64).to_array(), [0.03125, -0.0625]);
         Ok(())
     }
 }

@@ -149,29 +149,35 @@ impl Window {
 }
 
 /// Windows `[n, channels * per_cell^2, side, side]` of `images` `[n, channels, h, w]`, one a pose, bilinear, the images' edges
-/// repeated (inverse perspective mapping). Differentiable in the images; the poses are constants.
+/// repeated (inverse perspective mapping). Differentiable in the images; the poses are constants. `moved` says by how much
+/// each image lies aside of what the projection says, in image coordinates; nothing for images as the camera makes them.
 ///
 /// # Errors
-/// Not as many images as poses.
+/// Not as many images as poses, or as displacements where there are any.
 pub fn planar_crop(
     images: &Activations,
-    projection: &Projection,
+    (projection, moved): (&Projection, &[Vec2]),
     crop_poses: &[CropPose],
     window: Window,
 ) -> Result<Activations> {
     let [n, channels, h, w] = images.dims4()?;
-    if n != crop_poses.len() {
-        bail!("{n} images and {} crop poses", crop_poses.len())
+    if n != crop_poses.len() || !(moved.is_empty() || moved.len() == n) {
+        bail!("{n} images, {} crop poses and {} displacements", crop_poses.len(), moved.len())
     }
     let parts = window.per_cell * window.per_cell;
     let samples = parts * window.side * window.side;
     let pixel = |at: f32, count: usize| 0.5 * (at + 1.0) * count as f32 - 0.5;
-    let pixels = |pose: &CropPose| window.places(projection, pose).map(move |at| [pixel(at.x, w), pixel(at.y, h)]);
+    let pixels = |image: usize| {
+        let by = moved.get(image).copied().unwrap_or(Vec2::ZERO);
+        let places = window.places(projection, &crop_poses[image]);
+        places.map(move |at| [pixel(at.x + by.x, w), pixel(at.y + by.y, h)])
+    };
     // Where all crops have one pose, its places are found once.
-    let same = crop_poses.windows(2).all(|pair| pair[0] == pair[1]);
-    let grid = match crop_poses.first() {
-        Some(pose) if same => SampleGrid::shared([w, h], Bilinear::Separable, pixels(pose)),
-        _ => SampleGrid::per_image(n, samples, [w, h], Bilinear::Separable, |image| pixels(&crop_poses[image])),
+    let same = |pair: &[CropPose]| pair[0] == pair[1];
+    let grid = if n > 0 && crop_poses.windows(2).all(same) && moved.windows(2).all(|pair| pair[0] == pair[1]) {
+        SampleGrid::shared([w, h], Bilinear::Separable, pixels(0))
+    } else {
+        SampleGrid::per_image(n, samples, [w, h], Bilinear::Separable, pixels)
     };
     let sampled = ops::grid_sample(images, 0..channels, &grid)?;
     ops::reshape(&sampled, &[n, channels * parts, window.side, window.side])
@@ -208,7 +214,7 @@ mod tests {
         let see = |u: f32, v: f32, yaw_rad: f32, turned: bool| -> anyhow::Result<Vec<f32>> {
             let crop_pose = CropPose { at: Vec2::new(u, v), yaw_rad, height_m: 0.1 };
             let window = Window { side: 2, cell_m: 0.1, per_cell: 1, turned, at_hand: turned };
-            Ok(planar_crop(&image, &projection, &[crop_pose], window)?.to_tensor()?.flatten_all()?.to_vec1()?)
+            Ok(planar_crop(&image, (&projection, &[]), &[crop_pose], window)?.to_tensor()?.flatten_all()?.to_vec1()?)
         };
         let near = |a: &[f32], b: [f32; 4]| assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-3), "{a:?} {b:?}");
         // The plane's y points up in the image: a window's first row is the lower one.
@@ -220,12 +226,17 @@ mod tests {
         near(&see(0.125, 0.0, 0.0, true)?, [43.5, 44.5, 33.5, 34.5]);
         near(&see(-1.0, -1.0, 0.0, true)?, [0.0; 4]);
         let window = Window { side: 1, cell_m: 0.2, per_cell: 2, turned: false, at_hand: false };
-        assert!(planar_crop(&image, &projection, &[], window).is_err());
+        assert!(planar_crop(&image, (&projection, &[]), &[], window).is_err());
         // The same four pixels as channels of one cell.
         let crop_pose = CropPose { at: Vec2::ZERO, yaw_rad: 1.0, height_m: 0.1 };
-        let cell = planar_crop(&image, &projection, &[crop_pose], window)?.to_tensor()?;
+        let cell = planar_crop(&image, (&projection, &[]), &[crop_pose], window)?.to_tensor()?;
         assert_eq!(cell.dims(), [1, 4, 1, 1]);
         near(&cell.flatten_all()?.to_vec1()?, [43.0, 44.0, 33.0, 34.0]);
+        // An image that lies two pixels to the right and one up: what was there is found there.
+        let moved = Vec2::new(0.5, -0.25);
+        let cell = planar_crop(&image, (&projection, &[moved]), &[crop_pose], window)?.to_tensor()?;
+        near(&cell.flatten_all()?.to_vec1()?, [35.0, 36.0, 25.0, 26.0]);
+        assert!(planar_crop(&image, (&projection, &[moved; 2]), &[crop_pose], window).is_err());
         Ok(())
     }
 }

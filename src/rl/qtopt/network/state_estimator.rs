@@ -31,6 +31,7 @@ use crate::nn::ops::{self, Activation, Activations};
 use crate::nn::{Init, NnError, ParamStore};
 use crate::rl::qtopt::privileged::{AUXILIARY_MAPS, CELL_M, CELLS, GRIP, MAP, POSE};
 use candle_core::{Device, Result, Tensor, bail};
+use glam::Vec2;
 use rayon::prelude::*;
 use std::f32::consts::PI;
 
@@ -211,7 +212,7 @@ impl StateEstimatorQ {
     /// In groups, without gradients.
     fn estimate_in_groups(
         &self,
-        images: &Activations,
+        (images, moved): (&Activations, &[Vec2]),
         states: &Activations,
         mode: EncoderMode,
     ) -> Result<StateEstimate> {
@@ -219,13 +220,14 @@ impl StateEstimatorQ {
         let images = images.detach()?;
         let count = images.shape()[0];
         if count <= AT_ONCE {
-            return self.estimate(&images, states, mode, None);
+            return self.estimate((&images, moved), states, mode, None);
         }
         let (images, states) = (images.to_tensor()?, states.to_tensor()?);
         let some = |group: usize| {
             let (first, len) = (group * AT_ONCE, AT_ONCE.min(count - group * AT_ONCE));
             let part = |tensor: &Tensor| Activations::from_tensor(&tensor.narrow(0, first, len)?);
-            self.estimate(&part(&images)?, &part(&states)?, mode, None)
+            let moved = if moved.is_empty() { moved } else { &moved[first..first + len] };
+            self.estimate((&part(&images)?, moved), &part(&states)?, mode, None)
         };
         let parts = (0..count.div_ceil(AT_ONCE)).into_par_iter().map(some);
         StateEstimate::joined(&parts.collect::<Result<Vec<_>>>()?)
@@ -234,7 +236,7 @@ impl StateEstimatorQ {
     /// `held` crops at given poses instead of at the estimated ones.
     fn estimate(
         &self,
-        images: &Activations,
+        (images, moved): (&Activations, &[Vec2]),
         states: &Activations,
         mode: EncoderMode,
         held: Option<&CropPoses>,
@@ -244,10 +246,12 @@ impl StateEstimatorQ {
         let attended = spatial_softmax(&map, &self.coarse_pose_attention.forward(&map)?)?;
         let hidden = ops::add(&self.coarse_pose_hidden.forward(&attended)?, &self.coarse_pose_state.forward(states)?)?;
         let coarse = self.coarse_pose.forward(&ops::activate(&hidden, Activation::Relu)?)?;
+        let coarse = moved_back(&coarse, moved)?;
         // The coarse pose has a target of its own, and the fine one corrects it.
         let rough = mode.for_q(&coarse)?;
         let coarse_crops = held.map_or_else(|| crop_poses(&rough, states, mode), |held| Ok(held.coarse.clone()))?;
-        let near = planar_crop(images, &self.projection, &coarse_crops, self.windows[0])?;
+        let calibration = (&self.projection, moved);
+        let near = planar_crop(images, calibration, &coarse_crops, self.windows[0])?;
         let near = self.fine_pose_hidden.forward(&ops::flatten(&self.fine_pose_convs.forward(&near, train)?)?)?;
         let fine = ops::add(&rough, &self.fine_pose.forward(&near)?)?;
         let pose = mode.for_q(&fine)?;
@@ -256,13 +260,13 @@ impl StateEstimatorQ {
         let hands: Vec<Hand> = fine_crops.iter().map(hand).collect();
 
         let centre = vec![CropPose::centre(&self.projection); hands.len()];
-        let window = planar_crop(images, &self.projection, &centre, self.windows[2])?;
+        let window = planar_crop(images, calibration, &centre, self.windows[2])?;
         let heatmap = gripper_heatmap(&hands, &floats(states)?)?;
         let heatmap = heatmap.to_dtype(self.store.dtype())?.to_device(self.store.device())?;
         let maps = self.height_map.forward(&window, &Activations::from_tensor(&heatmap)?, train)?;
         let (maps, map_predictions) = self.maps_for_q(&maps, mode)?;
 
-        let held_crop = planar_crop(images, &self.projection, &fine_crops, self.windows[1])?;
+        let held_crop = planar_crop(images, calibration, &fine_crops, self.windows[1])?;
         let hidden = self.grip_hidden.forward(&ops::flatten(&self.grip_convs.forward(&held_crop, train)?)?)?;
         let grip_prediction = self.grip.forward(&hidden)?;
         let grip = match &self.free_grip {
@@ -295,14 +299,14 @@ impl StateEstimatorQ {
     /// Joins an estimate to what the critics need, and says where it cropped.
     fn encode_at(
         &self,
-        images: &Activations,
+        (images, moved): (&Activations, &[Vec2]),
         states: &Activations,
         mode: EncoderMode,
         held: Option<&CropPoses>,
     ) -> Result<(Encoded, CropPoses)> {
         let estimate = match mode {
-            EncoderMode::Train | EncoderMode::ImageGradient => self.estimate(images, states, mode, held)?,
-            EncoderMode::Evaluate | EncoderMode::Frozen => self.estimate_in_groups(images, states, mode)?,
+            EncoderMode::Train | EncoderMode::ImageGradient => self.estimate((images, moved), states, mode, held)?,
+            EncoderMode::Evaluate | EncoderMode::Frozen => self.estimate_in_groups((images, moved), states, mode)?,
         };
         let StateEstimate { crops, hands, maps, map_predictions, pose_predictions, pose, grip, grip_prediction } =
             estimate;
@@ -325,7 +329,17 @@ impl QFunction for StateEstimatorQ {
     }
 
     fn encode(&self, images: &Activations, states: &Activations, mode: EncoderMode) -> Result<Encoded> {
-        Ok(self.encode_at(images, states, mode, None)?.0)
+        Ok(self.encode_at((images, &[]), states, mode, None)?.0)
+    }
+
+    fn encode_moved(
+        &self,
+        images: &Activations,
+        moved: &[Vec2],
+        states: &Activations,
+        mode: EncoderMode,
+    ) -> Result<Encoded> {
+        Ok(self.encode_at((images, moved), states, mode, None)?.0)
     }
 
     fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], _train: bool) -> Result<Vec<Tensor>> {
@@ -368,6 +382,17 @@ impl QFunction for StateEstimatorQ {
         let (maps, hands) = (floats(&parts[MAPS])?, encoded.hands.clone());
         Ok(Some(Box::new(Scorer { critics, maps, hands, roi: self.roi })))
     }
+}
+
+/// Poses `[n, POSE]` in moved images, as they are where the camera puts images.
+fn moved_back(poses: &Activations, moved: &[Vec2]) -> Result<Activations> {
+    if moved.is_empty() {
+        return Ok(poses.clone());
+    }
+    let back: Vec<f32> = moved.iter().flat_map(|by| [-by.x, -by.y, 0.0, 0.0]).collect();
+    let tensor = poses.to_tensor()?;
+    let back = Tensor::from_vec(back, (moved.len(), POSE), tensor.device())?.to_dtype(tensor.dtype())?;
+    ops::add(poses, &Activations::from_tensor(&back)?)
 }
 
 /// Where the hand is said to be, `[n, POSE]`. While anything learns it looks a little aside; the words themselves decide how far,

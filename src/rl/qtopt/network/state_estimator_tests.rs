@@ -1,4 +1,4 @@
-use super::super::{image_activations, state_activations};
+use super::super::{image_activations, in_image_coordinates, moved_bytes, state_activations};
 use super::*;
 use crate::contract::action_space::tests::SPACE;
 use crate::nn::GradientSource;
@@ -107,7 +107,7 @@ fn the_gradient_of_q_at_the_image_equals_central_differences() -> anyhow::Result
         let _frozen = q.store().freeze();
         let image = Var::from_tensor(&images)?;
         let tracked = Activations::from_tensor(image.as_tensor())?;
-        let (encoded, crops) = q.encode_at(&tracked, &states, EncoderMode::ImageGradient, None)?;
+        let (encoded, crops) = q.encode_at((&tracked, &[]), &states, EncoderMode::ImageGradient, None)?;
         let gradients = crate::nn::backward(&sum(&encoded)?)?;
         let Some(gradient) = gradients.tensor(&image)? else { anyhow::bail!("no gradient") };
         for param in q.store().params() {
@@ -115,7 +115,7 @@ fn the_gradient_of_q_at_the_image_equals_central_differences() -> anyhow::Result
         }
         let at = |images: Tensor| -> anyhow::Result<f64> {
             let images = Activations::from_tensor(&images)?;
-            let encoded = q.encode_at(&images, &states, EncoderMode::ImageGradient, Some(&crops))?.0;
+            let encoded = q.encode_at((&images, &[]), &states, EncoderMode::ImageGradient, Some(&crops))?.0;
             Ok(sum(&encoded)?.to_scalar()?)
         };
         for _ in 0..8 {
@@ -148,5 +148,50 @@ fn with_the_images_gradient_q_is_what_it_is_to_decide() -> anyhow::Result<()> {
     let encoded = q.encode(&Activations::from_tensor(image.as_tensor())?, &states, EncoderMode::Evaluate)?;
     let gradients = crate::nn::backward(&q.logits(&encoded, &actions, false)?[0].sum_all()?)?;
     assert!(gradients.tensor(&image)?.is_none());
+    Ok(())
+}
+
+#[test]
+fn a_moved_image_is_read_where_it_lies() -> anyhow::Result<()> {
+    let q = StateEstimatorQ::new(3, &StateEstimatorQConfig::default(), &SPACE, Seed(3), &Device::Cpu)?;
+    let _frozen = q.store().freeze();
+    let mut rng = Seed(12).rng();
+    // A smooth picture in black, so that what comes in at the edge is what was there.
+    let size = 64_usize;
+    let mut image = vec![0_u8; size * size * 3];
+    for (at, value) in image.iter_mut().enumerate() {
+        let [x, y] = [at / 3 % size, at / 3 / size].map(|i| (i as f32 - 31.5) / 31.5);
+        let inside = (1.0 - (x * x + y * y) * 2.0).max(0.0);
+        *value = (200.0 * inside * (0.6 + 0.4 * ((3 + at % 3) as f32 * x + 2.0 * y).sin())) as u8;
+    }
+    let shift = [3_i32, -2];
+    let moved = moved_bytes(&image, [size, 3], shift);
+    let states = state_activations(&[[0.0, 1.5]], &Device::Cpu)?;
+    let by = [in_image_coordinates(shift, size)];
+    let hand = [CropPose { at: Vec2::new(0.1, -0.05), yaw_rad: 0.4, height_m: 0.15 }];
+    let held = CropPoses { coarse: hand.to_vec(), fine: hand.to_vec() };
+    let actions = [SPACE.features(&SPACE.random(&mut rng))];
+    let logits = |image: &[u8], moved: &[Vec2]| -> anyhow::Result<Vec<f32>> {
+        let images = image_activations(&[image], size, 3, &Device::Cpu)?;
+        let (encoded, _) = q.encode_at((&images, moved), &states, EncoderMode::ImageGradient, Some(&held))?;
+        let logits = Tensor::stack(&q.logits(&encoded, &actions, false)?, 0)?.flatten_all()?.to_vec1::<f32>()?;
+        Ok(logits.into_iter().chain(floats(&encoded.parts[MAPS])?).chain(floats(&encoded.parts[GRIPS])?).collect())
+    };
+    let distance = |a: &[f32], b: &[f32]| a.iter().zip(b).skip(2).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let (plain, calibrated, uncalibrated) = (logits(&image, &[])?, logits(&moved, &by)?, logits(&moved, &[])?);
+    // All crops are the same: so are the map, what the hand holds, and all that follows from them.
+    assert!(distance(&plain, &calibrated) < 1e-4, "{}", distance(&plain, &calibrated));
+    assert!(distance(&plain, &uncalibrated) > 1e-2, "{}", distance(&plain, &uncalibrated));
+    // Poses are those without the displacement.
+    let pose = Activations::from_tensor(&Tensor::new(&[[0.5_f32, 0.25, 1.0, 0.0]], &Device::Cpu)?)?;
+    let back = floats(&moved_back(&pose, &by)?)?;
+    assert!(back.iter().zip([0.5 - 0.09375, 0.25 + 0.0625, 1.0, 0.0]).all(|(a, b)| (a - b).abs() < 1e-6), "{back:?}");
+    // Several groups are as one.
+    let many = vec![&moved[..]; 20];
+    let images = image_activations(&many, size, 3, &Device::Cpu)?;
+    let states = state_activations(&[[0.0, 1.5]; 20], &Device::Cpu)?;
+    let encoded = q.encode_moved(&images, &[by[0]; 20], &states, EncoderMode::Evaluate)?;
+    let values = q.logits(&encoded, &[actions[0]; 20], false)?[0].to_vec1::<f32>()?;
+    assert!(values.iter().all(|value| (value - values[0]).abs() < 1e-5), "{values:?}");
     Ok(())
 }
