@@ -1,16 +1,17 @@
 //! A trained generator and a trained Q-function in stock candle-nn layers: the same outputs from the same files, without this
 //! program's networks. What is written here once more is what a program that only wants to use the weights needs.
 //!
-//!     cargo run --release --example load_in_candle -- runs/rcan runs/qtopt-paper
+//!     cargo run --release --example load_in_candle -- runs/rcan runs/end-to-end
 //!
-//! The second is a run of `train qtopt --size-preset paper`. Without arguments both networks get random weights.
+//! The second is a run of `train qtopt` with `--network end-to-end` or `--size-preset paper`. Without arguments all networks
+//! get random weights.
 
 use bingrasp::contract::action_space::ActionFeatures;
 use bingrasp::contract::{Class, Rng, Seed};
 use bingrasp::gan::rcan::{Generator, Preset, RcanConfig, load_generator};
 use bingrasp::nn::{Activations, HOST, ParamStore};
 use bingrasp::rl::qtopt::load_policy;
-use bingrasp::rl::qtopt::network::{EncoderMode, LEAST_SIZE, PaperQ, QFunction};
+use bingrasp::rl::qtopt::network::{EncoderMode, EndToEndQ, EndToEndQConfig, LEAST_SIZE, PaperQ, QFunction};
 use candle_core::{DType, Result, Tensor};
 use candle_nn::{
     BatchNorm, Conv2d, Conv2dConfig, GroupNorm, Linear, Module, ModuleT, VarBuilder, batch_norm, conv2d,
@@ -139,6 +140,51 @@ fn score(images: &Tensor, joined: &Tensor, vb: &VarBuilder<'_>) -> Result<Tensor
     linear(64, 1, vb.pp("value"))?.forward(&x)?.flatten_all()
 }
 
+/// A fully connected layer without bias, batch normalization, ReLU.
+fn dense(x: &Tensor, inputs: usize, outputs: usize, vb: &VarBuilder<'_>, name: &str) -> Result<Tensor> {
+    let y = linear_no_bias(inputs, outputs, vb.pp(name))?.forward(x)?;
+    batch_norm(outputs, 1e-5, vb.pp(format!("{name}_norm")))?.forward_t(&y, false)?.relu()
+}
+
+/// Convolutions without bias, each with batch normalization and ReLU; the first one's kernel is `first`, the others' is 3.
+fn convs(x: &Tensor, first: usize, sizes: [&[usize]; 2], vb: &VarBuilder<'_>, name: &str) -> Result<Tensor> {
+    let mut x = x.clone();
+    for (i, (&filters, &stride)) in sizes[0].iter().zip(sizes[1]).enumerate() {
+        let kernel = if i == 0 { first } else { 3 };
+        let config = Conv2dConfig { padding: kernel / 2, stride, ..Conv2dConfig::default() };
+        x = conv2d_no_bias(x.dim(1)?, filters, kernel, config, vb.pp(format!("{name}{i}")))?.forward(&x)?;
+        x = batch_norm(filters, 1e-5, vb.pp(format!("{name}{i}_norm")))?.forward_t(&x, false)?.relu()?;
+    }
+    Ok(x)
+}
+
+/// The small end-to-end Q-function: logits of an action for each image, of both critics.
+fn score_end_to_end(
+    images: &Tensor,
+    joined: &Tensor,
+    config: &EndToEndQConfig,
+    vb: &VarBuilder<'_>,
+) -> Result<Vec<Tensor>> {
+    let features = convs(images, 5, [&config.filters, &config.strides], vb, "encoder.conv")?;
+    let (inputs, merged) = (features.dim(1)?, config.merged);
+    ["critic0", "critic1"]
+        .map(|critic| {
+            let vb = vb.pp(critic);
+            let padded = Conv2dConfig { padding: 1, ..Conv2dConfig::default() };
+            let map = conv2d_no_bias(inputs, merged, 3, padded, vb.pp("image"))?.forward(&features)?;
+            let action = dense(joined, joined.dim(1)?, config.embedding, &vb, "embedding")?;
+            let action = linear(config.embedding, merged, vb.pp("action"))?.forward(&action)?;
+            let sum = map.broadcast_add(&action.unsqueeze(2)?.unsqueeze(3)?)?;
+            let sum = batch_norm(merged, 1e-5, vb.pp("merged_norm"))?.forward_t(&sum, false)?.relu()?;
+            let x = convs(&sum, 3, [&config.joint_filters, &config.joint_strides], &vb, "joint")?.flatten_from(1)?;
+            let x = dense(&x, x.dim(1)?, config.hidden, &vb, "dense0")?;
+            let x = dense(&x, config.hidden, config.hidden, &vb, "dense1")?;
+            linear(config.hidden, 1, vb.pp("value"))?.forward(&x)?.flatten_all()
+        })
+        .into_iter()
+        .collect()
+}
+
 fn random(shape: &[usize], rng: &mut Rng) -> Result<Tensor> {
     let count = shape.iter().product();
     Tensor::from_vec((0..count).map(|_| rng.range(-1.0, 1.0)).collect::<Vec<f32>>(), shape, &HOST)
@@ -205,31 +251,62 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     compare("depth", &ours.depth, &depth)?;
     compare("mask", &ours.mask, &mask)?;
 
-    let (q, size, channels, file): (Box<dyn QFunction>, _, _, _) = match q_run {
+    match q_run {
         Some(run) => {
             let loaded = load_policy(&run, &HOST)?;
-            if loaded.config.learner.preset != bingrasp::rl::qtopt::Preset::Paper {
-                return Err("this example writes the published network again: give it a run of the preset paper".into());
-            }
             let file = file_of(&loaded.run, loaded.step, "q_averaged");
-            (loaded.policy.q, loaded.policy.size, loaded.policy.channels, file)
+            let (learner, policy) = (loaded.config.learner, loaded.policy);
+            let published = learner.preset == bingrasp::rl::qtopt::Preset::Paper;
+            if !published && learner.end_to_end.is_none() {
+                return Err(
+                    "this example has no state-estimating network: give it a run of `train qtopt` with `--network \
+                            end-to-end` or `--size-preset paper`"
+                        .into(),
+                );
+            }
+            let image = [policy.channels, policy.size];
+            compare_q(policy.q.as_ref(), image, learner.end_to_end.as_ref(), &file, &mut rng)?;
         }
         None => {
-            let q = PaperQ::new(LEAST_SIZE, 3, Seed(3), &HOST)?;
             let file = folder.path().join("q.safetensors");
+            let q = PaperQ::new(LEAST_SIZE, 3, Seed(3), &HOST)?;
             save(q.store(), &file, &mut rng)?;
-            (Box::new(q), LEAST_SIZE, 3, file)
+            compare_q(&q, [3, LEAST_SIZE], None, &file, &mut rng)?;
+            let config = EndToEndQConfig::default();
+            let q = EndToEndQ::new([64, 3], &config, false, Seed(4), &HOST)?;
+            save(q.store(), &file, &mut rng)?;
+            compare_q(&q, [3, 64], Some(&config), &file, &mut rng)?;
         }
-    };
-    let images = random(&[2, channels, size, size], &mut rng)?;
+    }
+    Ok(())
+}
+
+/// Compares a Q-function on images of `[channels, size]` with stock layers that read `file`: the small end-to-end network where
+/// its sizes are given, else the published one.
+fn compare_q(
+    q: &dyn QFunction,
+    [channels, size]: [usize; 2],
+    end_to_end: Option<&EndToEndQConfig>,
+    file: &Path,
+    rng: &mut Rng,
+) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let images = random(&[2, channels, size, size], rng)?;
     // The gripper is open and closed, 10 and 3 cm high; each image has an action.
     let states = Tensor::new(&[[0.0_f32, 1.0], [1.0, 0.3]], &HOST)?;
     let actions: Vec<ActionFeatures> = (0..2).map(|_| std::array::from_fn(|_| rng.range(-1.0, 1.0))).collect();
     let encoded =
         q.encode(&Activations::from_tensor(&images)?, &Activations::from_tensor(&states)?, EncoderMode::Evaluate)?;
-    let ours = q.logits(&encoded, &actions, false)?.remove(0);
+    let ours = q.logits(&encoded, &actions, false)?;
     let flat: Vec<f32> = actions.iter().flatten().copied().collect();
     let joined = Tensor::cat(&[&Tensor::from_vec(flat, (2, actions[0].len()), &HOST)?, &states], 1)?;
-    compare("logits of Q", &ours, &score(&images, &joined, &weights(&file)?)?)?;
+    let weights = weights(file)?;
+    let stock = match end_to_end {
+        Some(config) => score_end_to_end(&images, &joined, config, &weights)?,
+        None => vec![score(&images, &joined, &weights)?],
+    };
+    let network = if end_to_end.is_some() { "end-to-end Q" } else { "published Q" };
+    for (critic, (ours, stock)) in ours.iter().zip(&stock).enumerate() {
+        compare(&format!("logits of the {network}, critic {critic}"), ours, stock)?;
+    }
     Ok(())
 }

@@ -2,13 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Command to the fingers in one action; they follow it until another one comes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum GripperCommand {
     /// Leave the fingers' target as it is.
     #[default]
     Keep,
+    /// Drive the fingers together, onto the object between them.
     Close,
+    /// Drive the fingers apart, to the gripper's full stroke.
     Open,
 }
 
@@ -20,6 +23,7 @@ pub struct Action {
     pub translation_m: [f32; 3],
     /// Rotation about the vertical, radians; networks see it as (sin, cos).
     pub rotation_rad: f32,
+    /// Command to the fingers; it is given when the displacement begins.
     pub gripper: GripperCommand,
     /// End the episode: the arm lifts as it is, and the grasp is judged. Displacement and gripper command do not count.
     pub terminate: bool,
@@ -53,7 +57,9 @@ pub const EMPTY_APERTURE_M: f32 = 0.002;
 /// A displacement of the gripper along the axes of its actions, metres, and its rotation about the vertical, radians.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Displacement {
+    /// `[x, y, z]`, metres.
     pub translation_m: [f32; 3],
+    /// Turn about the vertical, radians.
     pub rotation_rad: f32,
 }
 
@@ -117,6 +123,7 @@ impl Step {
         self.terminated || self.truncated || self.invalid
     }
 
+    /// At least one object was held when the grasp was judged; false for steps without a judgement.
     pub fn success(&self) -> bool {
         !self.grasped.is_empty()
     }

@@ -50,7 +50,7 @@ impl ActionSpace {
         features
     }
 
-    /// The action of `units` in `[-1, 1]`: shares of the largest displacement and rotation.
+    /// The action of `normalized` numbers in `[-1, 1]`: shares of the largest displacement and rotation.
     pub fn denormalize(&self, normalized: [f32; 4], close: bool) -> Action {
         let [x, y, z, turn] = normalized.map(|normalized| normalized.clamp(-1.0, 1.0));
         Action {
@@ -61,7 +61,7 @@ impl ActionSpace {
         }
     }
 
-    /// The inverse of [`Self::from_units`].
+    /// The inverse of [`Self::denormalize`].
     pub fn normalize(&self, action: &Action) -> [f32; 4] {
         let [x, y, z] = action.translation_m;
         let share = |value: f32, limit: f32| (value / limit.max(1e-6)).clamp(-1.0, 1.0);

@@ -8,11 +8,17 @@ use serde::{Deserialize, Serialize};
 /// is at `+ 0.5`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Intrinsics {
+    /// Columns of the image.
     pub width: u32,
+    /// Rows of the image.
     pub height: u32,
+    /// Horizontal focal length, pixels.
     pub fx: f32,
+    /// Vertical focal length, pixels.
     pub fy: f32,
+    /// Column of the principal point, pixels; `width / 2` in a centred camera.
     pub cx: f32,
+    /// Row of the principal point, pixels; `height / 2` in a centred camera.
     pub cy: f32,
 }
 
@@ -49,6 +55,7 @@ pub enum Crop {
 /// Where a camera stands and how it projects.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Camera {
+    /// Image size, focal lengths and principal point, pixels.
     pub intrinsics: Intrinsics,
     /// OpenCV camera frame (x right, y down, z forward) to world.
     pub world_from_camera: Pose,

@@ -19,11 +19,13 @@ pub struct FrameChannels {
 }
 
 impl FrameChannels {
+    /// No image at all.
     pub const NONE: Self = Self { source: false, canonical: false, identity: false, depth: false, sensed_depth: false };
     /// What a policy sees.
     pub const SOURCE: Self = Self { source: true, ..Self::NONE };
     /// Source and canonical colours, ids and true depth: what a paired dataset stores.
     pub const PAIRED: Self = Self { source: true, canonical: true, identity: true, depth: true, sensed_depth: false };
+    /// Every image, the measured depth among them.
     pub const ALL: Self = Self { sensed_depth: true, ..Self::PAIRED };
 
     /// Every channel with its name on the command line.
@@ -35,10 +37,12 @@ impl FrameChannels {
         ("sensed-depth", Self { sensed_depth: true, ..Self::NONE }),
     ];
 
+    /// No image is in the set.
     pub fn is_none(self) -> bool {
         self == Self::NONE
     }
 
+    /// The images of both sets.
     pub const fn union(self, other: Self) -> Self {
         Self {
             source: self.source || other.source,
@@ -103,7 +107,9 @@ impl FromStr for FrameChannels {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the frames hold {held} and lack {missing}; ask for it where they are captured")]
 pub struct MissingChannels {
+    /// Images that the frames do hold.
     pub held: FrameChannels,
+    /// Images that were required and not captured.
     pub missing: FrameChannels,
 }
 

@@ -2,13 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How the same scene looks in its pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Domain {
     /// Uniform colours, one fixed light; objects keep the source domain's textures.
     Canonical,
+    /// Colours and textures of tray, objects and arm vary, and the light; the background is one of six.
     RandomizedMild,
+    /// As mild, with any background.
     RandomizedMedium,
+    /// At every step new textures on everything, another light, and jitter of arm, tray and camera.
     RandomizedHeavy,
     /// The simulated stand-in for the real world.
     Reality,
@@ -20,6 +24,7 @@ pub enum Domain {
 }
 
 impl Domain {
+    /// Every domain, the stand-ins for the real world last.
     pub const ALL: [Self; 7] = [
         Self::Canonical,
         Self::RandomizedMild,
@@ -45,6 +50,7 @@ impl Domain {
         Self::Reality2,
     ];
 
+    /// The name on the command line and in files; [`std::str::FromStr`] reads it back.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Canonical => "canonical",
@@ -64,6 +70,7 @@ impl std::fmt::Display for Domain {
     }
 }
 
+/// The text that names no domain; arises when a domain is parsed.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "unknown domain '{0}'; the domains are canonical, randomized-mild, randomized-medium, randomized-heavy, reality, \

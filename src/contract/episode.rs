@@ -7,6 +7,7 @@ use super::{Action, Failure, GripperState, Policy, PrivilegedState, Seed, VecEnv
 pub struct EpisodeObservation {
     /// `[size, size, channels]` bytes.
     pub image: Vec<u8>,
+    /// The gripper at the same moment.
     pub gripper: GripperState,
 }
 
@@ -15,6 +16,7 @@ pub struct EpisodeObservation {
 pub struct EpisodeStep {
     /// As it was carried out (see [`super::ActionSpace::effective`]).
     pub action: Action,
+    /// Reward of this step alone, not discounted.
     pub reward: f32,
     /// The policy ended the episode.
     pub terminated: bool,
@@ -33,8 +35,11 @@ pub struct EpisodeStep {
 pub struct Episode {
     /// As its schedule counts.
     pub number: usize,
+    /// Decides the episode: its objects, their places, and the seeds of its looks.
     pub seed: Seed,
+    /// One before each step, and one after the last.
     pub observations: Vec<EpisodeObservation>,
+    /// The actions and their outcomes, in order; the last one ends the episode.
     pub steps: Vec<EpisodeStep>,
     /// Objects (numbers within the episode) that were held at the end.
     pub grasped: Vec<usize>,
@@ -47,6 +52,7 @@ pub struct Episode {
 }
 
 impl Episode {
+    /// At least one object was held at the end.
     pub fn success(&self) -> bool {
         !self.grasped.is_empty()
     }
@@ -65,7 +71,9 @@ impl Episode {
 /// Episodes to be played: as many as `count`, numbered from 0; the seed and its number decide each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EpisodePlan {
+    /// Episodes to play.
     pub count: usize,
+    /// The seed that every episode's own is derived from.
     pub seed: Seed,
     /// Probability that an episode begins with what the one before it left.
     pub p_keep_objects: f32,

@@ -7,9 +7,13 @@ use super::{Camera, Domain, FrameChannels, MissingChannels};
 /// [`FrameBatch::require`] turns that into an error, and the accessors of single images deliver empty slices.
 #[derive(Clone, Debug)]
 pub struct FrameBatch {
+    /// Domain of `source_rgb` and `sensed_depth_m`.
     pub source: Domain,
+    /// Frames: one for each environment, in their order.
     pub count: usize,
+    /// Rows of every image.
     pub height: usize,
+    /// Columns of every image.
     pub width: usize,
     /// `[count, height, width, 3]`, sRGB bytes of the source domain. Equal to `canonical_rgb` for the canonical domain.
     pub source_rgb: Vec<u8>,
@@ -24,6 +28,7 @@ pub struct FrameBatch {
     /// `[count, height, width]`, metres along the optical axis as the source domain's depth camera measures them, 0 where
     /// it measures nothing. Equal to `depth_m` where the domain models no depth camera.
     pub sensed_depth_m: Vec<f32>,
+    /// `[count]`: the camera of each frame, for the window that was captured.
     pub cameras: Vec<Camera>,
     /// The environment step whose state each frame shows.
     pub step_indices: Vec<u64>,
@@ -91,6 +96,7 @@ impl FrameBatch {
         }
     }
 
+    /// Pixels of one image: `height * width`.
     pub fn pixels(&self) -> usize {
         self.height * self.width
     }

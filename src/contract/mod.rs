@@ -7,6 +7,8 @@
 //! - a transform `a_from_b` maps coordinates in `b` to coordinates in `a`;
 //! - image batches are contiguous `[n, height, width, channels]`, 8-bit sRGB.
 
+#![warn(missing_docs)]
+
 pub mod action;
 pub mod action_space;
 pub mod camera;

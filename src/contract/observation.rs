@@ -10,6 +10,7 @@ pub struct Observation {
     /// `[num_envs, size, size]` metres as the domain's depth camera measures them, 0 where it measures nothing; empty where
     /// no depth was asked for. The true depth is privileged.
     pub sensed_depth_m: Vec<f32>,
+    /// `[num_envs]`, the state of each gripper.
     pub gripper: Vec<GripperState>,
     /// Steps since each environment's episode began.
     pub step_indices: Vec<u64>,

@@ -5,9 +5,11 @@ use super::{Action, Observation, Script, Seed, VecEnvError};
 /// An environment that needs an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActRequest {
+    /// Number of the environment, from 0: its place in an [`Observation`].
     pub index: usize,
     /// The episode, as its schedule counts, and its seed.
     pub episode: usize,
+    /// Seed of the episode, for random numbers that follow from it alone.
     pub seed: Seed,
     /// Steps of the episode so far.
     pub step: usize,
@@ -16,6 +18,7 @@ pub struct ActRequest {
 /// What a policy decided for one environment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Decision {
+    /// The action to carry out; the environment clamps it ([`super::ActionSpace::effective`]).
     pub action: Action,
     /// Chance moved the action away from what the policy would have done.
     pub exploratory: bool,

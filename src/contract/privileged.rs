@@ -30,6 +30,7 @@ pub struct Privileged {
 pub const MAP: usize = 32;
 /// Edge of a cell, metres.
 pub const CELL_M: f32 = 0.0125;
+/// Cells of the whole map: [`MAP`] rows of [`MAP`].
 pub const CELLS: usize = MAP * MAP;
 /// A metre, and a sine of one, in the bytes that keep a pose.
 const PLACE_BYTE: f32 = 500.0;
@@ -56,6 +57,7 @@ impl Default for PrivilegedState {
 }
 
 impl PrivilegedState {
+    /// The state that nothing is known of: all bytes 0, [`Self::is_known`] false.
     pub const UNKNOWN: Self = Self([0; BYTES]);
 
     /// Where heights are measured: from the workspace's centre along the axes of the world, metres; x runs first.
@@ -90,6 +92,7 @@ impl PrivilegedState {
         self
     }
 
+    /// Whether the state was measured; false for [`Self::UNKNOWN`], whose numbers mean nothing.
     pub fn is_known(&self) -> bool {
         self.0[0] == 1
     }

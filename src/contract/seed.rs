@@ -34,6 +34,7 @@ impl Seed {
         Self(splitmix64(&mut state))
     }
 
+    /// A generator at the start of this seed's stream.
     pub fn rng(self) -> Rng {
         Rng(Xoshiro256PlusPlus::seed_from_u64(self.0))
     }
@@ -101,6 +102,7 @@ impl From<Seed> for u64 {
 pub struct Rng(Xoshiro256PlusPlus);
 
 impl Rng {
+    /// The next 64 bits of the stream, uniform over all of them.
     pub fn next_u64(&mut self) -> u64 {
         self.0.next_u64()
     }
@@ -126,6 +128,7 @@ impl Rng {
         self.0.random_range(0..count.max(1) as u64) as usize
     }
 
+    /// True with this probability: never at 0, always at 1.
     pub fn chance(&mut self, probability: f32) -> bool {
         self.f32() < probability
     }
@@ -141,6 +144,7 @@ impl Rng {
         &items[self.below(items.len())]
     }
 
+    /// Puts the items into a random order (Fisher-Yates); every order is equally likely.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for i in (1..items.len()).rev() {
             items.swap(i, self.below(i + 1));

@@ -14,8 +14,10 @@ pub enum TaskKind {
 }
 
 impl TaskKind {
+    /// Every task, the default first.
     pub const ALL: [Self; 2] = [Self::BinGrasp, Self::PoseGrasp];
 
+    /// The name on the command line and in files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::BinGrasp => "bin-grasp",

@@ -8,6 +8,7 @@ use super::{Action, ActionSpace, Observation, Privileged, Rng, Seed, Step};
 pub struct VecEnvError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 impl VecEnvError {
+    /// Wraps any error; its text becomes the message.
     pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self(error.into())
     }
@@ -26,8 +27,11 @@ pub enum Start {
 /// An episode that begins in environment `index`.
 #[derive(Clone, Debug)]
 pub struct Reset {
+    /// Number of the environment, from 0.
     pub index: usize,
+    /// Decides all that is new in the episode: objects, where they are dropped, and looks.
     pub seed: Seed,
+    /// Whether the bin is filled anew or kept as it is.
     pub start: Start,
     /// In cells whose bins have fixed placements, the number of the one to start with, counted on from the first after the
     /// last; none: the seed decides.
@@ -39,6 +43,7 @@ pub struct Reset {
 /// What one step of all environments brought.
 #[derive(Clone, Debug, Default)]
 pub struct StepBatch {
+    /// State of every environment after the step.
     pub observation: Observation,
     /// One for each environment; only those of environments that acted mean anything.
     pub steps: Vec<Step>,
@@ -55,11 +60,13 @@ pub trait Script {
 
 /// Environments that are stepped side by side.
 pub trait VecEnv: Script {
+    /// Environments that are stepped together; actions and results have this length.
     fn num_envs(&self) -> usize;
 
     /// Edge of the square images that policies see, and their channels.
     fn image_shape(&self) -> (usize, usize);
 
+    /// The largest displacement and rotation of one step; larger ones are clamped.
     fn action_space(&self) -> ActionSpace;
 
     /// Where the bins of environment `index` stand in this episode from their place in the cell's description, as a group:

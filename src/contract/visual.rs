@@ -9,17 +9,25 @@ use serde::{Deserialize, Serialize};
 #[repr(u8)]
 #[serde(rename_all = "kebab-case")]
 pub enum Class {
+    /// Floor, backdrop, and pixels without any part.
     Background = 0,
+    /// The objects of the episode, all of one class.
     Object = 1,
+    /// Floors and walls of the bins.
     Tray = 2,
+    /// The wall across the middle of a bin.
     Divider = 3,
+    /// The arm's links with the gripper, its fingers and cables.
     Arm = 4,
 }
 
 impl Class {
+    /// Classes that there are; their values run from 0 to `COUNT - 1`.
     pub const COUNT: usize = 5;
+    /// Every class in the order of its value.
     pub const ALL: [Self; 5] = [Self::Background, Self::Object, Self::Tray, Self::Divider, Self::Arm];
 
+    /// The name in files and tables, as serde writes it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Background => "background",
@@ -35,13 +43,19 @@ impl Class {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Surface {
+    /// The ground around the robot.
     Floor,
+    /// The three walls around the cell, where it has any.
     Backdrop,
+    /// Floors and walls of the bins.
     Tray,
+    /// The wall across the middle of a bin.
     Divider,
     /// Arm link 0 (base) to 7 (flange).
     ArmLink(u8),
+    /// The palm, and the fingers behind their pads.
     Gripper,
+    /// The fingers' pads.
     Finger,
     /// Cables, labels and the like, drawn only in `reality`.
     Cable,
@@ -52,6 +66,7 @@ pub enum Surface {
 /// Triangles, for objects that are not made of primitives. Positions in metres in the body's frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MeshData {
+    /// `[num_vertices]`, places of the vertices.
     pub positions: Vec<Vec3>,
     /// Per vertex, unit length; same count as `positions`.
     pub normals: Vec<Vec3>,
@@ -75,12 +90,17 @@ pub enum Shape {
 /// One drawable piece, rigidly fixed to a body.
 #[derive(Clone, Debug)]
 pub struct VisualPart {
+    /// The primitive or the mesh that is drawn.
     pub shape: Shape,
+    /// Factors along the shape's own axes: full extents in metres for primitives, 1 for a mesh in its own size.
     pub scale: Vec3,
     /// Index of the body in the list of poses that comes with the parts.
     pub body: usize,
+    /// Where the part is in its body's frame; the scale acts before it.
     pub body_from_part: Pose,
+    /// Material slot that gives its look in every domain.
     pub surface: Surface,
+    /// Class of its pixels in the segmentation.
     pub class: Class,
     /// 0 is background; equal for all parts of one instance (an object, the tray, the divider, an arm link).
     pub instance: u8,

@@ -1,5 +1,7 @@
 //! Datasets on disk: written fast and resumably, read at random or in order, checked.
 
+#![warn(missing_docs)]
+
 #[cfg(test)]
 mod bit_flips;
 pub mod difference;

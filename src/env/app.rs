@@ -19,16 +19,24 @@ use std::sync::Arc;
 /// What an environment is to do in the next update.
 #[derive(Default)]
 pub enum Command {
+    /// Leave the environment as it is.
     #[default]
     Idle,
+    /// Begin an episode with other objects, as [`TaskEpisode::reset`] does.
     Reset {
+        /// The objects of the episode, in the order of their numbers.
         objects: Vec<Arc<ObjectModel>>,
+        /// In a cell whose bins have fixed placements, the number of one; `None`: the seed decides.
         placement: Option<usize>,
+        /// Decides everything else of the episode, and its looks.
         seed: Seed,
     },
+    /// Begin another episode with the objects as they lie; those that were grasped are dropped again.
     KeepObjects {
+        /// Decides where dropped objects go, and the episode's looks.
         seed: Seed,
     },
+    /// Carry out one action to its end.
     Act(Action),
 }
 
@@ -46,7 +54,9 @@ pub struct EpisodeLooks {
 /// Drives an environment through a task's episodes: each update carries out one command to its end.
 #[derive(Component)]
 pub struct EpisodeDriver {
+    /// The episode of this entity's world.
     pub episode: TaskEpisode,
+    /// Seeds and motion that its pictures depend on.
     pub looks: EpisodeLooks,
     command: Command,
 }

@@ -24,14 +24,19 @@ pub struct Channels {
 }
 
 impl Channels {
+    /// The policies' picture and nothing else.
     pub const IMAGE: Self = Self { image: true, ..Self::NONE };
+    /// Paired frames and nothing else; they are privileged.
     pub const FRAMES: Self = Self { frames: true, ..Self::NONE };
+    /// No pictures and no privileged state: the gripper's state is still delivered.
     pub const NONE: Self = Self { image: false, depth: false, frames: false, state: false };
 
+    /// The same with privileged state.
     pub const fn with_state(self) -> Self {
         Self { state: true, ..self }
     }
 
+    /// The same with measured depth, which is not privileged.
     pub const fn with_depth(self) -> Self {
         Self { depth: true, ..self }
     }
@@ -51,27 +56,36 @@ impl Channels {
 /// crops while an agent looks at another domain through the crop that it was trained with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyView {
+    /// Domain of the policies' pictures.
     pub domain: Domain,
     /// Name of one of the cell's cameras.
     pub camera: String,
+    /// Which window of that camera's picture policies see.
     pub crop: Crop,
 }
 
 /// Everything that decides what a [`super::GraspEnv`] does. The same configuration gives the same episodes and pixels.
 #[derive(Clone)]
 pub struct EnvConfig {
+    /// Bins, arm, gripper, cameras and the number of objects an episode.
     pub cell: Arc<CellDescription>,
+    /// Makes the rules of an episode, one instance for each environment.
     pub task: TaskFactory,
+    /// Rate and solver settings of the physics.
     pub sim: SimConfig,
+    /// Environments stepped side by side, 1 to 4096.
     pub num_envs: usize,
     /// Edge of the square pictures, pixels.
     pub size: u32,
     /// Domains to draw.
     pub sources: Vec<Domain>,
+    /// Images and privileged state that steps with `capture` deliver.
     pub channels: Channels,
+    /// Permission for privileged channels; without it [`Self::validate`] refuses them.
     pub access: PrivilegedAccess,
     /// Names of the cell's cameras to draw from.
     pub cameras: Vec<String>,
+    /// Which window of each camera's picture is drawn.
     pub crop: Crop,
     /// Pictures for policies alone; none: they see the first camera's picture in the first domain.
     pub policy_view: Option<PolicyView>,
@@ -81,6 +95,7 @@ pub struct EnvConfig {
     pub scripts: Vec<PolicyKind>,
     /// The user's texture images for the randomized domains.
     pub textures: Arc<ImageSet>,
+    /// Decides the episodes of [`super::GraspEnv::reset_all`], the scripts' first random numbers, and the depth camera.
     pub seed: Seed,
     /// Smooth edges; see [`crate::render::RenderConfig::smooth_edges`].
     pub smooth_edges: bool,
@@ -159,27 +174,61 @@ impl EnvConfig {
     }
 }
 
+/// An impossible configuration or call of [`super::GraspEnv`], or a renderer that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvError {
+    /// A number of the configuration lies outside its range.
     #[error("{what} must be from {low} to {high}, not {value}")]
-    OutOfRange { what: &'static str, value: usize, low: usize, high: usize },
+    OutOfRange {
+        /// Name of the number, `environments` for example.
+        what: &'static str,
+        /// The number that was given.
+        value: usize,
+        /// The least possible value.
+        low: usize,
+        /// The largest possible value.
+        high: usize,
+    },
+    /// The configuration has an empty list of objects.
     #[error("there are no objects to put into the bin; give at least one")]
     NoObjects,
+    /// A camera is named that the cell does not have.
     #[error("the cell has no camera '{name}'; it has {known}")]
-    UnknownCamera { name: String, known: String },
+    UnknownCamera {
+        /// The name that was given.
+        name: String,
+        /// Names of the cell's cameras, with commas between them.
+        known: String,
+    },
+    /// A step got a list of actions of another length than the number of environments.
     #[error("{got} actions for {expected} environments; pass one for each")]
-    Actions { got: usize, expected: usize },
+    Actions {
+        /// Actions in the list.
+        got: usize,
+        /// Environments that there are.
+        expected: usize,
+    },
+    /// A reset names an environment that does not exist.
     #[error("there is no environment {index} among {count}")]
-    NoEnvironment { index: usize, count: usize },
+    NoEnvironment {
+        /// Its number, from 0.
+        index: usize,
+        /// Environments that there are.
+        count: usize,
+    },
+    /// Privileged channels were asked for with [`PrivilegedAccess::Denied`].
     #[error("the environment was built without access to privileged state; ask for it with PrivilegedAccess")]
     Denied,
+    /// Learners asked for privileged channels in this domain, which stands for the real world.
     #[error(
         "{0} stands for the real world: learners may not see masks, depth, canonical pictures or the state there; train \
          in a simulated domain, or declare the run a ceiling"
     )]
     LeakRule(Domain),
+    /// The description of the cell is impossible.
     #[error(transparent)]
     Cell(#[from] CellError),
+    /// There is no graphics adapter, or the device failed.
     #[error(transparent)]
     Render(#[from] RenderError),
 }

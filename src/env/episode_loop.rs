@@ -25,6 +25,7 @@ struct Playing {
 pub struct Transition {
     /// The episode, as its schedule counts, and its seed.
     pub number: usize,
+    /// `None` where the environment plays nothing.
     pub seed: Option<Seed>,
     /// None where the observation shows the start of an episode.
     pub decision: Option<Decision>,
@@ -35,6 +36,7 @@ pub struct Transition {
 /// What happened in all environments.
 #[derive(Clone, Debug, Default)]
 pub struct Moment {
+    /// Observations and privileged state after the step; its `steps` have moved into `transitions`.
     pub batch: StepBatch,
     /// One for each environment; those without a seed play nothing.
     pub transitions: Vec<Transition>,
@@ -49,6 +51,7 @@ pub struct EpisodeLoop<S> {
 }
 
 impl<S: Schedule> EpisodeLoop<S> {
+    /// No episode is under way before the first step.
     pub fn new(schedule: S, num_envs: usize) -> Self {
         let (playing, ended) = (vec![None; num_envs], vec![None; num_envs]);
         Self { schedule, playing, ended, moment: Moment::default() }

@@ -80,19 +80,22 @@ impl GraspEnv {
         Self { adapter, ..self }
     }
 
+    /// The configuration that the environments were built from.
     pub fn config(&self) -> &EnvConfig {
         &self.config
     }
 
+    /// Environments that are stepped together.
     pub fn len(&self) -> usize {
         self.entities.len()
     }
 
+    /// Never true: a configuration has at least one environment.
     pub fn is_empty(&self) -> bool {
         self.entities.is_empty()
     }
 
-    /// The name of the graphics adapter; empty where nothing is drawn.
+    /// The graphics adapter; none where nothing is drawn.
     pub fn graphics_adapter(&self) -> Option<&AdapterDescription> {
         self.gpu.as_ref().map(|gpu| &gpu.description)
     }

@@ -4,6 +4,8 @@
 //! [`crate::contract::VecEnv`]; episodes step by step ([`EpisodeLoop`]), whole ([`collect`]), or as datasets
 //! ([`pairs::collect_pairs`]).
 
+#![warn(missing_docs)]
+
 mod app;
 mod config;
 mod episode_loop;

@@ -20,10 +20,13 @@ pub const CAPTURES_PER_BLOCK: usize = 12;
 /// empty jaws, closing them again) is to be seen too.
 const AGENT_STRIDE: usize = 2;
 
+/// Making a dataset of pairs failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PairsError {
+    /// The simulator, the graphics device or the policy failed.
     #[error(transparent)]
     Env(#[from] VecEnvError),
+    /// The dataset could not be written.
     #[error(transparent)]
     Data(#[from] DataError),
 }
@@ -67,6 +70,7 @@ pub fn play_block<Error: From<VecEnvError>>(
 
 /// An agent in the first environments, the environments' own scripts in the others.
 pub struct MixedPolicy<'a> {
+    /// Acts in the environments 0 to `num_agents - 1`.
     pub agent: &'a mut dyn Policy,
     /// Environments that it plays in.
     pub num_agents: usize,

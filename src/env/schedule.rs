@@ -5,8 +5,11 @@ use crate::contract::{EpisodePlan, Rng, Seed, Start};
 /// An episode to begin.
 #[derive(Clone, Debug)]
 pub struct EpisodeStart {
+    /// Number of the episode, from 0, as its schedule counts.
     pub number: usize,
+    /// Decides the episode and its looks.
     pub seed: Seed,
+    /// Whether the bin is filled anew or kept as it is.
     pub start: Start,
     /// See [`crate::contract::Reset::placement`].
     pub placement: Option<usize>,
@@ -17,6 +20,7 @@ pub struct EpisodeStart {
 /// How an environment's last episode ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EpisodeEnd {
+    /// Number of the episode that ended, as its schedule counts.
     pub number: usize,
     /// The simulation cut it off.
     pub invalid: bool,
@@ -35,6 +39,7 @@ pub struct PlanSchedule {
 }
 
 impl PlanSchedule {
+    /// The plan's episodes from number 0, each for the first environment that is free.
     pub fn new(plan: EpisodePlan) -> Self {
         Self { plan, begun: 0 }
     }
@@ -57,6 +62,7 @@ impl Schedule for PlanSchedule {
 
 /// Episodes without end, each environment for itself: any block of them can be played again alone, in any process.
 pub struct BlockSchedule {
+    /// Seed of the block: each episode's derives from it, the environment's number and the episode's.
     pub block: Seed,
 }
 
@@ -123,6 +129,7 @@ fn next_attempt(set: Seed, number: usize, attempt: u64) -> EpisodeStart {
 
 /// One set of objects without end: what a person watches. The same as the set of that seed in an evaluation.
 pub struct OneSetSchedule {
+    /// Seed of the set: decides its objects, their first places and every attempt on them.
     pub set: Seed,
 }
 

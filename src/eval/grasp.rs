@@ -5,6 +5,7 @@
 //! places and starts for every policy, so that differences between policies are paired; a policy that needs no pictures gets
 //! the same figures with and without them.
 
+use super::metrics::statistics::{Z95, wilson};
 use crate::contract::{Episode, Failure, ImageAdapter, Policy, Seed, VecEnvError};
 use crate::env::{EnvConfig, EnvError, GraspEnv, SetSchedule, collect};
 use serde::{Deserialize, Serialize};
@@ -80,19 +81,6 @@ pub struct EvaluationWithEpisodes {
     pub successes: Vec<bool>,
 }
 
-/// Wilson's score interval for a proportion, at 95%.
-pub fn wilson_interval(successes: usize, attempts: usize) -> (f64, f64) {
-    if attempts == 0 {
-        return (0.0, 1.0);
-    }
-    let (n, z) = (attempts as f64, 1.959_964);
-    let p = successes as f64 / n;
-    let scale = 1.0 / (1.0 + z * z / n);
-    let middle = p + z * z / (2.0 * n);
-    let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
-    ((scale * (middle - half)).max(0.0), (scale * (middle + half)).min(1.0))
-}
-
 /// What one attempt came to: none for a success, its failure, and its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
@@ -117,14 +105,14 @@ pub fn summarize(attempts: &[Attempt]) -> GraspEvaluation {
         attempts.iter().filter(wanted).map(|attempt| attempt.steps as f64).sum()
     };
     let successes = attempts.iter().filter(|attempt| attempt.failure.is_none()).count();
-    let (wilson_low, wilson_high) = wilson_interval(successes, attempts.len());
+    let interval = wilson(successes as u64, attempts.len() as u64, Z95);
     let count = attempts.len().max(1) as f64;
     GraspEvaluation {
         attempts: attempts.len(),
         successes,
         success: successes as f64 / count,
-        wilson_low,
-        wilson_high,
+        wilson_low: interval.low,
+        wilson_high: interval.high,
         failures,
         mean_steps: steps(&|_| true) / count,
         regrasps_per_100: (!attempts.is_empty())
@@ -216,15 +204,6 @@ mod tests {
     fn threads_change_nothing() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
         assert_eq!(evaluation(PolicyKind::Oracle, 12), pool.install(|| evaluation(PolicyKind::Oracle, 12)));
-    }
-
-    #[test]
-    fn wilson_on_published_values() {
-        // 81 of 263 (Newcombe, 1998, table I): 0.2553 to 0.3662; 0 of 20: 0 to 0.1611.
-        let (low, high) = wilson_interval(81, 263);
-        assert!((low - 0.2553).abs() < 1e-4 && (high - 0.3662).abs() < 1e-4, "{low} {high}");
-        let (low, high) = wilson_interval(0, 20);
-        assert!(low.abs() < 1e-9 && (high - 0.1611).abs() < 1e-4, "{low} {high}");
     }
 
     #[test]

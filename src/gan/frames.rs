@@ -17,10 +17,13 @@ pub enum FrameError {
     /// The simulator, the graphics device or the disk; the message names the place and the cure.
     #[error("{0}")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The thread has ended without an error of its own: it panicked, or the block before this one failed.
     #[error("the thread that makes frames ended unexpectedly; run again with --resume")]
     Gone,
+    /// The operating system refuses another thread.
     #[error("cannot start the thread that makes frames: {0}")]
     Thread(#[from] std::io::Error),
+    /// A source made a block that holds no frame.
     #[error("the source of frames gave a block without any; pass a data set that holds pairs")]
     Empty,
 }
@@ -132,7 +135,9 @@ pub struct FramePool {
 /// One frame of the pool.
 #[derive(Clone, Copy)]
 pub struct Frame<'a> {
+    /// The frames among which it is.
     pub batch: &'a FrameBatch,
+    /// Its place in `batch`, from 0.
     pub index: usize,
 }
 
@@ -178,6 +183,7 @@ impl FramePool {
         self.blocks.iter().flatten().map(|batch| batch.count).sum()
     }
 
+    /// Whether no block has come yet, so that [`Self::draw`] gives nothing.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -26,10 +26,12 @@ impl ImagePool {
         Self { capacity, rows: Vec::new(), rng: seed.rng() }
     }
 
+    /// Images stored so far, at most the capacity.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
+    /// Whether no image is stored: before the first query, and always with a capacity of 0.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }

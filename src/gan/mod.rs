@@ -3,6 +3,8 @@
 //! In: paired or unpaired frames of the simulator ([`crate::contract::FrameBatch`]). Out: generators that make images of
 //! one domain look like another's, and the runs that trained them.
 
+#![warn(missing_docs)]
+
 pub mod cyclegan;
 pub mod error;
 pub mod frames;

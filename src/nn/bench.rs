@@ -18,20 +18,29 @@ const WARM_UP: usize = 3;
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
+    /// One of [`BENCH_NETWORKS`](super::networks::BENCH_NETWORKS).
     pub network: String,
+    /// Samples in each step's batch.
     pub batch: usize,
+    /// Learned floats of the network.
     pub parameters: usize,
+    /// Threads of the pool that the steps ran in.
     pub threads: usize,
     /// Vector instructions the kernels use.
     pub instructions: String,
+    /// Timed steps; a few untimed ones come before them.
     pub repeats: usize,
     /// Median of forward, backward and Adam together.
     pub ms_per_step: f64,
+    /// Time of the fastest timed step, ms.
     pub fastest_ms: f64,
+    /// Samples of a batch over the median time.
     pub images_per_second: f64,
     /// Activations, gradients and scratch at the worst moment.
     pub peak_memory_gib: f64,
+    /// Mean of the squared outputs before the first update, untimed steps included.
     pub first_loss: f64,
+    /// Mean of the squared outputs before the last timed step's update.
     pub last_loss: f64,
 }
 

@@ -25,15 +25,28 @@ pub enum DeviceSpec {
 /// A device that cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
+    /// The text, which is in the variant, names no kind of device.
     #[error("'{0}' is no device; give cpu, cuda:N (cuda:0 is the first NVIDIA GPU) or metal")]
     Unknown(String),
+    /// This build lacks the Cargo feature that the device needs.
     #[error(
         "the device '{spec}' needs a build with the feature '{feature}', and this program was built without it; build it \
          with `cargo build --release --features {feature}`, or use --device cpu"
     )]
-    NotBuilt { spec: DeviceSpec, feature: &'static str },
+    NotBuilt {
+        /// The device that was asked for.
+        spec: DeviceSpec,
+        /// Cargo feature to build with: `cuda` or `metal`.
+        feature: &'static str,
+    },
+    /// The build supports the device, but it cannot be opened: there is none of this number, or its driver fails.
     #[error("the device '{spec}' cannot be opened: {reason}; see that its driver works, or use --device cpu")]
-    Open { spec: DeviceSpec, reason: String },
+    Open {
+        /// The device that was asked for.
+        spec: DeviceSpec,
+        /// The message of the driver or of candle.
+        reason: String,
+    },
 }
 
 impl DeviceSpec {

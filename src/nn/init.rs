@@ -5,33 +5,46 @@ use crate::contract::Rng;
 /// How a parameter starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Init {
+    /// All 0: biases, shifts, running means.
     Zeros,
+    /// All 1: scales, running variances.
     Ones,
+    /// This number everywhere.
     Constant(f32),
     /// Uniform in `[-bound, bound)`.
     Uniform {
+        /// Largest magnitude.
         bound: f32,
     },
+    /// Normal with mean 0.
     Normal {
+        /// Standard deviation, whatever the shape.
         std: f32,
     },
     /// Normal cut off at two deviations (redrawn beyond), as TensorFlow's truncated normal.
     TruncatedNormal {
+        /// Standard deviation before the cut.
         std: f32,
     },
     /// He et al., 2015: uniform with variance `gain^2 / fan_in`. A gain of sqrt(1/3) is PyTorch's default for
     /// convolutions and linear layers; sqrt(2) suits ReLU.
     KaimingUniform {
+        /// Multiplies the standard deviation `1 / sqrt(fan_in)`.
         gain: f32,
     },
+    /// He et al., 2015: normal with variance `gain^2 / fan_in`.
     KaimingNormal {
+        /// Multiplies the standard deviation `1 / sqrt(fan_in)`.
         gain: f32,
     },
     /// Glorot and Bengio, 2010: uniform with variance `2 gain^2 / (fan_in + fan_out)`.
     XavierUniform {
+        /// Multiplies the standard deviation `sqrt(2 / (fan_in + fan_out))`.
         gain: f32,
     },
+    /// Glorot and Bengio, 2010: normal with variance `2 gain^2 / (fan_in + fan_out)`.
     XavierNormal {
+        /// Multiplies the standard deviation `sqrt(2 / (fan_in + fan_out))`.
         gain: f32,
     },
 }

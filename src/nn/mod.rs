@@ -25,6 +25,8 @@
 //! [`backward`] is candle's backward pass without its copies of parameter gradients (`loss.backward()` works as well,
 //! slower). Train inside [`with_large_stack`]: it recurses.
 
+#![warn(missing_docs)]
+
 pub mod bench;
 pub mod builder;
 pub mod device;
@@ -36,8 +38,7 @@ pub mod ops;
 pub mod optim;
 mod optimizer;
 pub mod params;
-pub mod schedule;
-mod threads;
+pub mod threads;
 
 pub use builder::Scope;
 pub use device::{DeviceError, DeviceSpec, HOST};
@@ -46,5 +47,4 @@ pub use init::Init;
 pub use ops::{Activations, GradientSource, Gradients, backward};
 pub use optim::{Adam, AdamConfig, Sgd, SgdConfig, StepReport};
 pub use params::{Param, ParamStore, StateBuffer};
-pub use schedule::Schedule;
 pub use threads::with_large_stack;

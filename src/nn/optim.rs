@@ -70,9 +70,13 @@ fn clip_factor(norm: f64, limit: Option<f64>) -> f64 {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdamConfig {
+    /// Share of the gradients' running mean that a step keeps, in `[0, 1)`.
     pub beta1: f64,
+    /// Share of the squared gradients' running mean that a step keeps, in `[0, 1)`.
     pub beta2: f64,
+    /// Added to the root of the second moment, from 1e-30 to 1.
     pub epsilon: f64,
+    /// Pull of every parameter towards 0, from 0 to 1000; 0 is none.
     pub weight_decay: f64,
     /// Weight decay shrinks the parameter (AdamW, Loshchilov and Hutter, 2019) instead of joining the gradient.
     pub decoupled: bool,
@@ -146,6 +150,10 @@ impl Adam {
         Self::for_params(params, config)
     }
 
+    /// For these parameters in this order; moments and step counts start at 0.
+    ///
+    /// # Errors
+    /// A device that fails.
     pub fn for_params(params: Vec<Param>, config: AdamConfig) -> Result<Self> {
         let mut moments = Vec::with_capacity(params.len());
         for param in &params {
@@ -169,6 +177,7 @@ impl Adam {
         self
     }
 
+    /// The settings that it was created with.
     pub fn config(&self) -> &AdamConfig {
         &self.config
     }
@@ -272,8 +281,11 @@ const GUARD: &str = "optimizer.skipped_steps";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SgdConfig {
+    /// Share of the velocity that a step keeps; 0 is plain gradient descent.
     pub momentum: f64,
+    /// This multiple of the parameter joins its gradient; 0 is none.
     pub weight_decay: f64,
+    /// Largest global norm of the gradients; `None` clips nothing.
     pub clip_norm: Option<f64>,
 }
 
@@ -289,10 +301,12 @@ pub struct Sgd {
 }
 
 impl Sgd {
+    /// For all parameters of the stores, in order; velocities start at 0.
     pub fn new(stores: &[&ParamStore], config: SgdConfig) -> Self {
         Self::for_params(stores.iter().flat_map(|store| store.params()).collect(), config)
     }
 
+    /// For these parameters in this order; velocities start at 0.
     pub fn for_params(params: Vec<Param>, config: SgdConfig) -> Self {
         let velocities = params.iter().map(|param| vec![0.0; param.var().elem_count()]).collect();
         Self { config, params, velocities, guard: Guard::default(), learning_rate: SGD_RATE }
@@ -321,6 +335,11 @@ impl Sgd {
         Ok(state)
     }
 
+    /// Takes over the output of [`Sgd::state_tensors`], in any order. On error nothing has changed.
+    ///
+    /// # Errors
+    /// Tensors that are missing, too many, of another shape or named twice; counters that are negative or no 64-bit
+    /// integers.
     pub fn load_state(&mut self, state: &[(String, Tensor)]) -> Result<()> {
         let mut reader = StateReader::new(state)?;
         let mut velocities = Vec::new();

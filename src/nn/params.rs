@@ -31,10 +31,12 @@ impl Param {
         Self { name: name.into(), var, frozen }
     }
 
+    /// Full name in the store, such as `encoder.conv1.weight`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    /// The variable itself, which optimizers change and gradients belong to, frozen or not.
     pub fn var(&self) -> &Var {
         &self.var
     }
@@ -67,11 +69,13 @@ impl StateBuffer {
         Tensor::from_vec(self.get(), self.shape.as_slice(), &HOST)
     }
 
+    /// Exclusive access to the floats, row-major; other users of the buffer wait until the guard is dropped.
     pub fn lock(&self) -> MutexGuard<'_, Vec<f32>> {
         // Plain floats: a panic elsewhere cannot leave them inconsistent beyond being half updated.
         self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A copy of the floats, row-major.
     pub fn get(&self) -> Vec<f32> {
         self.lock().clone()
     }
@@ -134,10 +138,12 @@ impl ParamStore {
         Self { entries: Arc::default(), seed, device: device.clone(), dtype, frozen: Arc::default() }
     }
 
+    /// Where parameters are created and computed with; buffers are on the CPU.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
+    /// The type of the parameters; buffers are always `f32`.
     pub fn dtype(&self) -> DType {
         self.dtype
     }

@@ -82,7 +82,7 @@ impl Moments {
     }
 
     /// Integrals over the union of convex solids: the exact sum, less what overlaps counted too often, which is found
-    /// on [`COLUMNS`] vertical lines (exact along each). The lines stand at the points of a low-discrepancy sequence, so
+    /// on `COLUMNS` vertical lines (exact along each). The lines stand at the points of a low-discrepancy sequence, so
     /// that faces along the axes do not favour any.
     pub fn of_union(solids: &[Polyhedron]) -> Self {
         let mut total = Self::ZERO;

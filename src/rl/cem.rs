@@ -18,8 +18,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CemConfig {
+    /// Rounds of sampling and refitting, from 1 to 16.
     pub num_iterations: usize,
+    /// Actions scored in each round, from 4 to 65536; in the first one the ending action counts among them.
     pub num_samples: usize,
+    /// Best samples of a round that the next round's mean and deviation are fitted to; at least 1, fewer than
+    /// `num_samples`.
     pub num_elites: usize,
     /// Deviation of the first samples, as a share of the largest step; draws beyond the step are clamped to it.
     pub initial_std: f32,
@@ -28,6 +32,7 @@ pub struct CemConfig {
     /// Share of the first draws along the horizontal axes, and of rotations, that are small; and how small: a factor of
     /// `initial_std`.
     pub p_fine: f32,
+    /// Deviation of those small draws, as a factor of `initial_std`; from 0 to 1.
     pub fine_std_scale: f32,
     /// Share of the first samples that close the fingers.
     pub p_close: f32,
@@ -85,6 +90,7 @@ const VERTICAL: usize = 2;
 /// What was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Choice {
+    /// The best action that was scored, in metres and radians; it may be the one that ends the episode.
     pub action: Action,
     /// The score of the action: a logit.
     pub logit: f32,
@@ -170,6 +176,7 @@ impl<'a> Search<'a> {
         self.best.spread = spread;
     }
 
+    /// The best action of all rounds so far; its logit is minus infinity before the first update.
     pub fn best(&self) -> Choice {
         self.best
     }

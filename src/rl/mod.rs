@@ -4,6 +4,8 @@
 //! In: a [`crate::contract::VecEnv`] of environments that are stepped side by side. Out: Q-functions, policies that maximise them by the
 //! cross-entropy method, and the runs that trained them.
 
+#![warn(missing_docs)]
+
 pub mod cem;
 pub mod error;
 pub mod ppo;

@@ -17,10 +17,12 @@ const STEPS: [f64; 5] = [
 ];
 
 impl QuasiRandom {
+    /// A sequence from a uniformly random start, for which five numbers of `rng` are drawn.
     pub fn new(rng: &mut Rng) -> Self {
         Self(std::array::from_fn(|_| f64::from(rng.f32())))
     }
 
+    /// The next point; all coordinates are at least 0 and below 1.
     pub fn point(&mut self) -> [f32; 5] {
         for (at, step) in self.0.iter_mut().zip(STEPS) {
             *at = (*at + step).fract();

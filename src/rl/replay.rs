@@ -20,8 +20,11 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, bytemuck::NoUninit, bytemuck::CheckedBitPattern)]
 #[repr(C)]
 pub struct Record {
+    /// The gripper before the step: `[closed, height in decimetres]`.
     pub state: [f32; STATE_LEN],
+    /// The action as it was carried out, in the features that networks read.
     pub action: ActionFeatures,
+    /// Reward of this step alone, undiscounted.
     pub reward: f32,
     /// Whether and why the episode ended with this step.
     pub termination: Termination,
@@ -70,6 +73,7 @@ pub struct NStepTransition<'a> {
 pub struct Transition {
     /// `[size, size, channels]` bytes.
     pub image: Vec<u8>,
+    /// State, action and reward that belong to the image.
     pub record: Record,
 }
 
@@ -140,10 +144,12 @@ impl Replay {
         self.first() + (full + last) as u64
     }
 
+    /// Transitions in memory, those that a time limit ended included.
     pub fn len(&self) -> usize {
         (self.end() - self.first()) as usize
     }
 
+    /// Whether no transition is in memory.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -206,7 +212,7 @@ impl Replay {
         Some((images, &segment.records[within]))
     }
 
-    /// What came of step `number` over at most `steps` steps, cut off before a step that exploratory, and where the episode ran
+    /// What came of step `number` over at most `steps` steps, cut off before an exploratory step, and where the episode ran
     /// out of steps. None when it is gone or cannot be learned from.
     pub fn n_step(&self, number: u64, steps: usize, discount: f32) -> Option<NStepTransition<'_>> {
         let mut transition = NStepTransition { n_step_return: 0.0, discount: 1.0, next: None };

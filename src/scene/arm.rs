@@ -8,19 +8,23 @@ use crate::contract::Pose;
 use glam::{Quat, Vec3};
 use serde::{Deserialize, Serialize};
 
+/// Joints of the arm, from the base to the flange.
 pub const JOINTS: usize = 7;
 /// Base, seven moving links; the last carries the flange.
 pub const LINKS: usize = JOINTS + 1;
 
+/// Rotation of each joint, radians, from the base on; all 0 is the arm stretched upwards.
 pub type JointAngles = [f32; JOINTS];
 
 /// Frames of links 0..=7 in the base frame. Links 1 and 2 have their origin at the shoulder, 3 and 4 at the elbow,
 /// 5 and 6 at the wrist, 7 at the flange's face; z runs along the limb.
 pub type ArmPose = [Pose; LINKS];
 
+/// Sizes and limits of an arm of this kind; lengths in metres, all positive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArmDescription {
+    /// What the arm is called, for readers of the description; the program does not use it.
     pub name: String,
     /// Base to shoulder, shoulder to elbow, elbow to wrist, wrist to flange.
     pub lengths: [f32; 4],
@@ -30,12 +34,27 @@ pub struct ArmDescription {
     pub diameter: f32,
 }
 
+/// Why no joint angles bring the flange to a pose.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
 pub enum IkError {
+    /// The wrist would lie farther from the shoulder than the stretched arm reaches, or nearer than the folded one.
     #[error("the wrist would be {distance:.3} m from the shoulder, out of reach (at most {reach:.3} m)")]
-    OutOfReach { distance: f32, reach: f32 },
+    OutOfReach {
+        /// From the shoulder to the wrist, metres.
+        distance: f32,
+        /// Length of the stretched arm from the shoulder to the wrist, metres.
+        reach: f32,
+    },
+    /// Every solution for this elbow turns some joint too far.
     #[error("joint {joint} would turn to {angle_deg:.1} degrees, beyond its limit of {limit_deg:.1}")]
-    JointLimit { joint: usize, angle_deg: f32, limit_deg: f32 },
+    JointLimit {
+        /// The joint that is farthest beyond its limit, from 1 at the base to 7.
+        joint: usize,
+        /// Where it would be.
+        angle_deg: f32,
+        /// How far it may turn, to either side.
+        limit_deg: f32,
+    },
 }
 
 impl ArmDescription {

@@ -7,12 +7,15 @@ use crate::contract::{Camera, Intrinsics, Pose, Rng};
 use glam::{Mat3, Quat, Vec3};
 use serde::{Deserialize, Serialize};
 
+/// A camera of a cell: its resolution, its view, and where it is mounted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CameraDescription {
+    /// What settings and the command line choose it by.
     pub name: String,
     /// Pixels of the uncropped picture.
     pub width: u32,
+    /// Pixels of the uncropped picture, from top to bottom; at most 8192.
     pub height: u32,
     /// Side of the square crop that a policy sees.
     pub crop: u32,
@@ -20,6 +23,7 @@ pub struct CameraDescription {
     pub crop_jitter: f32,
     /// Of the uncropped picture.
     pub vertical_fov_deg: f32,
+    /// What it is fixed to, and where it looks from there.
     pub mount: CameraMount,
 }
 
@@ -27,13 +31,18 @@ pub struct CameraDescription {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum CameraMount {
+    /// In the world's frame, z up; the camera stands still.
     World {
+        /// Optical centre, metres.
         eye: Vec3,
+        /// Point in the middle of the uncropped picture, metres; at least 1 mm from the eye.
         target: Vec3,
     },
     /// In the gripper's frame (origin between the tips, z up, x the closing direction).
     Gripper {
+        /// Optical centre, metres.
         eye: Vec3,
+        /// Point in the middle of the uncropped picture, metres; at least 1 mm from the eye.
         target: Vec3,
     },
 }
@@ -41,9 +50,13 @@ pub enum CameraMount {
 /// A square window in a picture of `full` = (width, height) pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CropWindow {
+    /// Width and height of the uncropped picture, pixels.
     pub full: (u32, u32),
+    /// Columns of the picture left of the window.
     pub left: u32,
+    /// Rows of the picture above the window.
     pub top: u32,
+    /// Edge of the window, pixels.
     pub size: u32,
 }
 

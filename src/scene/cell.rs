@@ -13,20 +13,29 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CellDescription {
+    /// What reports and recordings call it; the command line loads built-in cells by it.
     pub name: String,
     /// What an episode is.
     #[serde(default, skip_serializing_if = "TaskKind::is_usual")]
     pub task: TaskKind,
+    /// The arm's link lengths and joint limits, for kinematics and drawing.
     pub arm: ArmDescription,
+    /// Where the arm is mounted in the world.
     pub arm_base: ArmBase,
+    /// The hand's sizes, force and masses.
     pub gripper: GripperDescription,
+    /// Largest steps, speeds and forces of the hand, and where it may go.
     pub motion: MotionLimits,
+    /// At least one; other settings number them from 0 in this order. Their walls must not overlap.
     pub bins: Vec<BinDescription>,
     /// How the bins as a group are placed anew every episode; without it they stay where `bins` puts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bin_group: Option<BinGroupDescription>,
+    /// Floor and walls around the robot, which are drawn and never touched.
     pub backdrop: BackdropDescription,
+    /// How many objects an episode has, and how they get into the bins.
     pub objects: ObjectsDescription,
+    /// Friction of bins and hand, and the bins' colour.
     pub surfaces: Surfaces,
     /// The first is the policy's camera.
     pub cameras: Vec<CameraDescription>,
@@ -39,7 +48,9 @@ pub struct CellDescription {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ArmBase {
+    /// The base's place in the world, metres.
     pub position: Vec3,
+    /// Rotation about the vertical, radians.
     pub yaw_rad: f32,
 }
 
@@ -47,6 +58,7 @@ pub struct ArmBase {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BinDescription {
+    /// In the world, metres, before its group is placed.
     pub position: Vec3,
     /// Rotation about the vertical through `position`.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -55,7 +67,9 @@ pub struct BinDescription {
     pub inner_size: Vec2,
     /// Rim above the bin floor.
     pub wall_height: f32,
+    /// Thickness of the walls, metres; it lies outside `inner_size`.
     pub wall_thickness: f32,
+    /// Thickness of the floor, metres; it lies below `position`.
     pub floor_thickness: f32,
     /// A plate across the bin, parallel to its x.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,8 +80,11 @@ pub struct BinDescription {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DividerDescription {
+    /// Least and largest offset, metres; the plate stays inside the bin.
     pub range: [f32; 2],
+    /// Along the bin's y, metres.
     pub thickness: f32,
+    /// From the bin's floor to the plate's upper edge, metres.
     pub height: f32,
 }
 
@@ -82,9 +99,11 @@ pub struct GripperDescription {
     pub finger_length: f32,
     /// Along the closing direction.
     pub finger_thickness: f32,
+    /// Across the closing direction, metres; pads are as wide.
     pub finger_width: f32,
     /// Height of the soft pad on the finger's inner side, from the tip.
     pub pad_length: f32,
+    /// The palm's box, metres: along the closing direction, across it, and upwards from the fingers' upper ends.
     pub palm_size: Vec3,
     /// Tip to flange.
     pub length: f32,
@@ -92,7 +111,9 @@ pub struct GripperDescription {
     pub force_n: f32,
     /// Speed of each finger, m/s.
     pub speed: f32,
+    /// Mass of each finger with its drive, kilograms.
     pub finger_mass_kg: f32,
+    /// Mass of the hand without its fingers, kilograms.
     pub palm_mass_kg: f32,
 }
 
@@ -104,17 +125,23 @@ pub struct MotionLimits {
     pub step_m: Vec3,
     /// Largest rotation of one step about the vertical.
     pub step_rad: f32,
+    /// Highest speed along a path, m/s.
     pub speed: f32,
+    /// Acceleration along a path, m/s^2; gentle motions take half of it.
     pub acceleration: f32,
+    /// Highest speed of rotation about the vertical, rad/s.
     pub angular_speed: f32,
+    /// Acceleration of rotation about the vertical, rad/s^2.
     pub angular_acceleration: f32,
     /// The drive gives way beyond these.
     pub max_force_n: f32,
+    /// The torque about the vertical beyond which the drive gives way, newton metres.
     pub max_torque_nm: f32,
     /// Rotation about the vertical stays within plus and minus this.
     pub max_yaw_rad: f32,
     /// Tips stay at least this high above the bin floor, and at most `ceiling`.
     pub floor_clearance: f32,
+    /// Greatest height of the tips above the bin floor in an action, metres.
     pub ceiling: f32,
     /// The gripper's axis stays this far inside the bin's inner faces.
     pub wall_margin: f32,
@@ -134,7 +161,9 @@ pub struct MotionLimits {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackdropDescription {
+    /// Middle of the floor in the world, x and y in metres.
     pub floor_centre: Vec2,
+    /// Lengths of the floor along the world's x and y, metres; walls stand on three of its edges.
     pub floor_size: Vec2,
     /// Height of the floor: below 0 where the robot stands on a table.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -147,6 +176,7 @@ pub struct BackdropDescription {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectsDescription {
+    /// Objects that an episode begins with, from 1 to 64.
     pub per_episode: usize,
     /// Bins, by number from 0, that objects are dropped into, one drawn for each object. Empty for all within reach.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -154,6 +184,7 @@ pub struct ObjectsDescription {
     /// What was grasped is put outside the bins, where the next attempt does without it; otherwise it is dropped back.
     #[serde(default, skip_serializing_if = "is_false")]
     pub remove_on_success: bool,
+    /// Whether objects fall into the bins or are put down at rest.
     #[serde(default, skip_serializing_if = "Placement::is_usual")]
     pub placement: Placement,
     /// Lengths along x and y, about the bin's middle, of the area that objects are put into; the whole bin without.
@@ -184,8 +215,11 @@ impl Placement {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Surfaces {
+    /// Coefficient of floors, walls and dividers.
     pub bin_friction: f32,
+    /// Coefficient of the fingers, pads included.
     pub pad_friction: f32,
+    /// Coefficient of the hand's body.
     pub palm_friction: f32,
     /// Colour of the bins, sRGB, in the domains that have fixed ones (`canonical` and `reality`); theirs without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -193,10 +227,12 @@ pub struct Surfaces {
 }
 
 impl BinDescription {
+    /// Height of the upper edge of the walls in the world, metres.
     pub fn rim_z(&self) -> f32 {
         self.position.z + self.wall_height
     }
 
+    /// Half the inner lengths along the bin's x and y, metres.
     pub fn half_size(&self) -> Vec2 {
         0.5 * self.inner_size
     }
@@ -336,6 +372,7 @@ impl CellDescription {
         }
     }
 
+    /// The arm's base frame in the world; joint angles of the arm are solved in it.
     pub fn world_from_base(&self) -> Pose {
         Pose::new(self.arm_base.position, Quat::from_rotation_z(self.arm_base.yaw_rad))
     }

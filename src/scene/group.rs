@@ -15,8 +15,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BinGroupDescription {
+    /// Least and largest displacement along the world's x, metres.
     pub x_range: [f32; 2],
+    /// Least and largest displacement along the world's y, metres.
     pub y_range: [f32; 2],
+    /// Least and largest rotation about the vertical, radians.
     pub yaw_range_rad: [f32; 2],
     /// Fixed places, one of which is taken in place of a draw from the ranges.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -27,10 +30,13 @@ pub struct BinGroupDescription {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BinPlacement {
+    /// What it is called, for readers of the description; placements are chosen by number.
     pub name: String,
     /// Displacement, metres, and rotation.
     pub x: f32,
+    /// Displacement along the world's y, metres.
     pub y: f32,
+    /// Rotation about the vertical through the middle of the bins, radians.
     pub yaw_rad: f32,
     /// Bins that objects are dropped into; empty for those that `objects.bins` names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -41,8 +47,11 @@ pub struct BinPlacement {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BinGroupPose {
+    /// Displacement along the world's x, metres.
     pub x_m: f32,
+    /// Displacement along the world's y, metres.
     pub y_m: f32,
+    /// Rotation about the vertical through the middle of the bins, radians.
     pub yaw_rad: f32,
     /// Number of the fixed placement that it is, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

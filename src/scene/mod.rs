@@ -4,6 +4,8 @@
 //! papers), from code or TOML ([`cells`]). Out: arm kinematics ([`arm`]), cameras ([`camera`]) and drawable parts ([`parts`]).
 //! Another robot, bin or camera is another description, not another program.
 
+#![warn(missing_docs)]
+
 pub mod arm;
 pub mod camera;
 pub mod cell;

@@ -11,17 +11,25 @@ use glam::{Quat, Vec3};
 
 /// Instance ids in segmentation pictures.
 pub mod instance {
+    /// Floor and walls of the room, and pixels where nothing is.
     pub const BACKGROUND: u8 = 0;
+    /// Floors and walls of all bins.
     pub const TRAY: u8 = 1;
+    /// The dividers of all bins.
     pub const DIVIDER: u8 = 2;
     /// Arm link 0 (base); link `i` is `ARM + i`, up to 10 for the flange.
     pub const ARM: u8 = 3;
+    /// The hand without its fingers.
     pub const GRIPPER: u8 = 11;
+    /// The finger on the gripper's -x side.
     pub const FINGER_LEFT: u8 = 12;
+    /// The finger on the gripper's +x side.
     pub const FINGER_RIGHT: u8 = 13;
+    /// The cables along the arm, on whichever link.
     pub const CABLE: u8 = 14;
     /// Object 0 of the episode; object `i` is `OBJECT + i`.
     pub const OBJECT: u8 = 16;
+    /// Objects of an episode at most; their ids end at 79.
     pub const MAX_OBJECTS: usize = 64;
 }
 
@@ -33,22 +41,27 @@ pub struct Bodies {
 }
 
 impl Bodies {
+    /// The numbering for this cell, which depends on the number of its bins alone.
     pub fn new(cell: &CellDescription) -> Self {
         Self { bins: cell.bins.len() }
     }
 
+    /// Index of the body that never moves: floor, backdrop and bins.
     pub const fn world(self) -> usize {
         0
     }
 
+    /// Index of the divider of bin `bin`; it is counted where the bin has none, too.
     pub const fn divider(self, bin: usize) -> usize {
         1 + bin
     }
 
+    /// Index of arm link `link`, from 0 for the base to 7 for the flange.
     pub const fn arm_link(self, link: usize) -> usize {
         1 + self.bins + link
     }
 
+    /// Index of the hand without its fingers; its frame is the gripper's.
     pub const fn palm(self) -> usize {
         self.arm_link(LINKS)
     }
@@ -58,10 +71,12 @@ impl Bodies {
         self.palm() + 1 + side
     }
 
+    /// Index of object `index` of the episode, as a whole.
     pub const fn object(self, index: usize) -> usize {
         self.palm() + 3 + index
     }
 
+    /// Bodies of a cell with so many objects, without the pieces of spring-jointed ones.
     pub const fn count(self, objects: usize) -> usize {
         self.object(objects)
     }

@@ -18,8 +18,11 @@ const CLUSTERS: usize = 3;
 /// An image's pixels in `[height, width, 3]` bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct ColourImage<'a> {
+    /// `width * height * 3` bytes, red first.
     pub rgb: &'a [u8],
+    /// Columns of the image.
     pub width: usize,
+    /// Rows of the image.
     pub height: usize,
 }
 

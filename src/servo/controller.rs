@@ -15,12 +15,17 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::f64::consts::{FRAC_PI_4, PI};
 
+/// Settings of the servo. Errors are metres at the object's distance and radians.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServoConfig {
+    /// How the pose error is formed from the image.
     pub law: Law,
+    /// Gain of the velocity by the size of the error, 1/s.
     pub gain: AdaptiveGain,
+    /// How moments of a hard mask are taken; [`Servo::step_soft`] weighs pixels instead.
     pub moments: MomentSource,
+    /// Cleaning of masks, and the gate on the object's size.
     pub tracker: TrackerConfig,
     /// The orientation is left out where the shorter axis is more than this share of the longer one (the paper gives none).
     pub similar_axes: f64,
@@ -100,9 +105,11 @@ pub enum Phase {
     Linear,
     /// Centroid and orientation.
     Full,
+    /// The mean error of the full step came within its tolerances.
     Converged,
     /// The tracker lost the object.
     Lost,
+    /// The servo gave up after [`ServoConfig::max_ticks`] images.
     TimedOut,
 }
 
@@ -118,6 +125,7 @@ impl Phase {
 pub struct ServoTick {
     /// Images seen so far.
     pub tick: u32,
+    /// The phase after this tick.
     pub phase: Phase,
     /// The camera's velocity until the next tick; 0 once the servo has ended.
     pub velocity: CameraVelocity,
@@ -130,7 +138,9 @@ pub struct ServoTick {
 /// What a tick saw of the object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
+    /// The object's part of the cleaned mask.
     pub component: Component,
+    /// Centroid and axes in this image.
     pub features: Features,
     /// Of the present step: the linear one has no angle.
     pub error: PoseError,
@@ -140,6 +150,7 @@ pub struct Observed {
     pub orientation_used: bool,
     /// The adaptive gain, 1/s.
     pub gain: f64,
+    /// The object's distance along the optical axis, metres; the last one where this image has no measurement.
     pub distance_m: f64,
 }
 
@@ -190,10 +201,12 @@ impl Servo {
         })
     }
 
+    /// The settings that the servo was made with.
     pub fn config(&self) -> &ServoConfig {
         &self.config
     }
 
+    /// The target in use: the first, or the last that was set.
     pub fn target(&self) -> &Target {
         &self.target
     }
@@ -208,10 +221,12 @@ impl Servo {
         Ok(())
     }
 
+    /// The camera whose image size masks must have.
     pub fn camera(&self) -> &PixelCamera {
         &self.camera
     }
 
+    /// The phase after the last tick; [`Phase::Linear`] before the first.
     pub fn phase(&self) -> Phase {
         self.phase
     }

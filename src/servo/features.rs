@@ -9,13 +9,17 @@ use serde::{Deserialize, Serialize};
 /// A pinhole camera over pixel indices, whose first pixel's centre is `(0, 0)`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PixelCamera {
+    /// Columns of the image, at least 1.
     pub width: usize,
+    /// Rows of the image, at least 1.
     pub height: usize,
     /// Focal lengths, pixels.
     pub fx: f64,
+    /// Vertical focal length, pixels, above 0.
     pub fy: f64,
     /// Principal point, pixel indices.
     pub cx: f64,
+    /// Row of the principal point, as a pixel index.
     pub cy: f64,
 }
 

@@ -25,16 +25,22 @@ pub enum Law {
 /// ViSP's cdMc of a camera that keeps its distance: metres, metres, radians about the optical axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PoseError {
+    /// The current camera's place along the desired camera's x axis, metres.
     pub tx: f64,
+    /// The same along its y axis.
     pub ty: f64,
+    /// The current camera's turn from the desired one, radians.
     pub theta: f64,
 }
 
 /// Velocity of the camera in its own frame: m/s, m/s, rad/s about the optical axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CameraVelocity {
+    /// Along the camera's x axis, to the right in the image, m/s.
     pub vx: f64,
+    /// Along the camera's y axis, down in the image, m/s.
     pub vy: f64,
+    /// Turn from the x axis towards the y axis, rad/s.
     pub wz: f64,
 }
 

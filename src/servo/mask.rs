@@ -33,10 +33,12 @@ impl Mask {
         Ok(Self { width, height, pixels: map.iter().map(|&value| value == class).collect() })
     }
 
+    /// Columns of the image.
     pub fn width(&self) -> usize {
         self.width
     }
 
+    /// Rows of the image.
     pub fn height(&self) -> usize {
         self.height
     }

@@ -20,6 +20,8 @@
 //! # Ok::<(), bingrasp::servo::ServoError>(())
 //! ```
 
+#![warn(missing_docs)]
+
 pub mod border;
 pub mod classical;
 pub mod components;

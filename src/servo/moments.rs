@@ -21,12 +21,18 @@ pub enum MomentSource {
 /// Area, centroid and central second moments, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moments {
+    /// Area: pixels, the sum of their weights, or a polygon's area.
     pub m00: f64,
     /// Centroid, column and row.
     pub x: f64,
+    /// The centroid's row, as a pixel index.
     pub y: f64,
+    /// Squared distance of columns from the centroid's, summed over the area and not divided by it: pixels to the
+    /// fourth power.
     pub mu20: f64,
+    /// The same of rows.
     pub mu02: f64,
+    /// Product of both distances, summed: above 0 where the longer axis runs from the upper left to the lower right.
     pub mu11: f64,
 }
 

@@ -8,6 +8,7 @@ use super::error::check;
 use super::{Mask, ServoError, morphology};
 use serde::{Deserialize, Serialize};
 
+/// Cleaning of masks, and the gate that an object's part must pass.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrackerConfig {
@@ -39,6 +40,7 @@ impl TrackerConfig {
 /// What the tracker makes of an image.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tracking {
+    /// The largest part of the cleaned mask passed the gate.
     Found(Component),
     /// Not in this image; hold the last command.
     Missing,
@@ -55,6 +57,7 @@ pub struct Tracker {
 }
 
 impl Tracker {
+    /// A tracker that has seen nothing: it accepts the largest part of at least `min_area_px` pixels.
     pub fn new(config: TrackerConfig) -> Self {
         Self { config, last: None, misses: 0 }
     }

@@ -10,6 +10,7 @@ const NEIGHBOUR_GAP: f32 = 0.1;
 /// What was found in one world.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct WorldCheck {
+    /// No pose is NaN or infinite; where it is false nothing else was looked at.
     pub finite: bool,
     /// Objects below a bin's floor or with their centre outside every bin: between neighbours a bin reaches to the middle
     /// of the gap, so that what lies on the walls there is not outside.

@@ -4,6 +4,7 @@
 use bevy_rapier3d::rapier::prelude::{FrictionModel, IntegrationParameters, SpringCoefficients};
 use serde::{Deserialize, Serialize};
 
+/// Rates and solver of the physics; keys that a file leaves out have their defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SimConfig {
@@ -24,6 +25,7 @@ impl Default for SimConfig {
 }
 
 impl SimConfig {
+    /// Length of a tick, seconds.
     pub fn dt(&self) -> f32 {
         1.0 / self.rate_hz as f32
     }

@@ -4,6 +4,8 @@
 //! draws. An environment is an entity with a [`GraspWorldBundle`]: the context components of `bevy_rapier3d`, which hold its
 //! Rapier world, and what we know of it. [`SimPlugin`] steps all of them. What an episode is, is decided in the room `tasks`.
 
+#![warn(missing_docs)]
+
 pub mod checks;
 mod config;
 mod context;

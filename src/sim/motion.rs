@@ -50,11 +50,14 @@ pub enum Speed {
 /// Where the gripper is and where it is asked to be: position of the point between the tips, and yaw.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ToolPose {
+    /// The point midway between the finger tips' lower ends, in the world, metres.
     pub position: Vec3,
+    /// Rotation about the vertical, radians, followed over full turns; at 0 the fingers close along the world's x.
     pub yaw: f32,
 }
 
 impl ToolPose {
+    /// The gripper's frame in the world: x the closing direction, z up.
     pub fn pose(self) -> Pose {
         Pose::new(self.position, Quat::from_rotation_z(self.yaw))
     }

@@ -26,6 +26,7 @@ pub enum SimSystems {
 /// between.
 #[derive(Component, Clone, Copy, Debug)]
 pub struct Pace {
+    /// Most ticks in one update; a motion that is not over carries on in the next one.
     pub ticks: u32,
 }
 

@@ -248,10 +248,12 @@ impl GraspCell {
         &self.cell
     }
 
+    /// Rates and solver that the world was built with.
     pub fn config(&self) -> &SimConfig {
         &self.config
     }
 
+    /// Models of the episode's objects, by their numbers; those outside the bins are among them.
     pub fn objects(&self) -> &[Arc<ObjectModel>] {
         &self.models
     }
@@ -275,6 +277,7 @@ impl GraspCell {
         self.bodies.count(self.models.len()) + pieces.sum::<usize>()
     }
 
+    /// How the bodies of [`Self::body_poses`] are numbered.
     pub fn bodies(&self) -> Bodies {
         self.bodies
     }
@@ -284,10 +287,12 @@ impl GraspCell {
         &self.poses
     }
 
+    /// Everything that is drawn, each part fixed to a body; a reset or a new object changes the list.
     pub fn parts(&self) -> &[VisualPart] {
         &self.parts
     }
 
+    /// One for each bin, metres along its y from its centre; 0 where the bin has no divider.
     pub fn divider_offsets(&self) -> &[f32] {
         &self.divider_offsets
     }

@@ -15,6 +15,7 @@ use crate::sim::{GraspWorld, Motion, Speed, ToolPose};
 use glam::Vec3;
 use serde::{Deserialize, Serialize};
 
+/// Limits and rewards of [`BinGrasp`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BinGraspConfig {
@@ -26,8 +27,11 @@ pub struct BinGraspConfig {
     pub max_lift_s: f32,
     /// Seconds a grasp is held in the air before it is judged.
     pub hold_s: f32,
+    /// Reward of every step that does not end the episode.
     pub step_reward: f32,
+    /// Reward of the last step where at least one object is held.
     pub success_reward: f32,
+    /// Reward of the last step where nothing is held.
     pub failure_reward: f32,
 }
 
@@ -56,6 +60,7 @@ enum Phase {
     Holding,
 }
 
+/// The task `bin-grasp` in one environment.
 #[derive(Debug, Default)]
 pub struct BinGrasp {
     config: BinGraspConfig,
@@ -67,6 +72,7 @@ pub struct BinGrasp {
 }
 
 impl BinGrasp {
+    /// A task that waits for its first [`Task::begin`].
     pub fn new(config: BinGraspConfig) -> Self {
         Self { config, ..Self::default() }
     }

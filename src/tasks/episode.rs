@@ -181,6 +181,7 @@ impl TaskEpisode {
         self.last_step.clone()
     }
 
+    /// The task's limits in this cell, to which actions are clamped.
     pub fn action_space(&self) -> ActionSpace {
         self.space
     }
@@ -195,6 +196,7 @@ impl TaskEpisode {
         self.phase == Phase::Ready
     }
 
+    /// The episode is over, or none has begun.
     pub fn is_done(&self) -> bool {
         self.phase == Phase::Done
     }
@@ -204,10 +206,12 @@ impl TaskEpisode {
         self.step_index
     }
 
+    /// Steps after which the task ends the episode at the latest.
     pub fn max_steps(&self) -> u64 {
         self.task.max_steps()
     }
 
+    /// Outcome of the step that was finished last; the default before an episode's first.
     pub fn last_step(&self) -> &Step {
         &self.last_step
     }

@@ -31,6 +31,8 @@ const ABOVE: f32 = 0.1;
 /// A grasp in the object's frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GoodGrasp {
+    /// The gripper in the object's frame: origin midway between the tips, x along the closing direction, z away from
+    /// the tips.
     pub body_from_gripper: Pose,
     /// Expected distance between the closed pads.
     pub width_m: f32,

@@ -3,6 +3,8 @@
 //! In: a world at rest between motions, actions. Out: [`Motion`]s, and the outcome of each step. Physics knows nothing of it:
 //! another task is another file here. [`TaskEpisode`] runs a task in a world.
 
+#![warn(missing_docs)]
+
 pub mod bin_grasp;
 #[cfg(test)]
 mod digests;
@@ -63,9 +65,11 @@ pub trait Task: Send + Sync {
 /// What follows a motion.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
+    /// Another motion within the same step, such as the lift.
     Move(Motion),
     /// The step is done and the episode goes on.
     Step {
+        /// Reward of a step that does not end the episode.
         reward: f32,
     },
     /// The episode is over and judged.
@@ -75,11 +79,13 @@ pub enum Next {
 /// How an episode ended.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Judgement {
+    /// Reward of the episode's last step.
     pub reward: f32,
     /// By the policy; else by the time limit.
     pub terminated: bool,
     /// Numbers of the objects that are held.
     pub grasped: Vec<usize>,
+    /// Why nothing is held; `None` for a success, and for a kinematic hand, which never grasps.
     pub failure: Option<Failure>,
 }
 

@@ -27,6 +27,7 @@ use glam::{Quat, Vec3};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// Decisions, heights, reward and time limits of [`PoseGrasp`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PoseGraspConfig {
@@ -36,6 +37,7 @@ pub struct PoseGraspConfig {
     pub descent_m: f32,
     /// The same of the last one, and the largest that the action's z adds to it or takes from it.
     pub last_descent_m: f32,
+    /// Most that the last action's z adds to the last way down or takes from it, metres.
     pub last_range_m: f32,
     /// Steps of visual servoing after the decisions, at most; 0 for none. With them the last decision keeps its height,
     /// displacements are taken as they are, and `terminate` closes the jaws.
@@ -44,10 +46,13 @@ pub struct PoseGraspConfig {
     pub kinematic: bool,
     /// The reward of equation 1 after every decision, and not after the last alone.
     pub every_step_reward: bool,
+    /// Weights and scales of equation 1.
     pub reward: PoseReward,
     /// Seconds after which a motion ends even if the hand has not arrived, a lift, and the hold in the air.
     pub max_step_s: f32,
+    /// Seconds after which the lift ends even if the hand has not arrived.
     pub max_lift_s: f32,
+    /// Seconds a grasp is held in the air before it is judged.
     pub hold_s: f32,
 }
 
@@ -87,6 +92,7 @@ enum Phase {
     Holding,
 }
 
+/// The task `pose-grasp` in one environment.
 pub struct PoseGrasp {
     config: PoseGraspConfig,
     library: Arc<GraspLibrary>,
@@ -102,6 +108,8 @@ pub struct PoseGrasp {
 }
 
 impl PoseGrasp {
+    /// A task that waits for its first [`Task::begin`]; good poses are looked up in `library`, which environments
+    /// share.
     pub fn new(config: PoseGraspConfig, library: Arc<GraspLibrary>) -> Self {
         Self {
             config,

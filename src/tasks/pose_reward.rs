@@ -12,10 +12,13 @@ use serde::{Deserialize, Serialize};
 pub struct PoseReward {
     /// Lambda_d, lambda_o and lambda_g.
     pub distance_weight: f64,
+    /// Lambda_o: weight of the angular term `1 - eo`.
     pub angle_weight: f64,
+    /// Lambda_g: weight of `rg`, which is -1 where the gripper is below the ground and else 0.
     pub ground_weight: f64,
     /// Lambda_l and lambda_n.
     pub offset: f64,
+    /// Lambda_n: divisor of the whole.
     pub scale: f64,
     /// Distance that counts as 1, metres.
     pub max_distance_m: f64,
@@ -41,7 +44,9 @@ impl Default for PoseReward {
 /// A gripper's pose over a table: tips' middle in metres, yaw in radians.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GripperPose {
+    /// `[x, y, z]` of the point midway between the finger tips, metres.
     pub position: [f64; 3],
+    /// Turn about the vertical, radians; half a turn more is the same to a parallel jaw.
     pub yaw: f64,
 }
 

@@ -26,6 +26,8 @@ pub struct PoseScript {
 }
 
 impl PoseScript {
+    /// A policy of this kind for episodes with these settings; the noisy planner and the oracle take good poses from
+    /// `library`.
     pub fn new(kind: PolicyKind, config: PoseGraspConfig, library: Arc<GraspLibrary>) -> Self {
         Self { kind, config, library, decision: 0, target: None }
     }

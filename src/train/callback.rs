@@ -8,6 +8,7 @@ pub struct Progress<'a> {
     pub step: u64,
     /// Share of the run that is over, in `[0, 1]`.
     pub done: f64,
+    /// Steps per second since the last line of metrics, or since this process began.
     pub steps_per_s: f64,
     /// Figures of this step.
     pub metrics: &'a Metrics,
@@ -29,6 +30,7 @@ pub trait TrainCallback {
     /// False stops the run after a checkpoint.
     fn should_continue(&mut self) -> bool;
 
+    /// Called after every step, before its evaluation, metrics and checkpoint are written.
     fn progress(&mut self, progress: &Progress<'_>);
 
     /// Figures of an evaluation.

@@ -10,6 +10,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// Folder of the checkpoints within a run's.
 pub const CHECKPOINTS_NAME: &str = "checkpoints";
 const STATE_NAME: &str = "state.json";
 /// SHA-256 of every file of a checkpoint, beside them.
@@ -17,21 +18,42 @@ pub const CHECKSUMS_NAME: &str = "checksums.txt";
 const TEMPORARY_PREFIX: &str = ".tmp-";
 const MAX_STATE_BYTES: u64 = 1 << 30;
 
+/// A checkpoint could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
+    /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A file of the checkpoint is not what was saved: another checksum, or no valid content.
     #[error("the checkpoint '{}' is damaged: {message}", path.display())]
-    Damaged { path: PathBuf, message: String },
+    Damaged {
+        /// The checkpoint's folder, or the damaged file in it.
+        path: PathBuf,
+        /// The damage in words.
+        message: String,
+    },
+    /// [`Checkpoints::load_latest`] found checkpoints, and every one is damaged.
     #[error(
         "none of the checkpoints in '{}' is whole, the newest because: {error}; bring one back from a copy",
         folder.display()
     )]
-    AllDamaged { folder: PathBuf, error: String },
+    AllDamaged {
+        /// The folder of the checkpoints.
+        folder: PathBuf,
+        /// The damage of the newest one.
+        error: String,
+    },
+    /// The content cannot be saved: a group that is no file name, a bad tensor, a state that is no JSON.
     #[error("a checkpoint cannot be written: {0}")]
     Input(String),
+    /// A learner asked for a group of tensors that this checkpoint lacks.
     #[error("the checkpoint '{}' holds no '{group}'; another learner wrote it", path.display())]
-    NoGroup { path: PathBuf, group: String },
+    NoGroup {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// The group: the name of its file without the ending.
+        group: String,
+    },
 }
 
 impl CheckpointError {
@@ -52,6 +74,7 @@ impl CheckpointError {
 /// What is saved: groups of tensors, each a file (`model`, `optimizer`, `replay`, ...), and the rest as JSON.
 #[derive(Clone, Debug, Default)]
 pub struct CheckpointContent<'a> {
+    /// Tensors by group. A name has ASCII letters, digits, `_` and `-` alone, and becomes `NAME.safetensors`.
     pub groups: BTreeMap<String, NamedTensors<'a>>,
     /// Schedules, counters, generators. Floating-point numbers come back bit for bit; JSON has no infinities.
     pub state: Value,
@@ -60,9 +83,14 @@ pub struct CheckpointContent<'a> {
 /// What was saved.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
+    /// Number of the last step before it was saved, from 0; a resumed run begins with the next.
     pub step: u64,
+    /// Its folder, `step-000000100` for example.
     pub path: PathBuf,
+    /// The `.safetensors` files in memory, by name without the ending; their checksums have been compared.
     pub groups: BTreeMap<String, TensorFile>,
+    /// The JSON that was saved. A run's own has the learner's state under `learner`, which [`super::RunDir::resume`]
+    /// takes out.
     pub state: Value,
 }
 
@@ -86,10 +114,12 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
+    /// The checkpoints in `folder`, which [`Self::save`] makes; the newest three stay.
     pub fn new(folder: PathBuf) -> Self {
         Self { folder, keep: 3 }
     }
 
+    /// Where the checkpoint of this step is, or would be.
     pub fn path(&self, step: u64) -> PathBuf {
         self.folder.join(format!("step-{step:09}"))
     }

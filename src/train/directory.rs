@@ -20,10 +20,12 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// File of the settings within a run's folder.
 pub const CONFIG_NAME: &str = "config.toml";
 /// Format of a run's settings and checkpoints: `format_version` in its `config.toml`. Runs of before have none.
 /// 2: the settings, tensors and replay bear the names of the field.
 pub const RUN_FORMAT: u32 = 2;
+/// Folder of the pictures within a run's.
 pub const IMAGES_NAME: &str = "images";
 const MAX_CONFIG_BYTES: u64 = 4 << 20;
 
@@ -49,22 +51,31 @@ pub fn check_run_format(settings: &toml::Table) -> Result<(), String> {
     })
 }
 
+/// A run's folder could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
+    /// A file could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Another process has the run open, or the lock cannot be made.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// `metrics.jsonl` cannot be opened, or is shorter than when the checkpoint was saved.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
+    /// A checkpoint cannot be written or read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The run has checkpoints and none is whole; arises at [`RunDir::resume`], which then leaves them all in place.
     #[error("{0}, or rename that folder to start again from the beginning")]
     AllDamaged(CheckpointError),
+    /// A picture or a chart cannot be drawn or written.
     #[error(transparent)]
     Draw(#[from] DrawError),
+    /// [`RunDir::create`] was given this folder, which already holds files.
     #[error("'{}' already holds files; choose another folder, remove it, or add --resume to go on with that run", .0.display())]
     Exists(PathBuf),
+    /// This folder holds no `config.toml`.
     #[error("'{}' holds no run (it has no config.toml); was it started with another folder?", .0.display())]
     NoRun(PathBuf),
 }
@@ -81,6 +92,7 @@ pub struct RunDir {
 
 /// A run that goes on.
 pub struct Resumed {
+    /// The run, open for writing: new figures follow those before the checkpoint.
     pub run: RunDir,
     /// Where to go on from; `None` when the run was stopped before its first checkpoint.
     pub checkpoint: Option<Checkpoint>,
@@ -160,6 +172,7 @@ impl RunDir {
         Ok(Self { root: root.into(), config, metrics, events, checkpoints, _lock: lock })
     }
 
+    /// The run's folder.
     pub fn root(&self) -> &Path {
         &self.root
     }
@@ -176,10 +189,12 @@ impl RunDir {
         Ok(())
     }
 
+    /// The run's checkpoints on disk.
     pub fn checkpoints(&self) -> &Checkpoints {
         &self.checkpoints
     }
 
+    /// The same, to change how many are kept.
     pub fn checkpoints_mut(&mut self) -> &mut Checkpoints {
         &mut self.checkpoints
     }

@@ -20,7 +20,9 @@ pub struct EnvData {
     pub textures: Option<PathBuf>,
     /// The cell's camera to look through.
     pub camera: String,
+    /// Which window of the camera's picture is seen.
     pub crop: Crop,
+    /// Environments stepped side by side, 1 to 4096.
     pub num_envs: usize,
     /// How the files of a folder of objects are read, where that is not as usual.
     #[serde(default, skip_serializing_if = "Option::is_none")]

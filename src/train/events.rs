@@ -116,10 +116,15 @@ impl EventWriter {
         parts.iter().try_for_each(|part| self.file.write_all(part)).map_err(fail)
     }
 
+    /// Hands everything so far to the operating system, so that TensorBoard sees it.
+    ///
+    /// # Errors
+    /// A full disk.
     pub fn flush(&mut self) -> Result<(), FileError> {
         self.file.flush().map_err(|e| FileError::new("write", &self.path, 0, e))
     }
 
+    /// The event file, whose name has its time of creation and the process id.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -18,15 +18,35 @@ const MAX_MARK_BYTES: u64 = 4 << 20;
 /// What can go wrong in a graph of runs.
 #[derive(Debug, thiserror::Error)]
 pub enum GraphError {
+    /// A node's folder or its mark could not be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// [`RunGraph::add`] got an input that was not added before.
     #[error("the run '{node}' needs '{input}', which the graph does not hold")]
-    NoNode { node: String, input: String },
+    NoNode {
+        /// The node that was to be added.
+        node: String,
+        /// The unknown input.
+        input: String,
+    },
+    /// `node.json` cannot be read or is of other settings.
     #[error("'{}' is not what a finished run leaves there: {message}; remove it to run '{node}' again", path.display())]
-    Mark { node: String, path: PathBuf, message: String },
+    Mark {
+        /// The node's name.
+        node: String,
+        /// The file.
+        path: PathBuf,
+        /// The fault in words.
+        message: String,
+    },
     /// What the work of a node met.
     #[error("{node}: {error:#}")]
-    Work { node: String, error: anyhow::Error },
+    Work {
+        /// The node's name.
+        node: String,
+        /// The error that its work returned.
+        error: anyhow::Error,
+    },
 }
 
 /// What the work of a node is given.

@@ -11,7 +11,9 @@ const MAX_MINUTES: f64 = 1e8;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
+    /// Steps since the run began, 1 to [`MAX_STEPS`]; `None`: no such limit.
     pub steps: Option<u64>,
+    /// Minutes of wall clock, those of earlier processes among them, above 0; `None`: no such limit.
     pub minutes: Option<f64>,
 }
 
@@ -42,6 +44,7 @@ impl Limits {
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
+    /// Done: a training has reached one of its limits.
     Complete,
     /// Saved; it can go on.
     Interrupted,

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 /// The settings of a run and one of its checkpoints.
 pub struct LoadedRun<C: LearnerConfig> {
+    /// Its settings, checked.
     pub config: RunConfig<C>,
+    /// The newest whole checkpoint, or the one that was named.
     pub checkpoint: Checkpoint,
     /// The run's folder.
     pub run: PathBuf,

@@ -9,18 +9,29 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+/// File of the figures within a run's folder.
 pub const METRICS_NAME: &str = "metrics.jsonl";
 
+/// The file of figures could not be opened or cut back.
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsError {
+    /// The file could not be opened or shortened.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The file is shorter than it was when the checkpoint to resume from was saved.
     #[error(
         "'{}' has {size} bytes, and the checkpoint was written when it had {position}; it was changed since: restore it, \
          or remove it to start it anew",
         path.display()
     )]
-    TooShort { path: PathBuf, size: u64, position: u64 },
+    TooShort {
+        /// The file.
+        path: PathBuf,
+        /// Its bytes now.
+        size: u64,
+        /// Its bytes at that checkpoint.
+        position: u64,
+    },
 }
 
 /// Appends lines.
@@ -69,6 +80,10 @@ impl MetricsLog {
         self.position
     }
 
+    /// Makes all lines so far durable.
+    ///
+    /// # Errors
+    /// A full or failing disk.
     pub fn sync(&mut self) -> Result<(), FileError> {
         self.file.sync_data().map_err(|e| FileError::new("sync", &self.path, 0, e))
     }
@@ -89,6 +104,7 @@ fn number(value: f64) -> String {
 /// One line of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricsLine {
+    /// Number of the step that the figures were written after, from 0.
     pub step: u64,
     /// Not finite where the file says `null`.
     pub values: BTreeMap<String, f64>,

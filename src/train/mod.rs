@@ -4,6 +4,8 @@
 //! In: a [`RunConfig`], a learner, a source. Out: a run directory with checkpoints (exact resume), metrics, TensorBoard
 //! events, pictures and a report.
 
+#![warn(missing_docs)]
+
 pub mod callback;
 pub mod checkpoint;
 pub mod directory;

@@ -14,8 +14,10 @@ pub enum Preset {
 }
 
 impl Preset {
+    /// Every preset, the default first.
     pub const ALL: [Self; 2] = [Self::Small, Self::Paper];
 
+    /// The name on the command line and in `config.toml`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Small => "small",

@@ -15,6 +15,7 @@ const SMOOTH_FROM: usize = 200;
 /// What the report says beside what the run's files tell by themselves.
 #[derive(Clone, Debug, Default)]
 pub struct ReportText {
+    /// The heading, without Markdown's `#`.
     pub title: String,
     /// One or two sentences under the title.
     pub summary: String,

@@ -28,12 +28,17 @@ pub trait LearnerConfig: Clone + PartialEq + Serialize + DeserializeOwned + Send
 /// The whole of a run's settings. The same settings give the same run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunConfig<C: LearnerConfig> {
+    /// Seed of every random number of the run. In `config.toml` it is text from 2^63 on.
     pub seed: u64,
     /// Steps between lines of metrics, between pictures with an evaluation, and between checkpoints; 0 is never.
     pub log_interval: u64,
+    /// Steps between evaluations and pictures; with 0 only the last step has them.
     pub image_interval: u64,
+    /// Steps between checkpoints; with 0 there is one at the end or at an interruption alone.
     pub checkpoint_interval: u64,
+    /// When the run is over; [`super::Trainer::set_limits`] changes it.
     pub limits: Limits,
+    /// Where batches come from: the section `data`.
     pub data: C::Data,
     /// The learner's own settings, in the section of its name.
     pub learner: C,

@@ -20,6 +20,7 @@ pub struct StepProgress {
 /// What a source adds to a checkpoint.
 #[derive(Default)]
 pub struct SourceState {
+    /// Handed back to [`BatchSource::restore`]; null for a source without a state.
     pub state: Value,
     /// Small tensors by file name. Large ones (replay) lie in files of their own in the run's folder.
     pub groups: BTreeMap<String, NamedTensors<'static>>,
@@ -28,7 +29,9 @@ pub struct SourceState {
 /// What a source found out beside training, at the interval of pictures.
 #[derive(Default)]
 pub struct Evaluation {
+    /// Figures by name, `group/name`; the run logs them.
     pub metrics: Vec<(String, f64)>,
+    /// Pictures, each with its folder's name under `images/`.
     pub images: Vec<NamedImage>,
 }
 

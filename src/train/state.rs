@@ -7,12 +7,20 @@ use candle_core::{DType, Tensor};
 /// What can go wrong between a learner and its checkpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
+    /// Candle could not read or make a tensor.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+    /// A file of the checkpoint is damaged.
     #[error(transparent)]
     Checkpoint(#[from] crate::train::CheckpointError),
+    /// A file of the checkpoint holds numbers other than `f32` and `i64`.
     #[error("tensor '{name}' has numbers of kind {kind:?}, which no learner uses; load a checkpoint of this program")]
-    Kind { name: String, kind: TensorKind },
+    Kind {
+        /// The tensor's name in the file.
+        name: String,
+        /// The kind of its numbers.
+        kind: TensorKind,
+    },
 }
 
 /// Candle's tensors as bytes for a checkpoint: `f32` stay, counters become 64-bit integers.

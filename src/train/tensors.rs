@@ -16,12 +16,19 @@ const LENGTH_BYTES: usize = 8;
 /// What the numbers of a tensor are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TensorKind {
+    /// Floating point, 64 bits.
     F64,
+    /// Floating point, 32 bits: all weights of learners.
     F32,
+    /// IEEE half precision, 16 bits.
     F16,
+    /// Brain floating point, 16 bits: the range of `F32` with 8 bits of precision.
     Bf16,
+    /// Signed whole numbers, 64 bits: counters.
     I64,
+    /// Unsigned whole numbers, 32 bits.
     U32,
+    /// Unsigned whole numbers, 8 bits: images and flags.
     U8,
 }
 
@@ -36,6 +43,7 @@ impl TensorKind {
         (Self::U8, Dtype::U8),
     ];
 
+    /// Bytes of one number.
     pub const fn size(self) -> usize {
         match self {
             Self::F64 | Self::I64 => 8,
@@ -57,24 +65,31 @@ impl TensorKind {
 /// A tensor as plain bytes: little-endian, row-major.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorBytes<'a> {
+    /// What the numbers are.
     pub kind: TensorKind,
+    /// Sizes from the outermost dimension to the innermost; empty for a single number.
     pub shape: Vec<usize>,
+    /// `kind.size()` bytes for each number; the length is checked when the tensor is written.
     pub data: Cow<'a, [u8]>,
 }
 
 impl<'a> TensorBytes<'a> {
+    /// From bytes of the same layout. Nothing is checked before the tensor is written.
     pub fn new(kind: TensorKind, shape: &[usize], data: impl Into<Cow<'a, [u8]>>) -> Self {
         Self { kind, shape: shape.to_vec(), data: data.into() }
     }
 
+    /// Borrows single-precision numbers, row-major.
     pub fn f32(shape: &[usize], values: &'a [f32]) -> Self {
         Self::new(TensorKind::F32, shape, bytemuck::cast_slice(values))
     }
 
+    /// Borrows bytes, row-major.
     pub fn u8(shape: &[usize], values: &'a [u8]) -> Self {
         Self::new(TensorKind::U8, shape, values)
     }
 
+    /// Borrows signed 64-bit numbers, row-major.
     pub fn i64(shape: &[usize], values: &'a [i64]) -> Self {
         Self::new(TensorKind::I64, shape, bytemuck::cast_slice(values))
     }

@@ -26,17 +26,21 @@ pub const WARM_STEPS: u64 = 2000;
 /// How a run ended, and how fast it was.
 #[derive(Clone, Debug)]
 pub struct Outcome {
+    /// By reaching a limit, or interrupted by the callback.
     pub ended: Ended,
     /// Steps in all, and by this process.
     pub steps: u64,
+    /// Steps of this process alone.
     pub steps_here: u64,
     /// Seconds of this process, and those that the source names ("collect", "wait").
     pub seconds: f64,
+    /// Seconds by phase, as the source names them; the rest of `seconds` is learning.
     pub source_seconds: Vec<(&'static str, f64)>,
     /// Processor seconds of all threads meanwhile.
     pub processor_s: f64,
     /// Resident memory after [`WARM_STEPS`] steps (0 before that) and at the end, GiB.
     pub warm_gib: f64,
+    /// Resident memory at the end, GiB.
     pub last_gib: f64,
     /// Figures of the last evaluation by this process.
     pub evaluation: Vec<(String, f64)>,
@@ -55,7 +59,9 @@ struct Saved {
 pub struct Trainer<C: LearnerConfig, L, S> {
     config: RunConfig<C>,
     run: RunDir,
+    /// The learner, as the last step left it.
     pub learner: L,
+    /// The source of its batches, with its own state.
     pub source: S,
     means: Means,
     /// Seconds spent by earlier processes.
@@ -91,10 +97,12 @@ impl<C: LearnerConfig, L: Learner, S: BatchSource<L>> Trainer<C, L, S> {
         Ok((trainer, warnings))
     }
 
+    /// The run's settings, with the limits that were set last.
     pub fn config(&self) -> &RunConfig<C> {
         &self.config
     }
 
+    /// The run's folder.
     pub fn root(&self) -> &Path {
         self.run.root()
     }

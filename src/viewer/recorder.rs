@@ -1,6 +1,6 @@
 //! Recording: the main view with the panels beside it, as an animated GIF or a folder of PNGs.
 //!
-//! In: the pictures of the session, at most [`RATE`] a second of the person's time. Out: files, encoded on another thread
+//! In: the pictures of the session, at most `RATE` a second of the person's time. Out: files, encoded on another thread
 //! so that the view stays smooth; a frame is left out rather than waited for.
 
 use super::pictures::{PANELS, Panels, Picture};

@@ -36,7 +36,7 @@ impl Scores {
         &self.recent
     }
 
-    /// (attempt, success rate of the last [`WINDOW`] attempts) for every remembered attempt.
+    /// (attempt, success rate of the last `WINDOW` attempts) for every remembered attempt.
     pub fn curve(&self) -> Vec<[f64; 2]> {
         let first = self.attempts as usize - self.recent.len();
         (0..self.recent.len())

@@ -66,7 +66,7 @@ pub struct Report {
     pub frames: u64,
     pub seconds: f64,
     pub longest_frame_s: f64,
-    /// Resident memory, [`SAMPLES`] times at equal distances; the first is after as much time as lies between two.
+    /// Resident memory, `SAMPLES` times at equal distances; the first is after as much time as lies between two.
     pub memory_gib: Vec<f64>,
     /// Frames in which the panels changed, and pictures that a generator translated.
     pub panels_drawn: u64,

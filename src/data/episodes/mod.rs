@@ -44,6 +44,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RecordedCell {
+    /// Name in the cell's description.
     pub name: String,
     /// SHA-256 of the description as TOML: cells of one name may differ.
     pub digest: String,
@@ -53,14 +54,20 @@ pub struct RecordedCell {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpisodesConfig {
+    /// Decides every episode, together with the episodes' numbers and the policy.
     #[serde(with = "crate::contract::seed::seed_number")]
     pub seed: Seed,
+    /// The visual domain that the images show.
     pub domain: Domain,
+    /// Width of the images, pixels.
     pub width: u32,
+    /// Height of the images, pixels.
     pub height: u32,
     /// Episodes of the whole recording.
     pub count: u64,
+    /// Episodes in one file, from 1 to 100000; the last file may have fewer.
     pub episodes_per_shard: u64,
+    /// The cell that the robot worked in.
     pub cell: RecordedCell,
     /// What decided.
     pub policy: String,
@@ -70,6 +77,10 @@ pub struct EpisodesConfig {
 }
 
 impl EpisodesConfig {
+    /// Checks counts and image size.
+    ///
+    /// # Errors
+    /// [`DataError::Input`] with the first value that is out of range, and what is allowed.
     pub fn validate(&self) -> Result<(), DataError> {
         let side_ok = |n: u32| (1..=MAX_SIDE).contains(&n);
         let problem = if self.count == 0 {

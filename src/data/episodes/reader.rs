@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Shards kept in memory.
 const CACHE: usize = 2;
 
+/// A recording, finished or not, that is read by episode number. Two shards at most stay in memory.
 pub struct EpisodeReader {
     root: PathBuf,
     manifest: EpisodesManifest,
@@ -21,6 +22,11 @@ pub struct EpisodeReader {
 }
 
 impl EpisodeReader {
+    /// Opens a recording; shards are opened and compared with their checksums when they are read.
+    ///
+    /// # Errors
+    /// [`DataError::File`] without `episodes.toml` or, in a finished recording, the checksums. [`DataError::Config`]
+    /// for settings that this program cannot read.
     pub fn open(root: &Path) -> Result<Self, DataError> {
         let manifest = EpisodesManifest::read(root)?;
         let checksums = match read_checksums(root) {
@@ -31,10 +37,12 @@ impl EpisodeReader {
         Ok(Self { root: root.into(), manifest, checksums, cache: Mutex::new(Vec::new()) })
     }
 
+    /// What the recording was made with.
     pub fn config(&self) -> &EpisodesConfig {
         &self.manifest.episodes
     }
 
+    /// Whether all episodes were written; an unfinished recording has those of its whole shards.
     pub fn is_complete(&self) -> bool {
         self.manifest.complete
     }
@@ -46,6 +54,7 @@ impl EpisodeReader {
         (shards * config.episodes_per_shard).min(config.count)
     }
 
+    /// Whether no shard is committed yet.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -4,10 +4,13 @@ use super::EpisodeWriter;
 use crate::contract::{EpisodeCollector, EpisodePlan, Policy, VecEnvError};
 use crate::data::DataError;
 
+/// Why a recording stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
+    /// An episode cannot be written: the disk, or an episode that does not fit the settings.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// The environments or the policy failed while an episode was played.
     #[error(transparent)]
     Play(#[from] VecEnvError),
 }

@@ -82,6 +82,7 @@ impl EpisodeWriter {
         Ok(Self { root: out.into(), manifest, checksums, open: Vec::new(), next, _lock: lock })
     }
 
+    /// What the recording is made with.
     pub fn config(&self) -> &EpisodesConfig {
         &self.manifest.episodes
     }
@@ -91,6 +92,7 @@ impl EpisodeWriter {
         self.next
     }
 
+    /// Episodes that are still to be written; 0 when the recording is full.
     pub fn remaining(&self) -> u64 {
         self.config().count - self.next
     }

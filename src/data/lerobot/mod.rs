@@ -32,6 +32,7 @@ use table::{Cells, Field, Kind, Table, Tables};
 pub const VERSION: &str = "v3.0";
 /// Nominal frames a second. Decisions take as long as the motion they ask for, so a second stands for a decision.
 pub const FPS: u32 = 1;
+/// The instruction of every frame, the one row of `meta/tasks.parquet`.
 pub const TASK: &str = "grasp any object from the bin";
 const IMAGE: &str = "observation.images.camera";
 const FILE_BYTES: usize = 100 << 20;
@@ -95,8 +96,11 @@ const NUMBERS: [Feature; 11] = [
 /// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Exported {
+    /// Rows of `meta/episodes`: every episode of the recording.
     pub episodes: u64,
+    /// Decisions of all episodes.
     pub frames: u64,
+    /// Episodes at whose end an object was held.
     pub successes: u64,
     /// Of the Parquet files with frames.
     pub bytes: u64,

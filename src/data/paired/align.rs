@@ -14,7 +14,9 @@ const MARGIN: f64 = 1.1;
 /// Pixels to the right and down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Shift {
+    /// Pixels to the right, from -2 to 2.
     pub dx: i32,
+    /// Pixels down, from -2 to 2.
     pub dy: i32,
 }
 

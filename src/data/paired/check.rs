@@ -23,7 +23,9 @@ const CHUNK: usize = 64;
 /// How often a class is seen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ClassStatistics {
+    /// Name of the class, as [`Class::name`] has it.
     pub class: &'static str,
+    /// Pixels of the class in all pairs that could be read.
     pub pixels: u64,
     /// Of all pixels.
     pub share: f64,
@@ -31,11 +33,14 @@ pub struct ClassStatistics {
     pub pairs: u64,
 }
 
+/// Depths over all pairs that could be read; 0 where no pixel hit anything.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct DepthStatistics {
     /// Of the pixels that hit something, metres.
     pub nearest_m: f64,
+    /// Largest depth, metres.
     pub farthest_m: f64,
+    /// Mean over the pixels that hit something, metres.
     pub mean_m: f64,
     /// Share of pixels without depth.
     pub missing: f64,
@@ -44,30 +49,43 @@ pub struct DepthStatistics {
 /// The offset at which an image's edges fit the edges of the ids best, pixels; (0, 0) is right.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Alignment {
+    /// Of the canonical images; `None` where too few edges were seen to tell.
     pub canonical: Option<Shift>,
+    /// Of the source domain's images; `None` where too few edges were seen to tell.
     pub randomized: Option<Shift>,
+    /// Of the depth images; `None` where too few edges were seen to tell.
     pub depth: Option<Shift>,
 }
 
 /// What [`check`] found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct CheckReport {
+    /// Name of the dataset's format (`folder`, `webdataset`, `pix2pix`).
     pub format: &'static str,
+    /// Whether the generation was finished; if not, that is one of the problems.
     pub complete: bool,
+    /// Pairs that the settings ask for, of the shard where it is one.
     pub pairs_expected: u64,
+    /// Pairs whose record and images could all be decoded.
     pub pairs_readable: u64,
     /// Files whose checksum was compared.
     pub files_checked: u64,
+    /// One entry for each class, in the order of their ids.
     pub classes: Vec<ClassStatistics>,
+    /// Pairs by the name of their [`Phase`](super::Phase); phases that were not seen are absent.
     pub phases: BTreeMap<&'static str, u64>,
+    /// Range of the depth images.
     pub depth: DepthStatistics,
+    /// Where the edges of the images lie, compared with those of the ids.
     pub alignment: Alignment,
+    /// Problems found, those beyond the listed hundred included.
     pub problem_count: u64,
     /// Sentences, each naming its file; the first hundred.
     pub problems: Vec<String>,
 }
 
 impl CheckReport {
+    /// Whether no problem was found.
     pub fn is_ok(&self) -> bool {
         self.problem_count == 0
     }

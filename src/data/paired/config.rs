@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+/// Name of the settings file in a dataset's folder.
 pub const CONFIG_NAME: &str = "dataset.toml";
 /// Version of the layout on disk. A reader refuses newer ones.
 /// 2: `tick` is `step_index`.
@@ -21,15 +22,20 @@ const MAX_COUNT: u64 = 1_000_000_000_000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
+    /// A PNG file for each image, in a folder for each channel.
     #[default]
     Folder,
+    /// Tar files of many pairs each, in the layout of WebDataset.
     WebDataset,
+    /// Source and canonical image side by side in one PNG file, as pix2pix reads them; the others in folders.
     Pix2Pix,
 }
 
 impl Format {
+    /// All formats, the default first.
     pub const ALL: [Self; 3] = [Self::Folder, Self::WebDataset, Self::Pix2Pix];
 
+    /// The word in settings and on the command line; `FromStr` reads it back.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Folder => "folder",
@@ -59,13 +65,17 @@ impl std::str::FromStr for Format {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
+    /// Pairs to train on.
     #[default]
     Train,
+    /// Pairs to choose models and settings by.
     Validation,
+    /// Pairs to measure finished models on.
     Test,
 }
 
 impl Split {
+    /// The word in settings, and the name of the folder or the beginning of the tars' names.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
@@ -78,7 +88,9 @@ impl Split {
 /// Part `index` of `of` equal parts, `0 <= index < of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shard {
+    /// Which part, from 0 to `of - 1`.
     pub index: u64,
+    /// Number of parts, at least 1.
     pub of: u64,
 }
 
@@ -112,6 +124,7 @@ pub struct ObjectSource {
     pub catalogue: String,
     /// Its part: `train`, `test` or `all`.
     pub split: String,
+    /// Objects that an episode begins with.
     pub per_episode: u32,
     /// What a user's objects are, by their contents: SHA-256.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,14 +135,20 @@ pub struct ObjectSource {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatasetConfig {
+    /// Decides every pair, together with its index.
     #[serde(with = "crate::contract::seed::seed_number")]
     pub seed: Seed,
+    /// The source domain; each pair shows it beside the canonical one.
     pub domain: Domain,
     /// Pairs of the whole dataset, all shards together.
     pub count: u64,
+    /// Width of each image, pixels; a pix2pix picture is twice as wide.
     pub width: u32,
+    /// Height of each image, pixels.
     pub height: u32,
+    /// How the pairs lie on disk.
     pub format: Format,
+    /// What the pairs are for; it names folders and tars, and decides no pixel.
     pub split: Split,
     /// Also write instance ids (`.../instances`).
     pub instances: bool,
@@ -147,6 +166,7 @@ pub struct DatasetConfig {
     /// The nominal camera; each frame's own is in its record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub camera: Option<Camera>,
+    /// Which objects lie in the bins.
     #[serde(default)]
     pub objects: ObjectSource,
     /// The other settings of the generator (scene, appearance, policy), resolved, as they are.
@@ -155,6 +175,7 @@ pub struct DatasetConfig {
 }
 
 impl DatasetConfig {
+    /// Settings of a whole dataset in the format `folder` for training, with instance ids and without measured depth.
     pub fn new(seed: Seed, domain: Domain, count: u64, (width, height): (u32, u32)) -> Self {
         Self {
             seed,
@@ -215,6 +236,7 @@ impl DatasetConfig {
         (self.count.saturating_sub(1)).checked_ilog10().map_or(1, |d| d as usize + 1).max(6)
     }
 
+    /// Pixels of one image: width times height.
     pub fn pixels(&self) -> usize {
         self.width as usize * self.height as usize
     }
@@ -224,6 +246,7 @@ impl DatasetConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
+    /// [`FORMAT_VERSION`] of the program that wrote it; others are refused.
     pub format_version: u32,
     /// Name and version of the program that generates it: another version may draw other pixels.
     pub program: String,
@@ -235,6 +258,7 @@ pub struct Manifest {
     /// SHA-256 of these settings in the file; never here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     settings_sha256: Option<String>,
+    /// What the dataset is made from.
     pub dataset: DatasetConfig,
 }
 
@@ -251,6 +275,7 @@ const HEADER: &str = "\
 ";
 
 impl Manifest {
+    /// The manifest of a dataset that this program is about to write.
     pub fn new(dataset: DatasetConfig) -> Self {
         Self {
             format_version: FORMAT_VERSION,
@@ -262,10 +287,16 @@ impl Manifest {
         }
     }
 
+    /// Where the manifest of the dataset in `folder` lies.
     pub fn path(folder: &Path) -> PathBuf {
         folder.join(CONFIG_NAME)
     }
 
+    /// Reads and checks the manifest of the dataset in `folder`.
+    ///
+    /// # Errors
+    /// [`DataError::NoDataset`] without the file, [`DataError::File`] where it cannot be read. [`DataError::Config`]
+    /// for bad TOML, another format version or values out of range.
     pub fn read(folder: &Path) -> Result<Self, DataError> {
         let path = Self::path(folder);
         let bytes = match read_capped(&path, MAX_CONFIG_BYTES) {
@@ -293,6 +324,10 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// Replaces the manifest in `folder` as a whole.
+    ///
+    /// # Errors
+    /// [`DataError::File`] for a full or failing disk; [`DataError::Config`] for settings that TOML cannot hold.
     pub fn write(&self, folder: &Path) -> Result<(), DataError> {
         let path = Self::path(folder);
         let text =

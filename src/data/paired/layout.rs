@@ -6,10 +6,15 @@ use std::path::{Path, PathBuf};
 /// One kind of image of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Channel {
+    /// The source domain's picture, 8-bit RGB.
     Randomized,
+    /// The canonical domain's picture, 8-bit RGB.
     Canonical,
+    /// Class ids, an 8-bit palette image.
     Segmentation,
+    /// True depth, 16-bit grey, millimetres; 0 where nothing was hit.
     Depth,
+    /// Instance ids, an 8-bit palette image.
     Instances,
     /// Depth as the domain's depth camera measures it.
     SensedDepth,
@@ -18,6 +23,7 @@ pub enum Channel {
 }
 
 impl Channel {
+    /// The channel's part of folder and file names, and of the JSON members.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Randomized => "randomized",
@@ -34,6 +40,7 @@ impl Channel {
 /// Where everything of a dataset lies. Paths are relative to its folder and use `/`.
 #[derive(Clone, Debug)]
 pub struct Layout {
+    /// How the pairs lie on disk.
     pub format: Format,
     split: Split,
     digits: usize,
@@ -54,6 +61,7 @@ pub fn checksums_path(root: &Path) -> PathBuf {
 }
 
 impl Layout {
+    /// The layout of a dataset with these settings.
     pub fn new(config: &DatasetConfig) -> Self {
         let mut channels = match config.format {
             Format::Folder | Format::WebDataset => vec![Channel::Randomized, Channel::Canonical],
@@ -135,6 +143,7 @@ impl Layout {
         if !path.exists() && former.is_file() { former } else { path }
     }
 
+    /// Number of the tar that holds pair `index` of the whole dataset.
     pub fn tar_of(&self, index: u64) -> u64 {
         index / self.pairs_per_tar
     }
@@ -155,6 +164,7 @@ impl Layout {
         (stem.len() >= 6 && stem.bytes().all(|b| b.is_ascii_digit())).then(|| stem.parse().ok())?
     }
 
+    /// A path of this layout below `root`, with the separators of the operating system.
     pub fn join(root: &Path, relative: &str) -> PathBuf {
         relative.split('/').fold(root.to_path_buf(), |path, part| path.join(part))
     }

@@ -24,8 +24,11 @@ const MAX_RECORD: u64 = 4 << 20;
 /// One pair, decoded. Images are `[height, width, channels]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pair {
+    /// What is known beside the pixels.
     pub meta: PairMeta,
+    /// Pixels along a row, of one image also in the format `pix2pix`.
     pub width: usize,
+    /// Rows of each image.
     pub height: usize,
     /// `[height, width, 3]` sRGB bytes.
     pub randomized: Vec<u8>,
@@ -47,6 +50,7 @@ enum Source {
     Tars { first: u64, tars: Vec<(PathBuf, OnceLock<TarIndex>)> },
 }
 
+/// An opened dataset; its methods may be called from several threads at once.
 pub struct PairReader {
     root: PathBuf,
     manifest: Manifest,
@@ -98,14 +102,17 @@ impl PairReader {
         Ok(Self { root: root.into(), first: range.start, len, layout, source, manifest })
     }
 
+    /// What the dataset was made from.
     pub fn config(&self) -> &DatasetConfig {
         &self.manifest.dataset
     }
 
+    /// Everything in `dataset.toml`.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
+    /// Names and folders of the dataset's files.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -115,6 +122,7 @@ impl PairReader {
         self.len
     }
 
+    /// Whether no pair is committed yet.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -19,8 +19,10 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All phases, in the order of an episode but for the last, with which it begins.
     pub const ALL: [Self; 4] = [Self::Approaching, Self::Touching, Self::Holding, Self::Settled];
 
+    /// The word in records and reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Approaching => "approaching",
@@ -38,6 +40,7 @@ pub struct ObjectState {
     pub name: String,
     /// Its value in the instance image.
     pub instance: u8,
+    /// Pose of the object's frame in the world, metres.
     pub world_from_object: Pose,
 }
 
@@ -46,12 +49,17 @@ pub struct ObjectState {
 pub struct PairRecord {
     /// The seed of the episode: with the dataset's settings it gives the objects, the divider and the start.
     pub episode_seed: u64,
+    /// Number of the episode in its environment, counted within its block of pairs.
     pub episode: u64,
+    /// Number of the environment among those that were simulated together.
     pub environment: u32,
     /// The action that led to this state; `None` at the start of an episode.
     pub action: Option<Action>,
+    /// Command, height and aperture of the gripper in this state.
     pub gripper: GripperState,
+    /// What the gripper is doing in this state.
     pub phase: Phase,
+    /// The objects of the episode, in the order of their instance ids.
     pub objects: Vec<ObjectState>,
     /// Arm joints, radians.
     pub joints_rad: Vec<f32>,
@@ -66,23 +74,34 @@ pub struct PairRecord {
 pub struct PairMeta {
     /// Number within the whole dataset; names the files.
     pub index: u64,
+    /// As in [`PairRecord::episode_seed`].
     #[serde(with = "seed_text")]
     pub episode_seed: u64,
+    /// As in [`PairRecord::episode`].
     pub episode: u64,
+    /// As in [`PairRecord::environment`].
     pub environment: u32,
     /// Environment steps since the episode's start.
     pub step_index: u64,
+    /// Decides textures, lights and colours of the source domain in this frame.
     #[serde(with = "seed_text")]
     pub look_seed: u64,
+    /// The domain of the source image.
     pub domain: Domain,
+    /// What the gripper was doing.
     pub phase: Phase,
+    /// Intrinsics of the images, pixels, and the camera's pose in the world.
     pub camera: Camera,
     /// With the same keys where there is none, and `is_given` false: readers infer types from the first records.
     #[serde(with = "given_action")]
     pub action: Option<Action>,
+    /// Command, height and aperture of the gripper, metres.
     pub gripper: GripperState,
+    /// Arm joints, radians; empty where the arm does not reach the gripper's pose.
     pub joints_rad: Vec<f32>,
+    /// The objects of the episode, in the order of their instance ids.
     pub objects: Vec<ObjectState>,
+    /// As in [`PairRecord::bodies`]: world poses, metres.
     pub bodies: Vec<Pose>,
 }
 
@@ -156,10 +175,15 @@ mod given_action {
 pub mod seed_text {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
+    /// Writes the number in digits, between quotes in JSON.
     pub fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }
 
+    /// Reads such digits.
+    ///
+    /// # Errors
+    /// Text that is not a number from 0 to 2^64 - 1.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(|_| D::Error::custom(format!("'{text}' is not a 64-bit seed")))

@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 /// How often the folder formats commit; decides what a crash costs, not what the files contain.
 #[derive(Clone, Copy, Debug)]
 pub struct CommitEvery {
+    /// Pairs after which a commit begins, if it does not begin earlier.
     pub pairs: usize,
+    /// Bytes of image files after which a commit begins, if it does not begin earlier.
     pub bytes: usize,
 }
 
@@ -66,6 +68,10 @@ impl PairWriter {
         Self::resume_with(out, config, CommitEvery::default())
     }
 
+    /// [`Self::create`] with commits of a chosen size.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
     pub fn create_with(out: &Path, config: &DatasetConfig, every: CommitEvery) -> Result<Self, DataError> {
         config.validate()?;
         if !is_vacant(out)? {
@@ -83,6 +89,10 @@ impl PairWriter {
         Self::open(out, manifest, lock, (next, every))
     }
 
+    /// [`Self::resume`] with commits of a chosen size.
+    ///
+    /// # Errors
+    /// As [`Self::resume`]; [`DataError::Damaged`] for pairs beyond the dataset's range.
     pub fn resume_with(out: &Path, config: &DatasetConfig, every: CommitEvery) -> Result<Self, DataError> {
         config.validate()?;
         if is_vacant(out)? {
@@ -129,6 +139,7 @@ impl PairWriter {
         Ok(Self { sink, layout, manifest, root: out.into(), next, end, written: (0, 0), _lock: lock })
     }
 
+    /// What the dataset is made from.
     pub fn config(&self) -> &DatasetConfig {
         &self.manifest.dataset
     }

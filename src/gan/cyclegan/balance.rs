@@ -12,8 +12,11 @@ use candle_core::{Tensor, Var};
 /// Norms of the unweighted terms' gradients at G(x); `None` for a term that took no part.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GradientNorms {
+    /// Of the adversarial term against D_Y.
     pub gan: f64,
+    /// Of the cycle term that begins with x; `None` for a method without F.
     pub cycle: Option<f64>,
+    /// Of the scene term; `None` where its weight is 0 or no Q-functions are ready.
     pub scene: Option<f64>,
 }
 

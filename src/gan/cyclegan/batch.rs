@@ -13,11 +13,13 @@ pub struct UnpairedBatch {
     pub y: Tensor,
     /// Numbers that the discriminators see beside each image, `[n, planes]`: the gripper's own sensors.
     pub x_state: Option<Tensor>,
+    /// The same numbers beside each image of y; `None` where `discriminator.state_planes` is 0.
     pub y_state: Option<Tensor>,
     /// One-hot classes of x's pixels, `[n, classes, height, width]`.
     pub x_mask: Option<Tensor>,
     /// The actions at which a [`SceneLoss`](super::SceneLoss) compares Q-values, `[n, actions, numbers]`.
     pub x_actions: Option<Tensor>,
+    /// The actions at which Q-values of y are compared, `[n, actions, numbers]`.
     pub y_actions: Option<Tensor>,
     /// What a [`TaskNetwork`](super::TaskNetwork) should say of x, `[n, ...]`.
     pub x_labels: Option<Tensor>,

@@ -23,18 +23,25 @@ pub const BENCH_NETWORKS: [&str; 3] = ["cyclegan", "cyclegan-small", "cyclegan-p
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct StepTimes {
+    /// One of [`BENCH_NETWORKS`].
     pub network: String,
+    /// Edge of the square images, pixels.
     pub size: usize,
     /// Images of each domain.
     pub batch: usize,
     /// Learned floats of all four networks.
     pub parameters: usize,
+    /// Threads of the pool that the steps ran in.
     pub threads: usize,
+    /// Vector instructions that the kernels use.
     pub instructions: String,
+    /// Timed steps; a few untimed ones come before them.
     pub repeats: usize,
     /// Median.
     pub ms_per_step: f64,
+    /// Time of the fastest timed step, ms.
     pub fastest_ms: f64,
+    /// Images of both domains over the median time.
     pub images_per_s: f64,
     /// Activations, gradients and scratch at the worst moment.
     pub peak_memory_gib: f64,

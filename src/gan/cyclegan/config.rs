@@ -22,8 +22,10 @@ pub enum Method {
 }
 
 impl Method {
+    /// All methods, in the order of their declaration.
     pub const ALL: [Self; 4] = [Self::Gan, Self::CycleGan, Self::GraspGan, Self::RlCycleGan];
 
+    /// The name on the command line and in tables, which parsing takes.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Gan => "gan",
@@ -129,10 +131,13 @@ pub struct DiscriminatorConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TermWeights {
+    /// Of both generators' adversarial terms; above 0.
     pub gan: f64,
+    /// Of the cycle terms; [`BalanceConfig`] may set it anew during training.
     pub cycle: f64,
     /// Of the cycle that begins with a real image, relative to the other.
     pub real_cycle: f64,
+    /// Of the identity terms: a generator should leave images of its own target domain alone.
     pub identity: f64,
     /// Scene consistency (RL-CycleGAN).
     pub scene: f64,
@@ -180,17 +185,22 @@ pub struct NoiseConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CycleGanConfig {
+    /// Decides whether there is a way back (F and D_X); the weights decide on the terms.
     pub method: Method,
+    /// The named size that the settings began with.
     pub preset: Preset,
     /// Edge of the square images, pixels.
     pub size: usize,
     /// Images of each domain in a batch.
     pub batch: usize,
+    /// Adversarial loss of discriminators and generators.
     pub gan_loss: GanLoss,
+    /// Distance of the cycle and identity terms.
     pub distance: Distance,
     /// The real cycle is compared after average pooling over squares of this edge: `reality` has noise in every frame
     /// that the way back could only give again by smuggling it.
     pub real_cycle_pooling: usize,
+    /// Weights of the terms at the start of the run.
     pub weights: TermWeights,
     /// `None` leaves the weights as they are.
     pub balance: Option<BalanceConfig>,
@@ -200,18 +210,25 @@ pub struct CycleGanConfig {
     pub warm_start_steps: u64,
     /// Steps over which the reversed gradient of GraspGAN's domain classifier rises (Ganin et al., 2016).
     pub domain_ramp_steps: u64,
+    /// Noise on the discriminators' images and on translations before their way back.
     pub noise: NoiseConfig,
     /// Images in the pool of each discriminator; 0 for no pool.
     pub image_pool: usize,
     /// The averaged generators keep this much of themselves each step (less in the beginning).
     pub ema_decay: f64,
+    /// Learning rate of G and F before it falls, above 0 and at most 1.
     pub generator_lr: f64,
+    /// Learning rate of the discriminators and the domain classifier before it falls, above 0 and at most 1.
     pub discriminator_lr: f64,
     /// The share of a run after which the learning rates fall in a straight line to 0; 1 keeps them constant.
     pub lr_decay_start: f64,
+    /// Optimizers of G and F.
     pub adam: AdamConfig,
+    /// Optimizers of the discriminators and the domain classifier.
     pub discriminator_adam: AdamConfig,
+    /// Shape of G and F; F has no mask head.
     pub generator: GeneratorConfig,
+    /// Shape of D_Y and D_X.
     pub discriminator: DiscriminatorConfig,
 }
 
@@ -357,6 +374,9 @@ impl CycleGanConfig {
         if !(0.0..1.0).contains(&self.ema_decay) || !(0.0..=1.0).contains(&self.lr_decay_start) {
             return bad("ema_decay must be in [0, 1) and lr_decay_start in [0, 1]".into());
         }
+        for (name, adam) in [("adam", &self.adam), ("discriminator_adam", &self.discriminator_adam)] {
+            adam.validate().map_err(|problem| ConfigError(format!("{name}.{problem}")))?;
+        }
         Ok(())
     }
 
@@ -442,5 +462,7 @@ mod tests {
         check(Method::CycleGan, |c| c.noise.cycle_std = -0.1, "noise");
         check(Method::RlCycleGan, |c| c.scene_interval = 0, "scene_interval");
         check(Method::CycleGan, |c| c.generator_lr = f64::NAN, "learning rates");
+        check(Method::CycleGan, |c| c.adam.beta1 = 1.5, "adam.beta1");
+        check(Method::RlCycleGan, |c| c.discriminator_adam.beta2 = -1.0, "discriminator_adam.beta2");
     }
 }

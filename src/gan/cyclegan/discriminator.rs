@@ -71,6 +71,7 @@ impl Discriminator {
         Ok(Self { store, scales, state_planes: config.state_planes })
     }
 
+    /// Parameters and singular vectors of all scales.
     pub fn store(&self) -> &ParamStore {
         &self.store
     }

@@ -34,6 +34,7 @@ pub enum Preprocess {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FolderConfig {
+    /// How an image is resized before the crop.
     pub preprocess: Preprocess,
     /// Edge to resize to before the crop, pixels. CycleGAN's 286 for crops of 256 is 1.12 times the crop.
     pub load_size: usize,

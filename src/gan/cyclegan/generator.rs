@@ -128,6 +128,7 @@ impl Generator {
         Ok(Self { store, stem, down, bottleneck, up, refine, head, raw_input, mask_classes, size })
     }
 
+    /// Parameters and singular vectors of all layers.
     pub fn store(&self) -> &ParamStore {
         &self.store
     }

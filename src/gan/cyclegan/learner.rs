@@ -28,6 +28,7 @@ pub type Metrics = Vec<(&'static str, f64)>;
 /// What the generators made in the step before, `[n, 3, height, width]` each and without gradients.
 #[derive(Clone, Debug)]
 pub struct StepTranslations {
+    /// G(x).
     pub gx: Tensor,
     /// Of methods with a cycle: F(G(x)), F(y) and G(F(y)).
     pub cycle: Option<[Tensor; 3]>,
@@ -104,6 +105,7 @@ impl CycleGanLearner {
         })
     }
 
+    /// The settings of the run, with the weights as they were before any balancing.
     pub fn config(&self) -> &CycleGanConfig {
         &self.config
     }

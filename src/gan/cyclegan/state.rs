@@ -15,7 +15,9 @@ pub type NamedTensors = Vec<(String, Tensor)>;
 /// JSON value without floats.
 #[derive(Clone, Debug)]
 pub struct LearnerState {
+    /// Networks, averages, optimizers and the images of the pools, each under its name.
     pub groups: BTreeMap<String, NamedTensors>,
+    /// The number of steps, the balance of the terms and the random generators of the pools.
     pub values: serde_json::Value,
 }
 

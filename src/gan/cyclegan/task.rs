@@ -22,6 +22,7 @@ pub enum ImageDomain {
 
 /// A grasp network as GraspGAN's losses see it. It keeps its optimizer.
 pub trait TaskNetwork {
+    /// The network's parameters, which are frozen while the generators learn.
     fn store(&self) -> &ParamStore;
 
     /// Channels of the features.
@@ -90,6 +91,7 @@ impl DomainClassifier {
         Ok(Self { store, hidden, decision, adam })
     }
 
+    /// The classifier's parameters.
     pub fn store(&self) -> &ParamStore {
         &self.store
     }

@@ -31,6 +31,7 @@ const SHEET_CELL: usize = 160;
 pub struct CycleGanData {
     /// The folder that holds `trainA/` and `trainB/`.
     pub root: PathBuf,
+    /// How the pictures are resized, cropped, mirrored and cached.
     pub images: FolderConfig,
     /// SHA-256 of the pictures below the root: what a run was begun with is remembered by its contents.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -121,10 +122,12 @@ pub struct FolderSource {
 }
 
 impl FolderSource {
+    /// Batches of `batch` images of each folder.
     pub fn new(folders: ImageFolders, batch: usize) -> Self {
         Self { folders, batch, read_s: 0.0 }
     }
 
+    /// The opened folders, with their lengths and the files that were left out.
     pub fn folders(&self) -> &ImageFolders {
         &self.folders
     }
@@ -181,8 +184,11 @@ fn to_pictures(images: &Tensor) -> candle_core::Result<Vec<Picture>> {
 
 /// A trained generator of a run and where it comes from.
 pub struct LoadedGenerator {
+    /// The averaged G, or F where the way back was asked for.
     pub generator: Generator,
+    /// The settings of the run that trained it.
     pub config: RunConfig<CycleGanConfig>,
+    /// The training step after which it was saved.
     pub step: u64,
     /// Sentences about newer checkpoints that are damaged.
     pub warnings: Vec<String>,

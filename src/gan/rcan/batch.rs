@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DepthRange {
+    /// Depth that becomes -1, metres, 0 or more.
     pub near_m: f32,
+    /// Depth that becomes 1, metres, beyond `near_m`.
     pub far_m: f32,
 }
 

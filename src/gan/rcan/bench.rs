@@ -20,17 +20,27 @@ const WARM_UP: usize = 2;
 /// What was measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct StepTimes {
+    /// One of [`BENCH_NETWORKS`].
     pub network: String,
+    /// Edge of the square images, pixels.
     pub size: usize,
+    /// Images in each step.
     pub batch: usize,
+    /// Learned floats of the generator.
     pub generator_parameters: usize,
+    /// Learned floats of the discriminator, all scales.
     pub discriminator_parameters: usize,
+    /// Threads of the pool that the steps ran in.
     pub threads: usize,
+    /// Vector instructions that the kernels use.
     pub instructions: String,
+    /// Timed steps; a few untimed ones come before them.
     pub repeats: usize,
     /// Median.
     pub ms_per_step: f64,
+    /// Time of the fastest timed step, ms.
     pub fastest_ms: f64,
+    /// Images of a step over the median time.
     pub images_per_s: f64,
     /// Activations, gradients and scratch at the worst moment.
     pub peak_memory_gib: f64,

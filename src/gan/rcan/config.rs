@@ -14,13 +14,17 @@ pub enum ImageLoss {
     /// Mean pairwise squared error, the paper's choice; blind to a constant offset.
     #[default]
     Mpse,
+    /// Mean absolute error.
     L1,
+    /// Mean squared error.
     L2,
 }
 
 impl ImageLoss {
+    /// All image losses, in the order of their declaration.
     pub const ALL: [Self; 3] = [Self::Mpse, Self::L1, Self::L2];
 
+    /// The name on the command line and in settings files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Mpse => "mpse",
@@ -84,9 +88,13 @@ pub struct DiscriminatorConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LossWeights {
+    /// Of the loss of the generated image, which [`RcanConfig::image_loss`] chooses.
     pub image: f64,
+    /// Of the squared distance between class probabilities and one-hot truth.
     pub mask: f64,
+    /// Of the mean squared error of the depth, encoded to `[-1, 1]`.
     pub depth: f64,
+    /// Of the generator's adversarial loss; with 0 the discriminator does not learn either.
     pub gan: f64,
     /// Of twice the squared mean difference, the part that the pairwise error leaves out of the squared error.
     pub offset: f64,
@@ -96,13 +104,17 @@ pub struct LossWeights {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RcanConfig {
+    /// The named size that the settings began with.
     pub preset: Preset,
     /// Edge of the square images, pixels.
     pub size: usize,
+    /// Frames in a step, 1 to 4096.
     pub batch: usize,
+    /// Loss between generated and canonical image.
     pub image_loss: ImageLoss,
     /// The generator's learning rate at its highest.
     pub generator_lr: f64,
+    /// The discriminator's learning rate at its highest.
     pub discriminator_lr: f64,
     /// Steps over which the learning rates rise from 0; after that they fall along half a cosine.
     pub num_warmup_steps: u64,
@@ -114,15 +126,22 @@ pub struct RcanConfig {
     pub reuse: f64,
     /// Blocks of frames in the pool.
     pub num_pool_blocks: u64,
+    /// Weights of the terms of the generator's objective.
     pub weights: LossWeights,
+    /// Shape of the U-Net.
     pub generator: GeneratorConfig,
+    /// Shape of the patch discriminators.
     pub discriminator: DiscriminatorConfig,
+    /// Optimizer of the generator.
     pub adam: AdamConfig,
+    /// Optimizer of the discriminator.
     pub discriminator_adam: AdamConfig,
+    /// Depths that the depth maps' -1 and 1 stand for.
     pub depth: DepthRange,
 }
 
 impl RcanConfig {
+    /// The settings of a named size: 64 pixels for two processor cores, or the published 472.
     pub fn preset(preset: Preset) -> Self {
         let (size, generator, strides) = match preset {
             Preset::Small => {

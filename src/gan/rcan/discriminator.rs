@@ -47,6 +47,7 @@ impl Discriminator {
         Ok(Self { store, scales })
     }
 
+    /// Parameters of all scales.
     pub fn store(&self) -> &ParamStore {
         &self.store
     }

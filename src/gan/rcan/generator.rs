@@ -50,7 +50,9 @@ pub struct Generated {
 /// One translated image as plain arrays.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Translation {
+    /// Pixels in a row.
     pub width: usize,
+    /// Rows of pixels.
     pub height: usize,
     /// `[height, width, 3]`
     pub image: Vec<u8>,
@@ -116,6 +118,7 @@ impl Generator {
         Ok(Self { store, stem, down, strided, bottleneck, up, mix, refine, heads, raw_input, size, depth })
     }
 
+    /// Parameters of the U-Net and its heads.
     pub fn store(&self) -> &ParamStore {
         &self.store
     }
@@ -125,6 +128,7 @@ impl Generator {
         self.size
     }
 
+    /// Depths that the depth map's -1 and 1 stand for.
     pub fn depth_range(&self) -> DepthRange {
         self.depth
     }

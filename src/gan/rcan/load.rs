@@ -11,7 +11,9 @@ use std::path::Path;
 
 /// A generator and where it comes from.
 pub struct Loaded {
+    /// The averaged generator.
     pub generator: Generator,
+    /// The settings of the run that trained it.
     pub config: RunConfig<RcanConfig>,
     /// The training step after which it was saved.
     pub step: u64,

@@ -8,9 +8,13 @@ use candle_core::{Result, Tensor};
 
 /// The terms of the generator's objective, unweighted; `None` where a weight is 0.
 pub struct EqualityLosses {
+    /// [`image_loss`] of the generated image, a scalar.
     pub image: Option<Tensor>,
+    /// [`offset_loss`] of the generated image, a scalar.
     pub offset: Option<Tensor>,
+    /// [`mask_loss`] of the class probabilities, a scalar.
     pub mask: Option<Tensor>,
+    /// Mean squared error of the encoded depth, a scalar.
     pub depth: Option<Tensor>,
     /// Their weighted sum.
     pub total: Tensor,

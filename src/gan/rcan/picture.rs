@@ -7,8 +7,11 @@ use crate::gan::frames::Frame;
 
 /// One row of a sheet.
 pub struct Row<'a> {
+    /// The frame that gives input, canonical image, true mask and true depth.
     pub frame: Frame<'a>,
+    /// The generator's outputs for the frame, of the same size.
     pub translation: &'a Translation,
+    /// The text below the row; empty for none.
     pub caption: String,
 }
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 /// The section `data` of `config.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RcanData {
+    /// The environments that pairs are rendered in, where no dataset is given.
     #[serde(flatten)]
     pub env: EnvData,
     /// A dataset of pairs in place of the live simulator.

@@ -14,12 +14,14 @@ pub const CHANNELS: usize = 4;
 pub enum SemanticClass {
     /// Table and everything behind it.
     Background = 0,
+    /// Objects to grasp.
     Object = 1,
     /// The gripper in view.
     Fingers = 2,
 }
 
 impl SemanticClass {
+    /// Number of classes: the output channels of a segmentation.
     pub const COUNT: usize = 3;
 
     /// From the renderer's class numbers: the arm's is the gripper's, unknown ones are background.
@@ -57,6 +59,7 @@ pub struct RgbdImage<'a> {
 /// A simulated image with the renderer's class of each pixel.
 #[derive(Clone, Copy, Debug)]
 pub struct SegmentedRgbd<'a> {
+    /// The picture and its depth.
     pub image: RgbdImage<'a>,
     /// `[size, size]`
     pub classes: &'a [u8],

@@ -34,8 +34,11 @@ pub enum IdentityLoss {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossWeights {
+    /// Of the least-squares adversarial terms of generators and discriminators (equation 6).
     pub gan: f64,
+    /// Of the distances between images and their way there and back.
     pub cycle: f64,
+    /// Of the distances that [`IdentityLoss`] names.
     pub identity: f64,
     /// Cross-entropy of `D_Y(G(x))` that G learns from; without it nothing but the cycle keeps objects where they are.
     pub semantic: f64,
@@ -51,6 +54,7 @@ impl Default for LossWeights {
     }
 }
 
+/// Settings of the four networks, their losses and their optimizers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SemanticConfig {
@@ -58,17 +62,23 @@ pub struct SemanticConfig {
     pub size: usize,
     /// Width of the first layer; the seven have 1, 2, 4, 8, 8, 8 and 8 times as much.
     pub filters: usize,
+    /// How encoder features join the decoder, in all four networks.
     pub skip: SkipJoin,
+    /// The images that a translation is held close to.
     pub identity: IdentityLoss,
+    /// Weights of the terms of the objectives.
     pub weights: LossWeights,
     /// Images of each side in a step.
     pub batch: usize,
     /// Dropout in the generator's decoder, all layers but the first and the image itself; the paper gives no probability.
     pub p_dropout: f32,
+    /// Learning rate of all four optimizers in the first half of a run, above 0.
     pub learning_rate: f64,
+    /// Settings of all four optimizers.
     pub adam: AdamConfig,
     /// Depths that the network's -1 and 1 stand for, metres; holes and what is farther are 1.
     pub near_m: f32,
+    /// The depth that 1 stands for, metres, beyond `near_m`.
     pub far_m: f32,
 }
 
@@ -119,6 +129,7 @@ impl SemanticConfig {
             let (near, far) = (self.near_m, self.far_m);
             return Err(format!("near_m is {near} and far_m {far}; give 0 <= near < far, metres"));
         }
+        self.adam.validate().map_err(|problem| format!("adam.{problem}"))?;
         let LossWeights { gan, cycle, identity, semantic, segmentation, depth } = self.weights;
         let weights = [
             ("gan", gan),

@@ -33,6 +33,7 @@ impl SemanticDiscriminator {
         Ok(Self { unet: UNet::new(config, shape, seed, device)? })
     }
 
+    /// Parameters of the U-Net.
     pub fn store(&self) -> &ParamStore {
         self.unet.store()
     }

@@ -22,6 +22,7 @@ impl RgbdGenerator {
         Ok(Self { unet: UNet::new(config, shape, seed, device)? })
     }
 
+    /// Parameters of the U-Net.
     pub fn store(&self) -> &ParamStore {
         self.unet.store()
     }

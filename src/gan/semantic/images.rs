@@ -53,18 +53,22 @@ impl RgbdImages {
         Ok(())
     }
 
+    /// Images in the set.
     pub fn len(&self) -> usize {
         self.depth_m.len() / (self.size * self.size).max(1)
     }
 
+    /// Whether no image has been added.
     pub fn is_empty(&self) -> bool {
         self.depth_m.is_empty()
     }
 
+    /// Edge of the square images, pixels.
     pub fn size(&self) -> usize {
         self.size
     }
 
+    /// The image at a place, from 0. Panics beyond the last one.
     pub fn image(&self, index: usize) -> RgbdImage<'_> {
         let pixels = self.size * self.size;
         RgbdImage {
@@ -94,6 +98,7 @@ pub struct SegmentedImages {
 }
 
 impl SegmentedImages {
+    /// An empty set of square images of `size` pixels.
     pub fn new(size: usize) -> Self {
         Self { images: RgbdImages::new(size), classes: Vec::new() }
     }
@@ -112,10 +117,12 @@ impl SegmentedImages {
         Ok(())
     }
 
+    /// The images without their classes.
     pub fn images(&self) -> &RgbdImages {
         &self.images
     }
 
+    /// The image at a place, from 0, with its classes. Panics beyond the last one.
     pub fn image(&self, index: usize) -> SegmentedRgbd<'_> {
         let pixels = self.images.size * self.images.size;
         SegmentedRgbd { image: self.images.image(index), classes: &self.classes[pixels * index..pixels * (index + 1)] }

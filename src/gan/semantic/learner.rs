@@ -18,10 +18,13 @@ use candle_core::{Device, Tensor};
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum SemanticError {
+    /// A setting is impossible; the message is that of [`SemanticConfig::validate`].
     #[error("{0}")]
     Config(String),
+    /// A parameter or an optimizer fails, for example with gradients that are not finite three times in a row.
     #[error(transparent)]
     Nn(#[from] NnError),
+    /// A tensor operation fails: images of another size, or a device.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
 }
@@ -41,20 +44,28 @@ impl From<SemanticError> for TrainError {
 pub struct SemanticMetrics {
     /// Both generators' adversarial losses, added up; so are cycle and identity.
     pub gan: f64,
+    /// Distances of x to F(G(x)) and of y to G(F(y)), added up.
     pub cycle: f64,
+    /// Both generators' distances that the setting `identity` names, added up.
     pub identity: f64,
     /// Cross-entropy of `D_Y(G(x))`, which G learns from.
     pub semantic: f64,
+    /// The generators' objective: the weighted sum of their terms.
     pub generator: f64,
+    /// D_X's adversarial loss (equation 6).
     pub discriminator_x: f64,
+    /// D_Y's adversarial loss (equation 6).
     pub discriminator_y: f64,
     /// Cross-entropies that the discriminators learn from.
     pub segmentation_x: f64,
+    /// D_Y's cross-entropy on G(x), with the classes of x.
     pub segmentation_y: f64,
+    /// Norm of both generators' gradients together, before clipping.
     pub generator_gradient_norm: f64,
 }
 
 impl SemanticMetrics {
+    /// The figures by their names in the metrics.
     pub fn named(&self) -> [(&'static str, f64); 10] {
         [
             ("loss/gan", self.gan),
@@ -73,20 +84,29 @@ impl SemanticMetrics {
 
 /// The generators' losses, with the translations that the discriminators see next.
 pub struct GeneratorLosses {
+    /// The weighted sum of the terms, a scalar; 0 where all weights are 0.
     pub total: Tensor,
+    /// Both generators' adversarial losses, added up and unweighted; `None` with a weight of 0.
     pub gan: Option<Tensor>,
+    /// Both cycle distances, added up and unweighted; `None` with a weight of 0.
     pub cycle: Option<Tensor>,
+    /// Both identity distances, added up and unweighted; `None` with a weight of 0.
     pub identity: Option<Tensor>,
+    /// Cross-entropy of D_Y's segmentation of G(x), unweighted; `None` with a weight of 0.
     pub semantic: Option<Tensor>,
     /// `G(x)` and `F(y)`.
     pub fake_y: Activations,
+    /// F(y), `[n, 4, size, size]`.
     pub fake_x: Activations,
 }
 
 /// One discriminator's losses; `total` is what it learns from.
 pub struct DiscriminatorLosses {
+    /// The weighted sum of both terms, a scalar; 0 where both weights are 0.
     pub total: Tensor,
+    /// Least-squares loss of real against translated images, unweighted; `None` with a weight of 0.
     pub gan: Option<Tensor>,
+    /// Cross-entropy on the images with labels, unweighted; `None` with a weight of 0.
     pub segmentation: Option<Tensor>,
 }
 
@@ -130,6 +150,7 @@ impl SemanticCycleGan {
         Ok(Self { config, generator_y, generator_x, discriminator_x, discriminator_y, adams, seed, step: 0 })
     }
 
+    /// The settings that the learner was created with.
     pub fn config(&self) -> &SemanticConfig {
         &self.config
     }

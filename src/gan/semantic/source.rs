@@ -52,10 +52,12 @@ impl UnpairedSource {
         Ok(Self { x, y, x_order, y_order, seed, device: device.clone(), make_s: 0.0 })
     }
 
+    /// All simulated images, the held-out ones included.
     pub fn simulation(&self) -> &SegmentedImages {
         &self.x
     }
 
+    /// All real images, the held-out ones included.
     pub fn reality(&self) -> &RgbdImages {
         &self.y
     }

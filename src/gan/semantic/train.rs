@@ -26,6 +26,7 @@ pub struct SemanticData {
     /// that did not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cell: Option<String>,
+    /// SHA-256 of the cell's description as TOML; `None` for the usual cell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cell_digest: Option<String>,
     /// Checksums of what training reads of both.
@@ -47,11 +48,17 @@ impl LearnerConfig for SemanticConfig {
 
 /// A trained run's networks and where they come from.
 pub struct LoadedSemantic {
+    /// G: simulation to reality.
     pub generator_y: RgbdGenerator,
+    /// F: reality to simulation.
     pub generator_x: RgbdGenerator,
+    /// D_X, which judges and segments simulated images.
     pub discriminator_x: SemanticDiscriminator,
+    /// D_Y, which judges and segments real images.
     pub discriminator_y: SemanticDiscriminator,
+    /// The settings of the run that trained them.
     pub config: RunConfig<SemanticConfig>,
+    /// The training step after which they were saved.
     pub step: u64,
     /// Sentences about newer checkpoints that are damaged.
     pub warnings: Vec<String>,

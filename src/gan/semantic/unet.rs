@@ -22,9 +22,11 @@ const WIDTHS: [usize; LEVELS] = [1, 2, 4, 8, 8, 8, 8];
 /// Shape of a [`UNet`] beyond the settings.
 #[derive(Clone, Copy, Debug)]
 pub struct UNetShape {
+    /// Output channels: 4 of an image, or one for each class.
     pub outputs: usize,
     /// First encoder layer, counted from 0, that is normalized.
     pub normalized_from: usize,
+    /// Probability of dropout in the decoder from the second layer on, in `[0, 1)`.
     pub p_dropout: f32,
 }
 
@@ -84,6 +86,7 @@ impl UNet {
         Ok(Self { store, down, up, mix, norm: InstanceNorm::plain(), skip: config.skip, shape })
     }
 
+    /// Parameters of all convolutions.
     pub fn store(&self) -> &ParamStore {
         &self.store
     }

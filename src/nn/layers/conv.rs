@@ -14,13 +14,21 @@ use crate::nn::params::{Param, StateBuffer};
 /// Sizes and settings of a convolution; the default is 3x3, stride 1, "same" padding, with bias, linear.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conv2dConfig {
+    /// Channels of the input; those of all inputs together where several are joined.
     pub inputs: usize,
+    /// Channels of the output.
     pub outputs: usize,
+    /// Edge of the square kernel, pixels.
     pub kernel: usize,
+    /// Input pixels from one output to the next, along rows and columns, at least 1.
     pub stride: usize,
+    /// Zeros on each of the four sides, pixels.
     pub padding: usize,
+    /// Whether a number is added to each output channel.
     pub bias: bool,
+    /// Applied last, after bias and normalization.
     pub activation: Activation,
+    /// How the weight starts. With [`Init::PYTORCH`] the bias is random too; otherwise it starts at 0.
     pub init: Init,
 }
 
@@ -39,22 +47,27 @@ impl Conv2dConfig {
         }
     }
 
+    /// With another stride; the padding stays as it is.
     pub fn stride(self, stride: usize) -> Self {
         Self { stride, ..self }
     }
 
+    /// With `padding` zeros on each of the four sides.
     pub fn padding(self, padding: usize) -> Self {
         Self { padding, ..self }
     }
 
+    /// With an activation after bias and normalization.
     pub fn activation(self, activation: Activation) -> Self {
         Self { activation, ..self }
     }
 
+    /// Without a bias, as before a normalization with a shift of its own.
     pub fn without_bias(self) -> Self {
         Self { bias: false, ..self }
     }
 
+    /// With another start of the weight; a bias then starts at 0, except with [`Init::PYTORCH`].
     pub fn init(self, init: Init) -> Self {
         Self { init, ..self }
     }
@@ -103,12 +116,17 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
+    /// Creates `weight` `[outputs, inputs, kernel, kernel]` and, if there is one, `bias` `[outputs]` in `scope`.
+    ///
+    /// # Errors
+    /// A name that is taken; a backend without such a tensor.
     pub fn new(scope: Scope<'_>, config: Conv2dConfig) -> Result<Self, NnError> {
         let weight = scope.param("weight", &config.weight_shape(), config.init)?;
         let bias = config.create_bias(&scope)?;
         Ok(Self { config, weight, bias })
     }
 
+    /// The sizes and settings that it was created with.
     pub fn config(&self) -> &Conv2dConfig {
         &self.config
     }
@@ -161,6 +179,10 @@ pub struct SpectralConv2d {
 }
 
 impl SpectralConv2d {
+    /// Creates the layer's tensors in `scope` and improves the random singular vectors by 15 rounds of power iteration.
+    ///
+    /// # Errors
+    /// A name that is taken; a backend without such a tensor.
     pub fn new(scope: Scope<'_>, config: Conv2dConfig) -> Result<Self, NnError> {
         let bias = config.create_bias(&scope)?;
         let weight = scope.param("weight_orig", &config.weight_shape(), config.init)?;

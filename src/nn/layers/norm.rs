@@ -47,10 +47,15 @@ impl InstanceNorm {
         Self { affine: None }
     }
 
+    /// With a scale that starts at 1 and a shift that starts at 0, `[channels]` each.
+    ///
+    /// # Errors
+    /// A name that is taken; a backend without such a tensor.
     pub fn affine(scope: Scope<'_>, channels: usize) -> Result<Self, NnError> {
         Ok(Self { affine: Some(Affine::new(&scope, channels)?) })
     }
 
+    /// The number that is added to the variance, 1e-5 as in PyTorch.
     pub fn epsilon(&self) -> f64 {
         EPSILON
     }
@@ -60,6 +65,10 @@ impl InstanceNorm {
         (self.affine.as_ref().map(|a| a.gamma.tensor()), self.affine.as_ref().map(|a| a.beta.tensor()))
     }
 
+    /// Normalizes every plane of `[n, c, h, w]` by itself, scales and shifts, then activates.
+    ///
+    /// # Errors
+    /// An input of other than four dimensions, or of another number of channels than scale and shift.
     pub fn forward(&self, x: &Activations, activation: Activation) -> CandleResult<Activations> {
         with_options(self.affine.as_ref(), activation, |options| instance_norm(x, options))
     }
@@ -73,10 +82,18 @@ pub struct GroupNorm {
 }
 
 impl GroupNorm {
+    /// Normalizes `channels / groups` neighbouring channels together. Scale and shift `[channels]` start at 1 and 0.
+    ///
+    /// # Errors
+    /// A name that is taken; a backend without such a tensor.
     pub fn new(scope: Scope<'_>, groups: usize, channels: usize) -> Result<Self, NnError> {
         Ok(Self { groups, affine: Affine::new(&scope, channels)? })
     }
 
+    /// `[n, channels, h, w]` to the same shape: normalizes each sample's groups, scales and shifts, then activates.
+    ///
+    /// # Errors
+    /// An input of another shape; channels that do not divide into the groups.
     pub fn forward(&self, x: &Activations, activation: Activation) -> CandleResult<Activations> {
         with_options(Some(&self.affine), activation, |options| group_norm(x, self.groups, options))
     }
@@ -92,6 +109,11 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
+    /// Scale and running variance `[channels]` start at 1, shift and running mean at 0. A batch counts a tenth in the
+    /// running statistics.
+    ///
+    /// # Errors
+    /// A name that is taken; a backend without such a tensor.
     pub fn new(scope: Scope<'_>, channels: usize) -> Result<Self, NnError> {
         let affine = Affine::new(&scope, channels)?;
         let mean = scope.buffer("running_mean", &[channels], Init::Zeros)?;
@@ -151,10 +173,18 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
+    /// For rows of `width` elements. Scale and shift `[width]` start at 1 and 0.
+    ///
+    /// # Errors
+    /// A name that is taken; a backend without such a tensor.
     pub fn new(scope: Scope<'_>, width: usize) -> Result<Self, NnError> {
         Ok(Self { affine: Affine::new(&scope, width)? })
     }
 
+    /// `[..., width]` to the same shape: normalizes every row, scales and shifts, then activates.
+    ///
+    /// # Errors
+    /// An input whose last dimension is not `width`.
     pub fn forward(&self, x: &Activations, activation: Activation) -> CandleResult<Activations> {
         with_options(Some(&self.affine), activation, |options| layer_norm(x, options))
     }

@@ -25,6 +25,10 @@ pub struct UNet7 {
 }
 
 impl UNet7 {
+    /// Maps images `[n, 3, 64, 64]` to images of the same shape; `seed` decides the initial weights.
+    ///
+    /// # Errors
+    /// A device that fails.
     pub fn new(seed: Seed, device: &Device) -> Built<Self> {
         let store = ParamStore::new(seed, device);
         let conv = |i, o, k| Conv2dConfig::new(i, o, k).activation(Activation::Relu);
@@ -76,6 +80,10 @@ pub struct SkipUNet {
 }
 
 impl SkipUNet {
+    /// Maps images `[n, 3, 64, 64]` to maps `[n, 9, 64, 64]`; `seed` decides the initial weights.
+    ///
+    /// # Errors
+    /// A device that fails.
     pub fn new(seed: Seed, device: &Device) -> Built<Self> {
         let store = ParamStore::new(seed, device);
         let w = [32, 64, 128, 256];
@@ -127,6 +135,10 @@ pub struct QEncoder {
 }
 
 impl QEncoder {
+    /// Maps images `[n, 3, 64, 64]` to features `[n, 128]`; `seed` decides the initial weights.
+    ///
+    /// # Errors
+    /// A device that fails.
     pub fn new(seed: Seed, device: &Device) -> Built<Self> {
         let store = ParamStore::new(seed, device);
         let conv = |i, o| Conv2dConfig::new(i, o, 3).stride(2).activation(Activation::Relu);

@@ -12,6 +12,7 @@ use crate::nn::params::ParamStore;
 pub enum Dim {
     /// The batch, any size from 1.
     Batch,
+    /// Always this many.
     Fixed(usize),
 }
 
@@ -27,8 +28,11 @@ pub enum Range {
 /// One input or output of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Spec {
+    /// Name of the tensor in the errors of [`Spec::check`].
     pub name: &'static str,
+    /// Its dimensions, outermost first.
     pub shape: Vec<Dim>,
+    /// The bounds of every element.
     pub range: Range,
 }
 
@@ -43,6 +47,7 @@ impl Spec {
         Self { name, shape: vec![Dim::Batch, Dim::Fixed(size)], range }
     }
 
+    /// The shape of a batch of `batch` samples.
     pub fn dims(&self, batch: usize) -> Vec<usize> {
         let size = |dim: &Dim| match dim {
             Dim::Batch => batch,
@@ -83,8 +88,11 @@ impl Spec {
 
 /// A network with its parameters and declarations.
 pub trait Network {
+    /// The network's parameters and buffers, for optimizers and checkpoints.
     fn store(&self) -> &ParamStore;
+    /// The inputs that [`Network::forward`] takes, in its order.
     fn inputs(&self) -> Vec<Spec>;
+    /// The outputs that [`Network::forward`] gives, in its order.
     fn outputs(&self) -> Vec<Spec>;
     /// Inputs and outputs in the declared order.
     fn forward(&self, inputs: &[Activations]) -> Result<Vec<Activations>>;

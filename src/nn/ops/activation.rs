@@ -14,12 +14,16 @@ use super::tracking::{Slot, token, track};
 /// A point-wise function whose derivative can be told from its result.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Activation {
+    /// The identity.
     #[default]
     None,
+    /// `max(x, 0)`.
     Relu,
     /// `x` above zero, `slope * x` below; the slope is positive.
     LeakyRelu(f32),
+    /// Hyperbolic tangent, in `[-1, 1]`.
     Tanh,
+    /// `1 / (1 + exp(-x))`, in `[0, 1]`.
     Sigmoid,
 }
 

@@ -132,10 +132,12 @@ impl Activations {
         }
     }
 
+    /// The sizes of all dimensions, outermost first.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
+    /// The product of all dimensions: 1 for a scalar.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
@@ -148,6 +150,7 @@ impl Activations {
         }
     }
 
+    /// The type of the elements: `f32` or `f64` on the native path, any of candle's on the stock path.
     pub fn dtype(&self) -> DType {
         match &self.repr {
             Repr::Native(Native { data: Data::F32(_), .. }) => DType::F32,
@@ -156,6 +159,7 @@ impl Activations {
         }
     }
 
+    /// The device that the elements are on; always the CPU on the native path.
     pub fn device(&self) -> Device {
         match &self.repr {
             Repr::Native(_) => Device::Cpu,

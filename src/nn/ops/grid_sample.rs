@@ -126,6 +126,7 @@ impl SampleGrid {
         self.places
     }
 
+    /// Whether the grid has no place, so that samples are `[n, channels, 0]`.
     pub fn is_empty(&self) -> bool {
         self.places == 0
     }

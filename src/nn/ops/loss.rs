@@ -122,6 +122,7 @@ impl Pointwise {
 /// What a loss compares with.
 #[derive(Clone, Copy)]
 pub enum Target<'a> {
+    /// One number for each element, in the shape of the prediction.
     Tensor(&'a Tensor),
     /// The same number everywhere: "real" or "fake" of a discriminator.
     Constant(f64),

@@ -131,12 +131,14 @@ impl<T: Real> Buffer<T> {
         Self { pointer: take(class).cast(), len, class }
     }
 
+    /// `len` zeros in memory from the pool.
     pub fn zeroed(len: usize) -> Self {
         let mut buffer = Self::stale(len);
         buffer.fill(T::ZERO);
         buffer
     }
 
+    /// The same floats in memory from the pool.
     pub fn copy_of(values: &[T]) -> Self {
         let mut buffer = Self::stale(values.len());
         buffer.copy_from_slice(values);

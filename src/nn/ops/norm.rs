@@ -16,10 +16,13 @@ use super::tracking::{InputGradients, Slot, deliver, token, track};
 /// Scale and shift learned beside a normalization, and what stands after it.
 #[derive(Clone, Copy)]
 pub struct NormOptions<'a> {
+    /// Scale `[channels]`, in layer normalization `[width]`; `None` is 1.
     pub gamma: Option<&'a Tensor>,
+    /// Shift of the same shape; `None` is 0.
     pub beta: Option<&'a Tensor>,
     /// Added to the variance.
     pub epsilon: f64,
+    /// Applied after scale and shift.
     pub activation: Activation,
 }
 
@@ -35,12 +38,19 @@ pub enum BatchStatistics<'a> {
     /// Those of this batch (training).
     Batch,
     /// Given mean and variance a channel (evaluation).
-    Fixed { mean: &'a [f64], variance: &'a [f64] },
+    Fixed {
+        /// `[channels]`.
+        mean: &'a [f64],
+        /// `[channels]`, 0 or more.
+        variance: &'a [f64],
+    },
 }
 
 /// Mean and (biased) variance of each channel.
 pub struct ChannelMoments {
+    /// `[channels]`.
     pub mean: Vec<f64>,
+    /// `[channels]`, divided by the count and not by one less.
     pub variance: Vec<f64>,
 }
 

@@ -3,6 +3,7 @@
 /// Advantages and returns of a rollout, `[num_steps * num_envs]`, step by step.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Advantages {
+    /// How much better each step did than the critic expected, discounted; not normalized.
     pub advantages: Vec<f32>,
     /// Advantage plus value: what the value is to learn.
     pub returns: Vec<f32>,
@@ -11,6 +12,7 @@ pub struct Advantages {
 /// One environment step as the estimator needs it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepValue {
+    /// Reward of this step alone, undiscounted.
     pub reward: f32,
     /// The critic's value of the observation before the step.
     pub value: f32,

@@ -20,7 +20,9 @@ const TERMINATE: f32 = 0.5;
 /// Numbers of one task.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TaskCodec {
+    /// Decides the state vector and what each number of an action means.
     pub task: TaskKind,
+    /// Largest displacement (m) and rotation (rad) of one action, which its first four numbers are shares of.
     pub space: ActionSpace,
     /// Edge of the images.
     pub size: usize,

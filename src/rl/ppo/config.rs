@@ -4,6 +4,7 @@
 use crate::nn::AdamConfig;
 use serde::{Deserialize, Serialize};
 
+/// How rollouts are collected and learned from; [`Self::validate`] has the ranges.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PpoConfig {
@@ -17,9 +18,11 @@ pub struct PpoConfig {
     pub minibatch_size: usize,
     /// Adam's learning rate, multiplied by the schedule's factor.
     pub learning_rate: f64,
+    /// Adam's moments, weight decay and clipping; by default gradients are clipped to a global norm of 0.5.
     pub adam: AdamConfig,
     /// Epsilon of the clipped objective.
     pub clip_range: f64,
+    /// Weight of the value loss beside the clipped objective's, 0 or more.
     pub value_coef: f64,
     /// Weight of the entropy bonus, and
     pub entropy_coef: f64,
@@ -94,6 +97,7 @@ impl PpoConfig {
                 return Err(format!("ppo.{name} is {positive}; give a number above 0"));
             }
         }
+        self.adam.validate().map_err(|problem| format!("ppo.adam.{problem}"))?;
         for (name, weight) in [("value_coef", self.value_coef), ("entropy_coef", self.entropy_coef)] {
             if !(weight.is_finite() && weight >= 0.0) {
                 return Err(format!("ppo.{name} is {weight}; give 0 or more"));

@@ -15,18 +15,39 @@ use serde::{Deserialize, Serialize};
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum PpoError {
+    /// A setting of PPO or a size of the network is impossible; the message names it and its cure.
     #[error("{0}")]
     Config(String),
+    /// The network or its optimizer cannot be built, or gradients were not finite three times in a row.
     #[error(transparent)]
     Nn(#[from] NnError),
+    /// A tensor operation failed: observations of other sizes, or a device.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+    /// What was given is not one for each environment and step, or a rollout is incomplete.
     #[error("{found} {what}, expected {expected}; give one for each environment and step")]
-    Count { what: &'static str, expected: usize, found: usize },
+    Count {
+        /// Noun in the plural, as the message has it (`rewards`, `last values`).
+        what: &'static str,
+        /// How many the settings ask for.
+        expected: usize,
+        /// How many there were.
+        found: usize,
+    },
+    /// A step was pushed into a full buffer.
     #[error("the rollout has its {num_steps} steps; finish it and update before the next")]
-    Full { num_steps: usize },
+    Full {
+        /// Steps of each environment that the buffer holds.
+        num_steps: usize,
+    },
+    /// A reward was NaN or infinite.
     #[error("environment {env} gave the reward {reward}; rewards must be finite")]
-    Reward { env: usize, reward: f32 },
+    Reward {
+        /// Place of the environment among the rollout's, from 0.
+        env: usize,
+        /// The reward as it came.
+        reward: f32,
+    },
 }
 
 impl From<PpoError> for TrainError {
@@ -47,28 +68,38 @@ pub struct Decisions {
     pub actions: Vec<f32>,
     /// `[n, actions]` in [-1, 1], which environments take.
     pub env_actions: Vec<f32>,
+    /// `[n]` log-densities of the unclipped `actions`.
     pub log_probs: Vec<f32>,
+    /// `[n]` values of the observations that were decided on, by the critic.
     pub values: Vec<f32>,
 }
 
 /// Figures of one update: means over its minibatches.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PpoMetrics {
+    /// Loss of the clipped objective; in imitation the mean squared error of the means, in shares of the action bound.
     pub policy_loss: f64,
+    /// Half the mean squared error of values and returns, before `value_coef`.
     pub value_loss: f64,
+    /// Entropy of the policy's distribution, in nats, summed over the action's dimensions.
     pub entropy: f64,
+    /// Estimate of the KL divergence from the rollout's policy, in nats; never negative.
     pub approx_kl: f64,
+    /// Share of probability ratios outside the clip range, from 0 to 1.
     pub clipfrac: f64,
     /// Of the rollout's values; NaN where all returns are equal.
     pub explained_variance: f64,
+    /// Global norm of all gradients, before clipping.
     pub gradient_norm: f64,
     /// Passes made.
     pub epochs: usize,
+    /// Adam's learning rate of this update, with the schedule's factor.
     pub learning_rate: f64,
     /// Mean standard deviation of the policy.
     pub std: f64,
     /// Of the episodes that ended in the rollout; NaN where none did.
     pub episodic_return: f64,
+    /// Mean number of steps of those episodes; NaN where none ended.
     pub episodic_length: f64,
 }
 
@@ -95,6 +126,7 @@ impl PpoMetrics {
 /// Everything that learns, with the generator that draws actions and minibatches.
 pub struct PpoLearner {
     config: PpoConfig,
+    /// Actor and critic; each update changes their parameters.
     pub network: ActorCritic,
     adam: Adam,
     rng: Rng,
@@ -122,10 +154,12 @@ impl PpoLearner {
         Ok(Self { config: config.clone(), network, adam, rng: seed.derive("ppo", 0).rng(), updates: 0 })
     }
 
+    /// The settings that were validated when the learner was made.
     pub fn config(&self) -> &PpoConfig {
         &self.config
     }
 
+    /// The network's sizes, which a [`RolloutBuffer`](super::RolloutBuffer) needs as well.
     pub fn network_config(&self) -> &NetworkConfig {
         self.network.config()
     }

@@ -15,15 +15,24 @@ pub enum EncoderConfig {
     /// Mnih et al., 2015: convolutions of 32 8x8 by 4, 64 4x4 by 2 and 64 3x3 filters without padding, then 512 units, which
     /// see the state vector as well. Policy and value share it. Square images of `size` pixels, at least 36. The strides
     /// fit 84 pixels; of 64 they leave out the last four rows and columns.
-    Nature { channels: usize, size: usize },
+    Nature {
+        /// Planes of an image: 4 for RGB and depth.
+        channels: usize,
+        /// Edge of the square images, pixels; at least 36.
+        size: usize,
+    },
     /// Tanh layers on the state vector alone, one stack for the policy and one for the value.
-    Mlp { hidden: Vec<usize> },
+    Mlp {
+        /// Units of each layer from the input on; with none the state vector itself is the features.
+        hidden: Vec<usize>,
+    },
 }
 
 /// Sizes of an actor-critic.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
+    /// Layers between observations and heads; it also decides whether there are images.
     pub encoder: EncoderConfig,
     /// Numbers beside the image.
     pub state_len: usize,
@@ -73,6 +82,7 @@ impl NetworkConfig {
 /// Observations of several environments.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observations {
+    /// Observations in the batch: the rows of `images` and of `states`.
     pub count: usize,
     /// `[count, channels, height, width]`, centred about 0; empty without images.
     pub images: Vec<f32>,
@@ -105,6 +115,7 @@ impl Observations {
 
 /// What the network makes of observations.
 pub struct Outputs {
+    /// Distribution of the actions, with means `[n, actions]`.
     pub policy: DiagonalGaussian,
     /// `[n]`
     pub values: Tensor,
@@ -185,10 +196,12 @@ impl ActorCritic {
         Ok(Self { config: config.clone(), store, encoder, mean, value, log_std })
     }
 
+    /// All parameters: encoder, heads and `log_std`.
     pub fn store(&self) -> &ParamStore {
         &self.store
     }
 
+    /// The sizes that the network was built with.
     pub fn config(&self) -> &NetworkConfig {
         &self.config
     }

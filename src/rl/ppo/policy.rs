@@ -13,8 +13,11 @@ use std::path::{Path, PathBuf};
 
 /// Decides by the means.
 pub struct PpoPolicy {
+    /// The trained network; no gradient is kept while it decides.
     pub network: ActorCritic,
+    /// Makes the network's input of an observation, and an action of the task of its output.
     pub codec: TaskCodec,
+    /// Means are clipped to +- this and divided by it, as while the policy was trained.
     pub action_bound: f32,
 }
 
@@ -53,9 +56,11 @@ impl Policy for PpoPolicy {
 
 /// A policy and where it comes from.
 pub struct LoadedPpo {
+    /// Acts with the weights of the checkpoint at `step`.
     pub policy: PpoPolicy,
     /// Its run's folder.
     pub run: PathBuf,
+    /// The run's settings as it saved them, with the section `data`.
     pub config: RunConfig<PpoConfig>,
     /// The update after which it was saved.
     pub step: u64,

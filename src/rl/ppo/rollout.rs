@@ -10,18 +10,24 @@ use serde::{Deserialize, Serialize};
 /// How a step left the episode.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum EpisodeEnd {
+    /// Another step of the same episode follows.
     #[default]
     None,
     /// The episode is over: nothing comes after it.
     Terminated,
     /// A time limit cut it off where the critic gives its last observation this value ([`super::PpoLearner::values`]).
-    Truncated { value: f32 },
+    Truncated {
+        /// The critic's value of the episode's last observation, in the place of the rewards that were cut off.
+        value: f32,
+    },
 }
 
 /// What the environments answered to one step's actions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Transitions {
+    /// `[num_envs]`, finite: the reward of this step alone.
     pub rewards: Vec<f32>,
+    /// `[num_envs]`, in the order of the rewards.
     pub ends: Vec<EpisodeEnd>,
 }
 
@@ -31,6 +37,7 @@ pub struct EpisodeProgress {
     /// Saved as their bits: the text of a float may come back as a neighbouring number.
     #[serde(with = "bits")]
     pub returns: Vec<f64>,
+    /// Steps of each episode so far, `[num_envs]`.
     pub lengths: Vec<u64>,
 }
 
@@ -49,25 +56,33 @@ mod bits {
 /// A finished rollout: transitions by step, then environment, with advantages and returns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rollout {
+    /// What the policy saw before each action, `count` observations.
     pub observations: Observations,
     /// `[count, actions]`, unclipped.
     pub actions: Vec<f32>,
+    /// `[count]` log-densities of the actions, by the policy that drew them.
     pub log_probs: Vec<f32>,
+    /// `[count]` values by the critic, as it was when the actions were drawn.
     pub values: Vec<f32>,
+    /// `[count]` by the generalized advantage estimator, not normalized.
     pub advantages: Vec<f32>,
+    /// `[count]`, advantage plus value: the critic's targets.
     pub returns: Vec<f32>,
     /// `[count, actions]` in [-1, 1], what a script would have done; empty unless actions are imitated.
     pub targets: Vec<f32>,
     /// Mean return and length of the episodes that ended within; `None` where none did.
     pub episodic_return: Option<f64>,
+    /// Mean number of steps of those episodes; `None` where none ended.
     pub episodic_length: Option<f64>,
 }
 
 impl Rollout {
+    /// Transitions, which is steps times environments.
     pub fn len(&self) -> usize {
         self.observations.count
     }
 
+    /// Whether there is no transition, which no update accepts.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -90,6 +105,7 @@ pub struct RolloutBuffer {
 }
 
 impl RolloutBuffer {
+    /// An empty buffer, for environments that are about to begin their first episodes.
     pub fn new(config: &PpoConfig, network: &NetworkConfig) -> Self {
         Self {
             network: network.clone(),
@@ -106,6 +122,7 @@ impl RolloutBuffer {
         }
     }
 
+    /// Whether every environment has made its `num_steps` steps, so that [`Self::finish`] is due.
     pub fn is_full(&self) -> bool {
         self.steps.len() >= self.num_envs * self.num_steps
     }

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 /// The section `data` of `config.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PpoData {
+    /// Domain, cell, objects, camera and number of the environments.
     #[serde(flatten)]
     pub env: EnvData,
+    /// The task whose episodes are played; it decides the network's state vector and action numbers.
     pub task: TaskKind,
     /// Edge of the square images, pixels.
     pub size: usize,
@@ -23,6 +25,7 @@ pub struct PpoData {
 }
 
 impl PpoData {
+    /// How this task's observations become numbers, and numbers its actions.
     pub fn codec(&self) -> TaskCodec {
         TaskCodec { task: self.task, space: self.space, size: self.size }
     }

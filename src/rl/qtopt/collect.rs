@@ -18,19 +18,26 @@ use crate::rl::replay::{Record, Termination, Transition};
 /// Who decides in an episode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BehaviorPolicy {
+    /// The environment's script acts, moved aside or cut short by chance as [`ExplorationConfig`] says.
     Scripted,
+    /// The policy's own choice at every step: such episodes measure how good it is.
     Greedy,
+    /// The policy with random and shifted actions; the script may begin in its place, or act on where it gives up.
     Noisy,
 }
 
 /// An episode as a learner takes it.
 #[derive(Clone, Debug)]
 pub struct Episode {
+    /// What chose the actions; recordings are read as scripted.
     pub behavior: BehaviorPolicy,
+    /// Decides the scene, the searches and the noise of the episode.
     pub seed: Seed,
+    /// One for each step, in their order.
     pub transitions: Vec<Transition>,
     /// Values that the policy expected, where it was asked.
     pub values: Vec<f32>,
+    /// Whether an object was held at the end.
     pub success: bool,
     /// The simulation cut it off: nothing can be learned from it.
     pub invalid: bool,
@@ -285,7 +292,7 @@ fn noisy(action: &Action, space: &ActionSpace, config: &ExplorationConfig, rng: 
 
 /// The script's action; its ways are not always straight, and it may end the episode early: often with closed fingers,
 /// so that there is much to learn from about what they hold, now and then with open ones, and only where a policy could
-/// (`ends`). Also says whether it exploratory from what a script would do that means to succeed.
+/// (`ends`). Also says whether that differs from what a script would do that means to succeed.
 fn script_noise(
     action: &Action,
     (closed, ends): (bool, bool),

@@ -22,6 +22,7 @@ pub struct ExplorationConfig {
     /// Share of noisy episodes that the script begins, by up to `num_jump_steps` steps: so the policy gets to where grasps are
     /// made before it finds its own way there (Uchendu et al., 2023).
     pub p_jump_start: f32,
+    /// Most steps that the script takes at a time in a noisy episode; the number is uniform from 1 to this.
     pub num_jump_steps: usize,
     /// Where a policy would give a noisy episode up (end it at a value below this), the script goes on in its place as often
     /// as not: a policy that does not grasp well yet rightly thinks nothing worth its steps, and would learn nothing more.
@@ -30,6 +31,7 @@ pub struct ExplorationConfig {
     pub p_random: f32,
     /// Share that is moved aside, by this deviation (of the largest step).
     pub p_noise: f32,
+    /// Deviation of displaced steps, the policy's and the script's, as a share of the largest step; from 0 to 100.
     pub noise_std: f32,
     /// Share of the script's steps with closed fingers at which it ends the episode, where the policy might (`cem.end_above_m`).
     pub p_terminate_closed: f32,
@@ -37,6 +39,7 @@ pub struct ExplorationConfig {
     pub p_terminate_open: f32,
     /// Share of the script's steps that are moved aside, and that are uniformly random.
     pub p_perturb: f32,
+    /// Share of the script's steps that are replaced by a uniformly random action, which never ends the episode.
     pub p_script_random: f32,
     /// Share of the script's closings during which the hand moves as well. It never would, and the search for the best
     /// action tries all such closings: where nothing was ever seen to fail, Q is too high.
@@ -94,6 +97,7 @@ impl EncoderSupervision {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct QtOptConfig {
+    /// The size that the settings began with; `Paper` also selects the published network.
     pub preset: Preset,
     /// Edge of the square images, pixels.
     pub size: usize,
@@ -104,7 +108,9 @@ pub struct QtOptConfig {
     /// Sizes of the end-to-end network, where the small preset has it in place of the state-estimating one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_to_end: Option<EndToEndQConfig>,
+    /// The search for the best action, when the policy acts and when targets are computed.
     pub cem: CemConfig,
+    /// Labelled transitions of one gradient step, from 1 to 65536.
     pub batch: usize,
     /// Images that are learned from are moved by up to this many pixels, as by a random crop.
     pub shift: usize,
@@ -113,8 +119,11 @@ pub struct QtOptConfig {
     pub tint_std: f32,
     /// At its highest; it rises from 0 over `num_warmup_steps` and falls along half a cosine to `final_lr_scale` of it.
     pub q_lr: f64,
+    /// Gradient steps over which the learning rate rises from 0 to `q_lr`.
     pub num_warmup_steps: u64,
+    /// Share of `q_lr` that is left at the end of the run, from 0 to 1.
     pub final_lr_scale: f64,
+    /// Adam's moments, weight decay and gradient clipping, for the trained Q-function.
     pub adam: AdamConfig,
     /// Weight of the auxiliary task: telling from the image where the hand is and what lies around it. The state-estimating
     /// network cannot find the hand without it. The end-to-end one has a head for it on its encoder unless this is 0, as it is
@@ -138,23 +147,30 @@ pub struct QtOptConfig {
     pub target_delay: u64,
     /// Transitions that are labelled at once, and how often each label is used on average.
     pub bellman_batch: usize,
+    /// How often a label is used on average, from 0.1 to 1000; labellings are spaced by it.
     pub updates_per_label: f64,
     /// Labelled transitions that wait to be trained on.
     pub training_buffer: usize,
     /// Share of labelled transitions that come from on-policy data, once there is enough of it; until then each counts as
     /// much as so many of the others.
     pub p_on_policy: f32,
+    /// How many off-policy transitions one on-policy transition counts as, below the share `p_on_policy`; at least 1.
     pub on_policy_weight: f32,
     /// Share of labelled transitions that end their episodes, and that close open fingers: what matters most, and is rare.
     pub p_terminal: f32,
+    /// Share of labelled transitions that close open fingers, from 0 to 1.
     pub p_closing: f32,
     /// Transitions that are kept, and how many go into one file.
     pub off_policy_capacity: usize,
+    /// Transitions of the policy's own episodes that are kept; the oldest segment goes first.
     pub on_policy_capacity: usize,
+    /// Transitions of one segment, which is one file of the replay; from 16 to 1000000.
     pub segment_len: usize,
     /// An iteration collects this many episodes and then takes this many steps.
     pub episodes_per_iteration: usize,
+    /// Gradient steps between two collections of episodes, at least 1.
     pub updates_per_iteration: u64,
+    /// Which policy plays the collected episodes, and with how much noise.
     pub exploration: ExplorationConfig,
     /// Weight of the loss on data of the domain to transfer to (lambda_RL-real of RL-CycleGAN, Table 6).
     pub real_weight: f32,
@@ -183,6 +199,7 @@ impl ExplorationConfig {
 }
 
 impl QtOptConfig {
+    /// The settings of a size, with its default network: state-estimating for `Small`, the published one for `Paper`.
     pub fn preset(preset: Preset) -> Self {
         let paper = Self {
             preset: Preset::Paper,
@@ -241,7 +258,7 @@ impl QtOptConfig {
                 auxiliary_interval: 2,
                 // What is grasped is lifted, and looked at, before the episode is ended.
                 cem: CemConfig { end_above_m: 0.1, ..paper.cem },
-                // Over three steps, and with less of a p_terminate_closed, it learns faster and tries again more often.
+                // Over three steps, and with a smaller p_terminate_closed, it learns faster and tries again more often.
                 discount: 0.97,
                 n_step: 3,
                 bellman_batch: 512,
@@ -453,6 +470,7 @@ impl QtOptConfig {
         (self.off_policy_capacity + self.on_policy_capacity) as u64 * transition
     }
 
+    /// Bytes of one image in the replay: `size * size * channels`.
     pub fn image_bytes(&self) -> usize {
         self.size * self.size * self.channels
     }

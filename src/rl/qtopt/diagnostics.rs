@@ -37,9 +37,11 @@ pub struct QCalibration {
     pub auc: f64,
     /// Mean Q of those actions, and the share of them that succeeded.
     pub predicted: f64,
+    /// Share of those actions whose grasp succeeded, from 0 to 1.
     pub achieved: f64,
     /// Mean cross-entropy, and that of always saying the mean.
     pub cross_entropy: f64,
+    /// Mean cross-entropy, in nats, of a prediction that is `achieved` for every action.
     pub base: f64,
 }
 

@@ -34,11 +34,14 @@ pub struct StepFigures {
     pub td_error: f64,
     /// Mean Q and mean target.
     pub q: f64,
+    /// Mean Bellman target of the batch, from 0 to 1.
     pub target: f64,
+    /// Global norm of all gradients, before clipping.
     pub gradient_norm: f64,
 }
 
 impl StepFigures {
+    /// The figures by their names in metrics and TensorBoard.
     pub fn named(&self) -> [(&'static str, f64); 6] {
         [
             ("loss/cross_entropy", self.loss),
@@ -57,6 +60,7 @@ type Situation<'a> = (usize, (&'a [u8], [f32; STATE_LEN]));
 /// What labelling found.
 #[derive(Clone, Debug, Default)]
 pub struct BellmanTargets {
+    /// `[n]` from 0 to 1, in the order of the transitions.
     pub targets: Vec<f32>,
     /// Mean over the searches of the deviation of the last elites.
     pub spread: f64,
@@ -64,6 +68,7 @@ pub struct BellmanTargets {
     pub disagreement: f64,
 }
 
+/// A Q-function in training, with its averaged copy, its second target and its optimizer.
 pub struct QLearner {
     config: QtOptConfig,
     space: ActionSpace,
@@ -92,10 +97,12 @@ impl QLearner {
         Ok(Self { config: config.clone(), space, q, averaged, target_2, target_2_pending, adam, steps: 0 })
     }
 
+    /// The settings that were validated when the learner was made.
     pub fn config(&self) -> &QtOptConfig {
         &self.config
     }
 
+    /// What one action may do, in metres and radians; action features are shares of it.
     pub fn space(&self) -> &ActionSpace {
         &self.space
     }

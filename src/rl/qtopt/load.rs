@@ -16,9 +16,11 @@ use std::path::{Path, PathBuf};
 
 /// A policy and where it comes from.
 pub struct Loaded {
+    /// Acts by the averaged Q-function of the checkpoint at `step`.
     pub policy: QPolicy,
     /// Its run's folder.
     pub run: PathBuf,
+    /// The run's settings as it saved them; of a joint run's Q-function, those that a run of QT-Opt would have.
     pub config: RunConfig<QtOptConfig>,
     /// The training step after which it was saved.
     pub step: u64,

@@ -11,10 +11,15 @@ use rayon::prelude::*;
 /// Borrowed: what decides.
 #[derive(Clone, Copy)]
 pub struct CemPolicy<'a> {
+    /// Scores the actions that the search tries.
     pub q: &'a dyn QFunction,
+    /// Largest displacement (m) and rotation (rad) of an action, which the search draws within.
     pub space: &'a ActionSpace,
+    /// Rounds and samples of the search, and where an episode may be ended.
     pub cem: &'a CemConfig,
+    /// Edge of the square images, pixels.
     pub size: usize,
+    /// 3 for an image of the camera, 6 with a generated image before it.
     pub channels: usize,
 }
 
@@ -45,14 +50,20 @@ impl CemPolicy<'_> {
 
 /// Owned: a policy from a run.
 pub struct QPolicy {
+    /// Scores the actions; weights of a checkpoint, on the device that it was loaded to.
     pub q: Box<dyn QFunction>,
+    /// Largest displacement (m) and rotation (rad) of an action, as in training.
     pub space: ActionSpace,
+    /// The search, with the settings of the run; more samples cost time and may find better actions.
     pub cem: CemConfig,
+    /// Edge of the square images, pixels.
     pub size: usize,
+    /// 3 for an image of the camera, 6 with a generated image before it.
     pub channels: usize,
 }
 
 impl QPolicy {
+    /// The same policy, borrowed, which can act.
     pub fn cem_policy(&self) -> CemPolicy<'_> {
         CemPolicy { q: self.q.as_ref(), space: &self.space, cem: &self.cem, size: self.size, channels: self.channels }
     }

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 /// The section `data` of `config.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QtOptData {
+    /// Domain, cell, objects, camera and number of the simulated environments.
     #[serde(flatten)]
     pub env: EnvData,
     /// The policy that explores without learning.

@@ -42,9 +42,11 @@ pub type EnvOpener = Box<dyn FnOnce() -> Result<Box<dyn EpisodeCollector>, VecEn
 /// Labelled transitions for one step.
 #[derive(Clone)]
 pub struct QBatch {
+    /// Images, records and targets; simulated ones come before those of the real stream.
     pub samples: Samples,
     /// How many of the samples, the last ones, are of a recording, and the weight of their loss.
     pub real: usize,
+    /// Multiplies the mean loss of those samples, where the batch has simulated ones as well.
     pub real_weight: f32,
     /// Decides how images are shifted and tinted.
     pub rng: Rng,
@@ -56,6 +58,7 @@ pub struct ExperienceSource {
     config: QtOptConfig,
     open: Option<EnvOpener>,
     envs: Option<Box<dyn EpisodeCollector>>,
+    /// The simulator's replays and labels, and of episodes loaded before training.
     pub simulation: Stream,
     /// Data of the domain to transfer to: a recording, and what the policy plays there.
     pub real: Option<Stream>,

@@ -32,7 +32,9 @@ pub(in crate::rl) struct StreamState {
 /// Off-policy and on-policy replay with one Bellman updater.
 pub struct Stream {
     name: &'static str,
+    /// Transitions of scripted and recorded episodes.
     pub off_policy: Replay,
+    /// Transitions of episodes that a policy in training played, greedy or noisy.
     pub on_policy: Replay,
     buffer: VecDeque<Labelled>,
     bellman_batches: u64,
@@ -41,8 +43,11 @@ pub struct Stream {
 /// Transitions to learn from, and their targets.
 #[derive(Clone, Debug, Default)]
 pub struct Samples {
+    /// `[n]` images of `[size, size, channels]` bytes.
     pub images: Vec<Vec<u8>>,
+    /// `[n]`: state, action, reward and privileged state that belong to each image.
     pub records: Vec<Record>,
+    /// `[n]` values from 0 to 1 that Q is trained towards: Bellman targets or discounted returns.
     pub targets: Vec<f32>,
 }
 
@@ -74,6 +79,7 @@ impl Stream {
         self.off_policy.len() + self.on_policy.len()
     }
 
+    /// Whether both replays are empty, so that nothing can be labelled.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

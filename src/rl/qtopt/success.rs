@@ -11,6 +11,7 @@ const WINDOW: usize = 300;
 pub struct SuccessWindow(VecDeque<bool>);
 
 impl SuccessWindow {
+    /// Adds an episode; beyond 300 of them the oldest is dropped.
     pub fn add(&mut self, success: bool) {
         if self.0.len() >= WINDOW {
             self.0.pop_front();
@@ -18,6 +19,7 @@ impl SuccessWindow {
         self.0.push_back(success);
     }
 
+    /// Episodes in the window, at most 300.
     pub fn count(&self) -> usize {
         self.0.len()
     }

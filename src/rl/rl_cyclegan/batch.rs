@@ -9,9 +9,11 @@ use crate::rl::qtopt::stream::Samples;
 /// Images of both domains with what may be known beside them.
 #[derive(Clone)]
 pub struct JointBatch {
+    /// x and y as the GAN takes them: images, gripper states, and actions to compare Q at.
     pub unpaired: UnpairedBatch,
     /// The same x and y as labelled transitions. Those of y carry no privileged state.
     pub sim: Samples,
+    /// y with its actions and targets, in the order of `unpaired.y`.
     pub real: Samples,
     /// Decides how Q_sim's images are changed.
     pub rng: Rng,

@@ -52,6 +52,7 @@ pub struct RlCycleGanConfig {
     pub gan: CycleGanConfig,
     /// Q_sim and Q_real, their Bellman updaters, and how episodes are collected.
     pub qtopt: QtOptConfig,
+    /// The scene term, which only RL-CycleGAN has.
     pub scene: SceneConfig,
     /// L_RL takes part in every so many steps.
     pub q_interval: u64,

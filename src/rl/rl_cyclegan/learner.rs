@@ -57,6 +57,7 @@ const Q_SIM: [&str; 5] = ["q_sim", "q_sim_averaged", "q_sim_target_2", "q_sim_ta
 const Q_REAL: [&str; 5] = ["q_real", "q_real_averaged", "q_real_target_2", "q_real_target_2_pending", "q_real_adam"];
 /// The averaged Q-functions: the files to take elsewhere.
 pub const Q_SIM_AVERAGED: &str = Q_SIM[1];
+/// Q_real's averaged copy: the group of a checkpoint that holds it.
 pub const Q_REAL_AVERAGED: &str = Q_REAL[1];
 
 impl RlCycleGanLearner {
@@ -74,10 +75,12 @@ impl RlCycleGanLearner {
         Ok(Self { config: config.clone(), space, seed, gan, q, task, auc: 0.0 })
     }
 
+    /// The settings that the learner was made with.
     pub fn config(&self) -> &RlCycleGanConfig {
         &self.config
     }
 
+    /// What one action may do, in metres and radians, for both Q-functions.
     pub fn space(&self) -> &ActionSpace {
         &self.space
     }
@@ -87,10 +90,12 @@ impl RlCycleGanLearner {
         &self.gan
     }
 
+    /// Q_sim and Q_real; `None` for all methods but RL-CycleGAN.
     pub fn q(&self) -> Option<&QPair> {
         self.q.as_ref()
     }
 
+    /// GraspGAN's grasp network; `None` for all other methods.
     pub fn task(&self) -> Option<&GraspNetwork> {
         self.task.as_ref()
     }

@@ -18,7 +18,9 @@ use std::path::Path;
 /// Which of the two Q-functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JointQ {
+    /// Q_sim, which is for images of the simulator.
     Sim,
+    /// Q_real, which is for images of reality and for translated ones.
     Real,
 }
 

@@ -58,7 +58,9 @@ pub struct QScene<'a> {
     pub q_sim: &'a dyn QFunction,
     /// Judges G(x), y and G(F(y)).
     pub q_real: &'a dyn QFunction,
+    /// How many actions are compared, by values or by logits, and the noise before Q.
     pub config: &'a SceneConfig,
+    /// Whether Q_sim is good enough to be agreed on; else the term is left out.
     pub ready: bool,
     /// Targets of x's and y's own actions, for [`SceneConfig::end_to_end_weight`].
     pub targets: [&'a [f32]; 2],

@@ -12,6 +12,7 @@ use candle_core::{Result, Tensor};
 pub struct TranslatedQ<'a> {
     /// One after the other.
     pub generators: Vec<&'a Generator>,
+    /// Encodes the translated image and scores actions for it.
     pub q: &'a dyn QFunction,
 }
 

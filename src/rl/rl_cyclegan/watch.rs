@@ -31,9 +31,11 @@ const CELL: usize = 128;
 
 /// Area under the ROC curve on held-out simulated episodes: of Q_sim, of Q_real behind G.
 pub const AUC_SIM: &str = "watch/auc_q_sim";
+/// The area for Q_real, which sees the same episodes translated by G.
 pub const AUC_REAL: &str = "watch/auc_q_real_through_g";
 /// Deviation of Q over random actions in one state, averaged over states.
 pub const SPREAD_SIM: &str = "watch/spread_q_sim";
+/// The deviation for Q_real, in states of y.
 pub const SPREAD_REAL: &str = "watch/spread_q_real";
 /// One minus the correlation of Q_real on G(x) with itself on G(x) and faint noise.
 pub const DECODES: &str = "watch/q_real_noise_sensitivity";

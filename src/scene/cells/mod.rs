@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 /// A cell that the program carries.
 #[derive(Clone, Copy, Debug)]
 pub struct BuiltinCell {
+    /// The name that [`load`] takes.
     pub name: &'static str,
     /// One line for lists.
     pub about: &'static str,
@@ -45,18 +46,50 @@ const BUILTIN: [BuiltinCell; 3] = [
 /// Why a cell cannot be loaded. All of these are wrong usage.
 #[derive(Debug, thiserror::Error)]
 pub enum CellLoadError {
+    /// The text is neither the name of a built-in cell nor the path of a file, with or without a preset.
     #[error(
         "there is no cell '{name}': {known} are built in, and no file has that path; name one of them or a TOML file"
     )]
-    Unknown { name: String, known: String },
+    Unknown {
+        /// The text as it was given.
+        name: String,
+        /// Names of the built-in cells, separated by commas.
+        known: String,
+    },
+    /// The file of a cell exists and cannot be read as text.
     #[error("{path}: cannot be read ({source}); check that the file exists and its permissions")]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file, or a preset in it, is not the TOML of a cell: bad syntax, unknown or missing keys.
     #[error("{file}: {problem}\nCompare with `bingrasp cells show iiwa-bin`, which has every key.")]
-    Syntax { file: String, problem: String },
+    Syntax {
+        /// Path of the file, or name of the built-in cell.
+        file: String,
+        /// What the parser found, with its place.
+        problem: String,
+    },
+    /// The text after the colon names no table of `presets`.
     #[error("{file} has no preset '{preset}'; {known}")]
-    UnknownPreset { file: String, preset: String, known: String },
+    UnknownPreset {
+        /// Path of the file, or name of the built-in cell.
+        file: String,
+        /// The name that was asked for.
+        preset: String,
+        /// A clause that lists the file's presets, or says how to add one.
+        known: String,
+    },
+    /// The TOML describes a cell that cannot be built.
     #[error("{file}: {source}")]
-    Invalid { file: String, source: CellError },
+    Invalid {
+        /// Path of the file, or name of the built-in cell.
+        file: String,
+        /// The key, its value and the cure.
+        source: CellError,
+    },
 }
 
 /// The cells that the program carries.

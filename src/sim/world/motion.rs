@@ -14,16 +14,32 @@ use glam::Vec3;
 pub enum Motion {
     /// Along a straight way to a pose, while the jaws close (`true`), open (`false`) or do as before. It is given up after
     /// `max_s` seconds.
-    Move { goal: ToolPose, close: Option<bool>, speed: Speed, max_s: f32 },
+    Move {
+        /// Where the gripper is to arrive.
+        goal: ToolPose,
+        /// What the jaws do on the way; `None` leaves the command that they have.
+        close: Option<bool>,
+        /// How fast the motion gains speed.
+        speed: Speed,
+        /// Simulated seconds after which it ends where it is.
+        max_s: f32,
+    },
     /// Hold still.
-    Hold { seconds: f32 },
+    Hold {
+        /// How long, in simulated seconds.
+        seconds: f32,
+    },
     /// The hand is put there at once and meets nothing on its way: for steps that are not to disturb the cell.
-    Place { goal: ToolPose },
+    Place {
+        /// Where the hand is put; the jaws keep their command.
+        goal: ToolPose,
+    },
 }
 
 /// How far a motion is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MotionState {
+    /// More ticks are needed before it is over.
     Moving,
     /// It is over, or there is none.
     Arrived,

@@ -25,6 +25,8 @@ impl GraspWorld<'_> {
         self.tool_pose().yaw
     }
 
+    /// What the gripper's own sensors say: its command, height above the workspace's centre, and aperture.
+    /// Displacements of actions are left at 0.
     pub fn gripper_state(&self) -> GripperState {
         GripperState {
             closed: self.gripper.as_ref().is_some_and(Gripper::closed),

@@ -84,10 +84,12 @@ impl GraspWorldBundle {
         world
     }
 
+    /// The world, to be read.
     pub fn view(&self) -> GraspWorld<'_> {
         GraspWorld::new((&self.cell, &self.handles, &self.simulation, &self.bodies, &self.colliders))
     }
 
+    /// The world, to be reset and moved.
     pub fn edit(&mut self) -> GraspWorldMut<'_> {
         let Self { cell, handles, simulation, bodies, colliders, joints, .. } = self;
         GraspWorldMut {
@@ -145,6 +147,7 @@ impl<'w> GraspWorldMut<'w> {
         Self { state: cell.into_inner(), physics: PhysicsMut { world, cell: handles.into_inner() } }
     }
 
+    /// The same world, to be read while no change is under way.
     pub fn view(&self) -> GraspWorld<'_> {
         GraspWorld { state: self.state, physics: self.physics.view() }
     }

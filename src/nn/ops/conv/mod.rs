@@ -10,6 +10,7 @@
 mod avx512;
 mod driver;
 mod fold;
+mod im2col;
 mod op;
 mod pack;
 mod plan;
@@ -23,6 +24,7 @@ pub use plan::ConvShape;
 /// What happens to an input before it is convolved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Resample {
+    /// Taken in its own size.
     #[default]
     None,
     /// Twice as large, each pixel repeated.

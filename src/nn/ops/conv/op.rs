@@ -23,7 +23,9 @@ use super::{Resample, stock};
 /// One input of a convolution. The channels of several inputs follow each other.
 #[derive(Clone, Copy)]
 pub struct ConvInput<'a> {
+    /// `[n, c, h, w]`. All inputs of a convolution have one batch and, once enlarged, one size.
     pub value: &'a Activations,
+    /// Enlargement that is part of the convolution.
     pub resample: Resample,
 }
 
@@ -36,10 +38,18 @@ impl<'a> From<&'a Activations> for ConvInput<'a> {
 /// Normalization between bias and activation.
 #[derive(Clone, Copy, Default)]
 pub enum ConvNorm<'a> {
+    /// The bias is followed by the activation at once.
     #[default]
     None,
     /// Every plane of every sample to mean 0 and variance 1 (biased, as everywhere), then `gamma * x + beta` a channel.
-    Instance { epsilon: f64, gamma: Option<&'a Tensor>, beta: Option<&'a Tensor> },
+    Instance {
+        /// Added to the variance.
+        epsilon: f64,
+        /// Scale `[o]`; `None` is 1.
+        gamma: Option<&'a Tensor>,
+        /// Shift `[o]`; `None` is 0.
+        beta: Option<&'a Tensor>,
+    },
 }
 
 /// How to convolve, beyond the weight.
@@ -49,7 +59,9 @@ pub struct ConvOptions<'a> {
     pub stride: [usize; 2],
     /// Zeros on each side: rows, columns.
     pub padding: [usize; 2],
+    /// Normalization of the output planes, after the bias.
     pub norm: ConvNorm<'a>,
+    /// Applied last.
     pub activation: Activation,
 }
 

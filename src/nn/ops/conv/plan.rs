@@ -18,13 +18,21 @@ use super::super::simd::LANES;
 /// Sizes of a 2D convolution, X the input side and Y the output side of the plain (not transposed) direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConvShape {
+    /// Samples in the batch.
     pub n: usize,
+    /// Channels of the large side.
     pub x_channels: usize,
+    /// Rows and columns of the large side, without padding.
     pub x_size: [usize; 2],
+    /// Channels of the small side.
     pub y_channels: usize,
+    /// Rows and columns of the small side.
     pub y_size: [usize; 2],
+    /// Rows and columns of the kernel, at least 1.
     pub kernel: [usize; 2],
+    /// X pixels from one Y pixel to the next: down, across; at least 1.
     pub stride: [usize; 2],
+    /// Zeros on each side of X: rows, columns.
     pub padding: [usize; 2],
 }
 
@@ -47,18 +55,22 @@ impl ConvShape {
         Ok(Self { n, x_channels: c, x_size: [h, w], y_channels: o, y_size, kernel: [kh, kw], stride, padding })
     }
 
+    /// Kernel elements in one plane.
     pub fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
+    /// Elements of the weight `[y_channels, x_channels, kernel rows, kernel columns]`.
     pub fn weight_len(&self) -> usize {
         self.y_channels * self.x_channels * self.taps()
     }
 
+    /// Pixels of one plane of X, without padding.
     pub fn x_pixels(&self) -> usize {
         self.x_size[0] * self.x_size[1]
     }
 
+    /// Pixels of one plane of Y.
     pub fn y_pixels(&self) -> usize {
         self.y_size[0] * self.y_size[1]
     }

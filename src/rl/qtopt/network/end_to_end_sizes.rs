@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct EndToEndQConfig {
     /// Filters and strides of the convolutions on the image (the first 5x5, the others 3x3).
     pub filters: Vec<usize>,
+    /// Strides of those convolutions, one for each, from 1 to 4.
     pub strides: Vec<usize>,
     /// Width of the first layer on action and gripper state.
     pub embedding: usize,
@@ -16,6 +17,7 @@ pub struct EndToEndQConfig {
     pub merged: usize,
     /// Filters and strides of each critic's 3x3 convolutions on the sum.
     pub joint_filters: Vec<usize>,
+    /// Strides of those convolutions, one for each, from 1 to 4.
     pub joint_strides: Vec<usize>,
     /// Width of the two fully connected layers behind them.
     pub hidden: usize,

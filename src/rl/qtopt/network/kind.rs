@@ -15,8 +15,10 @@ pub enum QNetwork {
 }
 
 impl QNetwork {
+    /// Both networks, the default first.
     pub const ALL: [Self; 2] = [Self::StateEstimating, Self::EndToEnd];
 
+    /// The word in settings and on the command line; `FromStr` reads it back.
     pub const fn name(self) -> &'static str {
         match self {
             Self::StateEstimating => "state-estimating",

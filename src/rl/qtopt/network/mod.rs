@@ -72,6 +72,7 @@ impl Encoded {
         self.count
     }
 
+    /// Whether there is no image, so that no action can be scored.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -122,6 +123,7 @@ impl EncoderMode {
 
 /// A Q-function.
 pub trait QFunction: Send + Sync {
+    /// The network's parameters, with the running statistics of batch normalizations.
     fn store(&self) -> &ParamStore;
 
     /// Images `[n, channels, size, size]`, states `[n, STATE_LEN]`.
@@ -137,8 +139,8 @@ pub trait QFunction: Send + Sync {
     /// A number of actions that is no multiple of the images.
     fn logits(&self, encoded: &Encoded, actions: &[ActionFeatures], train: bool) -> Result<Vec<Tensor>>;
 
-    /// What the encoder says of [`Privileged`](super::privileged::Privileged), `[n, AUXILIARY_LEN]`; none where the network has no
-    /// such output.
+    /// What the encoder says of [`Privileged`](crate::contract::Privileged), `[n, AUXILIARY_LEN]`; none where the network
+    /// has no such output.
     ///
     /// # Errors
     /// Encoded by another network.

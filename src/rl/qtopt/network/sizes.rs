@@ -3,7 +3,7 @@
 use super::planar_crop::Projection;
 use serde::{Deserialize, Serialize};
 
-/// Sizes of [`StateEstimatorQ`].
+/// Sizes of [`StateEstimatorQ`](super::StateEstimatorQ).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StateEstimatorQConfig {
@@ -11,32 +11,40 @@ pub struct StateEstimatorQConfig {
     pub projection: Projection,
     /// Filters and strides of the convolutions that find the hand (the first 5x5, the others 3x3).
     pub coarse_pose_filters: Vec<usize>,
+    /// Strides of those convolutions, one for each, from 1 to 4.
     pub coarse_pose_strides: Vec<usize>,
+    /// Attention heads, each of which reads the features at one place of that map; at least 2.
     pub num_heads: usize,
     /// Width of the layer that knows where the hand is.
     pub coarse_pose_width: usize,
     /// Filters and strides of the 3x3 convolutions that find it more exactly.
     pub fine_pose_filters: Vec<usize>,
+    /// Strides of those convolutions, one for each, from 1 to 4.
     pub fine_pose_strides: Vec<usize>,
     /// Filters and strides of the 3x3 convolutions on what the hand holds, and the width of the layer that tells its grip.
     pub grip_filters: Vec<usize>,
+    /// Strides of those convolutions, one for each, from 1 to 4.
     pub grip_strides: Vec<usize>,
+    /// Units of the layer between those convolutions and the estimate of the grip.
     pub grip_width: usize,
     /// What else it notices of what the hand holds. Q teaches that itself; an encoder that is told enough does better without,
     /// as Q soon overfits to how each episode ended that it has seen.
     pub grip_features: usize,
     /// Pixels along the edge of windows around the hand, and their size at its height, metres.
     pub window: usize,
+    /// Edge of such a pixel on the plane of the hand, metres; from 0.0001 to 1.
     pub window_m: f32,
     /// Filters of the 3x3 convolutions that draw the map: the first at its full size, the others at half of it.
     pub map_filters: Vec<usize>,
     /// Width of the layer where both sizes meet, and what the map shows besides what is told: the same.
     pub map_joined: usize,
+    /// Channels of the map that have no auxiliary target and are trained by Q; 0 to 256.
     pub map_features: usize,
     /// Features of image and state.
     pub features: usize,
     /// Width of an action's embedding and of the layer where it meets the image.
     pub embedding: usize,
+    /// Units of the layer where an action's embedding is scaled and shifted by the image (FiLM).
     pub merged: usize,
     /// Width of the layer behind it.
     pub hidden: usize,

@@ -7,7 +7,7 @@
 //! over, where it is, and the gripper's state make `e`.
 //!
 //! An action's embedding `a` is made of its numbers (displacements with their sines and cosines as well) and of what the map
-//! shows where the action leads (`reach.rs`). It meets `e` by a shift and a scale, `relu(shift(e) + scale(e) * a)`, so that
+//! shows where the action leads (`action_roi.rs`). It meets `e` by a shift and a scale, `relu(shift(e) + scale(e) * a)`, so that
 //! the image decides what the numbers of an action mean; two layers follow.
 //!
 //! An auxiliary loss (`rl/qtopt/privileged.rs`) trains the encoder to estimate where the hand is, what it feels, where the
