@@ -95,7 +95,11 @@ fn a_run_that_was_stopped_before_its_first_checkpoint_begins_again_with_all_that
     let [agent, real] = ["agent", "real"].map(&place);
     sound(&run(&train(&agent, &["--steps", "3"])));
     sound(&run(&["episodes", "record", "--domain", "reality", "--count", "4", "--out", &real]));
-    let joint = ["--batch", "2", "--set", "rl-cyclegan.held_out_episodes=1", "--set", "rl-cyclegan.judged_episodes=0"];
+    let joint = [
+        &["--batch", "2", "--set", "rl-cyclegan.held_out_episodes=1", "--set", "rl-cyclegan.judged_episodes=0"][..],
+        &["--set", "rl-cyclegan.sim_episodes=4"],
+    ]
+    .concat();
     let q = [&SMALL[..], &["--real", &real, "--init", &agent]].concat();
     let gan = [&joint[..], &["--real", &real, "--init", &agent]].concat();
     for (learner, words) in [("qtopt", q), ("graspgan", gan)] {
