@@ -266,7 +266,7 @@ fn print(report: &Report) -> anyhow::Result<()> {
     }
     output::line(&format!("most faults, and none: {}", report.sheet.display()))?;
     if let Some(path) = &report.saliency {
-        output::line(&format!("what Q hangs on there: {}", path.display()))?;
+        output::line(&format!("saliency of Q there: {}", path.display()))?;
     }
     Ok(())
 }
@@ -279,7 +279,7 @@ fn shown(mut kept: Vec<Kept>) -> Vec<Kept> {
     kept
 }
 
-/// What Q hangs on in each picture of these frames.
+/// What Q depends on in each picture of these frames.
 fn draw_saliency(
     shown: &[Kept],
     report: &Report,

@@ -134,7 +134,7 @@ fn overlays(images: &Tensor, maps: &[Vec<f32>]) -> Result<Vec<Picture>> {
 }
 
 /// What a sheet of saliency says below its title.
-pub const SUBTITLE: &str = "colour: pixels on which Q of the action hangs, |dQ/dpixel|; x, F(G(x)), F(y) by Q_sim, the others by \
+pub const SUBTITLE: &str = "colour: pixels on which Q of the action depends, |dQ/dpixel|; x, F(G(x)), F(y) by Q_sim, the others by \
                             Q_real; last, x by Q_real behind G";
 
 /// A sheet of `columns` of a batch, and the figure [`AGREEMENT`]; none for a method without Q-functions.
