@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Kills bingrasp at random moments (SIGKILL), resumes it, and compares the result with that of a run that nobody killed.
+"""Kills bingrasp at random moments (SIGKILL), resumes it, and compares the result with that of an uninterrupted run.
 
     scripts/kill_and_resume.py                 # every case; 112 kills
     scripts/kill_and_resume.py --only rcan --kills 3
@@ -51,7 +51,7 @@ def exists(out):
 
 
 def reference(program, words, out, log):
-    """A run that nobody kills; its digest, and the seconds that it runs behind the first file and behind the first checkpoint."""
+    """An uninterrupted run; its digest, and the seconds that it runs behind the first file and behind the first checkpoint."""
     process, begun, since = started(program, words, log), time.monotonic(), {}
     while process.poll() is None:
         for condition in (exists, has_checkpoint):
@@ -141,7 +141,7 @@ def main():
             equal += play(program, name, kills, words, behind, place, rng, args.keep)
         except Failure as failure:
             print(f"{name}: {failure}", flush=True)
-    print(f"{equal} of {total} killed runs end in the bytes of the run that nobody killed")
+    print(f"{equal} of {total} killed runs end in the bytes of the uninterrupted run")
     if not (args.keep and equal < total):
         shutil.rmtree(place)
     sys.exit(equal != total)
