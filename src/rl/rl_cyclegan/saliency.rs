@@ -22,7 +22,7 @@ pub const AGREEMENT: &str = "watch/saliency_q_real_gx";
 const BLOCK: usize = 4;
 /// Edge of a cell of the sheet, pixels.
 const CELL: usize = 128;
-/// The columns of [`columns`] behind those of the pictures.
+/// The columns of `columns` behind those of the pictures.
 pub const THROUGH_G: &str = "x, Q_real(G(x))";
 
 /// The states of some images and what is asked of Q there.
