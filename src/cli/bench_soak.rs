@@ -10,11 +10,9 @@ use serde::Serialize;
 use std::process::ExitCode;
 use std::time::Instant;
 
+/// What is measured, and how it is said.
 #[derive(clap::Args)]
-pub struct SoakArgs {
-    /// Environment steps
-    #[arg(long, default_value_t = 100_000, value_parser = numbers::whole(1..=1_000_000_000_000))]
-    steps: u64,
+struct Subject {
     #[command(flatten)]
     objects: common::ObjectArgs,
     #[command(flatten)]
@@ -27,6 +25,15 @@ pub struct SoakArgs {
 }
 
 #[derive(clap::Args)]
+pub struct SoakArgs {
+    /// Environment steps
+    #[arg(long, default_value_t = 100_000, value_parser = numbers::whole(1..=1_000_000_000_000))]
+    steps: u64,
+    #[command(flatten)]
+    subject: Subject,
+}
+
+#[derive(clap::Args)]
 pub struct ShakeArgs {
     /// Grasps that are planned and tried
     #[arg(long, default_value_t = 200, value_parser = numbers::whole(numbers::ATTEMPTS))]
@@ -35,14 +42,7 @@ pub struct ShakeArgs {
     #[arg(long, default_value_t = 3.0, value_parser = numbers::real(numbers::SECONDS))]
     seconds: f64,
     #[command(flatten)]
-    objects: common::ObjectArgs,
-    #[command(flatten)]
-    cell: common::CellArg,
-    #[command(flatten)]
-    seed: common::SeedArg,
-    /// One JSON object on standard output
-    #[arg(long)]
-    json: bool,
+    subject: Subject,
 }
 
 /// A report, and what it is of.
@@ -61,13 +61,13 @@ struct Measured<'a, T> {
 const ENVIRONMENTS: usize = 64;
 
 pub fn run_soak(args: &SoakArgs, started: Instant) -> anyhow::Result<ExitCode> {
-    let seed = args.seed.get();
-    let objects = args.objects.load()?;
-    let config = EnvConfig::new(&args.cell.load()?, objects, Domain::Canonical, (ENVIRONMENTS, 64), seed);
+    let (subject, seed) = (&args.subject, args.subject.seed.get());
+    let objects = subject.objects.load()?;
+    let config = EnvConfig::new(&subject.cell.load()?, objects, Domain::Canonical, (ENVIRONMENTS, 64), seed);
     let report: SoakReport = soak(config, args.steps, seed)?;
     let sound = report.not_finite == 0 && report.out_of_bounds == 0 && report.penetrating == 0;
-    if args.json {
-        output::json(&measured(&report, (&args.cell, &args.objects, &args.seed), started))?;
+    if subject.json {
+        output::json(&measured(&report, subject, started))?;
     } else {
         output::line(&format!(
             "{} steps: {} not finite, {} out of bounds, {} penetrating by more than 3 mm",
@@ -78,12 +78,13 @@ pub fn run_soak(args: &SoakArgs, started: Instant) -> anyhow::Result<ExitCode> {
 }
 
 pub fn run_shake(args: &ShakeArgs, started: Instant) -> anyhow::Result<ExitCode> {
-    let objects = args.objects.load()?;
-    let cell = args.cell.load()?;
+    let subject = &args.subject;
+    let objects = subject.objects.load()?;
+    let cell = subject.cell.load()?;
     let report: ShakeReport =
-        shake(&cell, &objects, args.grasps, args.seconds as f32, args.seed.get()).map_err(|error| anyhow!(error))?;
-    if args.json {
-        output::json(&measured(&report, (&args.cell, &args.objects, &args.seed), started))?;
+        shake(&cell, &objects, args.grasps, args.seconds as f32, subject.seed.get()).map_err(|error| anyhow!(error))?;
+    if subject.json {
+        output::json(&measured(&report, subject, started))?;
     } else {
         let share = report.share().map_or("none".to_owned(), |share| format!("{:.1}%", 100.0 * share));
         output::line(&format!(
@@ -94,11 +95,8 @@ pub fn run_shake(args: &ShakeArgs, started: Instant) -> anyhow::Result<ExitCode>
     Ok(ExitCode::from(u8::from(report.not_finite > 0)))
 }
 
-fn measured<'a, T>(
-    report: &'a T,
-    (cell, objects, seed): (&'a common::CellArg, &'a common::ObjectArgs, &common::SeedArg),
-    started: Instant,
-) -> Measured<'a, T> {
+fn measured<'a, T>(report: &'a T, subject: &'a Subject, started: Instant) -> Measured<'a, T> {
+    let Subject { objects, cell, seed, .. } = subject;
     let wall_s = started.elapsed().as_secs_f64();
     Measured { report, cell: &cell.cell, objects: &objects.objects, seed: seed.seed, wall_s }
 }

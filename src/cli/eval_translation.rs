@@ -117,7 +117,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// What is wrong with `--saliency` for this run.
 pub(super) fn without_q(run: &Path) -> UsageError {
     UsageError(format!(
-        "--saliency draws what Q-functions hang on, and the run in {} has none; give one of train rl-cyclegan",
+        "--saliency draws what Q-functions depend on, and the run in {} has none; give one of train rl-cyclegan",
         run.display()
     ))
 }

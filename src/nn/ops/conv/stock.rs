@@ -6,6 +6,7 @@ use super::super::activations::Activations;
 use super::super::norm::stock_instance_norm;
 use super::super::resample::{stock_bilinear, stock_nearest};
 use super::op::{ConvInput, ConvNorm, ConvOptions};
+use super::plan::ConvShape;
 use super::{Resample, im2col};
 
 pub fn conv2d_fused(
@@ -29,7 +30,7 @@ pub fn conv2d_fused(
         })
         .collect::<Result<Vec<_>>>()?;
     let x = if parts.len() == 1 { parts[0].clone() } else { Tensor::cat(&parts, 1)? };
-    let y = im2col::conv2d(&x, weight, options.stride, options.padding)?;
+    let y = stock_conv2d(&x, weight, options.stride, options.padding)?;
     let y = match bias {
         Some(bias) => y.broadcast_add(&bias.reshape((1, bias.elem_count(), 1, 1))?)?,
         None => y,
@@ -39,4 +40,20 @@ pub fn conv2d_fused(
         ConvNorm::Instance { epsilon, gamma, beta } => stock_instance_norm(&y, gamma, beta, epsilon)?,
     };
     Ok(Activations::stock(options.activation.stock(&y)?))
+}
+
+/// Matrix products on a device. On the processor candle's own convolution, which shares nothing with our kernels: they are
+/// compared with it. It has one stride for rows and columns, and pads and crops are by hand to the pixels that are really used:
+/// its gradient fails when the rows and columns left over by the stride differ.
+fn stock_conv2d(x: &Tensor, weight: &Tensor, stride: [usize; 2], padding: [usize; 2]) -> Result<Tensor> {
+    if !x.device().is_cpu() || stride[0] != stride[1] {
+        return im2col::conv2d(x, weight, stride, padding);
+    }
+    let shape = ConvShape::new(x.dims(), weight.dims(), stride, padding)?;
+    let mut x = x.clone();
+    for axis in 0..2 {
+        let used = (shape.y_size[axis] - 1) * stride[axis] + shape.kernel[axis];
+        x = x.pad_with_zeros(2 + axis, padding[axis], padding[axis])?.narrow(2 + axis, 0, used)?;
+    }
+    x.contiguous()?.conv2d(weight, 0, stride[0], 1, 1)
 }
