@@ -70,10 +70,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(projection) = agent::projection(&cell, &cell.cameras[0].name, size) {
         config.network.projection = projection;
     }
+    let map = agent::map_frame(&cell, &cell.cameras[0].name, size);
+    config.network.map_cell_m = map.cell_m;
     let objects = ObjectSet::builtin().split(Split::Train);
     let environment = EnvConfig {
         channels: Channels::IMAGE.with_state(),
         access: common::measured_access(args.domain),
+        map,
         ..EnvConfig::new(&cell, objects, args.domain, (ENVIRONMENTS, size), args.seed.get())
     };
     let (seed, steps, episodes) = (args.seed.get(), args.steps, args.episodes);

@@ -2,7 +2,7 @@
 //! it never receive the type (the leak rule).
 
 use super::FrameBatch;
-use glam::Vec2;
+use glam::{Vec2, Vec3};
 
 /// Who may see what only a simulator knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,12 +28,12 @@ pub struct Privileged {
 
 /// Cells along an edge of the map of heights.
 pub const MAP: usize = 32;
-/// Edge of a cell, metres.
+/// Edge of a cell of a usual bin's map, metres; a larger workspace has larger cells.
 pub const CELL_M: f32 = 0.0125;
 /// Cells of the whole map: [`MAP`] rows of [`MAP`].
 pub const CELLS: usize = MAP * MAP;
-/// A metre, and a sine of one, in the bytes that keep a pose.
-const PLACE_BYTE: f32 = 500.0;
+/// A cell, and a sine of one, in the bytes that keep a pose.
+const PLACE_BYTE: f32 = 6.25;
 const TURN_BYTE: f32 = 120.0;
 /// The same for a metre and a newton of a grip.
 const APERTURE_BYTE: f32 = 2000.0;
@@ -45,7 +45,17 @@ const GRIP_AT: usize = DIVIDER_AT + 1;
 /// Bytes that keep them; a multiple of four.
 const BYTES: usize = (GRIP_AT + 2).next_multiple_of(4);
 
-/// Heights of the objects around the workspace's centre, the divider, the hand's pose and what it feels, in bytes.
+/// Where the map of heights lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MapFrame {
+    /// Its middle, in the world, at the height of the bins' floors; it stands still, wherever the bins are put.
+    pub centre: Vec3,
+    /// Edge of a cell, metres.
+    pub cell_m: f32,
+}
+
+/// Heights of the objects around the workspace's centre, the divider, the hand's pose and what it feels, in bytes. Places are
+/// kept in cells of the map, so that whoever reads them says how large a cell is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(transparent)]
 pub struct PrivilegedState([u8; BYTES]);
@@ -60,28 +70,34 @@ impl PrivilegedState {
     /// The state that nothing is known of: all bytes 0, [`Self::is_known`] false.
     pub const UNKNOWN: Self = Self([0; BYTES]);
 
-    /// Where heights are measured: from the workspace's centre along the axes of the world, metres; x runs first.
-    pub fn places() -> [Vec2; CELLS] {
-        let centre = |index: usize| (index as f32 - 0.5 * (MAP as f32 - 1.0)) * CELL_M;
+    /// Where heights are measured: from the map's centre along the axes of the world, metres; x runs first.
+    pub fn places(cell_m: f32) -> [Vec2; CELLS] {
+        let centre = |index: usize| (index as f32 - 0.5 * (MAP as f32 - 1.0)) * cell_m;
         std::array::from_fn(|i| Vec2::new(centre(i % MAP), centre(i / MAP)))
     }
 
-    /// From the objects' heights at [`Self::places`] (metres, kept to a millimetre), the divider's place along y (none
-    /// without one), the gripper's place from the workspace's centre (metres) and its yaw (half a turn is the same to a
-    /// parallel jaw).
+    /// With the cells of a usual bin; see [`Self::with_cells`].
     pub fn new(heights_m: &[f32], divider_m: Option<f32>, place: Vec2, yaw_rad: f32) -> Self {
+        Self::with_cells(CELL_M, heights_m, divider_m, place, yaw_rad)
+    }
+
+    /// From the objects' heights at [`Self::places`] (metres, kept to a millimetre), the divider's place along y (none
+    /// without one), the gripper's place from the map's centre (metres) and its yaw (half a turn is the same to a
+    /// parallel jaw).
+    pub fn with_cells(cell_m: f32, heights_m: &[f32], divider_m: Option<f32>, place: Vec2, yaw_rad: f32) -> Self {
+        let place_byte = PLACE_BYTE / cell_m;
         let mut bytes = [0; BYTES];
         bytes[0] = 1;
         for (byte, height) in bytes[1..=CELLS].iter_mut().zip(heights_m) {
             *byte = (height * 1000.0).clamp(0.0, 255.0) as u8;
         }
         let (sin, cos) = (2.0 * yaw_rad).sin_cos();
-        let pose = [place.x * PLACE_BYTE, place.y * PLACE_BYTE, sin * TURN_BYTE, cos * TURN_BYTE];
+        let pose = [place.x * place_byte, place.y * place_byte, sin * TURN_BYTE, cos * TURN_BYTE];
         for (byte, value) in bytes[POSE_AT..].iter_mut().zip(pose) {
             *byte = (value + 127.5).clamp(0.0, 255.0) as u8;
         }
         // 0 says that there is none.
-        bytes[DIVIDER_AT] = divider_m.map_or(0, |y| (y * PLACE_BYTE + 128.5).clamp(1.0, 255.0) as u8);
+        bytes[DIVIDER_AT] = divider_m.map_or(0, |y| (y * place_byte + 128.5).clamp(1.0, 255.0) as u8);
         Self(bytes)
     }
 
@@ -102,16 +118,16 @@ impl PrivilegedState {
         self.0[1..=CELLS].iter().map(|&byte| f32::from(byte) * 0.001)
     }
 
-    /// The divider's place along y from the workspace's centre, metres; none without one.
-    pub fn divider_m(&self) -> Option<f32> {
+    /// The divider's place along y from the map's centre, metres; none without one.
+    pub fn divider_m(&self, cell_m: f32) -> Option<f32> {
         let byte = self.0[DIVIDER_AT];
-        (byte > 0).then(|| (f32::from(byte) - 128.0) / PLACE_BYTE)
+        (byte > 0).then(|| (f32::from(byte) - 128.0) / (PLACE_BYTE / cell_m))
     }
 
-    /// The gripper's place from the workspace's centre, metres, and sine and cosine of twice its yaw.
-    pub fn hand(&self) -> (Vec2, [f32; 2]) {
+    /// The gripper's place from the map's centre, metres, and sine and cosine of twice its yaw.
+    pub fn hand(&self, cell_m: f32) -> (Vec2, [f32; 2]) {
         let centred = |index: usize| f32::from(self.0[POSE_AT + index]) - 127.0;
-        (Vec2::new(centred(0), centred(1)) / PLACE_BYTE, [centred(2) / TURN_BYTE, centred(3) / TURN_BYTE])
+        (Vec2::new(centred(0), centred(1)) / (PLACE_BYTE / cell_m), [centred(2) / TURN_BYTE, centred(3) / TURN_BYTE])
     }
 
     /// Distance between the pads, metres, and the lesser of the forces on them, newtons.
@@ -127,18 +143,18 @@ mod tests {
 
     #[test]
     fn the_map_is_centred_and_bytes_keep_a_millimetre() {
-        let places = PrivilegedState::places();
+        let places = PrivilegedState::places(CELL_M);
         assert!((places[0] - Vec2::splat(-0.19375)).length() < 1e-6);
         assert!((places[1] - places[0] - Vec2::new(0.0125, 0.0)).length() < 1e-6);
         assert!(!PrivilegedState::UNKNOWN.is_known());
         let heights: Vec<f32> = (0..CELLS).map(|i| (i % 250) as f32 * 0.001).collect();
         let kept = PrivilegedState::new(&heights, Some(0.05), Vec2::new(0.05, -0.1), 0.25).with_grip(0.02, 5.0);
         assert!(kept.is_known() && kept.heights_m().zip(&heights).all(|(a, b)| (a - b).abs() < 0.0011));
-        assert!(kept.divider_m().is_some_and(|y| (y - 0.05).abs() < 0.002));
-        let (place, [sin, cos]) = kept.hand();
+        assert!(kept.divider_m(CELL_M).is_some_and(|y| (y - 0.05).abs() < 0.002));
+        let (place, [sin, cos]) = kept.hand(CELL_M);
         assert!(place.distance(Vec2::new(0.05, -0.1)) < 0.003, "{place}");
         assert!((sin - 0.5_f32.sin()).abs() < 0.01 && (cos - 0.5_f32.cos()).abs() < 0.01);
         assert_eq!(kept.grip(), (0.02, 5.0));
-        assert_eq!(PrivilegedState::new(&heights, None, Vec2::ZERO, 0.0).divider_m(), None);
+        assert_eq!(PrivilegedState::new(&heights, None, Vec2::ZERO, 0.0).divider_m(CELL_M), None);
     }
 }

@@ -1,6 +1,7 @@
 //! What vectorized environments are built from.
 
 use crate::appearance::ImageSet;
+use crate::contract::privileged::{CELL_M, MapFrame};
 use crate::contract::{Crop, Domain, FrameChannels, PrivilegedAccess, Seed};
 use crate::objects::ObjectModel;
 use crate::policies::PolicyKind;
@@ -100,6 +101,8 @@ pub struct EnvConfig {
     pub cameras: Vec<String>,
     /// Which window of each camera's picture is drawn.
     pub crop: Crop,
+    /// Where the privileged map of heights lies.
+    pub map: MapFrame,
     /// Pictures for policies alone; none: they see the first camera's picture in the first domain.
     pub policy_view: Option<PolicyView>,
     /// Episodes draw their objects from these.
@@ -134,6 +137,7 @@ impl EnvConfig {
             access: PrivilegedAccess::Denied,
             cameras: cell.cameras.first().map(|camera| camera.name.clone()).into_iter().collect(),
             crop: Crop::Centre,
+            map: MapFrame { centre: cell.middle_of_bins(), cell_m: CELL_M },
             policy_view: None,
             objects,
             scripts: vec![PolicyKind::default()],

@@ -287,7 +287,8 @@ impl VecEnv for GraspEnv {
             let worlds: Vec<GraspWorld<'_>> =
                 indices.filter(|_| channels.state).map(|index| self.world(index)).collect();
             let frames = if channels.has_frames() { frames } else { Vec::new() };
-            Privileged { states: worlds.par_iter().map(privileged_state).collect(), frames }
+            let map = self.config.map;
+            Privileged { states: worlds.par_iter().map(|world| privileged_state(world, map)).collect(), frames }
         });
         Ok(StepBatch { observation, steps, privileged })
     }

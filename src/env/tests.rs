@@ -1,6 +1,7 @@
 //! A task of one's own, the leak rule, masks beside pictures, and what a seed means.
 
 use super::{BlockSchedule, Channels, EnvConfig, EnvError, EpisodeLoop, GraspEnv, collect};
+use crate::contract::privileged::{MAP, MapFrame};
 use crate::contract::{
     ActRequest, Action, ActionSpace, Decision, Domain, Observation, Policy, PrivilegedAccess, Script, ScriptPolicy,
     Seed, VecEnv, VecEnvError,
@@ -11,6 +12,7 @@ use crate::policies::PolicyKind;
 use crate::scene::CellDescription;
 use crate::sim::{GraspWorld, Motion, Speed, ToolPose};
 use crate::tasks::{Judgement, Next, Task, TaskFactory};
+use glam::Vec3;
 use std::sync::Arc;
 
 fn config(num_envs: usize, domain: Domain) -> EnvConfig {
@@ -173,4 +175,43 @@ fn scripts_of_different_environments_do_not_meet() {
         actions
     };
     assert_eq!(played(1), played(3));
+}
+
+#[test]
+fn the_privileged_map_stands_still_while_the_bins_move() {
+    let cell = Arc::new(CellDescription::load("mobile-three-bins").expect("built in"));
+    let map = MapFrame { centre: Vec3::new(0.55, 0.0, 0.012), cell_m: 0.04 };
+    let channels = Channels::NONE.with_state();
+    let objects = config(1, Domain::Canonical).objects;
+    let config = EnvConfig {
+        channels,
+        access: PrivilegedAccess::Simulation,
+        map,
+        ..EnvConfig::new(&cell, objects, Domain::Canonical, (8, 64), Seed(3))
+    };
+    let mut env = GraspEnv::with_gpu(config, None).expect("built");
+    let states = env.reset_all().expect("placed").privileged.expect("asked for").states;
+    let (mut seen, mut aside) = (0, 0);
+    for (index, state) in states.iter().enumerate() {
+        let world = env.world(index);
+        aside += usize::from(world.workspace_centre().truncate().distance(map.centre.truncate()) > 0.05);
+        let (place, _) = state.hand(map.cell_m);
+        let true_place = (world.gripper_pose().translation - map.centre).truncate();
+        assert!(place.distance(true_place) < 0.01, "{place} {true_place}");
+        let heights: Vec<f32> = state.heights_m().collect();
+        for object in 0..world.objects().len() {
+            let at = (world.object_pose(object).translation - map.centre).truncate() / map.cell_m;
+            let cell = at + 0.5 * (MAP as f32 - 1.0);
+            let [column, row] = [cell.x.round() as usize, cell.y.round() as usize];
+            // A cell's centre may lie beside a small object; one of its neighbours' does not.
+            let near = (row.saturating_sub(1)..=row + 1)
+                .flat_map(|row| (column.saturating_sub(1)..=column + 1).map(move |column| (row, column)))
+                .filter(|&(row, column)| row < MAP && column < MAP)
+                .any(|(row, column)| heights[row * MAP + column] > 0.004);
+            seen += usize::from(near);
+        }
+    }
+    let objects: usize = (0..8).map(|index| env.world(index).objects().len()).sum();
+    assert!(aside >= 4, "the bins hardly moved: {aside} of 8");
+    assert!(seen * 10 >= objects * 9, "{seen} of {objects} objects are on the map");
 }

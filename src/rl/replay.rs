@@ -20,7 +20,7 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, bytemuck::NoUninit, bytemuck::CheckedBitPattern)]
 #[repr(C)]
 pub struct Record {
-    /// The gripper before the step: `[closed, height in decimetres]`.
+    /// The gripper before the step, as networks read it (`qtopt::network::state_features`).
     pub state: [f32; STATE_LEN],
     /// The action as it was carried out, in the features that networks read.
     pub action: ActionFeatures,

@@ -7,7 +7,7 @@
 use super::cell::CellDescription;
 use super::validate::CellError;
 use crate::contract::Rng;
-use glam::{Quat, Vec3};
+use glam::{Quat, Vec2, Vec3};
 use serde::{Deserialize, Serialize};
 
 /// Ranges of the group's displacement from where `bins` puts it, and of its rotation about its middle. Drawn uniformly
@@ -131,6 +131,32 @@ impl CellDescription {
         self.bins.iter().map(|bin| bin.position).sum::<Vec3>() / self.bins.len().max(1) as f32
     }
 
+    /// What the hand may have to reach into: the rectangle along the axes of the world, as its least and largest corner, that
+    /// the floors of the bins that get objects cover, wherever their group is put, as far as the arm reaches. Metres.
+    pub fn working_region(&self) -> [Vec2; 2] {
+        let (mut least, mut largest) = (Vec2::INFINITY, Vec2::NEG_INFINITY);
+        for (number, cell) in self.extreme_places().iter().enumerate() {
+            let placed = self.bin_group.as_ref().and_then(|group| group.placements.get(number));
+            let placed = placed.map(|place| &place.bins).filter(|bins| !bins.is_empty());
+            let wanted = placed.unwrap_or(&self.objects.bins);
+            for (index, bin) in cell.bins.iter().enumerate() {
+                if !wanted.is_empty() && !wanted.contains(&index) {
+                    continue;
+                }
+                let turn = Vec2::from_angle(bin.yaw_rad);
+                for corner in [Vec2::ONE, Vec2::NEG_ONE, Vec2::new(1.0, -1.0), Vec2::new(-1.0, 1.0)] {
+                    let at = bin.position.truncate() + turn.rotate(0.5 * bin.inner_size * corner);
+                    (least, largest) = (least.min(at), largest.max(at));
+                }
+            }
+        }
+        if let Some([_, farthest]) = self.motion.reach_m {
+            let base = self.arm_base.position.truncate();
+            (least, largest) = (least.max(base - farthest), largest.min(base + farthest));
+        }
+        [least, largest]
+    }
+
     /// The cell with its bins at every corner of their ranges, and at every placement.
     pub(super) fn extreme_places(&self) -> Vec<Self> {
         let Some(group) = &self.bin_group else { return vec![self.clone()] };
@@ -184,5 +210,23 @@ mod tests {
         let group = evaluation.bin_group.expect("a group");
         assert_eq!(group.placed(0), group.placed(6));
         assert_eq!((group.placed(5).y_m, group.placed(5).placement), (0.275, Some(5)));
+    }
+
+    #[test]
+    fn the_working_region_is_what_objects_may_lie_in() {
+        let region = |name: &str| CellDescription::load(name).expect("built in").working_region();
+        let near = |found: [Vec2; 2], wanted: [[f32; 2]; 2]| {
+            let apart = found.iter().zip(wanted).map(|(found, wanted)| found.distance(Vec2::from_array(wanted)));
+            assert!(apart.into_iter().all(|apart| apart < 1e-5), "{found:?} {wanted:?}");
+        };
+        near(region("iiwa-bin"), [[0.40, -0.18], [0.70, 0.18]]);
+        // Objects lie in the centre bin alone, and it stands still.
+        near(region("mobile-three-bins:single-bin"), [[0.41, -0.13], [0.67, 0.13]]);
+        // The left bin at its place on the left: 27.5 cm aside and 27.5 cm further.
+        let [least, largest] = region("mobile-three-bins:multi-bin-eval");
+        assert!((largest.y - 0.405).abs() < 0.02 && (least.y + largest.y).abs() < 1e-5, "{least} {largest}");
+        // Drawn places reach as far as the arm: 0.86 m.
+        let [least, largest] = region("mobile-three-bins");
+        assert!(largest.y > 0.7 && largest.y <= 0.86 && least.y < -0.7 && largest.x <= 0.86, "{least} {largest}");
     }
 }

@@ -33,6 +33,9 @@ pub struct TableArgs {
     /// Gradient steps of each row's own agent
     #[arg(long, default_value_t = 9_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
     pub agent_steps: u64,
+    /// Learning rate of agents that begin with a trained one; a tenth of what one from nothing has keeps what it knows
+    #[arg(long, default_value_t = 3e-4, value_parser = numbers::real(1e-7..=1.0))]
+    pub agent_lr: f64,
     /// Scripted episodes that each row's agent begins with
     #[arg(long, default_value_t = 1_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
     pub scripted_episodes: u64,
@@ -300,7 +303,11 @@ fn path_of(out: &Path, row: &str) -> PathBuf {
 pub const NETWORK: &str = "--set qtopt.network.map_features=4 --set qtopt.network.grip_features=32 --set \
                            qtopt.auxiliary_interval=1";
 
-/// Adds the canonical agent of a seed, given or trained. Returns its node.
+/// One in so many of the canonical agent's steps comes after them, with [`NETWORK`].
+const FEATURES_SHARE: u64 = 10;
+
+/// Adds the canonical agent of a seed, given or trained: first by labels alone, which is fast, then with features that Q
+/// teaches. Returns its node.
 ///
 /// # Errors
 /// `--canonical` names no finished run.
@@ -311,18 +318,21 @@ pub fn canonical(plan: &mut Plan, args: &TableArgs, seed: u64, cell: &str) -> an
         }
         return Ok("canonical".to_owned());
     }
-    let name = format!("canonical-{seed}");
-    let command = format!("train qtopt --steps {} --seed {seed} {NETWORK} {cell}", args.canonical_steps);
-    plan.add(&name, "the canonical agent that the rows begin with: training", &command)?;
+    let (first, name) = (format!("canonical-labels-{seed}"), format!("canonical-{seed}"));
+    let command = format!("train qtopt --steps {} --seed {seed} {cell}", args.canonical_steps);
+    plan.add(&first, "the canonical agent that the rows begin with: training", &command)?;
+    let widened = TableArgs { agent_steps: args.canonical_steps.div_ceil(FEATURES_SHARE), ..args.clone() };
+    let command = format!("{} {NETWORK} {cell}", agent(&widened, seed, &first));
+    plan.add(&name, "the canonical agent with features that Q teaches: training", &command)?;
     Ok(name)
 }
 
 /// The words of an agent that begins with another one.
 pub fn agent(args: &TableArgs, seed: u64, init: &str) -> String {
     format!(
-        "train qtopt --init @{init} --steps {} --seed {seed} --set qtopt.q_lr=0.001 --set \
+        "train qtopt --init @{init} --steps {} --seed {seed} --set qtopt.q_lr={} --set \
          qtopt.exploration.initial_episodes={}",
-        args.agent_steps, args.scripted_episodes
+        args.agent_steps, args.agent_lr, args.scripted_episodes
     )
 }
 
@@ -332,8 +342,9 @@ pub fn finetuned(args: &TableArgs, seed: u64, init: &str, grasps: u64, steps: u6
     let iterations = (steps * 3 / 4 / 192).max(1);
     format!(
         "train qtopt --init @{init} --steps {steps} --seed {seed} --on-policy-domain reality --on-policy-episodes {grasps} \
-         --real-weight 1 --set qtopt.q_lr=0.001 --set qtopt.exploration.initial_episodes={} --set \
+         --real-weight 1 --set qtopt.q_lr={} --set qtopt.exploration.initial_episodes={} --set \
          qtopt.real_episodes_per_iteration={}",
+        args.agent_lr,
         args.scripted_episodes,
         grasps.div_ceil(iterations)
     )

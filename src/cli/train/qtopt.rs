@@ -283,9 +283,9 @@ fn take_network(learner: &mut QtOptConfig, init: &Path, typed: Option<QNetwork>)
     let other = typed.is_some_and(|network| network != trained.q_network());
     // Another size or network is refused by name when its weights are loaded.
     if trained.preset == learner.preset && !other {
-        let projection = learner.network.projection;
+        let StateEstimatorQConfig { projection, map_cell_m, .. } = learner.network;
         *learner = learner.clone().with_network(trained.q_network());
-        learner.network = StateEstimatorQConfig { projection, ..trained.network };
+        learner.network = StateEstimatorQConfig { projection, map_cell_m, ..trained.network };
         learner.end_to_end = trained.end_to_end;
         learner.auxiliary_weight = trained.auxiliary_weight;
         learner.auxiliary_interval = trained.auxiliary_interval;
@@ -316,6 +316,7 @@ fn calibrate(config: &mut QtOptRun, args: &Args, cell: &CellDescription) -> anyh
             UsageError(format!("data.camera: '{camera}' is not a camera that stands still; the usual one is {usual}"))
         };
         config.learner.network.projection = projection(cell, camera, size).ok_or_else(missing)?;
+        config.learner.network.map_cell_m = agent::map_frame(cell, camera, size).cell_m;
     }
     Ok(())
 }
@@ -356,7 +357,8 @@ fn opener(out: &Path, config: &QtOptRun) -> anyhow::Result<EnvOpener> {
         PrivilegedAccess::Simulation
     };
     let task = bin_grasp(BinGraspConfig::default());
-    let env = EnvConfig { scripts: vec![script], channels: Channels::IMAGE.with_state(), access, task, ..env };
+    let map = agent::map_of(&config.learner, &config.data.env)?;
+    let env = EnvConfig { scripts: vec![script], channels: Channels::IMAGE.with_state(), access, map, task, ..env };
     let domain = config.data.env.domain;
     agent::adapter(out, config, domain)?;
     let (out, config) = (out.to_owned(), config.clone());

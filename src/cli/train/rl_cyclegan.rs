@@ -3,7 +3,7 @@
 
 use super::run::{RunArgs, TrainCommand};
 use super::{identity, recording};
-use crate::cli::{UsageError, common};
+use crate::cli::{UsageError, agent, common};
 use crate::contract::{EpisodeCollector, PrivilegedAccess, Seed, VecEnvError};
 use crate::data::episodes::EpisodeReader;
 use crate::env::{Channels, EnvConfig, GraspEnv};
@@ -232,7 +232,8 @@ fn opener(config: &JointRun) -> anyhow::Result<EnvOpener> {
     let env = common::env_config(&config.data.env, config.learner.gan.size as u32, seed)?;
     let channels = Channels::IMAGE.with_state().with_masks(config.learner.has_masks());
     let task = bin_grasp(BinGraspConfig::default());
-    let env = EnvConfig { scripts: vec![script], channels, access: PrivilegedAccess::Simulation, task, ..env };
+    let map = agent::map_of(&config.learner.qtopt, &config.data.env)?;
+    let env = EnvConfig { scripts: vec![script], channels, access: PrivilegedAccess::Simulation, map, task, ..env };
     Ok(Box::new(move || {
         let envs = GraspEnv::new(env).map_err(VecEnvError::new)?;
         Ok(Box::new(envs) as Box<dyn EpisodeCollector>)

@@ -1,7 +1,9 @@
 //! Training with the end-to-end network: it learns where actions lead, resumes to the same bytes, and keeps the leak rule.
 
 use super::diagnostics::area_under_curve;
-use super::network::{AUXILIARY_HEAD, EncoderMode, EndToEndQConfig, QNetwork, image_activations, state_activations};
+use super::network::{
+    AUXILIARY_HEAD, EncoderMode, EndToEndQConfig, QNetwork, image_activations, state_activations, state_of,
+};
 use super::privileged::CELLS;
 use super::stream::Samples;
 use super::train_tests::{Patience, SIZE, SPACE, Table, config as table_config, recording};
@@ -66,7 +68,7 @@ fn moves(count: usize, rng: &mut Rng) -> (Samples, Vec<bool>) {
         let action = Action { translation_m: [0.1 * unit[0], 0.1 * unit[1], 0.0], ..Action::default() };
         samples.images.push(image);
         samples.records.push(Record {
-            state: [1.0, 0.0],
+            state: state_of(1.0, 0.0),
             action: SPACE.features(&action),
             reward: 0.0,
             termination: Termination::None,

@@ -233,12 +233,13 @@ impl QLearner {
         let mut whole = loss.clone();
         let mut auxiliary = f64::NAN;
         if labels && self.config.auxiliary_weight > 0.0 && auxiliary_step {
-            let plane = &self.config.network.projection.plane(REFERENCE_HEIGHT_M);
+            let network = &self.config.network;
+            let (plane, cell_m) = (&network.projection.plane(REFERENCE_HEIGHT_M), network.map_cell_m);
             let offset = |moved: &Moved| moved.shift.map(|pixels| 2.0 * pixels as f32 / self.config.size as f32);
             // A calibrated network predicts poses as they are without the window's displacement.
             let calibrated = self.config.q_network() == QNetwork::StateEstimating;
             let auxiliary_targets = records.iter().zip(&moves).enumerate().map(|(index, (record, moved))| {
-                let targets = auxiliary_targets(&record.privileged, plane)?;
+                let targets = auxiliary_targets(&record.privileged, plane, cell_m)?;
                 let window = displacements.get(index).filter(|_| !calibrated).map_or([0.0; 2], |by| by.to_array());
                 Some(shifted_targets(shifted_targets(targets, offset(moved)), window))
             });

@@ -4,7 +4,9 @@ use crate::contract::action_space::tests::SPACE;
 use crate::nn::HOST;
 use crate::rl::qtopt::bellman::sigmoid;
 use crate::rl::qtopt::config::{EncoderSupervision, Preset};
+use crate::rl::qtopt::network::state_of;
 use crate::rl::replay::{Record, Termination};
+use anyhow::Context;
 
 /// Transitions with one target.
 fn samples(images: &[Vec<u8>], records: &[Record]) -> Samples {
@@ -34,7 +36,7 @@ fn lessons_are_taught_at_every_second_step_and_q_learns_at_all() -> anyhow::Resu
         0.4,
     );
     let record = Record {
-        state: [0.0, 1.2],
+        state: state_of(0.0, 1.2),
         action: SPACE.features(&SPACE.random(&mut rng)),
         reward: 0.0,
         termination: Termination::None,
@@ -67,7 +69,7 @@ fn a_target_is_the_lower_of_two_opinions() -> anyhow::Result<()> {
     let learner = QLearner::new(&config, SPACE, Seed(5), &HOST)?;
     let mut rng = Seed(6).rng();
     let images: Vec<Vec<u8>> = (0..6).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
-    let states: Vec<[f32; 2]> = (0..6).map(|i| [(i % 2) as f32, 0.3 * i as f32]).collect();
+    let states: Vec<_> = (0..6).map(|i| state_of((i % 2) as f32, 0.3 * i as f32)).collect();
     let next = |i: usize| (i > 0).then(|| (&images[i][..], states[i]));
     let transitions: Vec<NStepTransition<'_>> =
         (0..6).map(|i| NStepTransition { n_step_return: 0.4, discount: 0.8, next: next(i) }).collect();
@@ -97,7 +99,7 @@ fn experience(rng: &mut Rng, height_m: f32) -> (Vec<Vec<u8>>, Vec<Record>) {
     let images = (0..20).map(|_| (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect()).collect();
     let heights = [height_m; crate::rl::qtopt::privileged::CELLS];
     let record = |i: usize| Record {
-        state: [(i % 2) as f32, 1.2 - 0.03 * i as f32],
+        state: state_of((i % 2) as f32, 1.2 - 0.03 * i as f32),
         action: SPACE.features(&SPACE.random(rng)),
         reward: 0.0,
         termination: crate::rl::replay::Termination::None,
@@ -210,7 +212,7 @@ fn behind_a_generator_a_warm_start_says_what_the_picture_alone_said() -> anyhow:
     let action = SPACE.features(&SPACE.random(&mut Seed(9).rng()));
     let says = |q: &dyn QFunction, image: &[u8], channels: usize| -> anyhow::Result<Vec<f32>> {
         let images = image_activations(&[image], 24, channels, &HOST)?;
-        let encoded = q.encode(&images, &state_activations(&[[1.0, 0.6]], &HOST)?, EncoderMode::Evaluate)?;
+        let encoded = q.encode(&images, &state_activations(&[state_of(1.0, 0.6)], &HOST)?, EncoderMode::Evaluate)?;
         let critics = q.logits(&encoded, &[action], false)?;
         Ok(critics.iter().map(|logits| logits.to_vec1::<f32>()).collect::<candle_core::Result<Vec<_>>>()?.concat())
     };
@@ -224,5 +226,72 @@ fn behind_a_generator_a_warm_start_says_what_the_picture_alone_said() -> anyhow:
     // The other way round there is nothing to take over from, and another width is another network.
     let mut narrow = QLearner::new(&plain, SPACE, Seed(8), &HOST)?;
     assert!(narrow.warm_start(learner.averaged.as_ref()).is_err());
+    Ok(())
+}
+
+#[test]
+fn with_features_of_its_own_a_warm_start_says_the_same_and_may_learn_them() -> anyhow::Result<()> {
+    let plain = QtOptConfig { size: 24, auxiliary_interval: 1, ..QtOptConfig::preset(Preset::Small) };
+    let mut wide = plain.clone();
+    (wide.network.map_features, wide.network.grip_features) = (2, 4);
+    let behind_generator = QtOptConfig { channels: 6, ..wide.clone() };
+    let trained = QLearner::new(&plain, SPACE, Seed(5), &HOST)?;
+    let mut rng = Seed(6).rng();
+    let picture: Vec<u8> = (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect();
+    let pair: Vec<u8> = picture.chunks_exact(3).flat_map(|pixel| [pixel, pixel].concat()).collect();
+    let action = SPACE.features(&SPACE.random(&mut Seed(9).rng()));
+    let says = |q: &dyn QFunction, image: &[u8], channels: usize| -> anyhow::Result<Vec<f32>> {
+        let images = image_activations(&[image], 24, channels, &HOST)?;
+        let encoded = q.encode(&images, &state_activations(&[state_of(1.0, 0.6)], &HOST)?, EncoderMode::Evaluate)?;
+        let critics = q.logits(&encoded, &[action], false)?;
+        Ok(critics.iter().map(|logits| logits.to_vec1::<f32>()).collect::<candle_core::Result<Vec<_>>>()?.concat())
+    };
+    let wanted = says(trained.averaged.as_ref(), &picture, 3)?;
+    for (config, image) in [(&wide, &picture), (&behind_generator, &pair)] {
+        let mut learner = QLearner::new(config, SPACE, Seed(8), &HOST)?;
+        learner.warm_start(trained.averaged.as_ref())?;
+        for network in [&learner.q, &learner.averaged, &learner.target_2] {
+            let found = says(network.as_ref(), image, config.channels)?;
+            for (found, wanted) in found.iter().zip(&wanted) {
+                assert!((found - wanted).abs() < 1e-4, "{found} {wanted}");
+            }
+        }
+        // The new features are not zero, only what reads them is: Q's gradient reaches both.
+        let state = learner.q.store().state_tensors()?;
+        let of = |name: &str| state.iter().find(|(known, _)| known == name).map(|(_, tensor)| tensor.clone());
+        let features = of("grip_features.weight").context("no features of the grip")?;
+        assert!(features.sqr()?.sum_all()?.to_scalar::<f32>()? > 0.0);
+    }
+    // Features are not taken away again.
+    let wide = QLearner::new(&wide, SPACE, Seed(8), &HOST)?;
+    let mut narrow = QLearner::new(&plain, SPACE, Seed(8), &HOST)?;
+    assert!(narrow.warm_start(wide.averaged.as_ref()).is_err());
+    Ok(())
+}
+
+#[test]
+fn an_agent_that_measures_its_gripper_may_begin_with_one_that_does_not() -> anyhow::Result<()> {
+    let measuring = QtOptConfig { size: 24, ..QtOptConfig::preset(Preset::Small) };
+    let mut published = measuring.clone();
+    published.network.measured_width = 0;
+    let trained = QLearner::new(&published, SPACE, Seed(5), &HOST)?;
+    let mut learner = QLearner::new(&measuring, SPACE, Seed(8), &HOST)?;
+    let mut rng = Seed(6).rng();
+    let picture: Vec<u8> = (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect();
+    let action = SPACE.features(&SPACE.random(&mut Seed(9).rng()));
+    let says = |q: &dyn QFunction, state| -> anyhow::Result<Vec<f32>> {
+        let images = image_activations(&[&picture], 24, 3, &HOST)?;
+        let encoded = q.encode(&images, &state_activations(&[state], &HOST)?, EncoderMode::Evaluate)?;
+        let critics = q.logits(&encoded, &[action], false)?;
+        Ok(critics.iter().map(|logits| logits.to_vec1::<f32>()).collect::<candle_core::Result<Vec<_>>>()?.concat())
+    };
+    let state = state_of(1.0, 0.6);
+    let mut blocked = state;
+    blocked[6] += 1.5;
+    // It counts from the beginning where nothing was taken over, and not at all where the trained one did not know of it.
+    assert_ne!(says(learner.q.as_ref(), state)?, says(learner.q.as_ref(), blocked)?);
+    assert_eq!(says(trained.q.as_ref(), state)?, says(trained.q.as_ref(), blocked)?);
+    learner.warm_start(trained.averaged.as_ref())?;
+    assert_eq!(says(learner.q.as_ref(), blocked)?, says(trained.averaged.as_ref(), state)?);
     Ok(())
 }

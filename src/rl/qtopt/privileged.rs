@@ -27,21 +27,21 @@ pub const AUXILIARY_LEN: usize = AUXILIARY_MAPS * CELLS + 2 * POSE + GRIP;
 
 /// The numbers to tell: heights, about 0 to 2, the share of each cell that the divider covers, twice the pose, and the grip
 /// (the distance in units of 5 cm, the force as a share of a firm one, at most 1); `plane` is the one on which the pose is
-/// told. None when unknown.
-pub fn auxiliary_targets(state: &PrivilegedState, plane: &Plane) -> Option<[f32; AUXILIARY_LEN]> {
+/// told, `cell_m` the edge of a cell of the map, metres. None when unknown.
+pub fn auxiliary_targets(state: &PrivilegedState, plane: &Plane, cell_m: f32) -> Option<[f32; AUXILIARY_LEN]> {
     state.is_known().then(|| {
         let mut targets = [0.0; AUXILIARY_LEN];
         let (maps, others) = targets.split_at_mut(AUXILIARY_MAPS * CELLS);
         let (poses, grip) = others.split_at_mut(2 * POSE);
         let (heights, divider) = maps.split_at_mut(CELLS);
         heights.iter_mut().zip(state.heights_m()).for_each(|(to, height_m)| *to = height_m / HEIGHT_M);
-        if let Some(at) = state.divider_m() {
+        if let Some(at) = state.divider_m(cell_m) {
             for (row, cells) in divider.chunks_exact_mut(MAP).enumerate() {
-                let away = (at - (row as f32 - 0.5 * (MAP as f32 - 1.0)) * CELL_M).abs();
-                cells.fill(((DIVIDER_M + 0.5 * CELL_M - away) / CELL_M).clamp(0.0, 1.0));
+                let away = (at - (row as f32 - 0.5 * (MAP as f32 - 1.0)) * cell_m).abs();
+                cells.fill(((DIVIDER_M + 0.5 * cell_m - away) / cell_m).clamp(0.0, 1.0));
             }
         }
-        let (place, [sin, cos]) = state.hand();
+        let (place, [sin, cos]) = state.hand(cell_m);
         let place = plane.image(place);
         for pose in poses.chunks_exact_mut(POSE) {
             pose.copy_from_slice(&[place.x, place.y, sin, cos]);
@@ -82,11 +82,11 @@ mod tests {
     #[test]
     fn what_is_kept_is_what_was_measured() {
         let plane = crate::rl::qtopt::network::Projection::from_above(0.4).plane(0.1);
-        assert_eq!(auxiliary_targets(&PrivilegedState::UNKNOWN, &plane), None);
+        assert_eq!(auxiliary_targets(&PrivilegedState::UNKNOWN, &plane, CELL_M), None);
         let heights: Vec<f32> = (0..CELLS).map(|i| (i % 250) as f32 * 0.001).collect();
         let kept = PrivilegedState::new(&heights, Some(0.05), Vec2::new(0.05, -0.1), 0.25);
         let kept = kept.with_grip(0.02, 5.0);
-        let targets = auxiliary_targets(&kept, &plane).unwrap_or([f32::NAN; AUXILIARY_LEN]);
+        let targets = auxiliary_targets(&kept, &plane, CELL_M).unwrap_or([f32::NAN; AUXILIARY_LEN]);
         assert!((targets[50] - 1.0).abs() < 1e-6 && (targets[345] - 1.9).abs() < 1e-6);
         // The image is 0.4 m across, and its y points down.
         let pose = [0.25, 0.5, 0.5_f32.sin(), 0.5_f32.cos()];
@@ -107,7 +107,7 @@ mod tests {
         let expected = |row: usize| if row == 19 || row == 20 { 0.32 } else { 0.0 };
         assert!(rows.iter().enumerate().all(|(row, share)| (share - expected(row)).abs() < 0.01), "{rows:?}");
         let without = PrivilegedState::new(&heights, None, Vec2::ZERO, 0.0);
-        let without = auxiliary_targets(&without, &plane).unwrap_or([f32::NAN; AUXILIARY_LEN]);
+        let without = auxiliary_targets(&without, &plane, CELL_M).unwrap_or([f32::NAN; AUXILIARY_LEN]);
         assert!(without[CELLS..2 * CELLS].iter().all(|&share| share == 0.0));
     }
 }

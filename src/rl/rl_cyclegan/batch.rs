@@ -77,6 +77,7 @@ pub fn actions_to_compare(
 mod tests {
     use super::*;
     use crate::contract::{PrivilegedState, Seed};
+    use crate::rl::qtopt::network::state_of;
     use crate::rl::replay::{Record, Termination};
 
     fn samples(states: &[[f32; STATE_LEN]]) -> Samples {
@@ -99,9 +100,10 @@ mod tests {
 
     #[test]
     fn x_is_drawn_like_y() {
+        let state = |[closed, height_dm]: [f32; 2]| state_of(closed, height_dm);
         // Closed at 0 cm, open at 20 cm, closed at 20 cm; heights are in decimetres.
-        let candidates = samples(&[[1.0, 0.0], [0.0, 2.0], [1.0, 2.1], [0.0, 2.02]]);
-        let chosen = matching(candidates, &[[1.0, 2.2], [0.0, 2.0], [0.0, 2.0], [0.0, 9.0]]);
+        let candidates = samples(&[[1.0, 0.0], [0.0, 2.0], [1.0, 2.1], [0.0, 2.02]].map(state));
+        let chosen = matching(candidates, &[[1.0, 2.2], [0.0, 2.0], [0.0, 2.0], [0.0, 9.0]].map(state));
         assert_eq!(chosen.targets, [2.0, 1.0, 3.0, 0.0]);
         assert_eq!(chosen.images, [[2], [1], [3], [0]]);
         assert_eq!(chosen.masks, [[4], [2], [6], [0]]);

@@ -4,14 +4,14 @@ use super::batch::{JointBatch, actions_to_compare};
 use super::config::{BellmanTargetsOf, RlCycleGanConfig};
 use super::learner::{RlCycleGanLearner, state_planes};
 use super::scene::query_rows;
-use crate::contract::{ActionSpace, PrivilegedState, Rng, Seed};
+use crate::contract::{ActionSpace, GripperState, PrivilegedState, Rng, Seed};
 use crate::gan::cyclegan::bench::StepTimes;
 use crate::gan::cyclegan::{Method, UnpairedBatch};
 use crate::gan::images::images_tensor;
 use crate::nn::ops::memory;
 use crate::nn::{HOST, with_large_stack};
 use crate::rl::error::RlError;
-use crate::rl::qtopt::network::QNetwork;
+use crate::rl::qtopt::network::{QNetwork, state_features};
 use crate::rl::qtopt::privileged::CELLS;
 use crate::rl::qtopt::stream::{Outcome, Samples};
 use crate::rl::replay::{Record, Termination};
@@ -89,7 +89,13 @@ fn random_batch(config: &RlCycleGanConfig, rng: &mut Rng) -> Result<JointBatch, 
         for _ in 0..count {
             samples.images.push((0..size * size * 3).map(|_| rng.below(256) as u8).collect());
             let action = SPACE.features(&SPACE.random(rng));
-            let state = [f32::from(u8::from(rng.chance(0.5))), rng.range(0.5, 3.0)];
+            let gripper = GripperState {
+                closed: rng.chance(0.5),
+                height_m: rng.range(0.05, 0.3),
+                aperture_m: rng.range(0.0, 0.08),
+                ..GripperState::default()
+            };
+            let state = state_features(&gripper);
             samples.records.push(Record {
                 state,
                 action,

@@ -3,7 +3,7 @@
 use crate::contract::{ActionSpace, Class};
 use crate::gan::cyclegan::{CycleGanConfig, Method};
 use crate::rl::qtopt::QtOptConfig;
-use crate::rl::qtopt::network::STATE_LEN;
+use crate::rl::qtopt::network::PUBLISHED_STATE_LEN;
 use crate::train::{EnvData, LearnerConfig, Preset};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -104,7 +104,7 @@ impl RlCycleGanConfig {
     pub fn preset(method: Method, preset: Preset) -> Self {
         let small = preset == Preset::Small;
         let mut gan = CycleGanConfig::preset(method, preset);
-        gan.discriminator.state_planes = STATE_LEN;
+        gan.discriminator.state_planes = PUBLISHED_STATE_LEN;
         Self {
             gan,
             qtopt: Self::q_preset(QtOptConfig::preset(preset)),
@@ -199,9 +199,9 @@ impl LearnerConfig for RlCycleGanConfig {
                 self.gan.generator.mask_classes
             ));
         }
-        if ![0, STATE_LEN].contains(&self.gan.discriminator.state_planes) {
+        if ![0, PUBLISHED_STATE_LEN].contains(&self.gan.discriminator.state_planes) {
             return Err(format!(
-                "gan.discriminator.state_planes must be 0 or {STATE_LEN}: gripper closed, and its height"
+                "gan.discriminator.state_planes must be 0 or {PUBLISHED_STATE_LEN}: gripper closed, and its height"
             ));
         }
         if self.crop_shift >= self.gan.size / 4 {

@@ -10,7 +10,7 @@ use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig, Linear};
 use crate::nn::ops::loss::sigmoid_cross_entropy;
 use crate::nn::ops::{self, Activation, Activations};
 use crate::nn::{Adam, AdamConfig, Gradients, Init, NnError, ParamStore};
-use crate::rl::qtopt::network::STATE_LEN;
+use crate::rl::qtopt::network::PUBLISHED_STATE_LEN;
 use candle_core::{DType, Device, Result, Tensor};
 
 /// For rectified layers (He et al., 2015).
@@ -19,7 +19,7 @@ const HE: Init = Init::KaimingUniform { gain: std::f32::consts::SQRT_2 };
 const FILTERS: [usize; 3] = [32, 64, 64];
 const WIDTH: usize = 128;
 /// Numbers of a row of labels: the value, the gripper's state, the action.
-pub const LABEL_LEN: usize = 1 + STATE_LEN + Action::ENCODED_LEN;
+pub const LABEL_LEN: usize = 1 + PUBLISHED_STATE_LEN + Action::ENCODED_LEN;
 
 struct Block {
     conv: Conv2d,

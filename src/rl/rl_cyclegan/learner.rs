@@ -14,7 +14,7 @@ use crate::gan::cyclegan::{Critics, CycleGanLearner, Method, SceneLoss, StepTran
 use crate::nn::HOST;
 use crate::rl::error::RlError;
 use crate::rl::qtopt::learner::displacements;
-use crate::rl::qtopt::network::{QFunction, STATE_LEN};
+use crate::rl::qtopt::network::{PUBLISHED_STATE_LEN, QFunction, published};
 use crate::rl::qtopt::stream::Samples;
 use crate::rl::qtopt::{CemPolicy, QBatch, QLearner};
 use crate::rl::rl_cyclegan::translated::TranslatedQ;
@@ -280,8 +280,8 @@ impl Learner for RlCycleGanLearner {
     }
 }
 
-/// The numbers of [`STATE_LEN`] beside images, `[n, STATE_LEN]`: what discriminators see of the gripper.
+/// The published part of the gripper's state, `[n, PUBLISHED_STATE_LEN]`: what discriminators see of it.
 pub(super) fn state_planes(samples: &Samples) -> candle_core::Result<Tensor> {
-    let flat: Vec<f32> = samples.records.iter().flat_map(|record| record.state).collect();
-    Tensor::from_vec(flat, (samples.records.len(), STATE_LEN), &HOST)
+    let flat: Vec<f32> = samples.records.iter().flat_map(|record| published(&record.state)).collect();
+    Tensor::from_vec(flat, (samples.records.len(), PUBLISHED_STATE_LEN), &HOST)
 }

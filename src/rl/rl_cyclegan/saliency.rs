@@ -182,7 +182,7 @@ mod tests {
     use crate::gan::cyclegan::{CycleGanConfig, Method, Preset};
     use crate::nn::with_large_stack;
     use crate::rl::qtopt::end_to_end_train_tests::small_network;
-    use crate::rl::qtopt::network::build;
+    use crate::rl::qtopt::network::{build, state_of};
     use crate::rl::qtopt::train_tests::{SIZE, SPACE, config};
 
     #[test]
@@ -198,7 +198,7 @@ mod tests {
             let g = Generator::new(&gan.generator, SIZE, Seed(5), &HOST)?;
             let images = (noise(&[2, 3, SIZE, SIZE], 0.3, Seed(6), &HOST)? * 0.5)?;
             let actions = [SPACE.features(&SPACE.random(&mut Seed(7).rng())); 2];
-            let asked = Asked { states: &[[1.0, 0.5], [0.0, 2.0]], actions: &actions };
+            let asked = Asked { states: &[state_of(1.0, 0.5), state_of(0.0, 2.0)], actions: &actions };
             let logit = |images: &Tensor, generators: &[&Generator]| -> anyhow::Result<Vec<f32>> {
                 let mut seen = Activations::from_tensor(images)?;
                 for generator in generators {

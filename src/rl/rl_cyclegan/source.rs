@@ -14,6 +14,7 @@ use crate::nn::HOST;
 use crate::rl::error::RlError;
 use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, play};
 use crate::rl::qtopt::diagnostics::evaluate_q;
+use crate::rl::qtopt::network::published;
 use crate::rl::qtopt::policy::CemPolicy;
 use crate::rl::qtopt::stream::{OutcomeSteps, Samples, Stream, StreamState};
 use crate::rl::qtopt::{EnvOpener, ExperienceSource, ExplorationConfig, QLearner};
@@ -244,7 +245,7 @@ impl JointSource {
         }
         if self.config.gan.method == Method::GraspGan {
             let row = |(record, target): (&Record, &f32)| {
-                std::iter::once(*target).chain(record.state).chain(record.action).collect::<Vec<f32>>()
+                std::iter::once(*target).chain(published(&record.state)).chain(record.action).collect::<Vec<f32>>()
             };
             let rows: Vec<f32> = sim.records.iter().zip(&sim.targets).flat_map(row).collect();
             let count = sim.records.len();

@@ -8,6 +8,8 @@
 //! The lanes of a vector are pixels, or in batches of small images samples (`plan`, `plan_samples`).
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod driver;
 mod fold;

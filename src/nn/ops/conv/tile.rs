@@ -63,6 +63,12 @@ pub fn correlate<T: Real>(job: &Correlation<'_, T>, out: &mut [T]) {
             // SAFETY: `level` saw AVX-512; `check` proved every access in bounds.
             return unsafe { super::avx512::correlate(job, out.as_mut_ptr().cast()) };
         }
+        Level::Avx2 if T::SINGLE => {
+            // SAFETY: `SINGLE` is true for f32 only, so this cast changes no type.
+            let job = unsafe { &*std::ptr::from_ref(job).cast::<Correlation<'_, f32>>() };
+            // SAFETY: `level` saw AVX2 and FMA; `check` proved every access in bounds.
+            return unsafe { super::avx2::correlate(job, out.as_mut_ptr().cast()) };
+        }
         Level::Avx512 | Level::Avx2 => {
             // SAFETY: `level` saw AVX2 and FMA (every AVX-512 processor has them).
             return unsafe { correlate_avx2(job, out) };
@@ -154,6 +160,12 @@ pub fn correlate_products<T: Real>(job: &Products<'_, T>, out: &mut [T], stride:
             // SAFETY: `level` saw AVX-512; `check` proved every access in bounds.
             return unsafe { super::avx512::correlate_products(job, out.as_mut_ptr().cast(), stride) };
         }
+        Level::Avx2 if T::SINGLE => {
+            // SAFETY: `SINGLE` is true for f32 only, so this cast changes no type.
+            let job = unsafe { &*std::ptr::from_ref(job).cast::<Products<'_, f32>>() };
+            // SAFETY: `level` saw AVX2 and FMA; `check` proved every access in bounds.
+            return unsafe { super::avx2::correlate_products(job, out.as_mut_ptr().cast(), stride) };
+        }
         Level::Avx512 | Level::Avx2 => {
             // SAFETY: `level` saw AVX2 and FMA (every AVX-512 processor has them).
             return unsafe { products_avx2(job, out, stride) };
@@ -187,6 +199,67 @@ fn products_portable<T: Real>(job: &Products<'_, T>, out: &mut [T], stride: usiz
             }
             for (out, totals) in out.iter_mut().zip(totals) {
                 *out += fold(totals);
+            }
+        }
+    }
+}
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+    use crate::contract::Seed;
+
+    /// Whether the eight-lane kernels can run here, whatever `level` chose.
+    fn has_avx2() -> bool {
+        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    }
+
+    fn near(found: &[f32], wanted: &[f32]) {
+        for (place, (a, b)) in found.iter().zip(wanted).enumerate() {
+            assert!((a - b).abs() <= 2e-5 * (1.0 + b.abs()), "{place}: {a} {b}");
+        }
+    }
+
+    #[test]
+    fn eight_lanes_correlate_as_plain_loops_do() {
+        let mut rng = Seed(1).rng();
+        let mut random = |count: usize| -> Vec<f32> { (0..count).map(|_| rng.range(-1.0, 1.0)).collect() };
+        for (outs, vectors) in (1..=MAX_OUTS).flat_map(|outs| [1, 2, 5, 9].map(|vectors| (outs, vectors))) {
+            let (channels, plane, kernel, run) = (3, 400, 9, 200);
+            let places: Vec<(u32, u32)> = (0..vectors).map(|v| (3 + 17 * v as u32, 20 * v as u32)).collect();
+            let taps: Vec<(u32, u32)> = [0, 1, 2, 31, 33, 64].into_iter().zip([0, 1, 2, 4, 5, 8]).collect();
+            let (source, weights) = (random(channels * plane), random(channels * kernel * outs));
+            let (source, weights) = (&source[..], &weights[..]);
+            let job =
+                Correlation { source, plane, channels, taps: &taps, vectors: &places, weights, kernel, outs, run };
+            let (mut plain, mut fast) = (vec![9.0_f32; outs * run], vec![9.0_f32; outs * run]);
+            job.check(&plain);
+            correlate_portable(&job, &mut plain);
+            if has_avx2() {
+                // SAFETY: AVX2 and FMA are there, and `check` has passed.
+                unsafe { crate::nn::ops::conv::avx2::correlate(&job, fast.as_mut_ptr()) };
+                near(&fast, &plain);
+            }
+        }
+    }
+
+    #[test]
+    fn eight_lanes_sum_products_as_plain_loops_do() {
+        let mut rng = Seed(2).rng();
+        let mut random = |count: usize| -> Vec<f32> { (0..count).map(|_| rng.range(-1.0, 1.0)).collect() };
+        for (rows, count) in (1..=MAX_ROWS).flat_map(|rows| [1, 2, 7, 9, 27].map(|count| (rows, count))) {
+            let (a, b) = (random(rows * 300), random(900));
+            let columns: Vec<u32> = (0..count).map(|column| 13 * column as u32).collect();
+            let vectors: Vec<(u32, u32)> = (0..6).map(|v| (40 * v, 48 * v + 1)).collect();
+            let job = Products { a: &a, a_plane: 300, rows, b: &b, columns: &columns, vectors: &vectors };
+            let stride = count + 2;
+            let (mut plain, mut fast) = (vec![0.5_f32; rows * stride], vec![0.5_f32; rows * stride]);
+            job.check(&plain, stride);
+            products_portable(&job, &mut plain, stride);
+            if has_avx2() {
+                // SAFETY: AVX2 and FMA are there, and `check` has passed.
+                unsafe { crate::nn::ops::conv::avx2::correlate_products(&job, fast.as_mut_ptr(), stride) };
+                near(&fast, &plain);
             }
         }
     }

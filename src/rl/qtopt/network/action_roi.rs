@@ -10,7 +10,7 @@
 
 use crate::contract::action_space::ActionFeatures;
 use crate::nn::ops::{self, Activations, Bilinear, SampleGrid, Tap};
-use crate::rl::qtopt::privileged::{CELL_M, MAP};
+use crate::rl::qtopt::privileged::MAP;
 use candle_core::Result;
 use glam::Vec2;
 
@@ -22,12 +22,14 @@ const PLACES: usize = GRID[0] * GRID[1];
 /// Places along an edge of the coarse grid, and their distance, metres.
 const AROUND: usize = 6;
 const AROUND_M: f32 = 0.04;
+/// Numbers of the coarse grid, which come last.
+pub const COARSE_SAMPLES: usize = AROUND * AROUND;
 /// Cells of a map.
 const CELLS: usize = MAP * MAP;
 
 /// Numbers that are read off a map of so many channels.
 pub const fn num_samples(channels: usize) -> usize {
-    channels * PLACES + AROUND * AROUND
+    channels * PLACES + COARSE_SAMPLES
 }
 
 /// Where a hand is, from the bin's centre along the axes of the world, metres.
@@ -37,18 +39,19 @@ pub struct Hand {
     pub yaw_rad: f32,
 }
 
-/// Largest displacements of an action, metres.
+/// Largest displacements of an action, and the edge of a cell of the map, metres.
 #[derive(Clone, Copy, Debug)]
 pub struct ActionRoi {
     pub step_m: [f32; 3],
+    pub cell_m: f32,
 }
 
 /// The cells are weighted: the sum of four products.
 const RULE: Bilinear = Bilinear::Weighted;
 
 /// A place in cells of the map, the centre of the first one at 0.
-fn cell(place: Vec2) -> [f32; 2] {
-    [place.x, place.y].map(|metres| metres / CELL_M + 0.5 * (MAP as f32 - 1.0))
+fn cell(place: Vec2, cell_m: f32) -> [f32; 2] {
+    [place.x, place.y].map(|metres| metres / cell_m + 0.5 * (MAP as f32 - 1.0))
 }
 
 fn centred(index: usize, count: usize, distance: f32) -> f32 {
@@ -67,8 +70,8 @@ impl ActionRoi {
         let fine = |i: usize| Vec2::new(centred(i % GRID[0], GRID[0], GRID_M), centred(i / GRID[0], GRID[1], GRID_M));
         let coarse = |i: usize| Vec2::new(centred(i % AROUND, AROUND, AROUND_M), centred(i / AROUND, AROUND, AROUND_M));
         (
-            (0..PLACES).map(move |i| cell(there + turn.rotate(fine(i)))),
-            (0..AROUND * AROUND).map(move |i| cell(there + coarse(i))),
+            (0..PLACES).map(move |i| cell(there + turn.rotate(fine(i)), self.cell_m)),
+            (0..AROUND * AROUND).map(move |i| cell(there + coarse(i), self.cell_m)),
         )
     }
 
@@ -111,9 +114,10 @@ mod tests {
     use super::*;
     use crate::contract::Seed;
     use crate::contract::action_space::tests::SPACE;
+    use crate::rl::qtopt::privileged::CELL_M;
     use candle_core::{Device, Var};
 
-    const ROI: ActionRoi = ActionRoi { step_m: [0.08, 0.04, 0.1] };
+    const ROI: ActionRoi = ActionRoi { step_m: [0.08, 0.04, 0.1], cell_m: CELL_M };
 
     /// Channel 0 holds x, channel 1 y, in metres.
     fn ramps() -> Vec<f32> {

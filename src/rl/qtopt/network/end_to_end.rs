@@ -15,7 +15,7 @@
 use super::critic::{HE, PLAIN};
 use super::height_map_decoder::Convs;
 use super::paper::{Dense, state_and_actions};
-use super::{Encoded, EncoderMode, EndToEndQConfig, QFunction, STATE_LEN, Score};
+use super::{Encoded, EncoderMode, EndToEndQConfig, PUBLISHED_STATE_LEN, QFunction, Score};
 use crate::contract::action_space::ActionFeatures;
 use crate::contract::{Action, Seed};
 use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig, Linear};
@@ -63,7 +63,7 @@ impl Critic {
         let value = [Init::PYTORCH, Init::Constant(-1.0)];
         Ok(Self {
             image: Conv2d::new(scope("image"), image)?,
-            embedding: dense("embedding", [Action::ENCODED_LEN + STATE_LEN, config.embedding])?,
+            embedding: dense("embedding", [Action::ENCODED_LEN + PUBLISHED_STATE_LEN, config.embedding])?,
             action: Linear::with_init(scope("action"), [config.embedding, config.merged], none, [HE, zeros])?,
             norm: BatchNorm::new(scope("merged_norm"), config.merged)?,
             joint: Convs::new(store, &format!("{name}.joint"), config.merged, 3, joint)?,

@@ -1,4 +1,4 @@
-use super::super::{image_activations, state_activations};
+use super::super::{image_activations, state_activations, state_of};
 use super::*;
 use crate::contract::action_space::tests::SPACE;
 use crate::nn::GradientSource;
@@ -53,7 +53,7 @@ fn an_image_is_encoded_once_for_many_actions() -> anyhow::Result<()> {
     let q = EndToEndQ::new([32, 3], &sizes(), true, Seed(3), &Device::Cpu)?;
     let mut rng = Seed(4).rng();
     let images: Vec<Vec<u8>> = (0..2).map(|_| (0..32 * 32 * 3).map(|_| rng.below(256) as u8).collect()).collect();
-    let states = [[0.0, 1.5], [1.0, 0.2]];
+    let states = [state_of(0.0, 1.5), state_of(1.0, 0.2)];
     let encode = |which: &[usize]| {
         let images: Vec<&[u8]> = which.iter().map(|&i| &images[i][..]).collect();
         let states: Vec<_> = which.iter().map(|&i| states[i]).collect();
@@ -142,7 +142,10 @@ fn q_and_the_head_train_one_encoder() -> anyhow::Result<()> {
     let q = EndToEndQ::new([16, 3], &sizes(), true, Seed(3), &Device::Cpu)?;
     let mut rng = Seed(5).rng();
     let images = random(&mut rng, &[4, 3, 16, 16])?.to_dtype(DType::F32)?;
-    let states = state_activations(&[[0.0, 1.5], [1.0, 0.2], [0.0, 0.7], [1.0, 2.0]], &Device::Cpu)?;
+    let states = state_activations(
+        &[state_of(0.0, 1.5), state_of(1.0, 0.2), state_of(0.0, 0.7), state_of(1.0, 2.0)],
+        &Device::Cpu,
+    )?;
     let actions = actions(&mut rng, 4);
     for (index, loss) in losses(&q, &images, &states, &actions)?.iter().enumerate() {
         let gradients = crate::nn::backward(loss)?;
@@ -167,7 +170,10 @@ fn the_gradient_of_q_at_the_image_equals_central_differences() -> anyhow::Result
     let q = EndToEndQ::in_store(store, [16, 3], &sizes(), true)?;
     let mut rng = Seed(8).rng();
     let images = (random(&mut rng, &[3, 3, 16, 16])? * 0.5)?;
-    let states = Activations::from_tensor(&Tensor::new(&[[0.0_f64, 1.5], [1.0, 0.2], [0.0, 0.7]], &Device::Cpu)?)?;
+    let states = Activations::from_tensor(
+        &Tensor::new(&[state_of(0.0, 1.5), state_of(1.0, 0.2), state_of(0.0, 0.7)], &Device::Cpu)?
+            .to_dtype(DType::F64)?,
+    )?;
     let actions = actions(&mut rng, 3);
     for _ in 0..3 {
         // Statistics of images, not those of the beginning.
@@ -205,7 +211,7 @@ fn the_stock_path_gives_the_same_values_and_gradients() -> anyhow::Result<()> {
         let q = EndToEndQ::new([16, 3], &sizes(), true, Seed(3), &Device::Cpu)?;
         let mut rng = Seed(5).rng();
         let images = random(&mut rng, &[6, 3, 16, 16])?.to_dtype(DType::F32)?;
-        let states: Vec<[f32; STATE_LEN]> = (0..6).map(|i| [(i % 2) as f32, 0.3 * i as f32]).collect();
+        let states: Vec<_> = (0..6).map(|i| state_of((i % 2) as f32, 0.3 * i as f32)).collect();
         let states = state_activations(&states, &Device::Cpu)?;
         let [loss, auxiliary] = losses(&q, &images, &states, &actions(&mut rng, 6))?;
         let mut found = vec![("loss".to_owned(), vec![loss.to_scalar()?, auxiliary.to_scalar()?])];

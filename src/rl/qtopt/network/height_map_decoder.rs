@@ -3,14 +3,14 @@
 //! In: the bin as it would lie on a table, [`PER_CELL`] pixels along the edge of a cell, and the hand, which hides what lies
 //! behind it. Out: maps `[n, channels, MAP, MAP]`.
 
-use super::STATE_LEN;
+use super::PUBLISHED_STATE_LEN;
 use super::action_roi::Hand;
 use super::critic::{HE, PLAIN};
 use super::sizes::StateEstimatorQConfig;
 use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig};
 use crate::nn::ops::{Activation, Activations, ConvInput, Resample};
 use crate::nn::{HOST, NnError, ParamStore};
-use crate::rl::qtopt::privileged::{AUXILIARY_MAPS, CELL_M, CELLS, MAP};
+use crate::rl::qtopt::privileged::{AUXILIARY_MAPS, CELLS, MAP};
 use candle_core::{Result, Tensor, bail};
 
 /// Convolutions with batch normalization and ReLU, one after the other.
@@ -98,19 +98,21 @@ impl HeightMapDecoder {
 
 /// Channels that say where the hand is, which hides what lies behind it.
 const HEATMAP_CHANNELS: usize = 4;
-/// How far a mark reaches, metres: about the size of a hand.
-const HEATMAP_STD_M: f32 = 0.02;
+/// How far a mark reaches, in cells: about the size of a hand over a usual bin.
+const HEATMAP_STD_CELLS: f32 = 1.6;
 
 /// `[n, HEATMAP_CHANNELS, MAP, MAP]`: a bump at the hand's place, the same times the hand's height, and the gripper's state everywhere.
-pub(super) fn gripper_heatmap(hands: &[Hand], states: &[f32]) -> Result<Tensor> {
+pub(super) fn gripper_heatmap(hands: &[Hand], states: &[f32], cell_m: f32) -> Result<Tensor> {
     let mut gripper_heatmap = vec![0.0_f32; hands.len() * HEATMAP_CHANNELS * CELLS];
-    let each =
-        gripper_heatmap.chunks_exact_mut(HEATMAP_CHANNELS * CELLS).zip(hands).zip(states.chunks_exact(STATE_LEN));
+    let each = gripper_heatmap
+        .chunks_exact_mut(HEATMAP_CHANNELS * CELLS)
+        .zip(hands)
+        .zip(states.chunks_exact(PUBLISHED_STATE_LEN));
     for ((gripper_heatmap, hand), state) in each {
         let bump = |at: f32| -> [f32; MAP] {
             std::array::from_fn(|index| {
-                let away = (index as f32 - 0.5 * (MAP as f32 - 1.0)) * CELL_M - at;
-                (-0.5 * (away / HEATMAP_STD_M).powi(2)).exp()
+                let away = (index as f32 - 0.5 * (MAP as f32 - 1.0)) - at / cell_m;
+                (-0.5 * (away / HEATMAP_STD_CELLS).powi(2)).exp()
             })
         };
         let (x, y) = (bump(hand.place.x), bump(hand.place.y));
@@ -128,6 +130,7 @@ pub(super) fn gripper_heatmap(hands: &[Hand], states: &[f32]) -> Result<Tensor> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rl::qtopt::privileged::CELL_M;
     use glam::Vec2;
 
     #[test]
@@ -135,9 +138,10 @@ mod tests {
         // The centre of the cell in row 20 and column 9, and one mark's reach to the right of another cell's centre.
         let centre = |index: usize| (index as f32 - 15.5) * CELL_M;
         let hand = |x: f32, y: f32| Hand { place: Vec2::new(x, y), yaw_rad: 0.3 };
-        let hands = [hand(centre(9), centre(20)), hand(centre(4) + HEATMAP_STD_M, centre(31))];
-        let gripper_heatmap =
-            gripper_heatmap(&hands, &[1.0, 0.5, 0.0, 1.8])?.reshape((2, HEATMAP_CHANNELS, CELLS))?.to_vec3::<f32>()?;
+        let hands = [hand(centre(9), centre(20)), hand(centre(4) + HEATMAP_STD_CELLS * CELL_M, centre(31))];
+        let gripper_heatmap = gripper_heatmap(&hands, &[1.0, 0.5, 0.0, 1.8], CELL_M)?
+            .reshape((2, HEATMAP_CHANNELS, CELLS))?
+            .to_vec3::<f32>()?;
         let near = |a: f32, b: f32| assert!((a - b).abs() < 1e-5, "{a} {b}");
         near(gripper_heatmap[0][0][20 * MAP + 9], 1.0);
         // A cell aside and one down: 12.5 mm each.

@@ -17,6 +17,7 @@ mod spatial_softmax;
 mod state_estimate;
 mod state_estimator;
 
+pub use action_roi::COARSE_SAMPLES;
 pub use end_to_end::{AUXILIARY_HEAD, EndToEndQ};
 pub use end_to_end_sizes::EndToEndQConfig;
 pub use kind::QNetwork;
@@ -27,7 +28,7 @@ pub use state_estimator::StateEstimatorQ;
 
 use super::config::{Preset, QtOptConfig};
 use crate::contract::action_space::{ActionFeatures, ActionSpace};
-use crate::contract::{GripperState, Seed};
+use crate::contract::{EMPTY_APERTURE_M, GripperState, Seed};
 use crate::nn::ops::Activations;
 use crate::nn::{NnError, ParamStore};
 use crate::rl::cem::CemConfig;
@@ -36,12 +37,45 @@ use candle_core::{DType, Device, Result, Tensor};
 use glam::Vec2;
 use rayon::prelude::*;
 
-/// Numbers of the gripper's state that a network sees.
-pub const STATE_LEN: usize = 2;
+/// Numbers of the gripper's state that are kept of every step.
+pub const STATE_LEN: usize = PUBLISHED_STATE_LEN + MEASURED_STATE_LEN;
+/// Those that QT-Opt published: closed or not, and the height. They come first.
+pub const PUBLISHED_STATE_LEN: usize = 2;
+/// What any robot measures of its gripper besides: the distance between the pads, twice, and how far the last action fell
+/// short of what it asked for.
+pub const MEASURED_STATE_LEN: usize = 6;
+/// The unit of the distance between the pads and of shortfalls, metres.
+const MEASURED_M: f32 = 0.05;
+/// The pads' distance counts in full from here on, metres, in the number that tells a full gripper from an empty one.
+const FULL_APERTURE_M: f32 = 2.0 * EMPTY_APERTURE_M;
 
-/// `[closed, height in decimetres]` (QT-Opt's state besides the image).
+/// `[closed, height in decimetres]` (QT-Opt's state besides the image); then the measured distance between the pads in units
+/// of 5 cm and as a share of 4 mm (at most 1), and how far the last action fell short: `[x, y, z]` in units of 5 cm, and
+/// radians. A hand that something blocks looks the same before and after; this is how the robot knows.
 pub fn state_features(gripper: &GripperState) -> [f32; STATE_LEN] {
-    [f32::from(u8::from(gripper.closed)), gripper.height_m * 10.0]
+    let GripperState { closed, height_m, aperture_m, commanded, achieved } = gripper;
+    let short = |axis: usize| (commanded.translation_m[axis] - achieved.translation_m[axis]) / MEASURED_M;
+    [
+        f32::from(u8::from(*closed)),
+        height_m * 10.0,
+        aperture_m / MEASURED_M,
+        (aperture_m / FULL_APERTURE_M).min(1.0),
+        short(0),
+        short(1),
+        short(2),
+        commanded.rotation_rad - achieved.rotation_rad,
+    ]
+}
+
+/// A state with some measurements, for tests.
+#[cfg(test)]
+pub fn state_of(closed: f32, height_dm: f32) -> [f32; STATE_LEN] {
+    [closed, height_dm, 1.2 - closed, 1.0, 0.1 * height_dm, -0.3, 0.2, 0.05]
+}
+
+/// The published part of a state.
+pub fn published(state: &[f32; STATE_LEN]) -> [f32; PUBLISHED_STATE_LEN] {
+    [state[0], state[1]]
 }
 
 /// The hand's height in a state, metres.

@@ -2,7 +2,7 @@
 //! action and state added to every pixel's features, nine convolutions and two fully connected layers on the sum.
 //! Batch normalization and ReLU follow every layer but the last; pooling pads as TensorFlow's `SAME`.
 
-use super::{Encoded, EncoderMode, QFunction, STATE_LEN, Score, floats};
+use super::{Encoded, EncoderMode, PUBLISHED_STATE_LEN, QFunction, Score, floats};
 use crate::contract::action_space::ActionFeatures;
 use crate::contract::{Action, Seed};
 use crate::nn::layers::{BatchNorm, Conv2d, Conv2dConfig, Linear};
@@ -191,8 +191,8 @@ impl Dense {
     }
 }
 
-/// Rows of an action each and the state that it is done in, `[actions, ENCODED_LEN + STATE_LEN]`, on the host: as many actions
-/// for each of `count` images, those of one image one after the other.
+/// Rows of an action each and the published part of the state that it is done in, `[actions, ENCODED_LEN +
+/// PUBLISHED_STATE_LEN]`, on the host: as many actions for each of `count` images, those of one image one after the other.
 ///
 /// # Errors
 /// A number of actions that is no multiple of the images.
@@ -201,13 +201,13 @@ pub(super) fn state_and_actions(states: &Activations, count: usize, actions: &[A
         bail!("{} actions for {count} images; give as many for each", actions.len())
     }
     let each = actions.len() / count;
-    let states = floats(states)?;
+    let (states, width) = (floats(states)?, states.shape()[1]);
     let rows = actions.iter().enumerate().map(|(row, action)| {
-        let state = &states[row / each * STATE_LEN..][..STATE_LEN];
+        let state = &states[row / each * width..][..PUBLISHED_STATE_LEN];
         action.iter().chain(state).copied()
     });
     let joined: Vec<f32> = rows.flatten().collect();
-    Tensor::from_vec(joined, (actions.len(), Action::ENCODED_LEN + STATE_LEN), &HOST)
+    Tensor::from_vec(joined, (actions.len(), Action::ENCODED_LEN + PUBLISHED_STATE_LEN), &HOST)
 }
 
 /// `[n, c]` as `[n, c, 1, 1]`.
@@ -288,7 +288,7 @@ impl QFunction for PaperQ {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{image_activations, state_activations};
+    use super::super::{image_activations, state_activations, state_of};
     use super::*;
     use crate::contract::action_space::tests::SPACE;
     use crate::nn::GradientSource;
@@ -311,7 +311,7 @@ mod tests {
         let bytes: Vec<u8> = (0..LEAST_SIZE * LEAST_SIZE * 3).map(|_| rng.below(256) as u8).collect();
         let encoded = q.encode(
             &image_activations(&[&bytes], LEAST_SIZE, 3, &Device::Cpu)?,
-            &state_activations(&[[0.0, 1.0]], &Device::Cpu)?,
+            &state_activations(&[state_of(0.0, 1.0)], &Device::Cpu)?,
             EncoderMode::Evaluate,
         )?;
         let actions: Vec<ActionFeatures> = (0..3).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
@@ -341,7 +341,8 @@ mod tests {
             }
         }
         q.store().load_state(&state)?;
-        let states = Activations::from_tensor(&Tensor::new(&[[0.0_f64, 1.0]], &Device::Cpu)?)?;
+        let states =
+            Activations::from_tensor(&Tensor::new(&[state_of(0.0, 1.0)], &Device::Cpu)?.to_dtype(DType::F64)?)?;
         let actions = [SPACE.features(&SPACE.random(&mut rng)), SPACE.features(&SPACE.random(&mut rng))];
         let mean = |image: &Tensor, mode: EncoderMode| -> Result<Tensor> {
             let encoded = q.encode(&Activations::from_tensor(image)?, &states, mode)?;

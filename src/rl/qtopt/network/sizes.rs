@@ -1,14 +1,18 @@
 //! Sizes of the small Q-function, and which of them are possible.
 
 use super::planar_crop::Projection;
+use crate::contract::privileged::CELL_M;
 use serde::{Deserialize, Serialize};
 
 /// Sizes of [`StateEstimatorQ`](super::StateEstimatorQ).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StateEstimatorQConfig {
-    /// What the camera makes of places, from the centre of the bin's floor.
+    /// What the camera makes of places, from the centre of the map on the bins' floor.
     pub projection: Projection,
+    /// Edge of a cell of the map of heights, metres; from 0.001 to 0.5. The map has 32 along an edge.
+    #[serde(default = "usual_cell_m")]
+    pub map_cell_m: f32,
     /// Filters and strides of the convolutions that find the hand (the first 5x5, the others 3x3).
     pub coarse_pose_filters: Vec<usize>,
     /// Strides of those convolutions, one for each, from 1 to 4.
@@ -42,6 +46,10 @@ pub struct StateEstimatorQConfig {
     pub map_features: usize,
     /// Features of image and state.
     pub features: usize,
+    /// Units of the layer that reads what the gripper measures beyond the published state: the distance between its pads, and
+    /// how far the last action fell short. 0 leaves the published state alone.
+    #[serde(default)]
+    pub measured_width: usize,
     /// Width of an action's embedding and of the layer where it meets the image.
     pub embedding: usize,
     /// Units of the layer where an action's embedding is scaled and shifted by the image (FiLM).
@@ -54,6 +62,7 @@ impl Default for StateEstimatorQConfig {
     fn default() -> Self {
         Self {
             projection: Projection::from_above(0.6),
+            map_cell_m: CELL_M,
             coarse_pose_filters: vec![12, 16, 24, 24],
             coarse_pose_strides: vec![2, 2, 2, 1],
             fine_pose_filters: vec![16, 24, 32],
@@ -70,6 +79,7 @@ impl Default for StateEstimatorQConfig {
             map_joined: 24,
             map_features: 0,
             features: 256,
+            measured_width: 32,
             embedding: 64,
             merged: 256,
             hidden: 128,
@@ -96,10 +106,10 @@ impl StateEstimatorQConfig {
         };
         let map = (2..=12).contains(&self.map_filters.len())
             && self.map_filters.iter().chain([&self.map_joined]).all(|f| (1..=2048).contains(f))
-            && self.map_features.max(self.grip_features) <= 256;
+            && self.map_features.max(self.grip_features).max(self.measured_width) <= 256;
         if !map {
             return Err("network: map_filters takes 2 to 12 numbers from 1 to 2048, map_joined one such number, and \
-                map_features and grip_features at most 256"
+                map_features, grip_features and measured_width at most 256"
                 .into());
         }
         if !convs(&self.coarse_pose_filters, &self.coarse_pose_strides)
@@ -116,11 +126,18 @@ impl StateEstimatorQConfig {
                 "network: nothing is left of {size} pixels, or of a window of {window}, after strides"
             ));
         }
+        if !(0.001..=0.5).contains(&self.map_cell_m) {
+            return Err("network: map_cell_m must be from 0.001 to 0.5 metres".into());
+        }
         if !(1e-4..=1.0).contains(&self.window_m) || !self.projection.is_valid() {
             return Err("network: window_m must be from 0.0001 to 1, and the projection must see the floor".into());
         }
         Ok(())
     }
+}
+
+fn usual_cell_m() -> f32 {
+    CELL_M
 }
 
 /// What strides leave of `side` pixels.

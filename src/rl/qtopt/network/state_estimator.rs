@@ -23,13 +23,15 @@ use super::scorer::{Plain, Scorer};
 use super::sizes::{StateEstimatorQConfig, after};
 use super::spatial_softmax::spatial_softmax;
 use super::state_estimate::{CropPoses, StateEstimate};
-use super::{AT_ONCE, Encoded, EncoderMode, QFunction, STATE_LEN, Score, floats, height_m};
+use super::{
+    AT_ONCE, Encoded, EncoderMode, MEASURED_STATE_LEN, PUBLISHED_STATE_LEN, QFunction, Score, floats, height_m,
+};
 use crate::contract::action_space::{ActionFeatures, ActionSpace};
 use crate::contract::{Action, Seed};
 use crate::nn::layers::{Conv2d, Conv2dConfig, LayerNorm, Linear};
 use crate::nn::ops::{self, Activation, Activations};
 use crate::nn::{Init, NnError, ParamStore};
-use crate::rl::qtopt::privileged::{AUXILIARY_MAPS, CELL_M, CELLS, GRIP, MAP, POSE};
+use crate::rl::qtopt::privileged::{AUXILIARY_MAPS, CELLS, GRIP, MAP, POSE};
 use candle_core::{Device, Result, Tensor, bail};
 use glam::Vec2;
 use rayon::prelude::*;
@@ -80,6 +82,8 @@ pub struct StateEstimatorQ {
     map_embedding: Linear,
     pose_embedding: Linear,
     state: Linear,
+    /// What the gripper measures, where it is read at all.
+    measured: Option<[Linear; 2]>,
     norm: LayerNorm,
     critics: Vec<Critic>,
 }
@@ -134,7 +138,8 @@ impl StateEstimatorQ {
             PLAIN,
             zero,
         )?;
-        let coarse_pose_state = linear("coarse_pose.state", [STATE_LEN, config.coarse_pose_width], none, PLAIN, zero)?;
+        let coarse_pose_state =
+            linear("coarse_pose.state", [PUBLISHED_STATE_LEN, config.coarse_pose_width], none, PLAIN, zero)?;
         let coarse_pose = linear("coarse_pose.output", [config.coarse_pose_width, POSE], none, PLAIN, zero)?;
         let grip_hidden = linear("grip_encoder.hidden", [estimate, config.grip_width], Activation::Relu, HE, zero)?;
         let grip = linear("grip_encoder.output", [config.grip_width, GRIP], none, PLAIN, zero)?;
@@ -149,7 +154,15 @@ impl StateEstimatorQ {
         // Nothing to add to what was found, at first.
         let fine_pose = linear("fine_pose.output", [config.coarse_pose_width / 2, POSE], none, Init::Zeros, zero)?;
         let pose_embedding = linear("pose_embedding", [POSE, config.features], none, PLAIN, zero)?;
-        let state = linear("state", [STATE_LEN, config.features], none, PLAIN, zero)?;
+        let state = linear("state", [PUBLISHED_STATE_LEN, config.features], none, PLAIN, zero)?;
+        let measured = (config.measured_width > 0)
+            .then(|| {
+                let sizes = [MEASURED_STATE_LEN, config.measured_width];
+                let hidden = linear("measured.hidden", sizes, Activation::Relu, HE, zero)?;
+                let sizes = [config.measured_width, config.features];
+                linear("measured.output", sizes, none, PLAIN, zero).map(|output| [hidden, output])
+            })
+            .transpose()?;
         let norm = LayerNorm::new(store.root().sub("norm"), config.features)?;
         let critics = CRITICS.into_iter().map(|name| Critic::new(&store, name, config, map_samples));
         let critics = critics.collect::<std::result::Result<_, _>>()?;
@@ -161,9 +174,9 @@ impl StateEstimatorQ {
             windows: [
                 Window { turned: false, ..around_hand },
                 around_hand,
-                Window { side: MAP, cell_m: CELL_M, per_cell: PER_CELL, turned: false, at_hand: false },
+                Window { side: MAP, cell_m: config.map_cell_m, per_cell: PER_CELL, turned: false, at_hand: false },
             ],
-            roi: ActionRoi { step_m: space.step_m },
+            roi: ActionRoi { step_m: space.step_m, cell_m: config.map_cell_m },
             coarse_pose_convs,
             coarse_pose_attention,
             coarse_pose_hidden,
@@ -181,6 +194,7 @@ impl StateEstimatorQ {
             map_embedding,
             pose_embedding,
             state,
+            measured,
             norm,
             critics,
         })
@@ -261,7 +275,7 @@ impl StateEstimatorQ {
 
         let centre = vec![CropPose::centre(&self.projection); hands.len()];
         let window = planar_crop(images, calibration, &centre, self.windows[2])?;
-        let heatmap = gripper_heatmap(&hands, &floats(states)?)?;
+        let heatmap = gripper_heatmap(&hands, &floats(states)?, self.roi.cell_m)?;
         let heatmap = heatmap.to_dtype(self.store.dtype())?.to_device(self.store.device())?;
         let maps = self.height_map.forward(&window, &Activations::from_tensor(&heatmap)?, train)?;
         let (maps, map_predictions) = self.maps_for_q(&maps, mode)?;
@@ -304,6 +318,9 @@ impl StateEstimatorQ {
         mode: EncoderMode,
         held: Option<&CropPoses>,
     ) -> Result<(Encoded, CropPoses)> {
+        let all = states.to_tensor()?;
+        let published = Activations::from_tensor(&all.narrow(1, 0, PUBLISHED_STATE_LEN)?.contiguous()?)?;
+        let states = &published;
         let estimate = match mode {
             EncoderMode::Train | EncoderMode::ImageGradient => self.estimate((images, moved), states, mode, held)?,
             EncoderMode::Evaluate | EncoderMode::Frozen => self.estimate_in_groups((images, moved), states, mode)?,
@@ -314,6 +331,10 @@ impl StateEstimatorQ {
         let mut joined = ops::add(&self.state.forward(states)?, &self.pose_embedding.forward(&pose)?)?;
         joined = ops::add(&joined, &self.grip_embedding.forward(&grip)?)?;
         joined = ops::add(&joined, &self.map_embedding.forward(&below)?)?;
+        if let Some([hidden, output]) = &self.measured {
+            let measured = all.narrow(1, PUBLISHED_STATE_LEN, MEASURED_STATE_LEN)?.contiguous()?;
+            joined = ops::add(&joined, &output.forward(&hidden.forward(&Activations::from_tensor(&measured)?)?)?)?;
+        }
         let features = self.norm.forward(&joined, Activation::Relu)?;
         let mut parts = vec![maps, pose_predictions, map_predictions, grip_prediction];
         for critic in &self.critics {
@@ -414,7 +435,7 @@ fn crop_poses(pose: &Activations, states: &Activations, mode: EncoderMode) -> Re
         // Half a turn is the same hand: twice as much to learn from.
         CropPose { yaw_rad: crop_pose.yaw_rad + if rng.chance(0.5) { PI } else { 0.0 }, ..crop_pose }
     };
-    Ok(numbers.into_iter().zip(states.chunks_exact(STATE_LEN)).map(crop_pose).collect())
+    Ok(numbers.into_iter().zip(states.chunks_exact(PUBLISHED_STATE_LEN)).map(crop_pose).collect())
 }
 
 #[cfg(test)]

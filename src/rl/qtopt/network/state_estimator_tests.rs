@@ -1,4 +1,4 @@
-use super::super::{image_activations, in_image_coordinates, moved_bytes, state_activations};
+use super::super::{image_activations, in_image_coordinates, moved_bytes, state_activations, state_of};
 use super::*;
 use crate::contract::action_space::tests::SPACE;
 use crate::nn::GradientSource;
@@ -12,7 +12,7 @@ fn the_scorer_is_the_network() -> anyhow::Result<()> {
     let slices: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
     let encoded = q.encode(
         &image_activations(&slices, 24, 3, &Device::Cpu)?,
-        &state_activations(&[[0.0, 1.5], [1.0, 0.2], [0.0, 0.7]], &Device::Cpu)?,
+        &state_activations(&[state_of(0.0, 1.5), state_of(1.0, 0.2), state_of(0.0, 0.7)], &Device::Cpu)?,
         EncoderMode::Evaluate,
     )?;
     let actions: Vec<ActionFeatures> = (0..3).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
@@ -37,7 +37,7 @@ fn lessons_teach_their_layers_and_q_teaches_the_others() -> anyhow::Result<()> {
     let mut rng = Seed(5).rng();
     let images: Vec<Vec<u8>> = (0..2).map(|_| (0..64 * 64 * 3).map(|_| rng.below(256) as u8).collect()).collect();
     let slices: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
-    let states = state_activations(&[[0.0, 1.5], [1.0, 0.2]], &Device::Cpu)?;
+    let states = state_activations(&[state_of(0.0, 1.5), state_of(1.0, 0.2)], &Device::Cpu)?;
     let encoded = q.encode(&image_activations(&slices, 64, 3, &Device::Cpu)?, &states, EncoderMode::Train)?;
     let actions: Vec<ActionFeatures> = (0..2).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
     let Some(predictions) = q.auxiliary_predictions(&encoded)? else { anyhow::bail!("it says nothing") };
@@ -71,7 +71,8 @@ fn parameters_are_those_counted_by_hand() -> anyhow::Result<()> {
     let features = (4 * 256 + 256) + 2 * (2 * 256 + 256) + (read * 256 + 256) + 2 * 256;
     let embed = (24 * 64 + 64) + (read * 64 + 64);
     let critic = 2 * (256 * 256 + 256) + embed + (64 * 256 + 256) + (256 * 128 + 128) + (128 + 1);
-    assert_eq!(q.store().parameter_count(), coarse_pose + fine_pose + grip + map + features + 2 * critic);
+    let measured = (6 * 32 + 32) + (32 * 256 + 256);
+    assert_eq!(q.store().parameter_count(), coarse_pose + fine_pose + grip + map + features + measured + 2 * critic);
     Ok(())
 }
 
@@ -96,7 +97,8 @@ fn the_gradient_of_q_at_the_image_equals_central_differences() -> anyhow::Result
             param.var().set(&(random(&mut rng, param.var().dims())? * 0.1)?)?;
         }
         let images = (random(&mut rng, &[3, 3, 32, 32])? * 0.5)?;
-        let states = Tensor::new(&[[0.0_f64, 1.5], [1.0, 0.2], [0.0, 0.7]], &Device::Cpu)?;
+        let states = Tensor::new(&[state_of(0.0, 1.5), state_of(1.0, 0.2), state_of(0.0, 0.7)], &Device::Cpu)?
+            .to_dtype(DType::F64)?;
         let states = Activations::from_tensor(&states)?;
         for _ in 0..3 {
             // Statistics of images, not those of the beginning.
@@ -135,7 +137,10 @@ fn with_the_images_gradient_q_is_what_it_is_to_decide() -> anyhow::Result<()> {
     let q = StateEstimatorQ::new(3, &config, &SPACE, Seed(3), &Device::Cpu)?;
     let mut rng = Seed(9).rng();
     let images = random(&mut rng, &[4, 3, 32, 32])?.to_dtype(DType::F32)?;
-    let states = state_activations(&[[0.0, 1.5], [1.0, 0.2], [0.0, 0.7], [1.0, 2.0]], &Device::Cpu)?;
+    let states = state_activations(
+        &[state_of(0.0, 1.5), state_of(1.0, 0.2), state_of(0.0, 0.7), state_of(1.0, 2.0)],
+        &Device::Cpu,
+    )?;
     q.encode(&Activations::from_tensor(&images)?, &states, EncoderMode::Train)?;
     let actions: Vec<ActionFeatures> = (0..4).map(|_| SPACE.features(&SPACE.random(&mut rng))).collect();
     let image = Var::from_tensor(&images)?;
@@ -166,7 +171,7 @@ fn a_moved_image_is_read_where_it_lies() -> anyhow::Result<()> {
     }
     let shift = [3_i32, -2];
     let moved = moved_bytes(&image, [size, 3], shift);
-    let states = state_activations(&[[0.0, 1.5]], &Device::Cpu)?;
+    let states = state_activations(&[state_of(0.0, 1.5)], &Device::Cpu)?;
     let by = [in_image_coordinates(shift, size)];
     let hand = [CropPose { at: Vec2::new(0.1, -0.05), yaw_rad: 0.4, height_m: 0.15 }];
     let held = CropPoses { coarse: hand.to_vec(), fine: hand.to_vec() };
@@ -189,7 +194,7 @@ fn a_moved_image_is_read_where_it_lies() -> anyhow::Result<()> {
     // Several groups are as one.
     let many = vec![&moved[..]; 20];
     let images = image_activations(&many, size, 3, &Device::Cpu)?;
-    let states = state_activations(&[[0.0, 1.5]; 20], &Device::Cpu)?;
+    let states = state_activations(&[state_of(0.0, 1.5); 20], &Device::Cpu)?;
     let encoded = q.encode_moved(&images, &[by[0]; 20], &states, EncoderMode::Evaluate)?;
     let values = q.logits(&encoded, &[actions[0]; 20], false)?[0].to_vec1::<f32>()?;
     assert!(values.iter().all(|value| (value - values[0]).abs() < 1e-5), "{values:?}");
