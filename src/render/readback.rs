@@ -10,8 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-/// A device that is silent for longer is given up.
-const TIME_OUT: Duration = Duration::from_secs(60);
+/// A device that is silent for so many waits is given up. Of a time in which this process was stopped (a laptop that sleeps, a
+/// debugger, a job that is suspended) one wait is counted at most.
+const WAITS: u32 = 12;
+const WAIT: Duration = Duration::from_secs(5);
+const TIME_OUT: Duration = Duration::from_secs(WAITS as u64 * WAIT.as_secs());
 const PENDING: u8 = 0;
 const MAPPED: u8 = 1;
 const FAILED: u8 = 2;
@@ -43,18 +46,24 @@ impl Mapping {
 /// # Errors
 /// The device is lost, fails to map, or stays silent for a minute.
 pub fn wait(gpu: &Gpu, submission: wgpu::SubmissionIndex, mappings: &[Mapping]) -> Result<(), RenderError> {
-    let poll = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(TIME_OUT) };
-    let finished = gpu.device.poll(poll);
-    gpu.check()?;
-    match finished {
-        Ok(_) => {}
-        Err(wgpu::PollError::Timeout) => return Err(RenderError::TimeOut(TIME_OUT.as_secs())),
-        Err(error) => return Err(RenderError::Lost(error.to_string())),
+    let mut waits = 0;
+    loop {
+        let submission_index = Some(submission.clone());
+        let finished = gpu.device.poll(wgpu::PollType::Wait { submission_index, timeout: Some(WAIT) });
+        gpu.check()?;
+        match finished {
+            Ok(_) => break,
+            Err(wgpu::PollError::Timeout) if waits + 1 < WAITS => waits += 1,
+            Err(wgpu::PollError::Timeout) => return Err(RenderError::TimeOut(TIME_OUT.as_secs())),
+            Err(error) => return Err(RenderError::Lost(error.to_string())),
+        }
     }
     // Where several threads capture at once, another one may be about to call back.
-    let drawn = Instant::now();
+    let (mut silent, mut asked) = (Duration::ZERO, Instant::now());
     while mappings.iter().any(Mapping::is_pending) {
-        if drawn.elapsed() > TIME_OUT {
+        silent += asked.elapsed().min(WAIT);
+        asked = Instant::now();
+        if silent > TIME_OUT {
             return Err(RenderError::TimeOut(TIME_OUT.as_secs()));
         }
         std::thread::sleep(Duration::from_micros(20));
