@@ -1,10 +1,11 @@
 use super::*;
 use crate::contract::PrivilegedState;
+use crate::contract::action_space::ActionFeatures;
 use crate::contract::action_space::tests::SPACE;
 use crate::nn::HOST;
 use crate::rl::qtopt::bellman::sigmoid;
 use crate::rl::qtopt::config::{EncoderSupervision, Preset};
-use crate::rl::qtopt::network::state_of;
+use crate::rl::qtopt::network::{STATE_LEN, state_of};
 use crate::rl::replay::{Record, Termination};
 use anyhow::Context;
 
@@ -196,6 +197,19 @@ fn the_stock_path_takes_the_same_step() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What each critic says of one action in one picture of 24 x 24 pixels.
+fn opinions(
+    q: &dyn QFunction,
+    (image, channels): (&[u8], usize),
+    state: [f32; STATE_LEN],
+    action: ActionFeatures,
+) -> anyhow::Result<Vec<f32>> {
+    let images = image_activations(&[image], 24, channels, &HOST)?;
+    let encoded = q.encode(&images, &state_activations(&[state], &HOST)?, EncoderMode::Evaluate)?;
+    let critics = q.logits(&encoded, &[action], false)?;
+    Ok(critics.iter().map(|logits| logits.to_vec1::<f32>()).collect::<candle_core::Result<Vec<_>>>()?.concat())
+}
+
 #[test]
 fn behind_a_generator_a_warm_start_says_what_the_picture_alone_said() -> anyhow::Result<()> {
     let mut plain = QtOptConfig { size: 24, auxiliary_interval: 1, ..QtOptConfig::preset(Preset::Small) };
@@ -210,12 +224,7 @@ fn behind_a_generator_a_warm_start_says_what_the_picture_alone_said() -> anyhow:
     let pixels = generated.chunks_exact(3).zip(source.chunks_exact(3));
     let pair: Vec<u8> = pixels.flat_map(|(generated, source)| [generated, source].concat()).collect();
     let action = SPACE.features(&SPACE.random(&mut Seed(9).rng()));
-    let says = |q: &dyn QFunction, image: &[u8], channels: usize| -> anyhow::Result<Vec<f32>> {
-        let images = image_activations(&[image], 24, channels, &HOST)?;
-        let encoded = q.encode(&images, &state_activations(&[state_of(1.0, 0.6)], &HOST)?, EncoderMode::Evaluate)?;
-        let critics = q.logits(&encoded, &[action], false)?;
-        Ok(critics.iter().map(|logits| logits.to_vec1::<f32>()).collect::<candle_core::Result<Vec<_>>>()?.concat())
-    };
+    let says = |q: &dyn QFunction, image: &[u8], channels| opinions(q, (image, channels), state_of(1.0, 0.6), action);
     let wanted = says(trained.averaged.as_ref(), &generated, 3)?;
     for network in [&learner.q, &learner.averaged, &learner.target_2] {
         let found = says(network.as_ref(), &pair, 6)?;
@@ -240,12 +249,7 @@ fn with_features_of_its_own_a_warm_start_says_the_same_and_may_learn_them() -> a
     let picture: Vec<u8> = (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect();
     let pair: Vec<u8> = picture.chunks_exact(3).flat_map(|pixel| [pixel, pixel].concat()).collect();
     let action = SPACE.features(&SPACE.random(&mut Seed(9).rng()));
-    let says = |q: &dyn QFunction, image: &[u8], channels: usize| -> anyhow::Result<Vec<f32>> {
-        let images = image_activations(&[image], 24, channels, &HOST)?;
-        let encoded = q.encode(&images, &state_activations(&[state_of(1.0, 0.6)], &HOST)?, EncoderMode::Evaluate)?;
-        let critics = q.logits(&encoded, &[action], false)?;
-        Ok(critics.iter().map(|logits| logits.to_vec1::<f32>()).collect::<candle_core::Result<Vec<_>>>()?.concat())
-    };
+    let says = |q: &dyn QFunction, image: &[u8], channels| opinions(q, (image, channels), state_of(1.0, 0.6), action);
     let wanted = says(trained.averaged.as_ref(), &picture, 3)?;
     for (config, image) in [(&wide, &picture), (&behind_generator, &pair)] {
         let mut learner = QLearner::new(config, SPACE, Seed(8), &HOST)?;
@@ -279,12 +283,7 @@ fn an_agent_that_measures_its_gripper_may_begin_with_one_that_does_not() -> anyh
     let mut rng = Seed(6).rng();
     let picture: Vec<u8> = (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect();
     let action = SPACE.features(&SPACE.random(&mut Seed(9).rng()));
-    let says = |q: &dyn QFunction, state| -> anyhow::Result<Vec<f32>> {
-        let images = image_activations(&[&picture], 24, 3, &HOST)?;
-        let encoded = q.encode(&images, &state_activations(&[state], &HOST)?, EncoderMode::Evaluate)?;
-        let critics = q.logits(&encoded, &[action], false)?;
-        Ok(critics.iter().map(|logits| logits.to_vec1::<f32>()).collect::<candle_core::Result<Vec<_>>>()?.concat())
-    };
+    let says = |q: &dyn QFunction, state| opinions(q, (&picture, 3), state, action);
     let state = state_of(1.0, 0.6);
     let mut blocked = state;
     blocked[6] += 1.5;
