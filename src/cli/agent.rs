@@ -2,10 +2,11 @@
 
 use super::generator::{self as generators, GeneratorKind};
 use super::{UsageError, common};
-use crate::contract::privileged::{CELL_M, MAP, MapFrame};
-use crate::contract::{self, ActionSpace, Domain, ImageAdapter, Pose, VecEnvError};
+use crate::contract::privileged::MapFrame;
+use crate::contract::{self, ActionSpace, Domain, ImageAdapter, VecEnvError};
 use crate::data::DataError;
 use crate::data::episodes::EpisodeReader;
+use crate::env::map_frame;
 use crate::files::atomic::sha256_file;
 use crate::files::console::warn_all;
 use crate::gan::cyclegan::{LoadedGenerator, TranslationAdapter};
@@ -17,12 +18,10 @@ use crate::rl::qtopt::network::Projection;
 use crate::rl::qtopt::{QLearner, QtOptConfig, load_policy};
 use crate::rl::rl_cyclegan::load::{JointQ, is_joint, load_q};
 use crate::scene::CellDescription;
-use crate::scene::camera::CameraMount;
 use crate::tasks::{BinGrasp, Task};
 use crate::train::checkpoint::{CHECKPOINTS_NAME, CHECKSUMS_NAME};
 use crate::train::{Checkpoints, EnvData, LearnerConfig, RunConfig, learner_name};
 use anyhow::Context;
-use glam::Vec2;
 use std::path::{Path, PathBuf};
 
 /// The policy of a run or of one of its checkpoints. What is damaged is said on standard error.
@@ -112,42 +111,6 @@ pub fn action_space(cell: &CellDescription) -> ActionSpace {
     BinGrasp::default().action_space(cell)
 }
 
-/// Where the map of heights lies that the state-estimating network draws. Over a usual bin it is 0.4 m across, around the
-/// middle of the bins. Where bins reach farther out, or are put anew every episode, its cells are larger, so that it covers
-/// what the hand may reach of them and the camera sees.
-pub fn map_frame(cell: &CellDescription, camera: &str, size: u32) -> MapFrame {
-    let middle = cell.middle_of_bins();
-    let [least, largest] = cell.working_region();
-    let reach = (largest - middle.truncate()).max(middle.truncate() - least).max_element();
-    let half_m = 0.5 * MAP as f32 * CELL_M;
-    if reach <= half_m {
-        return MapFrame { centre: middle, cell_m: CELL_M };
-    }
-    let (mut low, mut high) = (least, largest);
-    let description = cell.cameras.iter().find(|known| known.name == camera);
-    if let Some(description) = description.filter(|camera| matches!(camera.mount, CameraMount::World { .. })) {
-        let camera = description.camera(description.centre_crop(size), Pose::IDENTITY);
-        let (from_world, lens) = (camera.world_from_camera.inverse(), camera.intrinsics);
-        let seen = |place: Vec2| {
-            let at = from_world.transform_point(place.extend(middle.z));
-            let pixel = Vec2::new(lens.fx * at.x / at.z + lens.cx, lens.fy * at.y / at.z + lens.cy);
-            at.z > 0.0 && pixel.cmpge(Vec2::ZERO).all() && pixel.cmple(Vec2::splat(size as f32)).all()
-        };
-        let share = |index: usize| index as f32 / (REGION_PLACES - 1) as f32;
-        let places = (0..REGION_PLACES.pow(2))
-            .map(|i| Vec2::new(share(i % REGION_PLACES), share(i / REGION_PLACES)))
-            .map(|share| least + share * (largest - least));
-        let visible: Vec<Vec2> = places.filter(|&place| seen(place)).collect();
-        if let (Some(first), Some(last)) =
-            (visible.iter().copied().reduce(Vec2::min), visible.iter().copied().reduce(Vec2::max))
-        {
-            (low, high) = (first, last);
-        }
-    }
-    let cell_m = ((high - low).max_element() / MAP as f32).max(CELL_M);
-    MapFrame { centre: (0.5 * (low + high)).extend(middle.z), cell_m }
-}
-
 /// Where the map lies of a run with these settings.
 ///
 /// # Errors
@@ -158,17 +121,10 @@ pub fn map_of(config: &QtOptConfig, env: &EnvData) -> anyhow::Result<MapFrame> {
     Ok(MapFrame { cell_m: config.network.map_cell_m, ..frame })
 }
 
-/// Places along an edge of the working region at which the camera is asked what it sees.
-const REGION_PLACES: usize = 65;
-
 /// What a camera of the cell makes of places, from the middle of the map, in the centre crop; none for a camera that moves.
 pub fn projection(cell: &CellDescription, camera: &str, size: u32) -> Option<Projection> {
-    let description = cell.cameras.iter().find(|known| known.name == camera)?;
-    if !matches!(description.mount, CameraMount::World { .. }) {
-        return None;
-    }
-    let camera = description.camera(description.centre_crop(size), Pose::IDENTITY);
-    Some(Projection::seen_by(&camera, map_frame(cell, &description.name, size).centre, [size; 2]))
+    let fixed = cell.fixed_camera(camera, size)?;
+    Some(Projection::seen_by(&fixed, map_frame(cell, camera, size).centre, [size; 2]))
 }
 
 /// Recorded episodes as episodes to learn from, seen through `adapter`. Those that the simulation cut off are left out.
@@ -308,24 +264,5 @@ mod tests {
             assert!(message.contains(part), "'{message}' does not say '{part}'");
         }
         assert!(check(&paper, &end_to_end).is_some_and(|message| message.contains("size paper")));
-    }
-
-    #[test]
-    fn the_map_covers_where_bins_may_stand() {
-        let frame = |name: &str, camera: &str| {
-            map_frame(&common::load_cell(name).unwrap_or_else(|error| panic!("{error}")), camera, 64)
-        };
-        let usual = CellDescription::default();
-        assert_eq!(frame("iiwa-bin", common::CAMERA), MapFrame { centre: usual.middle_of_bins(), cell_m: CELL_M });
-        assert_eq!(frame("mobile-three-bins:single-bin", "head").cell_m, CELL_M);
-        let several = frame("mobile-three-bins", "head");
-        let half = 0.5 * MAP as f32 * several.cell_m;
-        // What the head's camera sees of 1.4 m: not all, and more than the usual 0.4 m.
-        assert!((0.35..0.7).contains(&half), "{several:?}");
-        let bins = common::load_cell("mobile-three-bins").unwrap_or_else(|error| panic!("{error}"));
-        for bin in &bins.bins {
-            let farthest = (bin.position - several.centre).abs().truncate() + 0.5 * bin.inner_size;
-            assert!(farthest.max_element() <= half, "{bin:?} {several:?}");
-        }
     }
 }

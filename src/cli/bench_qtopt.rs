@@ -2,7 +2,7 @@
 
 use super::{agent, common, numbers, output};
 use crate::contract::{ActionSpace, Domain, EpisodeCollector, GripperState, PrivilegedState, Rng, Seed, VecEnvError};
-use crate::env::{Channels, EnvConfig, GraspEnv};
+use crate::env::{Channels, EnvConfig, GraspEnv, map_frame};
 use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::objects::{ObjectSet, Split};
@@ -70,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(projection) = agent::projection(&cell, &cell.cameras[0].name, size) {
         config.network.projection = projection;
     }
-    let map = agent::map_frame(&cell, &cell.cameras[0].name, size);
+    let map = map_frame(&cell, &cell.cameras[0].name, size);
     config.network.map_cell_m = map.cell_m;
     let objects = ObjectSet::builtin().split(Split::Train);
     let environment = EnvConfig {

@@ -55,7 +55,7 @@ pub struct MapFrame {
 }
 
 /// Heights of the objects around the workspace's centre, the divider, the hand's pose and what it feels, in bytes. Places are
-/// kept in cells of the map, so that whoever reads them says how large a cell is.
+/// kept in cells of the map, and readers pass the size of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(transparent)]
 pub struct PrivilegedState([u8; BYTES]);

@@ -20,4 +20,5 @@ pub use app::{BingraspPlugins, Command, EpisodeDriver, EpisodeLooks, look_seed, 
 pub use config::{Channels, EnvConfig, EnvError, PolicyView};
 pub use episode_loop::{EpisodeLoop, Moment, Transition, collect};
 pub use grasp_env::GraspEnv;
+pub use privileged::map_frame;
 pub use schedule::{BlockSchedule, EpisodeEnd, EpisodeStart, OneSetSchedule, PlanSchedule, Schedule, SetSchedule};

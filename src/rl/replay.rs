@@ -10,7 +10,7 @@ use super::error::RlError;
 use super::qtopt::network::{STATE_LEN, is_closed};
 use crate::contract::action_space::{ActionFeatures, CLOSE};
 use crate::contract::{PrivilegedState, Rng};
-use crate::files::atomic::{AtomicFile, FileError, create_folder, read_capped, sha256_hex};
+use crate::files::atomic::{AtomicFile, create_folder, read_capped, sha256_hex};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -119,7 +119,7 @@ pub struct Replay {
     episodes: u64,
 }
 
-const MAGIC: &[u8; 8] = b"bgrepla5";
+const MAGIC: &[u8; 8] = b"bgrepla6";
 /// The class of pixels of which none is known.
 const NO_CLASS: u8 = u8::MAX;
 
@@ -374,7 +374,7 @@ impl Replay {
     /// stays, and sentences come back that say so: a run need not end for a part of its memory.
     ///
     /// # Errors
-    /// A file that may not be read, or does not fit the settings of the run.
+    /// A file that may not be read, does not fit the settings of the run, or was written by another version of the program.
     pub fn load(&mut self, folder: &Path, state: &ReplayState) -> Result<Vec<String>, RlError> {
         let (mut warnings, mut stretch) = (Vec::new(), (state.first, VecDeque::new()));
         let mut longest = stretch.clone();
@@ -390,8 +390,8 @@ impl Replay {
             match self.read(&path, length, sum) {
                 Ok(Some(segment)) => stretch.1.push_back(Arc::new(segment)),
                 Ok(None) => warnings.push(format!("'{}' is damaged: its checksum differs", path.display())),
-                Err(error) if error.is_damage() => warnings.push(error.to_string()),
-                Err(error) => return Err(error.into()),
+                Err(RlError::File(error)) if error.is_damage() => warnings.push(error.to_string()),
+                Err(error) => return Err(error),
             }
             if stretch.1.len() >= longest.1.len() {
                 longest.clone_from(&stretch);
@@ -416,11 +416,24 @@ impl Replay {
     }
 
     /// The segment in a file; none when its checksum differs.
-    fn read(&self, path: &Path, length: usize, sum: &str) -> Result<Option<Segment>, FileError> {
+    ///
+    /// # Errors
+    /// A whole file of another version, whose records are of another length: nothing of it is given up.
+    fn read(&self, path: &Path, length: usize, sum: &str) -> Result<Option<Segment>, RlError> {
         let header = MAGIC.len() + 16;
         let size = header + length * (size_of::<Record>() + self.entry_bytes());
         let bytes = read_capped(path, size as u64)?;
-        if bytes.len() != size || sha256_hex(&bytes) != sum {
+        if sha256_hex(&bytes) != sum {
+            return Ok(None);
+        }
+        if !bytes.starts_with(MAGIC) {
+            return Err(RlError::Inconsistent(format!(
+                "'{}' is of another version of bingrasp: resume the run with that version, or begin a new one with its \
+                 weights (--init)",
+                path.display()
+            )));
+        }
+        if bytes.len() != size {
             return Ok(None);
         }
         let images_at = header + length * size_of::<Record>();

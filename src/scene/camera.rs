@@ -3,6 +3,7 @@
 //! In: a [`CameraDescription`], the pixels wanted, a crop, the gripper's pose. Out: a [`Camera`] with exact
 //! intrinsics and extrinsics.
 
+use super::cell::CellDescription;
 use crate::contract::{Camera, Intrinsics, Pose, Rng};
 use glam::{Mat3, Quat, Vec3};
 use serde::{Deserialize, Serialize};
@@ -150,6 +151,15 @@ impl CameraDescription {
                 Camera { intrinsics, world_from_camera: world_from_gripper * Pose::new(eye, rotation) }
             }
         }
+    }
+}
+
+impl CellDescription {
+    /// A camera that stands still, in the centre crop at `size` pixels; none of that name, or one that moves: none.
+    pub fn fixed_camera(&self, name: &str, size: u32) -> Option<Camera> {
+        let camera = self.cameras.iter().find(|known| known.name == name)?;
+        let fixed = matches!(camera.mount, CameraMount::World { .. });
+        fixed.then(|| camera.camera(camera.centre_crop(size), Pose::IDENTITY))
     }
 }
 

@@ -4,7 +4,7 @@
 use super::plan::Plan;
 use super::tables::{
     GeneratorArgs, NETWORK, Picture, RowPlan, Table, TableArgs, agent, canonical, finetuned, given_recording, measure,
-    rcan_generator,
+    rcan_generator, steps_with_features,
 };
 use super::{RUNS, ablations};
 use crate::cli::{UsageError, common, numbers};
@@ -145,7 +145,10 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
         .collect();
     rows[0].trained = match args.table.canonical {
         Some(_) => "given".to_owned(),
-        None => format!("{} steps from nothing", table.canonical_steps),
+        None => {
+            let with_features = steps_with_features(table.canonical_steps);
+            format!("{} steps from nothing, {with_features} more with features", table.canonical_steps)
+        }
     };
     let through = "the canonical agent looks through RCAN, no training".to_owned();
     let mut untrained = RowPlan::new("canonical-through-rcan", "Canonical Sim through RCAN", through);

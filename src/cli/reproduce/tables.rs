@@ -33,7 +33,7 @@ pub struct TableArgs {
     /// Gradient steps of each row's own agent
     #[arg(long, default_value_t = 9_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
     pub agent_steps: u64,
-    /// Learning rate of agents that begin with a trained one; a tenth of what one from nothing has keeps what it knows
+    /// Learning rate of agents that begin with a trained one, which keep what they know; agents from nothing have 0.002
     #[arg(long, default_value_t = 3e-4, value_parser = numbers::real(1e-7..=1.0))]
     pub agent_lr: f64,
     /// Scripted episodes that each row's agent begins with
@@ -303,8 +303,10 @@ fn path_of(out: &Path, row: &str) -> PathBuf {
 pub const NETWORK: &str = "--set qtopt.network.map_features=4 --set qtopt.network.grip_features=32 --set \
                            qtopt.auxiliary_interval=1";
 
-/// One in so many of the canonical agent's steps comes after them, with [`NETWORK`].
-const FEATURES_SHARE: u64 = 10;
+/// Steps that the canonical agent learns with [`NETWORK`], after so many without.
+pub fn steps_with_features(canonical_steps: u64) -> u64 {
+    canonical_steps.div_ceil(10)
+}
 
 /// Adds the canonical agent of a seed, given or trained: first by labels alone, which is fast, then with features that Q
 /// teaches. Returns its node.
@@ -321,7 +323,7 @@ pub fn canonical(plan: &mut Plan, args: &TableArgs, seed: u64, cell: &str) -> an
     let (first, name) = (format!("canonical-labels-{seed}"), format!("canonical-{seed}"));
     let command = format!("train qtopt --steps {} --seed {seed} {cell}", args.canonical_steps);
     plan.add(&first, "the canonical agent that the rows begin with: training", &command)?;
-    let widened = TableArgs { agent_steps: args.canonical_steps.div_ceil(FEATURES_SHARE), ..args.clone() };
+    let widened = TableArgs { agent_steps: steps_with_features(args.canonical_steps), ..args.clone() };
     let command = format!("{} {NETWORK} {cell}", agent(&widened, seed, &first));
     plan.add(&name, "the canonical agent with features that Q teaches: training", &command)?;
     Ok(name)

@@ -5,8 +5,9 @@ use super::{identity, recording};
 use crate::cli::agent::{action_space, projection};
 use crate::cli::generator::{self as generators, GeneratorKind};
 use crate::cli::{UsageError, agent, common};
+use crate::contract::privileged::CELL_M;
 use crate::contract::{Crop, Domain, EpisodeCollector, PrivilegedAccess, Seed, VecEnvError};
-use crate::env::{Channels, EnvConfig, GraspEnv};
+use crate::env::{Channels, EnvConfig, GraspEnv, map_frame};
 use crate::files::atomic::human_bytes;
 use crate::files::console::remark;
 use crate::policies::PolicyKind;
@@ -316,7 +317,10 @@ fn calibrate(config: &mut QtOptRun, args: &Args, cell: &CellDescription) -> anyh
             UsageError(format!("data.camera: '{camera}' is not a camera that stands still; the usual one is {usual}"))
         };
         config.learner.network.projection = projection(cell, camera, size).ok_or_else(missing)?;
-        config.learner.network.map_cell_m = agent::map_frame(cell, camera, size).cell_m;
+        // What was set by hand stays.
+        if config.learner.network.map_cell_m == CELL_M {
+            config.learner.network.map_cell_m = map_frame(cell, camera, size).cell_m;
+        }
     }
     Ok(())
 }

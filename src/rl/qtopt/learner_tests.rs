@@ -65,7 +65,7 @@ fn lessons_are_taught_at_every_second_step_and_q_learns_at_all() -> anyhow::Resu
 }
 
 #[test]
-fn a_target_is_the_lower_of_two_opinions() -> anyhow::Result<()> {
+fn a_target_is_the_lower_of_two_critic_logits() -> anyhow::Result<()> {
     let config = QtOptConfig { size: 24, ..QtOptConfig::preset(Preset::Small) };
     let learner = QLearner::new(&config, SPACE, Seed(5), &HOST)?;
     let mut rng = Seed(6).rng();
@@ -198,7 +198,7 @@ fn the_stock_path_takes_the_same_step() -> anyhow::Result<()> {
 }
 
 /// What each critic says of one action in one picture of 24 x 24 pixels.
-fn opinions(
+fn critic_logits(
     q: &dyn QFunction,
     (image, channels): (&[u8], usize),
     state: [f32; STATE_LEN],
@@ -224,7 +224,8 @@ fn behind_a_generator_a_warm_start_says_what_the_picture_alone_said() -> anyhow:
     let pixels = generated.chunks_exact(3).zip(source.chunks_exact(3));
     let pair: Vec<u8> = pixels.flat_map(|(generated, source)| [generated, source].concat()).collect();
     let action = SPACE.features(&SPACE.random(&mut Seed(9).rng()));
-    let says = |q: &dyn QFunction, image: &[u8], channels| opinions(q, (image, channels), state_of(1.0, 0.6), action);
+    let says =
+        |q: &dyn QFunction, image: &[u8], channels| critic_logits(q, (image, channels), state_of(1.0, 0.6), action);
     let wanted = says(trained.averaged.as_ref(), &generated, 3)?;
     for network in [&learner.q, &learner.averaged, &learner.target_2] {
         let found = says(network.as_ref(), &pair, 6)?;
@@ -249,7 +250,8 @@ fn with_features_of_its_own_a_warm_start_says_the_same_and_may_learn_them() -> a
     let picture: Vec<u8> = (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect();
     let pair: Vec<u8> = picture.chunks_exact(3).flat_map(|pixel| [pixel, pixel].concat()).collect();
     let action = SPACE.features(&SPACE.random(&mut Seed(9).rng()));
-    let says = |q: &dyn QFunction, image: &[u8], channels| opinions(q, (image, channels), state_of(1.0, 0.6), action);
+    let says =
+        |q: &dyn QFunction, image: &[u8], channels| critic_logits(q, (image, channels), state_of(1.0, 0.6), action);
     let wanted = says(trained.averaged.as_ref(), &picture, 3)?;
     for (config, image) in [(&wide, &picture), (&behind_generator, &pair)] {
         let mut learner = QLearner::new(config, SPACE, Seed(8), &HOST)?;
@@ -283,7 +285,7 @@ fn an_agent_that_measures_its_gripper_may_begin_with_one_that_does_not() -> anyh
     let mut rng = Seed(6).rng();
     let picture: Vec<u8> = (0..24 * 24 * 3).map(|_| rng.below(256) as u8).collect();
     let action = SPACE.features(&SPACE.random(&mut Seed(9).rng()));
-    let says = |q: &dyn QFunction, state| opinions(q, (&picture, 3), state, action);
+    let says = |q: &dyn QFunction, state| critic_logits(q, (&picture, 3), state, action);
     let state = state_of(1.0, 0.6);
     let mut blocked = state;
     blocked[6] += 1.5;

@@ -27,7 +27,7 @@ pub const AUXILIARY_LEN: usize = AUXILIARY_MAPS * CELLS + 2 * POSE + GRIP;
 
 /// The numbers to tell: heights, about 0 to 2, the share of each cell that the divider covers, twice the pose, and the grip
 /// (the distance in units of 5 cm, the force as a share of a firm one, at most 1); `plane` is the one on which the pose is
-/// told, `cell_m` the edge of a cell of the map, metres. None when unknown.
+/// given, `cell_m` the edge of a cell of the map, metres. None when unknown.
 pub fn auxiliary_targets(state: &PrivilegedState, plane: &Plane, cell_m: f32) -> Option<[f32; AUXILIARY_LEN]> {
     state.is_known().then(|| {
         let mut targets = [0.0; AUXILIARY_LEN];

@@ -4,6 +4,8 @@
 //! Bellman updaters label transitions, and batches are drawn from the labelled ones. A recording has a replay and an
 //! updater of its own.
 
+mod on_policy;
+
 use super::collect::{BehaviorPolicy, Episode, play_each};
 use super::config::QtOptConfig;
 use super::diagnostics::{cem_optimality, evaluate_q};
@@ -18,6 +20,7 @@ use crate::train::checkpoint::CHECKPOINTS_NAME;
 use crate::train::{
     BatchSource, Checkpoint, Checkpoints, Evaluation, Learner, Means, SourceState, StepProgress, TrainError,
 };
+use on_policy::OnPolicy;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -78,14 +81,6 @@ pub struct ExperienceSource {
     label_s: f64,
     /// Streams as the kept checkpoints name them.
     named: VecDeque<Vec<StreamState>>,
-}
-
-/// Environments of the domain to transfer to, and how many episodes may be played there.
-struct OnPolicy {
-    open: Option<EnvOpener>,
-    envs: Option<Box<dyn EpisodeCollector>>,
-    episodes: u64,
-    played: u64,
 }
 
 /// What is saved beside tensors and replay.
@@ -170,56 +165,9 @@ impl ExperienceSource {
         Ok(())
     }
 
-    /// Lets the policy play up to so many episodes in the domain to transfer to, some with each iteration (joint finetuning:
-    /// RCAN, section 5.3; RL-CycleGAN, Table 4). They fill the real stream beside a recording, where there is one.
-    pub fn play_in_reality(&mut self, open: EnvOpener, episodes: u64) {
-        self.on_policy = Some(OnPolicy { open: Some(open), envs: None, episodes, played: 0 });
-        self.real.get_or_insert_with(|| Stream::real(&self.config));
-    }
-
     /// Leaves the simulator out: all batches are of the domain to transfer to ("real only" of RL-CycleGAN, Table 2).
     pub fn learn_from_real_alone(&mut self) {
         self.real_alone = true;
-    }
-
-    /// Episodes played in the domain to transfer to.
-    pub fn on_policy_episodes(&self) -> u64 {
-        self.on_policy.as_ref().map_or(0, |on_policy| on_policy.played)
-    }
-
-    /// Plays an iteration's episodes in the domain to transfer to, until no more may be played there.
-    fn collect_in_reality(&mut self, policy: CemPolicy<'_>) -> Result<(), RlError> {
-        let (Some(on_policy), Some(stream)) = (&mut self.on_policy, &mut self.real) else { return Ok(()) };
-        let left = usize::try_from(on_policy.episodes - on_policy.played.min(on_policy.episodes)).unwrap_or(usize::MAX);
-        let count = self.config.real_episodes_per_iteration.min(left);
-        if count == 0 {
-            return Ok(());
-        }
-        if let Some(open) = on_policy.open.take() {
-            on_policy.envs = Some(open()?);
-        }
-        let Some(envs) = on_policy.envs.as_deref_mut() else {
-            return Err(RlError::Inconsistent("the environments of the other domain failed to open".into()));
-        };
-        let seed = self.seed.derive("on-policy", on_policy.played);
-        let mut rng = seed.derive("plan", 0).rng();
-        let p_greedy = self.config.exploration.p_greedy;
-        let behavior = |_| if rng.chance(p_greedy) { BehaviorPolicy::Greedy } else { BehaviorPolicy::Noisy };
-        let plan: Vec<BehaviorPolicy> = (0..count).map(behavior).collect();
-        let means = &mut self.means;
-        play_each(envs, Some(policy), &self.config.exploration, &plan, seed, &mut |episode| {
-            if episode.invalid {
-                return;
-            }
-            let success = f64::from(u8::from(episode.success));
-            let name =
-                if episode.behavior == BehaviorPolicy::Greedy { "success/greedy_real" } else { "success/noisy_real" };
-            means.add([(name, success)]);
-            stream.on_policy.push(&episode.without_privileged().transitions);
-        })?;
-        on_policy.played += count as u64;
-        means.add([("replay/real_episodes", on_policy.played as f64)]);
-        Ok(())
     }
 
     /// The behavior policy of each episode of an iteration.

@@ -187,3 +187,22 @@ fn of_damaged_files_the_longest_stretch_between_them_stays() {
     let sound = replay.path(folder.path(), 5, 4);
     assert_eq!(sha256_hex(&std::fs::read(sound).unwrap()), early.segments[5].1);
 }
+
+#[test]
+fn a_file_of_another_version_is_refused_and_not_taken_for_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut replay = filled(3);
+    let mut state = replay.save(folder.path()).unwrap();
+    // Episodes of 1, 2 and 3 steps: one segment.
+    let path = replay.path(folder.path(), state.first, 6);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[7] = b'5';
+    std::fs::write(&path, &bytes).unwrap();
+    // A flipped bit alone is damage, and the run goes on with the rest.
+    assert!(!Replay::new("test", 3, 10, 40).load(folder.path(), &state).unwrap().is_empty());
+    state.segments[0].1 = sha256_hex(&bytes);
+    let message = Replay::new("test", 3, 10, 40).load(folder.path(), &state).unwrap_err().to_string();
+    for part in [&*path.to_string_lossy(), "another version", "--init"] {
+        assert!(message.contains(part), "'{message}' does not say '{part}'");
+    }
+}
