@@ -184,10 +184,15 @@ impl Look {
         }
     }
 
+    /// Whether objects of users' files keep their own colours: in `canonical` and the stand-ins for reality.
+    pub fn keeps_paint(&self) -> bool {
+        self.domain == Domain::Canonical || self.domain.stands_for_reality()
+    }
+
     /// The look with objects in their files' own colours (sRGB, in the order of the episode), where the domain is one
     /// that keeps them: `canonical` and the stand-ins for reality. `None` leaves the domain's choice.
     pub fn with_paint(mut self, paint: impl IntoIterator<Item = Option<[u8; 3]>>) -> Self {
-        if self.domain == Domain::Canonical || self.domain.stands_for_reality() {
+        if self.keeps_paint() {
             for (material, paint) in self.surfaces.objects.iter_mut().zip(paint) {
                 if let Some(color) = paint.map(srgb_to_linear) {
                     *material = Material { colour_a: color, colour_b: color, image: None, ..*material };

@@ -16,4 +16,4 @@ pub use depth_sensor::DepthSensor;
 pub use effects::CameraEffects;
 pub use images::{ImageSet, ImageSetError};
 pub use look::{Jitter, Light, Look, LookSeeds, MAX_OBJECTS, Surfaces};
-pub use material::Material;
+pub use material::{Material, srgb_to_linear};

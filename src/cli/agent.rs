@@ -65,7 +65,10 @@ pub fn adapter(run: &Path, config: &RunConfig<QtOptConfig>, domain: Domain) -> a
     let from = config.data.generator.as_deref().unwrap_or(run);
     check_size(generator.size(), config.learner.size, from)?;
     Ok(match generator {
-        AgentGenerator::Rcan(loaded) => Some(Box::new(GeneratorAdapter(loaded.generator))),
+        AgentGenerator::Rcan(loaded) => {
+            let with_maps = config.learner.channels == GeneratorAdapter::num_channels(true);
+            Some(Box::new(GeneratorAdapter { generator: loaded.generator, with_maps }))
+        }
         AgentGenerator::Translation(_) if domain.stands_for_reality() => None,
         AgentGenerator::Translation(loaded) => Some(Box::new(TranslationAdapter(loaded.generator))),
     })

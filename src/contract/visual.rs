@@ -3,6 +3,7 @@
 use super::Pose;
 use glam::Vec3;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Segmentation classes (RCAN, section 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -64,7 +65,7 @@ pub enum Surface {
 }
 
 /// Triangles, for objects that are not made of primitives. Positions in metres in the body's frame.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct MeshData {
     /// `[num_vertices]`, places of the vertices.
     pub positions: Vec<Vec3>,
@@ -72,6 +73,38 @@ pub struct MeshData {
     pub normals: Vec<Vec3>,
     /// Three indices a triangle, counter-clockwise seen from outside.
     pub indices: Vec<u32>,
+    /// Per vertex, sRGB, where the mesh has colours of its own: domains that keep an object's paint draw them. Same count as
+    /// `positions`, or empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub colors: Vec<[u8; 3]>,
+}
+
+impl MeshData {
+    /// Puts another mesh beside this one. Where one of them has colours, the other becomes white.
+    pub fn append(&mut self, other: Self) {
+        let (before, base) = (self.positions.len(), self.positions.len() as u32);
+        self.positions.extend(other.positions);
+        self.normals.extend(other.normals);
+        self.indices.extend(other.indices.iter().map(|index| base + index));
+        if !(self.colors.is_empty() && other.colors.is_empty()) {
+            self.colors.resize(before, [255; 3]);
+            self.colors.extend(other.colors);
+            self.colors.resize(self.positions.len(), [255; 3]);
+        }
+    }
+}
+
+/// All fields, colours only where there are any: checksums of objects are made of this text.
+impl fmt::Debug for MeshData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { positions, normals, indices, colors } = self;
+        let mut text = f.debug_struct("MeshData");
+        text.field("positions", positions).field("normals", normals).field("indices", indices);
+        if !colors.is_empty() {
+            text.field("colors", colors);
+        }
+        text.finish()
+    }
 }
 
 /// The shape of a part before its scale.

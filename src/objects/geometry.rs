@@ -176,7 +176,7 @@ impl Polyhedron {
 
     /// Its surface as drawable triangles with flat normals.
     pub fn mesh(&self) -> MeshData {
-        let mut mesh = MeshData { positions: Vec::new(), normals: Vec::new(), indices: Vec::new() };
+        let mut mesh = MeshData::default();
         for &[a, b, c] in &self.triangles {
             let corners = [self.points[a], self.points[b], self.points[c]];
             let normal = (corners[1] - corners[0]).cross(corners[2] - corners[0]).normalize_or_zero().as_vec3();

@@ -121,8 +121,8 @@ pub struct ObjectModel {
     pub restitution: f32,
     /// sRGB, the source's own colour; domains may repaint.
     pub color: Option<[u8; 3]>,
-    /// sRGB of a user's file, in which the domains `canonical` and `reality` draw it. `None` for generated objects, whose
-    /// look is the domain's to choose.
+    /// sRGB of a user's file, in which the domains `canonical` and `reality` draw it, times the mesh's own colours where it
+    /// has any. `None` for generated objects, whose look is the domain's to choose.
     pub paint: Option<[u8; 3]>,
     /// Volume of the union of the parts, cubic metres.
     pub volume_m3: f32,
@@ -325,15 +325,7 @@ pub(super) fn hull_mesh(parts: &[ConvexPart], solids: &[Polyhedron]) -> Option<M
     if parts.iter().all(|part| matches!(part, ConvexPart::Box { .. })) {
         return None;
     }
-    let mut whole = MeshData { positions: Vec::new(), normals: Vec::new(), indices: Vec::new() };
-    for solid in solids {
-        let mesh = solid.mesh();
-        let base = whole.positions.len() as u32;
-        whole.indices.extend(mesh.indices.iter().map(|index| base + index));
-        whole.positions.extend(mesh.positions);
-        whole.normals.extend(mesh.normals);
-    }
-    Some(whole)
+    Some(super::surfaces::joined(solids.iter().map(Polyhedron::mesh)))
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ pub(super) fn lathe(profile: &[(f32, f32)], segments: usize) -> MeshData {
             _ => own,
         }
     };
-    let mut mesh = MeshData { positions: Vec::new(), normals: Vec::new(), indices: Vec::new() };
+    let mut mesh = MeshData::default();
     for band in 0..normals.len() {
         let first = mesh.positions.len() as u32;
         for (end, other) in [(band, band.checked_sub(1)), (band + 1, Some(band + 1))] {
@@ -147,7 +147,7 @@ pub(super) fn loft(sections: &[CrossSection], count: usize) -> MeshData {
         [a, b, c].into_iter().for_each(|i| normals[i] += area);
     }
     let normals = normals.into_iter().map(|normal| normal.try_normalize().unwrap_or(Vec3::Z)).collect();
-    let mut mesh = MeshData { positions, normals, indices };
+    let mut mesh = MeshData { positions, normals, indices, colors: Vec::new() };
     for (section, sign) in [(sections.first(), -1.0), (sections.last(), 1.0)] {
         let Some(section) = section else { continue };
         let normal = sign * section.right.cross(section.up).normalize_or_zero();
@@ -172,13 +172,8 @@ pub(super) fn loft_hulls(sections: &[CrossSection], corners: usize) -> Vec<Conve
 
 /// Several meshes as one.
 pub(super) fn joined(meshes: impl IntoIterator<Item = MeshData>) -> MeshData {
-    let mut whole = MeshData { positions: Vec::new(), normals: Vec::new(), indices: Vec::new() };
-    for mesh in meshes {
-        let base = whole.positions.len() as u32;
-        whole.indices.extend(mesh.indices.iter().map(|index| base + index));
-        whole.positions.extend(mesh.positions);
-        whole.normals.extend(mesh.normals);
-    }
+    let mut whole = MeshData::default();
+    meshes.into_iter().for_each(|mesh| whole.append(mesh));
     whole
 }
 

@@ -117,6 +117,8 @@ pub struct TileRecords {
     pub instances: Vec<(DrawKind, InstanceRecord, Visibility)>,
     pub materials: Vec<PackedRecord>,
     pub light: PackedRecord,
+    /// Some mesh is drawn in colours of its own.
+    pub tinted: bool,
     /// Segmentation class of every instance id.
     pub class_of_instance: [u8; 256],
 }
@@ -204,6 +206,7 @@ pub fn tile_records(view: &SceneView<'_>, index: usize, grid: Grid, taps: u32) -
         instances: Vec::with_capacity(view.parts.len()),
         materials: Vec::new(),
         light,
+        tinted: false,
         class_of_instance: [0; 256],
     };
     let tile = tile_transform(index, grid.columns, grid.rows);
@@ -244,8 +247,10 @@ pub fn tile_records(view: &SceneView<'_>, index: usize, grid: Grid, taps: u32) -
         let shape = match part.shape {
             Shape::Box => 0,
             Shape::Cylinder => 1,
+            Shape::Mesh(ref data) if !data.colors.is_empty() && look.keeps_paint() => 3,
             Shape::Sphere | Shape::Mesh(_) => 2,
         };
+        records.tinted |= shape == 3;
         records.class_of_instance[usize::from(part.instance)] = part.class as u8;
         let record = InstanceRecord {
             rows: std::array::from_fn(|r| bin_from_part.row(r).to_array()),

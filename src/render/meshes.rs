@@ -1,5 +1,6 @@
 //! Unit meshes for the primitive shapes, at two levels of detail, and the vertex format.
 
+use crate::appearance::srgb_to_linear;
 use crate::contract::MeshData;
 use bytemuck::{Pod, Zeroable};
 use glam::Vec3;
@@ -9,7 +10,11 @@ use glam::Vec3;
 pub struct Vertex {
     pub position: [f32; 3],
     pub normal: [f32; 3],
+    /// Square roots of the linear colour, as bytes; white where a mesh has no colours of its own.
+    pub color: [u8; 4],
 }
+
+const WHITE: [u8; 4] = [255; 4];
 
 /// Triangles ready for the device.
 #[derive(Clone, Debug, Default)]
@@ -20,7 +25,7 @@ pub struct Mesh {
 
 impl Mesh {
     fn push(&mut self, position: Vec3, normal: Vec3) -> u32 {
-        self.vertices.push(Vertex { position: position.to_array(), normal: normal.to_array() });
+        self.vertices.push(Vertex { position: position.to_array(), normal: normal.to_array(), color: WHITE });
         (self.vertices.len() - 1) as u32
     }
 
@@ -99,14 +104,22 @@ impl Mesh {
     }
 
     pub fn from_data(data: &MeshData) -> Self {
+        let color = |i: usize| data.colors.get(i).map_or(WHITE, |&srgb| root_color(srgb));
         let vertices = data
             .positions
             .iter()
             .zip(&data.normals)
-            .map(|(p, n)| Vertex { position: p.to_array(), normal: n.to_array() })
+            .enumerate()
+            .map(|(i, (p, n))| Vertex { position: p.to_array(), normal: n.to_array(), color: color(i) })
             .collect();
         Self { vertices, indices: data.indices.clone() }
     }
+}
+
+/// An sRGB colour as the vertex stage reads it.
+fn root_color(srgb: [u8; 3]) -> [u8; 4] {
+    let [r, g, b] = srgb_to_linear(srgb).to_array().map(|linear| (linear.sqrt() * 255.0).round() as u8);
+    [r, g, b, 255]
 }
 
 #[cfg(test)]

@@ -55,11 +55,14 @@ impl DrawnImages {
 }
 
 /// The shader's text with its switches resolved, for a colour pass with these targets.
-pub fn shader_text(variant: Variant, [source, canonical, identity]: [bool; 3]) -> String {
+///
+/// `tinted`: some mesh brings colours of its own.
+pub fn shader_text(variant: Variant, [source, canonical, identity]: [bool; 3], tinted: bool) -> String {
     let on = |switch: &str| match switch {
         "clip" => variant.clip_distances,
         "discard" => !variant.clip_distances,
         "images" => variant.images,
+        "tinted" => tinted,
         "source" => source,
         "canonical" => canonical,
         "identity" => identity,
@@ -93,15 +96,15 @@ pub struct Pipelines {
     module: wgpu::ShaderModule,
     plain_layout: wgpu::PipelineLayout,
     colour_layout: wgpu::PipelineLayout,
-    /// By the targets of the pass: built when a capture first wants them.
-    colour: BTreeMap<[bool; 3], wgpu::RenderPipeline>,
+    /// By the targets of the pass, and whether meshes bring colours of their own: built when a capture first wants them.
+    colour: BTreeMap<([bool; 3], bool), wgpu::RenderPipeline>,
     identity: Option<wgpu::RenderPipeline>,
 }
 
-fn module(gpu: &Gpu, variant: Variant, targets: [bool; 3]) -> wgpu::ShaderModule {
+fn module(gpu: &Gpu, variant: Variant, targets: [bool; 3], tinted: bool) -> wgpu::ShaderModule {
     gpu.device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: Some("tiled"),
-        source: wgpu::ShaderSource::Wgsl(shader_text(variant, targets).into()),
+        source: wgpu::ShaderSource::Wgsl(shader_text(variant, targets, tinted).into()),
     })
 }
 
@@ -112,7 +115,7 @@ fn all_targets(variant: Variant) -> [bool; 3] {
 impl Pipelines {
     pub fn new(gpu: &Gpu, variant: Variant) -> Self {
         let device = &gpu.device;
-        let module = module(gpu, variant, all_targets(variant));
+        let module = module(gpu, variant, all_targets(variant), false);
         let storage = |binding| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::VERTEX_FRAGMENT,
@@ -190,18 +193,19 @@ impl Pipelines {
     }
 
     /// Builds what a capture of `images` needs and no capture needed before.
-    pub fn prepare(&mut self, gpu: &Gpu, images: DrawnImages) {
+    pub fn prepare(&mut self, gpu: &Gpu, images: DrawnImages, tinted: bool) {
         let variant = self.variant;
         if let Some(targets) = images.colour_pass(variant.multisample)
-            && !self.colour.contains_key(&targets)
+            && !self.colour.contains_key(&(targets, tinted))
         {
-            let own = (targets != all_targets(variant)).then(|| module(gpu, variant, targets));
+            let is_own = tinted || targets != all_targets(variant);
+            let own = is_own.then(|| module(gpu, variant, targets, tinted));
             let build = Build { gpu, module: own.as_ref().unwrap_or(&self.module), variant };
             let formats = [COLOUR_FORMAT, COLOUR_FORMAT, IDENTITY_FORMAT];
             let formats = [0, 1, 2].map(|i| targets[i].then_some(formats[i]));
             let samples = if variant.multisample { SAMPLES } else { 1 };
             let pipeline = build.shaded(&self.colour_layout, "fragment_colour", &formats, samples);
-            self.colour.insert(targets, pipeline);
+            self.colour.insert((targets, tinted), pipeline);
         }
         if images.identity_pass(variant.multisample) && self.identity.is_none() {
             let build = Build { gpu, module: &self.module, variant };
@@ -211,8 +215,8 @@ impl Pipelines {
     }
 
     /// The pipeline of the colour pass; none where there is no such pass, and before [`Self::prepare`].
-    pub fn colour(&self, images: DrawnImages) -> Option<&wgpu::RenderPipeline> {
-        self.colour.get(&images.colour_pass(self.variant.multisample)?)
+    pub fn colour(&self, images: DrawnImages, tinted: bool) -> Option<&wgpu::RenderPipeline> {
+        self.colour.get(&(images.colour_pass(self.variant.multisample)?, tinted))
     }
 
     /// The pipeline of the identity pass; none where there is no such pass, and before [`Self::prepare`].
@@ -227,7 +231,8 @@ struct Build<'a> {
     variant: Variant,
 }
 
-const VERTEX_ATTRIBUTES: [wgpu::VertexAttribute; 2] = wgpu::vertex_attr_array![0 => Float32x3, 1 => Float32x3];
+const VERTEX_ATTRIBUTES: [wgpu::VertexAttribute; 3] =
+    wgpu::vertex_attr_array![0 => Float32x3, 1 => Float32x3, 15 => Unorm8x4];
 const INSTANCE_ATTRIBUTES: [wgpu::VertexAttribute; 13] = wgpu::vertex_attr_array![
     2 => Float32x4, 3 => Float32x4, 4 => Float32x4, 5 => Float32x4, 6 => Float32x4, 7 => Float32x4, 8 => Float32x4,
     9 => Float32x4, 10 => Float32x4, 11 => Float32x4, 12 => Float32x4, 13 => Float32x4, 14 => Uint32x4
@@ -337,11 +342,13 @@ mod tests {
     #[test]
     fn switches_keep_or_drop_their_lines() {
         let variant = Variant { clip_distances: true, images: false, shadow_taps: 4, multisample: true };
-        let text = shader_text(variant, [true; 3]);
+        let text = shader_text(variant, [true; 3], false);
+        assert!(!text.contains("tint"));
         assert!(text.contains("enable clip_distances;") && !text.contains("discard;"));
         assert!(text.lines().all(|line| !line.starts_with("//#")));
         assert!(text.contains("out.source =") && text.contains("out.canonical =") && text.contains("out.identity ="));
-        let text = shader_text(Variant { clip_distances: false, images: true, ..variant }, [true, false, false]);
+        let text = shader_text(Variant { clip_distances: false, images: true, ..variant }, [true, false, false], true);
+        assert!(text.contains("albedo *= in.tint;"));
         assert!(!text.contains("enable clip_distances;") && text.contains("discard;") && text.contains("level"));
         assert!(text.contains("out.source =") && !text.contains("out.canonical =") && !text.contains("out.identity ="));
     }

@@ -167,8 +167,6 @@ impl TiledRenderer {
         smooth: bool,
         frames: &mut FrameBatch,
     ) -> Result<(), RenderError> {
-        self.pipelines.prepare(&self.gpu, drawn);
-        self.gpu.check()?;
         let per_part = self.views_per_part(views.len());
         let parts: Vec<&[SceneView<'_>]> = views.chunks(per_part).collect();
         while self.slots.len() < parts.len() {
@@ -177,8 +175,13 @@ impl TiledRenderer {
         // The canonical light is one for all: cells that are captured together share their size.
         let shadow_radius = views.iter().map(|view| view.scene_bounds.shadow_radius_m).fold(0.0, f32::max);
         let mut pending = Vec::with_capacity(parts.len());
+        let grid = Grid::for_tiles(per_part, self.config.resolved_shadow_size());
+        let taps = self.config.shadow_taps;
         for (slot, part) in self.slots.iter_mut().zip(&parts) {
-            let grid = Grid::for_tiles(per_part, self.config.resolved_shadow_size());
+            let tiles: Vec<TileRecords> =
+                part.par_iter().enumerate().map(|(index, view)| tile_records(view, index, grid, taps)).collect();
+            self.pipelines.prepare(&self.gpu, drawn, tiles.iter().any(|tile| tile.tinted));
+            self.gpu.check()?;
             let device = SlotDevice {
                 gpu: &self.gpu,
                 pipelines: &self.pipelines,
@@ -188,9 +191,6 @@ impl TiledRenderer {
                 drawn,
             };
             slot.prepare(&device, grid);
-            let taps = self.config.shadow_taps;
-            let tiles: Vec<TileRecords> =
-                part.par_iter().enumerate().map(|(index, view)| tile_records(view, index, grid, taps)).collect();
             pending.push(slot.submit(&device, &mut self.geometry, &tiles, &globals(grid, taps, shadow_radius))?);
         }
         for (number, (slot, pending)) in self.slots.iter().zip(pending).enumerate() {

@@ -80,11 +80,12 @@ impl Slot {
         globals: &GlobalsRecord,
     ) -> Result<Pending, RenderError> {
         let draws = self.upload(device.gpu, geometry, tiles);
+        let tinted = tiles.iter().any(|tile| tile.tinted);
         let queue = &device.gpu.queue;
         queue.write_buffer(&self.globals, 0, bytemuck::bytes_of(globals));
         let targets = self.targets.as_ref().ok_or_else(|| RenderError::Lost("no targets".to_owned()))?;
         let mut encoder = device.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        self.encode(device, &mut encoder, (targets, geometry), &draws);
+        self.encode(device, &mut encoder, (targets, geometry), &draws, tinted);
         let drawn = device.drawn;
         targets.encode_copies(&mut encoder, drawn.targets());
         let submission = queue.submit([encoder.finish()]);
@@ -162,6 +163,7 @@ impl Slot {
         encoder: &mut wgpu::CommandEncoder,
         (targets, geometry): (&Targets, &Geometry),
         draws: &[Draw],
+        tinted: bool,
     ) {
         let pipelines = device.pipelines;
         let scene = device.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -182,7 +184,7 @@ impl Slot {
             self.draw(&mut pass, geometry, draws, |draw| (Geometry::caster(draw.mesh), draw.shadow.clone()));
         }
         if let Some((pipeline, wanted)) =
-            pipelines.colour(device.drawn).zip(device.drawn.colour_pass(device.multisample))
+            pipelines.colour(device.drawn, tinted).zip(device.drawn.colour_pass(device.multisample))
         {
             let mut pass = targets.begin_colour(encoder, wanted);
             pass.set_pipeline(pipeline);

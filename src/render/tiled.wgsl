@@ -56,8 +56,10 @@ struct VertexIn {
     // Scale (xy) and offset (zw) from a tile's clip space to the atlas's.
     @location(13) tile: vec4<f32>,
     // x: instance | shape << 8 | part << 10 | environment << 16; y: material; z: canonical colour; w: bits of the
-    // texture offset. Shape: 0 box, 1 cylinder, 2 smooth all over.
+    // texture offset. Shape: 0 box, 1 cylinder, 2 smooth all over, 3 the same in the mesh's own colours.
     @location(14) ids: vec4<u32>,
+    // Square roots of the mesh's own colour.
+//#tinted     @location(15) color: vec4<f32>,
 }
 
 struct ColourVertex {
@@ -76,6 +78,8 @@ struct ColourVertex {
     @location(9) @interpolate(flat) tile: vec4<f32>,
     @location(10) @interpolate(flat) ids: vec2<u32>,
 //#discard     @location(11) tile_clip: vec3<f32>,
+    // Of the mesh's own colours, linear light.
+//#tinted     @location(12) tint: vec3<f32>,
 }
 
 // What the fragment stage receives: clip distances are the vertex stage's alone.
@@ -93,6 +97,7 @@ struct Fragment {
     @location(9) @interpolate(flat) tile: vec4<f32>,
     @location(10) @interpolate(flat) ids: vec2<u32>,
 //#discard     @location(11) tile_clip: vec3<f32>,
+//#tinted     @location(12) tint: vec3<f32>,
 }
 
 struct PlainVertex {
@@ -161,6 +166,7 @@ fn vertex_colour(in: VertexIn) -> ColourVertex {
     out.light_high = light.high;
     out.tile = in.tile;
     out.ids = vec2<u32>(face_of(in.ids.x, in.normal), in.ids.z);
+//#tinted     out.tint = select(vec3<f32>(1.0), in.color.rgb * in.color.rgb, ((in.ids.x >> 8u) & 3u) == 3u);
     return out;
 }
 
@@ -343,6 +349,7 @@ fn surface_albedo(in: Fragment, n: vec3<f32>) -> vec3<f32> {
 //#images         let texel = textureSampleLevel(images, image_sampler, uv, max(layer, 0), level).rgb;
 //#images         albedo = select(albedo, texel * (a * a), layer >= 0);
 //#images     }
+//#tinted     albedo *= in.tint;
     return albedo;
 }
 

@@ -127,6 +127,12 @@ fn an_agent_keeps_the_generator_that_it_learned_with() {
         (report["attempt_success"].clone(), report["mean_steps"].clone())
     };
     let before = figures(sound(&run(&measure)));
+    // Another one sees the generator's mask and depth too.
+    let mapped = place("mapped");
+    sound(&run(&train(&mapped, &["--steps", "2", "--generator", &generator, "--generator-maps"])));
+    sound(&run(&["eval", "grasp", "--policy", &mapped, "--attempts", "4", "--json"]));
+    let settings = std::fs::read_to_string(Path::new(&mapped).join("config.toml")).expect("readable");
+    assert!(settings.contains("channels = 8"), "{settings}");
     // The run that it came from goes, and nothing changes.
     std::fs::remove_dir_all(&generator).expect("removed");
     assert_eq!(figures(sound(&run(&measure))), before);

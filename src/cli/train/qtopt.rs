@@ -10,6 +10,7 @@ use crate::contract::{Crop, Domain, EpisodeCollector, PrivilegedAccess, Seed, Ve
 use crate::env::{Channels, EnvConfig, GraspEnv, map_frame};
 use crate::files::atomic::human_bytes;
 use crate::files::console::remark;
+use crate::gan::rcan::GeneratorAdapter;
 use crate::policies::PolicyKind;
 use crate::rl::qtopt::network::{QNetwork, StateEstimatorQConfig};
 use crate::rl::qtopt::{EnvOpener, ExperienceSource, Preset, QLearner, QtOptConfig, QtOptData};
@@ -49,6 +50,9 @@ pub struct Args {
     /// cyclegan, graspgan or rl-cyclegan it sees G's translation of the simulator and reality as it is, 3 channels
     #[arg(long, value_name = "RUN")]
     pub generator: Option<PathBuf>,
+    /// See the mask of objects and the depth that RCAN's generator gives beside its picture, too: 8 channels
+    #[arg(long, requires = "generator")]
+    pub generator_maps: bool,
     /// Begin with recorded episodes (`bingrasp episodes record`) in place of the script's first ones
     #[arg(long, value_name = "DIR")]
     pub offline: Option<PathBuf>,
@@ -165,10 +169,14 @@ impl TrainCommand for Args {
         if let Some(init) = self.init.as_deref().filter(|_| !self.run.resume) {
             take_network(learner, init, self.network)?;
         }
-        if let Some(generator) = &self.generator {
+        if let Some(generator) = self.generator.as_deref().filter(|_| !self.run.resume) {
             // What is no run is refused when it is opened.
             let translates = generators::kind(generator).is_ok_and(|kind| kind == GeneratorKind::Translation);
-            learner.channels = if translates { 3 } else { 6 };
+            if translates && self.generator_maps {
+                let message = "--generator-maps: only RCAN's generator gives a mask and depth; leave the flag out";
+                return Err(UsageError(message.into()).into());
+            }
+            learner.channels = if translates { 3 } else { GeneratorAdapter::num_channels(self.generator_maps) };
         }
         Ok(())
     }

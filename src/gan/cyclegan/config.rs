@@ -14,10 +14,13 @@ pub enum Method {
     Gan,
     /// Both generators, both discriminators, cycle consistency (Zhu et al., 2017).
     #[default]
+    #[serde(rename = "cyclegan", alias = "cycle-gan")]
     CycleGan,
     /// G with mask, content, task and domain-adversarial losses (Bousmalis et al., 2018).
+    #[serde(rename = "graspgan", alias = "grasp-gan")]
     GraspGan,
     /// CycleGAN with the consistency of Q-values (Rao et al., 2020).
+    #[serde(rename = "rl-cyclegan", alias = "rl-cycle-gan")]
     RlCycleGan,
 }
 

@@ -30,7 +30,9 @@ pub(super) fn glb(object: &ObjectModel, name: &str) -> Vec<u8> {
         body_from_principal: object.inertia.body_from_principal.to_array(),
         collision_scene: object.mesh.is_some().then_some(1),
     };
-    let [r, g, b] = object.color.unwrap_or([204; 3]).map(linear);
+    // Colours of the vertices are multiplied by the material's.
+    let is_colored = object.mesh.as_ref().is_some_and(|mesh| !mesh.colors.is_empty());
+    let [r, g, b] = if is_colored { [1.0; 3] } else { object.color.unwrap_or([204; 3]).map(linear) };
     let document = json!({
         "asset": {"version": "2.0", "generator": "bingrasp", "extras": {"bingrasp": extras}},
         "scene": 0,
@@ -69,6 +71,9 @@ impl Writer {
                 if material {
                     primitive["material"] = json!(0);
                 }
+                if !surface.colors.is_empty() {
+                    primitive["attributes"]["COLOR_0"] = json!(self.colors(&surface.colors));
+                }
                 primitive
             })
             .collect();
@@ -88,6 +93,11 @@ impl Writer {
             json!({"componentType": 5126, "count": vectors.len(), "type": "VEC3",
                 "min": low.to_array(), "max": high.to_array()}),
         )
+    }
+
+    fn colors(&mut self, colors: &[[u8; 3]]) -> usize {
+        let bytes = colors.iter().flatten().flat_map(|&byte| linear(byte).to_le_bytes()).collect();
+        self.accessor(bytes, 34_962, json!({"componentType": 5126, "count": colors.len(), "type": "VEC3"}))
     }
 
     fn indices(&mut self, indices: &[u32]) -> usize {

@@ -46,6 +46,41 @@ fn objects() -> Vec<Arc<ObjectModel>> {
 }
 
 #[test]
+fn colours_of_vertices_come_back() {
+    let cube = crate::objects::geometry::Polyhedron::from_box(
+        glam::DVec3::splat(0.02),
+        glam::DVec3::ZERO,
+        glam::DQuat::IDENTITY,
+    );
+    let mut mesh = cube.mesh();
+    mesh.colors =
+        mesh.normals.iter().map(|normal| if normal.z > 0.5 { [200, 30, 40] } else { [20, 90, 250] }).collect();
+    let part = ConvexPart::Box { half_extents: Vec3::splat(0.02), body_from_part: crate::contract::Pose::IDENTITY };
+    let mut object = ObjectModel::new("cube", vec![part], Some(mesh.clone()), Physics::default()).expect("solid");
+    object.paint = Some([255; 3]);
+    let seen = |mesh: &crate::contract::MeshData| {
+        let mut seen: Vec<_> = mesh
+            .positions
+            .iter()
+            .zip(&mesh.colors)
+            .map(|(point, color)| ((point.to_array().map(|value| (value * 1e5).round() as i64)), *color))
+            .collect();
+        seen.sort_unstable();
+        seen.dedup();
+        seen
+    };
+    for format in [ExportFormat::Urdf, ExportFormat::Gltf] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("out");
+        export_objects(&[Arc::new(object.clone())], &out, format).expect("written");
+        let report = import_dir(&out, &ImportOptions::default()).expect("a folder of objects");
+        let back = &report.objects[0].model;
+        assert_eq!(seen(back.mesh.as_ref().expect("a mesh")), seen(&mesh), "{format:?}");
+        assert_eq!(back.paint, Some([255; 3]), "{format:?}");
+    }
+}
+
+#[test]
 fn both_formats_come_back_the_same() {
     let objects = objects();
     for format in [ExportFormat::Urdf, ExportFormat::Gltf] {

@@ -97,8 +97,14 @@ fn parts_obj(solids: &[Polyhedron]) -> String {
 
 fn mesh_obj(mesh: &MeshData) -> String {
     let mut text = String::from("o visual\n");
-    for point in &mesh.positions {
-        let _ = writeln!(text, "v {} {} {}", point.x, point.y, point.z);
+    for (i, point) in mesh.positions.iter().enumerate() {
+        let _ = write!(text, "v {} {} {}", point.x, point.y, point.z);
+        if let Some(color) = mesh.colors.get(i) {
+            // As MeshLab writes them; who does not know them reads three numbers.
+            let [r, g, b] = color.map(|byte| f32::from(byte) / 255.0);
+            let _ = write!(text, " {r} {g} {b}");
+        }
+        text.push('\n');
     }
     for normal in &mesh.normals {
         let _ = writeln!(text, "vn {} {} {}", normal.x, normal.y, normal.z);

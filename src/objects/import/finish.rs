@@ -1,13 +1,20 @@
 //! From what a file says to an object. In: pieces in the file's units. Out: an [`Imported`] object in metres, decomposed
 //! and weighed.
 
-use super::{ImportOptions, Imported, Limits, ObjectError, Piece, RawMass, RawMesh, RawObject, Result, decompose};
+use super::coloring::{colored_surface, is_colored};
+use super::texture::linear_color;
+use super::{
+    Drawn, ImportOptions, Imported, Limits, ObjectError, Piece, RawMass, RawMesh, RawObject, Result, decompose,
+};
 use crate::contract::MeshData;
 use crate::objects::grasp::Jaws;
 use crate::objects::mass::Inertia;
 use crate::objects::model::{ConvexPart, Mass, ObjectModel, Physics};
 use glam::Vec3;
 use std::path::Path;
+
+/// Of what a file with colours leaves without one, sRGB.
+const UNPAINTED: [u8; 3] = [200; 3];
 
 /// Scales, checks the size, decomposes, weighs.
 pub(super) fn finish(path: &Path, name: &str, raw: RawObject, options: &ImportOptions) -> Result<Imported> {
@@ -33,11 +40,15 @@ pub(super) fn finish(path: &Path, name: &str, raw: RawObject, options: &ImportOp
             parts.len()
         ));
     }
-    let mesh = if raw.same {
-        (!are_the_boxes(&parts, &collision)).then(|| surface(&collision))
+    let visual = raw.visual.iter().map(|drawn| Drawn { piece: scaled(&drawn.piece, scale), ..*drawn });
+    let visual: Vec<Drawn> = visual.collect();
+    let colored = differ_in_color(&visual);
+    let mesh = if colored {
+        Some(colored_pieces(&visual, raw.color.unwrap_or(UNPAINTED)))
+    } else if raw.same {
+        (!are_the_boxes(&parts, &collision)).then(|| surface(collision.iter()))
     } else {
-        let visual: Vec<Piece> = raw.visual.iter().map(|piece| scaled(piece, scale)).collect();
-        Some(surface(&visual))
+        Some(surface(visual.iter().map(|drawn| &drawn.piece)))
     };
     let mass = match raw.mass {
         None => {
@@ -62,7 +73,7 @@ pub(super) fn finish(path: &Path, name: &str, raw: RawObject, options: &ImportOp
         color: raw.color,
     };
     let mut model = ObjectModel::new(name, parts, mesh, physics).map_err(|error| named(error, path))?;
-    model.paint = model.color;
+    model.paint = if colored { Some([255; 3]) } else { model.color };
     if let Some(given) = raw.mass.and_then(|mass| mass.inertia) {
         let given = Inertia { principal_kg_m2: given.principal_kg_m2 * scale * scale, ..given };
         if is_plausible(&given, &model.inertia) {
@@ -164,20 +175,49 @@ fn is_plausible(given: &Inertia, uniform: &Inertia) -> bool {
 }
 
 /// The drawable surface of some pieces.
-fn surface(pieces: &[Piece]) -> MeshData {
-    let mut whole = MeshData { positions: Vec::new(), normals: Vec::new(), indices: Vec::new() };
+fn surface<'a>(pieces: impl Iterator<Item = &'a Piece>) -> MeshData {
+    let mut whole = MeshData::default();
     for piece in pieces {
-        let mesh = match piece {
-            Piece::Mesh(mesh) => mesh.surface(),
-            Piece::Part(part) => match crate::objects::geometry::Polyhedron::of_part(part) {
-                Some(solid) => RawMesh::of_polyhedron(&solid).surface(),
-                None => continue,
-            },
-        };
-        let base = whole.positions.len() as u32;
-        whole.positions.extend(mesh.positions);
-        whole.normals.extend(mesh.normals);
-        whole.indices.extend(mesh.indices.iter().map(|index| base + index));
+        match piece {
+            Piece::Mesh(mesh) => whole.append(mesh.surface()),
+            Piece::Part(part) => {
+                if let Some(mesh) = mesh_of(part) {
+                    whole.append(mesh.surface());
+                }
+            }
+        }
+    }
+    whole
+}
+
+fn mesh_of(part: &ConvexPart) -> Option<RawMesh> {
+    Some(RawMesh::of_polyhedron(&crate::objects::geometry::Polyhedron::of_part(part)?))
+}
+
+/// Whether one colour is not enough for all of it.
+fn differ_in_color(drawn: &[Drawn]) -> bool {
+    let own = |drawn: &Drawn| match &drawn.piece {
+        Piece::Mesh(mesh) => mesh.color.or(drawn.color),
+        Piece::Part(_) => drawn.color,
+    };
+    drawn.windows(2).any(|pair| own(&pair[0]) != own(&pair[1]))
+        || drawn.iter().any(|drawn| matches!(&drawn.piece, Piece::Mesh(mesh) if is_colored(mesh)))
+}
+
+/// The drawable surface with a colour at every vertex; `unpainted` where nothing says one.
+fn colored_pieces(drawn: &[Drawn], unpainted: [u8; 3]) -> MeshData {
+    let mut whole = MeshData::default();
+    for Drawn { piece, color } in drawn {
+        match piece {
+            Piece::Mesh(mesh) => {
+                whole.append(colored_surface(mesh, linear_color(color.or(mesh.color).unwrap_or(unpainted))));
+            }
+            Piece::Part(part) => {
+                if let Some(mesh) = mesh_of(part) {
+                    whole.append(colored_surface(&mesh, linear_color(color.unwrap_or(unpainted))));
+                }
+            }
+        }
     }
     whole
 }

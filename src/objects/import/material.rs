@@ -1,10 +1,11 @@
-//! What files say about colours. In: material libraries, textures. Out: one sRGB colour for an object, as every domain
-//! that keeps an object's own colour draws it.
+//! What material libraries say about colours. In: an MTL file, and the pictures that it names. Out: how each material looks,
+//! and one sRGB colour for the whole.
 
 use super::obj::joined_lines;
-use super::text::shortened;
-use super::{Limits, Root, read_capped, resolve};
+use super::texture::{Texture, linear_color};
+use super::{Limits, MeshMaterial, Root, read_capped, resolve};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A material of an MTL file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,82 +69,47 @@ pub(super) fn color_of(values: &[f32]) -> Option<[u8; 3]> {
         .then(|| [r, g, b].map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8))
 }
 
-/// The colour of the material with the largest area; a warning says what it stands for.
-pub(super) fn dominant(used: &[(&Material, f64)], warnings: &mut Vec<String>) -> Option<[u8; 3]> {
-    let (material, _) = used.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
-    if used.iter().any(|(other, _)| other.color != material.color) {
-        let count = used.len();
-        let name = shortened(&material.name);
-        warnings.push(format!("of {count} materials, '{name}' covers most; the object is drawn in its colour"));
-    }
-    match &material.texture {
-        Some(texture) => textured(texture, material.color, material.bytes, warnings),
-        None => material.color,
-    }
+/// The materials that a mesh's triangles name, in the order of `used`: how each looks, and the sRGB colour of the one with the
+/// largest area. A name that no library has is `None`.
+pub(super) fn looks(
+    used: &[(Option<&Material>, f64)],
+    has_uvs: bool,
+    warnings: &mut Vec<String>,
+) -> (Vec<Option<MeshMaterial>>, Option<[u8; 3]>) {
+    let looks: Vec<Option<(MeshMaterial, [u8; 3])>> =
+        used.iter().map(|(material, _)| look((*material)?, has_uvs, warnings)).collect();
+    let known = looks.iter().zip(used).filter(|(_, (material, _))| material.is_some());
+    let largest = known.max_by(|a, b| a.1.1.total_cmp(&b.1.1));
+    let color = largest.and_then(|(look, _)| look.as_ref().map(|(_, color)| *color));
+    (looks.into_iter().map(|look| look.map(|(material, _)| material)).collect(), color)
 }
 
-/// The mean of a texture times the material's colour.
-fn textured(texture: &Path, color: Option<[u8; 3]>, bytes: u64, warnings: &mut Vec<String>) -> Option<[u8; 3]> {
-    let name = texture.file_name().unwrap_or_default().to_string_lossy();
-    match mean_of_file(texture, bytes) {
-        Ok(mean) => {
-            warnings.push(format!("the texture '{name}' is drawn as its mean colour"));
+/// A material with its picture, and its mean colour; `None` where it says no colour.
+fn look(material: &Material, has_uvs: bool, warnings: &mut Vec<String>) -> Option<(MeshMaterial, [u8; 3])> {
+    let plain = |color: [u8; 3]| (MeshMaterial { color: linear_color(color), texture: None }, color);
+    let Some(path) = &material.texture else { return material.color.map(plain) };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match texture_of_file(path, material.bytes) {
+        Ok(texture) => {
+            if !has_uvs {
+                warnings.push(format!(
+                    "the texture '{name}' is drawn as its mean colour: the faces have no texture coordinates"
+                ));
+            }
             // A black Kd beside a map_Kd is what exporters leave behind; viewers draw the map.
-            let tint = color.filter(|color| *color != [0; 3]).unwrap_or([255; 3]);
-            Some(std::array::from_fn(|i| (u16::from(mean[i]) * u16::from(tint[i]) / 255) as u8))
+            let tint = material.color.filter(|color| *color != [0; 3]).unwrap_or([255; 3]);
+            let mean = texture.mean;
+            let mean = std::array::from_fn(|i| (u16::from(mean[i]) * u16::from(tint[i]) / 255) as u8);
+            Some((MeshMaterial { color: linear_color(tint), texture: Some(Arc::new(texture)) }, mean))
         }
         Err(error) => {
             warnings.push(format!("the texture '{name}' is left out: {error}"));
-            color
+            material.color.map(plain)
         }
     }
 }
 
-/// [`mean_of`] a file of at most `limit` bytes.
-pub(super) fn mean_of_file(path: &Path, limit: u64) -> Result<[u8; 3], String> {
-    read_capped(path, limit).map_err(|error| error.to_string()).and_then(|bytes| mean_of(&bytes))
-}
-
-/// The mean colour of a picture, over what is not transparent, in linear light.
-///
-/// # Errors
-/// Says why the bytes are no picture.
-pub(super) fn mean_of(bytes: &[u8]) -> Result<[u8; 3], String> {
-    let picture = decode(bytes)?;
-    let (mut sum, mut weight) = ([0.0_f64; 3], 0.0_f64);
-    for pixel in picture.pixels() {
-        let [r, g, b, alpha] = pixel.0;
-        let alpha = f64::from(alpha);
-        weight += alpha;
-        [r, g, b].into_iter().zip(&mut sum).for_each(|(value, sum)| *sum += alpha * linear(value));
-    }
-    if weight <= 0.0 {
-        return Err("it is wholly transparent".into());
-    }
-    Ok(sum.map(|sum| srgb_byte((sum / weight) as f32)))
-}
-
-/// The only place where the importers decode a picture.
-fn decode(bytes: &[u8]) -> Result<image::RgbaImage, String> {
-    let mut reader = image::ImageReader::new(std::io::Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|error| error.to_string())?;
-    let mut limits = image::Limits::default();
-    limits.max_image_width = Some(16_384);
-    limits.max_image_height = Some(16_384);
-    reader.limits(limits);
-    reader.decode().map(|picture| picture.to_rgba8()).map_err(|error| error.to_string())
-}
-
-/// An sRGB byte in linear light.
-fn linear(byte: u8) -> f64 {
-    let encoded = f64::from(byte) / 255.0;
-    if encoded <= 0.04045 { encoded / 12.92 } else { ((encoded + 0.055) / 1.055).powf(2.4) }
-}
-
-/// A linear channel as an sRGB byte.
-pub(super) fn srgb_byte(linear: f32) -> u8 {
-    let linear = linear.clamp(0.0, 1.0);
-    let encoded = if linear <= 0.003_130_8 { linear * 12.92 } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 };
-    (encoded * 255.0).round() as u8
+/// The picture in a file of at most `limit` bytes.
+pub(super) fn texture_of_file(path: &Path, limit: u64) -> Result<Texture, String> {
+    read_capped(path, limit).map_err(|error| error.to_string()).and_then(|bytes| Texture::decoded(&bytes))
 }

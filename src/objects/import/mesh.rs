@@ -1,10 +1,12 @@
 //! Triangles as files give them: groups over shared points. In: a reader's output. Out: welded topology for the
 //! decomposition and a drawable surface with normals.
 
+use super::texture::Texture;
 use crate::contract::MeshData;
 use crate::objects::geometry::Polyhedron;
-use glam::Vec3;
+use glam::{Vec2, Vec3};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Triangles that meet below this angle share a normal (cosine of 40 degrees).
 const CREASE_COSINE: f32 = 0.766;
@@ -14,14 +16,39 @@ pub struct RawMesh {
     pub positions: Vec<Vec3>,
     /// The file's own pieces (`o`, `g`, glTF primitives), in its order.
     pub groups: Vec<RawGroup>,
-    /// sRGB of the first material.
+    /// sRGB of the material that covers most.
     pub color: Option<[u8; 3]>,
+    /// Of every point, linear light; empty where the file gives none.
+    pub vertex_colors: Vec<Vec3>,
+    pub materials: Vec<MeshMaterial>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RawGroup {
     pub name: String,
     pub triangles: Vec<[u32; 3]>,
+    /// Texture coordinates of every triangle's corners, v downwards, NaN where a corner has none. Empty where no face has any.
+    pub uvs: Vec<[Vec2; 3]>,
+    /// Numbers among the mesh's materials, one a triangle. Empty where no face has any.
+    pub material_of: Vec<Option<u16>>,
+}
+
+/// How a file says that triangles look.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MeshMaterial {
+    /// Linear light, times the texture.
+    pub color: Vec3,
+    pub texture: Option<Arc<Texture>>,
+}
+
+/// A triangle with an area, as it is drawn.
+#[derive(Clone, Debug)]
+pub struct Facet {
+    /// Where it is in [`RawMesh::groups`].
+    pub group: usize,
+    pub triangle: usize,
+    pub positions: [Vec3; 3],
+    pub normals: [Vec3; 3],
 }
 
 impl RawMesh {
@@ -29,8 +56,8 @@ impl RawMesh {
         let triangles = solid.triangles.iter().map(|triangle| triangle.map(|index| index as u32)).collect();
         Self {
             positions: solid.points.iter().map(|point| point.as_vec3()).collect(),
-            groups: vec![RawGroup { name: String::new(), triangles }],
-            color: None,
+            groups: vec![RawGroup { triangles, ..RawGroup::default() }],
+            ..Self::default()
         }
     }
 
@@ -48,17 +75,23 @@ impl RawMesh {
     }
 
     pub fn mapped(&self, map: impl Fn(Vec3) -> Vec3) -> Self {
-        Self {
-            positions: self.positions.iter().map(|&point| map(point)).collect(),
-            groups: self.groups.clone(),
-            color: self.color,
-        }
+        Self { positions: self.positions.iter().map(|&point| map(point)).collect(), ..self.clone() }
     }
 
     /// Turns the triangles inside out (after a mirroring).
     pub fn flipped(mut self) -> Self {
-        self.groups.iter_mut().flat_map(|group| &mut group.triangles).for_each(|triangle| triangle.swap(1, 2));
+        for group in &mut self.groups {
+            group.triangles.iter_mut().for_each(|triangle| triangle.swap(1, 2));
+            group.uvs.iter_mut().for_each(|corners| corners.swap(1, 2));
+        }
         self
+    }
+
+    /// The mean of the points' colours, sRGB.
+    pub fn mean_vertex_color(&self) -> Option<[u8; 3]> {
+        let sum: Vec3 = self.vertex_colors.iter().sum();
+        let mean = sum / self.vertex_colors.len() as f32;
+        (!self.vertex_colors.is_empty()).then(|| mean.to_array().map(super::texture::srgb_byte))
     }
 
     /// Points that some triangle uses.
@@ -89,14 +122,39 @@ impl RawMesh {
 
     /// The surface with normals: smooth across gentle edges, sharp across steep ones.
     pub fn surface(&self) -> MeshData {
+        let mut mesh = MeshData::default();
+        let mut number: HashMap<(u32, [u32; 3]), u32> = HashMap::new();
+        self.each_facet(|corners, facet| {
+            for (i, corner) in corners.into_iter().enumerate() {
+                let (position, normal) = (facet.positions[i], facet.normals[i]);
+                let index = *number.entry((corner, normal.to_array().map(f32::to_bits))).or_insert_with(|| {
+                    mesh.positions.push(position);
+                    mesh.normals.push(normal);
+                    mesh.positions.len() as u32 - 1
+                });
+                mesh.indices.push(index);
+            }
+        });
+        mesh
+    }
+
+    /// The triangles of [`Self::surface`], each by itself.
+    pub fn facets(&self) -> Vec<Facet> {
+        let mut facets = Vec::with_capacity(self.triangle_count());
+        self.each_facet(|_, facet| facets.push(facet));
+        facets
+    }
+
+    /// Calls `each` with every triangle that has three distinct points, and with their numbers among the welded ones.
+    fn each_facet(&self, mut each: impl FnMut([u32; 3], Facet)) {
         let (points, remap) = self.welded();
-        let triangles: Vec<[u32; 3]> = self
-            .groups
-            .iter()
-            .flat_map(|group| &group.triangles)
-            .map(|triangle| triangle.map(|index| remap[index as usize]))
-            .filter(|[a, b, c]| a != b && b != c && c != a)
-            .collect();
+        let numbered = self.groups.iter().enumerate().flat_map(|(group, found)| {
+            found.triangles.iter().enumerate().map(move |(number, triangle)| (group, number, triangle))
+        });
+        let (places, triangles): (Vec<(usize, usize)>, Vec<[u32; 3]>) = numbered
+            .map(|(group, number, triangle)| ((group, number), triangle.map(|index| remap[index as usize])))
+            .filter(|(_, [a, b, c])| a != b && b != c && c != a)
+            .unzip();
         // Twice the area times the unit normal, so that large triangles weigh more.
         let scaled: Vec<Vec3> = triangles
             .iter()
@@ -106,23 +164,16 @@ impl RawMesh {
             })
             .collect();
         let around = triangles_around(points.len(), &triangles);
-        let mut mesh = MeshData { positions: Vec::new(), normals: Vec::new(), indices: Vec::new() };
-        let mut number: HashMap<(u32, [u32; 3]), u32> = HashMap::new();
-        for (triangle, own) in triangles.iter().zip(&scaled) {
+        for (((group, number), corners), own) in places.into_iter().zip(&triangles).zip(&scaled) {
             let flat = own.normalize_or(Vec3::Z);
-            for &corner in triangle {
+            let normal = |corner: u32| {
                 let near = around.of(corner).iter().map(|&t| scaled[t as usize]);
                 let sum: Vec3 = near.filter(|normal| normal.normalize_or_zero().dot(flat) >= CREASE_COSINE).sum();
-                let normal = sum.normalize_or(flat);
-                let index = *number.entry((corner, normal.to_array().map(f32::to_bits))).or_insert_with(|| {
-                    mesh.positions.push(points[corner as usize]);
-                    mesh.normals.push(normal);
-                    mesh.positions.len() as u32 - 1
-                });
-                mesh.indices.push(index);
-            }
+                sum.normalize_or(flat)
+            };
+            let positions = corners.map(|corner| points[corner as usize]);
+            each(*corners, Facet { group, triangle: number, positions, normals: corners.map(normal) });
         }
-        mesh
     }
 }
 

@@ -4,6 +4,7 @@
 //! A URDF wins over the meshes that it refers to, also where it cannot be used. Meshes that are not convex are
 //! decomposed. Nothing larger than the [`Limits`] is read, and no file outside the folder.
 
+mod coloring;
 mod decompose;
 mod files;
 mod finish;
@@ -15,12 +16,13 @@ mod ply;
 mod polygon;
 mod stl;
 mod text;
+mod texture;
 mod urdf;
 mod walk;
 
 use files::{Root, read_capped, resolve};
 use finish::finish;
-pub use mesh::{RawGroup, RawMesh};
+pub use mesh::{MeshMaterial, RawGroup, RawMesh};
 
 use super::error::{ObjectError, Result};
 use super::mass::Inertia;
@@ -102,11 +104,19 @@ enum Piece {
     Mesh(std::sync::Arc<RawMesh>),
 }
 
+/// A piece as it is drawn.
+#[derive(Clone, Debug)]
+struct Drawn {
+    piece: Piece,
+    /// sRGB, of what the piece leaves open.
+    color: Option<[u8; 3]>,
+}
+
 /// What a file says, in the file's units.
 #[derive(Clone, Debug, Default)]
 struct RawObject {
     collision: Vec<Piece>,
-    visual: Vec<Piece>,
+    visual: Vec<Drawn>,
     /// The visual pieces are the collision pieces.
     same: bool,
     mass: Option<RawMass>,
@@ -316,7 +326,7 @@ fn from_mesh(file: MeshFile) -> RawObject {
     let collision = file.collision.map_or_else(|| drawn.clone(), |mesh| Piece::Mesh(std::sync::Arc::new(mesh)));
     RawObject {
         collision: vec![collision],
-        visual: vec![drawn],
+        visual: vec![Drawn { piece: drawn, color: None }],
         same,
         mass: file.mass,
         friction: file.friction,

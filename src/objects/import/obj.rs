@@ -1,18 +1,17 @@
 //! Wavefront OBJ ("Advanced Visualizer Manual", appendix B1). In: text. Out: points, and one group for every `o` or
-//! `g`. Normals and texture coordinates are left out (normals are computed); the colour is that of the material that
-//! covers most.
+//! `g`, with texture coordinates, materials and the colours of vertices. Normals are left out (they are computed).
 
-use super::material::{Material, library};
+use super::material::{Material, library, looks};
 use super::polygon::triangulated;
 use super::text::{decoded, lines, shortened};
+use super::texture::linear_color;
 use super::{Limits, MeshFile, ObjectError, RawGroup, RawMesh, Result, Root, read_capped, resolve};
-use glam::Vec3;
+use glam::{Vec2, Vec3};
 use std::borrow::Cow;
 use std::path::Path;
 
 /// Statements that say nothing about triangles.
-const IGNORED: [&str; 24] = [
-    "vt",
+const IGNORED: [&str; 23] = [
     "vn",
     "vp",
     "p",
@@ -49,6 +48,7 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, root: &Root, limits: &Limits) -
         let (keyword, rest) = code.split_once([' ', '\t']).unwrap_or((code, ""));
         match keyword {
             "v" | "V" => parser.vertex(&line, rest)?,
+            "vt" => parser.texture_coordinate(rest),
             "f" | "F" | "fo" => parser.face(&line, rest)?,
             "o" | "g" | "O" | "G" => parser.group(rest.trim()),
             "mtllib" => libraries.push(rest.trim().to_owned()),
@@ -58,15 +58,34 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, root: &Root, limits: &Limits) -
             word => parser.unknown(&line, word),
         }
     }
-    let (mesh, used, mut warnings) = parser.finish()?;
+    let Parsed { mesh, used, mut warnings } = parser.finish()?;
     let mut file = MeshFile { mesh, ..MeshFile::default() };
     if !used.is_empty() {
         // Colours are a courtesy: a missing or broken library changes nothing else.
         let known = materials(path, root, limits, &libraries, &mut warnings);
         let named = |name: &str| known.iter().find(|material| material.name == name);
-        let used: Vec<(&Material, f64)> =
-            used.iter().filter_map(|(name, area)| named(name).map(|material| (material, *area))).collect();
-        file.mesh.color = super::material::dominant(&used, &mut warnings);
+        let used: Vec<(Option<&Material>, f64)> = used.iter().map(|(name, area)| (named(name), *area)).collect();
+        let has_uvs = file.mesh.groups.iter().any(|group| !group.uvs.is_empty());
+        let (looks, color) = looks(&used, has_uvs, &mut warnings);
+        file.mesh.color = color;
+        // Numbers of materials that say no colour go.
+        let mut kept = Vec::new();
+        for look in looks {
+            kept.push(look.map(|look| {
+                file.mesh.materials.push(look);
+                file.mesh.materials.len() as u16 - 1
+            }));
+        }
+        for material in file.mesh.groups.iter_mut().flat_map(|group| &mut group.material_of) {
+            *material = material.and_then(|number| kept.get(usize::from(number)).copied().flatten());
+        }
+    }
+    if file.mesh.materials.is_empty() {
+        file.mesh.groups.iter_mut().for_each(|group| group.material_of.clear());
+        file.mesh.color = file.mesh.color.or_else(|| file.mesh.mean_vertex_color());
+    } else {
+        // Scanners write both: the picture is the finer one.
+        file.mesh.vertex_colors.clear();
     }
     file.warnings = warnings;
     Ok(file)
@@ -144,8 +163,23 @@ pub(super) fn joined_lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
-/// A mesh, the materials in use with their areas, and what was left out.
-type Parsed = (RawMesh, Vec<(String, f64)>, Vec<String>);
+/// Materials that triangles are told apart by.
+const MAX_MATERIALS: usize = 4096;
+
+struct Parsed {
+    mesh: RawMesh,
+    /// The materials in use with their areas: [`RawGroup::material_of`] counts these.
+    used: Vec<(String, f64)>,
+    /// What was left out.
+    warnings: Vec<String>,
+}
+
+/// A face's corner: the numbers of its vertex and of its texture coordinates, from 0.
+#[derive(Clone, Copy)]
+struct Corner {
+    vertex: u32,
+    uv: Option<u32>,
+}
 
 struct Parser<'a> {
     path: &'a Path,
@@ -154,8 +188,13 @@ struct Parser<'a> {
     /// The largest index used by a face (from 0) and its line.
     largest: (u32, u32),
     triangles: usize,
+    uvs: Vec<Vec2>,
+    /// The texture coordinates of every triangle, by group.
+    corner_uvs: Vec<Vec<[Option<u32>; 3]>>,
+    /// Linear, of the vertices up to the last one that has a colour.
+    vertex_colors: Vec<Option<Vec3>>,
     /// Polygons cut as fans before their corners were known: group, first triangle, corners.
-    unsure: Vec<(usize, usize, Vec<u32>)>,
+    unsure: Vec<(usize, usize, Vec<Corner>)>,
     materials: Vec<String>,
     /// From this group and triangle on, this material.
     runs: Vec<(usize, usize, usize)>,
@@ -171,6 +210,9 @@ impl<'a> Parser<'a> {
             mesh: RawMesh::default(),
             largest: (0, 0),
             triangles: 0,
+            uvs: Vec::new(),
+            corner_uvs: Vec::new(),
+            vertex_colors: Vec::new(),
             unsure: Vec::new(),
             materials: Vec::new(),
             runs: Vec::new(),
@@ -203,14 +245,32 @@ impl<'a> Parser<'a> {
             return Err(ObjectError::TooMany { path: self.path.to_owned(), what: "vertices", limit });
         }
         self.mesh.positions.push(Vec3::from_array(values));
+        // Three more numbers are a colour, as MeshLab and scanners write it.
+        let rest: Vec<f32> = tokens.map_while(|token| token.parse().ok()).collect();
+        if let [_, _, _, ..] = rest[..]
+            && let Some(color) = super::material::color_of(&rest)
+        {
+            self.vertex_colors.resize(self.mesh.positions.len() - 1, None);
+            self.vertex_colors.push(Some(linear_color(color)));
+        }
         Ok(())
+    }
+
+    /// Looks are a courtesy: what is no number counts as missing.
+    fn texture_coordinate(&mut self, rest: &str) {
+        let mut values = rest.split_ascii_whitespace().map(|token| token.parse::<f32>().unwrap_or(f32::NAN));
+        let (u, v) = (values.next().unwrap_or(f32::NAN), values.next().unwrap_or(0.0));
+        if self.uvs.len() < self.limits.vertices.saturating_mul(3) {
+            // From the lower edge up to from the upper edge down.
+            self.uvs.push(Vec2::new(u, 1.0 - v));
+        }
     }
 
     fn face(&mut self, line: &Line, rest: &str) -> Result<()> {
         let tokens = rest.split_ascii_whitespace();
-        let mut corners = tokens.map(|token| self.index(line, token)).collect::<Result<Vec<u32>>>()?;
-        corners.dedup();
-        if corners.len() > 1 && corners.first() == corners.last() {
+        let mut corners = tokens.map(|token| self.corner(line, token)).collect::<Result<Vec<Corner>>>()?;
+        corners.dedup_by_key(|corner| corner.vertex);
+        if corners.len() > 1 && corners.first().map(|c| c.vertex) == corners.last().map(|c| c.vertex) {
             corners.pop();
         }
         if corners.len() < 3 {
@@ -220,7 +280,7 @@ impl<'a> Parser<'a> {
                 false => Ok(()),
             };
         }
-        let largest = corners.iter().copied().max().unwrap_or(0);
+        let largest = corners.iter().map(|corner| corner.vertex).max().unwrap_or(0);
         if largest > self.largest.0 || self.largest.1 == 0 {
             self.largest = (largest, line.number);
         }
@@ -233,17 +293,28 @@ impl<'a> Parser<'a> {
             return Err(ObjectError::TooMany { path: self.path.to_owned(), what: "triangles", limit });
         }
         let group = self.mesh.groups.len() - 1;
-        let triangles = &mut self.mesh.groups[group].triangles;
-        if corners.len() > 3 && (largest as usize) < self.mesh.positions.len() {
-            triangles.extend(polygon(&self.mesh.positions, &corners));
+        let cut = if corners.len() > 3 && (largest as usize) < self.mesh.positions.len() {
+            polygon(&self.mesh.positions, &corners)
         } else {
-            let first = triangles.len();
-            triangles.extend(corners.windows(2).skip(1).map(|pair| [corners[0], pair[0], pair[1]]));
+            let first = self.mesh.groups[group].triangles.len();
+            let fan = corners.windows(2).skip(1).map(|pair| [corners[0], pair[0], pair[1]]).collect();
             if corners.len() > 3 {
                 self.unsure.push((group, first, corners));
             }
-        }
+            fan
+        };
+        self.mesh.groups[group].triangles.extend(cut.iter().map(|triangle| triangle.map(|corner| corner.vertex)));
+        self.corner_uvs.resize(self.mesh.groups.len(), Vec::new());
+        self.corner_uvs[group].extend(cut.iter().map(|triangle| triangle.map(|corner| corner.uv)));
         Ok(())
+    }
+
+    /// A corner (`v`, `v/vt`, `v//vn`, `v/vt/vn`).
+    fn corner(&self, line: &Line, token: &str) -> Result<Corner> {
+        let vertex = self.index(line, token)?;
+        let number: Option<i64> = token.split('/').nth(1).and_then(|number| number.parse().ok());
+        let from_zero = number.map(|number| if number < 0 { self.uvs.len() as i64 + number } else { number - 1 });
+        Ok(Corner { vertex, uv: from_zero.and_then(|number| u32::try_from(number).ok()) })
     }
 
     /// The vertex of a face's corner (`v`, `v/vt`, `v//vn`, `v/vt/vn`), from 0. Negative numbers count back from the
@@ -270,7 +341,7 @@ impl<'a> Parser<'a> {
     fn group(&mut self, name: &str) {
         match self.mesh.groups.last_mut() {
             Some(group) if group.triangles.is_empty() => group.name = name.to_owned(),
-            _ => self.mesh.groups.push(RawGroup { name: name.to_owned(), triangles: Vec::new() }),
+            _ => self.mesh.groups.push(RawGroup { name: name.to_owned(), ..RawGroup::default() }),
         }
     }
 
@@ -306,40 +377,71 @@ impl<'a> Parser<'a> {
             });
         }
         for (group, first, corners) in std::mem::take(&mut self.unsure) {
-            let cut = polygon(&self.mesh.positions, &corners);
-            self.mesh.groups[group].triangles[first..first + cut.len()].copy_from_slice(&cut);
+            for (i, triangle) in polygon(&self.mesh.positions, &corners).into_iter().enumerate() {
+                self.mesh.groups[group].triangles[first + i] = triangle.map(|corner| corner.vertex);
+                self.corner_uvs[group][first + i] = triangle.map(|corner| corner.uv);
+            }
         }
-        let areas = self.areas();
-        let used = self.materials.iter().cloned().zip(areas).filter(|(_, area)| *area > 0.0).collect();
+        if !self.vertex_colors.is_empty() {
+            self.vertex_colors.resize(count, None);
+            self.mesh.vertex_colors = self.vertex_colors.iter().map(|color| color.unwrap_or(Vec3::ONE)).collect();
+        }
+        let used = self.paint();
         let warnings = self.unknown.iter().map(|(word, count, line)| {
             let kind = if GEOMETRY.contains(&word.as_str()) { "a free-form surface or other file" } else { "unknown" };
             format!("{count} lines that begin with '{word}' ({kind}; the first is line {line}) are left out")
         });
         let warnings = warnings.collect();
         self.mesh.groups.retain(|group| !group.triangles.is_empty());
-        Ok((self.mesh, used, warnings))
+        Ok(Parsed { mesh: self.mesh, used, warnings })
     }
 
-    /// Area under each material.
-    fn areas(&self) -> Vec<f64> {
+    /// Gives every triangle its material and texture coordinates; the materials in use and the areas under them.
+    fn paint(&mut self) -> Vec<(String, f64)> {
         let mut areas = vec![0.0; self.materials.len()];
         let mut runs = self.runs.iter().peekable();
         let mut current = None;
-        for (number, group) in self.mesh.groups.iter().enumerate() {
-            for (i, triangle) in group.triangles.iter().enumerate() {
-                while let Some(run) = runs.next_if(|run| (run.0, run.1) <= (number, i)) {
-                    current = Some(run.2);
-                }
-                let Some(material) = current else { continue };
-                let [a, b, c] = triangle.map(|index| self.mesh.positions[index as usize]);
-                areas[material] += f64::from((b - a).cross(c - a).length());
+        let materials: Vec<Vec<Option<usize>>> = self
+            .mesh
+            .groups
+            .iter()
+            .enumerate()
+            .map(|(number, group)| {
+                let material = |(i, triangle): (usize, &[u32; 3])| {
+                    while let Some(run) = runs.next_if(|run| (run.0, run.1) <= (number, i)) {
+                        current = Some(run.2);
+                    }
+                    let [a, b, c] = triangle.map(|index| self.mesh.positions[index as usize]);
+                    areas[current?] += f64::from((b - a).cross(c - a).length());
+                    current
+                };
+                group.triangles.iter().enumerate().map(material).collect()
+            })
+            .collect();
+        // Numbers among those in use.
+        let mut used = Vec::new();
+        let mut number = vec![None; areas.len()];
+        for (material, area) in areas.into_iter().enumerate() {
+            if area > 0.0 && used.len() < MAX_MATERIALS {
+                number[material] = Some(used.len() as u16);
+                used.push((self.materials[material].clone(), area));
             }
         }
-        areas
+        for (group, found) in self.mesh.groups.iter_mut().zip(materials) {
+            group.material_of = found.into_iter().map(|material| number[material?]).collect();
+        }
+        let missing = Vec2::NAN;
+        for (group, corners) in self.mesh.groups.iter_mut().zip(&self.corner_uvs) {
+            if corners.iter().flatten().any(Option::is_some) {
+                let uv = |uv: Option<u32>| uv.and_then(|uv| self.uvs.get(uv as usize)).copied().unwrap_or(missing);
+                group.uvs = corners.iter().map(|corners| corners.map(uv)).collect();
+            }
+        }
+        used
     }
 }
 
-fn polygon(positions: &[Vec3], corners: &[u32]) -> Vec<[u32; 3]> {
-    let points: Vec<Vec3> = corners.iter().map(|&corner| positions[corner as usize]).collect();
+fn polygon(positions: &[Vec3], corners: &[Corner]) -> Vec<[Corner; 3]> {
+    let points: Vec<Vec3> = corners.iter().map(|corner| positions[corner.vertex as usize]).collect();
     triangulated(&points).into_iter().map(|triangle| triangle.map(|i| corners[i])).collect()
 }

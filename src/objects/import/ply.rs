@@ -1,8 +1,9 @@
-//! PLY (Turk, 1994), text and binary, as BOP data sets have it. In: bytes. Out: one group of triangles, and the mean of
-//! the vertices' colours.
+//! PLY (Turk, 1994), text and binary, as BOP data sets have it. In: bytes. Out: one group of triangles, and the colours of
+//! its vertices.
 
 use super::polygon::triangulated;
 use super::text::shortened;
+use super::texture::linear_color;
 use super::{Limits, MeshFile, ObjectError, RawGroup, RawMesh, Result, Root};
 use glam::Vec3;
 use std::path::Path;
@@ -40,7 +41,6 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, _: &Root, limits: &Limits) -> R
     let (encoding, elements, start) = header(&bytes).map_err(|what| format("header", what))?;
     let mut source = Source { bytes: &bytes, at: start, encoding };
     let mut mesh = RawMesh { groups: vec![RawGroup::default()], ..RawMesh::default() };
-    let (mut colors, mut colored) = ([0_u64; 3], 0_u64);
     for element in &elements {
         let (is_vertex, is_face) = (element.name == "vertex", element.name == "face");
         if is_vertex && element.count > limits.vertices {
@@ -88,18 +88,16 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, _: &Root, limits: &Limits) -> R
                 }
                 mesh.positions.push(point);
                 if let [Some(r), Some(g), Some(b)] = color {
-                    colored += 1;
-                    colors.iter_mut().zip([r, g, b]).for_each(|(sum, value)| *sum += u64::from(value));
+                    mesh.vertex_colors.push(linear_color([r, g, b]));
                 }
             }
         }
     }
-    let mut warnings = Vec::new();
-    if colored > 0 {
-        mesh.color = Some(colors.map(|sum| (sum / colored) as u8));
-        warnings.push("the colours of its vertices are drawn as their mean".into());
+    if mesh.vertex_colors.len() != mesh.positions.len() {
+        mesh.vertex_colors.clear();
     }
-    Ok(MeshFile { mesh, warnings, ..MeshFile::default() })
+    mesh.color = mesh.mean_vertex_color();
+    Ok(MeshFile { mesh, ..MeshFile::default() })
 }
 
 fn byte(value: f64, kind: Number) -> u8 {

@@ -40,8 +40,11 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, _: &Root, limits: &Limits) -> R
         return Err(ObjectError::Format { path: path.to_owned(), place: "header".into(), what });
     };
     let triangles = (0..corners.len() as u32 / 3).map(|i| [3 * i, 3 * i + 1, 3 * i + 2]).collect();
-    let mesh =
-        RawMesh { positions: corners, groups: vec![RawGroup { name: String::new(), triangles }], ..RawMesh::default() };
+    let mesh = RawMesh {
+        positions: corners,
+        groups: vec![RawGroup { triangles, ..RawGroup::default() }],
+        ..RawMesh::default()
+    };
     Ok(MeshFile { mesh, warnings, ..MeshFile::default() })
 }
 

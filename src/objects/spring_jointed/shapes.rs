@@ -106,7 +106,7 @@ struct Grid {
 
 impl Grid {
     fn new(columns: usize) -> Self {
-        Self { columns, mesh: MeshData { positions: Vec::new(), normals: Vec::new(), indices: Vec::new() } }
+        Self { columns, mesh: MeshData::default() }
     }
 
     fn row(&mut self, points: impl Iterator<Item = (Vec3, Vec3)>) {

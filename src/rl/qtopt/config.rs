@@ -356,8 +356,11 @@ impl QtOptConfig {
         if !(least..=1024).contains(&self.size) {
             return Err(format!("the image size must be from {least} to 1024, not {}", self.size));
         }
-        if ![3, 6].contains(&self.channels) {
-            return bad("channels must be 3 (the source image) or 6 (generated and source image)");
+        if ![3, 6, 8].contains(&self.channels) {
+            return bad(
+                "channels must be 3 (the source image), 6 (generated and source image) or 8 (object mask and depth of the \
+                 generator, too)",
+            );
         }
         let state_estimating = self.q_network() == QNetwork::StateEstimating;
         if self.preset == Preset::Paper && self.end_to_end.is_some() {

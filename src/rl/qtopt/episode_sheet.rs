@@ -10,9 +10,10 @@ pub fn episode_sheet(title: &str, subtitle: &str, episodes: &[&Episode], size: u
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut sheet = ContactSheet::new(title, subtitle).columns(&names).cell(2 * size.min(96));
     for episode in episodes {
-        // Of six channels the last three are what the camera saw.
+        // Behind a generator's picture stands what the camera saw.
+        let first = if channels > 3 { 3 } else { 0 };
         let camera = |image: &[u8]| -> Vec<u8> {
-            image.chunks_exact(channels).flat_map(|pixel| pixel[channels - 3..].iter().copied()).collect()
+            image.chunks_exact(channels).flat_map(|pixel| pixel[first..first + 3].iter().copied()).collect()
         };
         let mut images: Vec<&[u8]> = episode.transitions.iter().map(|transition| &transition.image[..]).collect();
         images.push(&episode.last_image);

@@ -121,7 +121,8 @@ impl QLearner {
     /// Another network.
     pub fn warm_start(&mut self, trained: &dyn QFunction) -> Result<(), RlError> {
         let is_head = |(name, _): &(String, Tensor)| name.starts_with(AUXILIARY_HEAD);
-        let mut state = super::warm_start::fit(trained.store().state_tensors()?, self.q.store())?;
+        let trained = trained.store().state_tensors()?;
+        let mut state = super::warm_start::fit(trained, self.q.store(), self.config.channels)?;
         let own: Vec<_> = self.q.store().state_tensors()?.into_iter().filter(is_head).collect();
         if own.is_empty() {
             state.retain(|entry| !is_head(entry));

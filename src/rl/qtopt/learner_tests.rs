@@ -233,6 +233,14 @@ fn behind_a_generator_a_warm_start_says_what_the_picture_alone_said() -> anyhow:
             assert!((found - wanted).abs() < 1e-4, "{found} {wanted}");
         }
     }
+    // With the generator's mask and depth behind both pictures, too.
+    let mapped = QtOptConfig { channels: 8, ..plain.clone() };
+    let mut with_maps = QLearner::new(&mapped, SPACE, Seed(8), &HOST)?;
+    with_maps.warm_start(trained.averaged.as_ref())?;
+    let image: Vec<u8> = pair.chunks_exact(6).flat_map(|pixel| [pixel, &[255, pixel[0]]].concat()).collect();
+    for (found, wanted) in says(with_maps.q.as_ref(), &image, 8)?.iter().zip(&wanted) {
+        assert!((found - wanted).abs() < 1e-4, "{found} {wanted}");
+    }
     // The other way round there is nothing to take over from, and another width is another network.
     let mut narrow = QLearner::new(&plain, SPACE, Seed(8), &HOST)?;
     assert!(narrow.warm_start(learner.averaged.as_ref()).is_err());

@@ -1,5 +1,5 @@
 //! Beginning with the weights of another run: as they are; of a network that saw the picture alone in one that sees a
-//! generated picture before it; or of a state-estimating network in one whose encoder Q teaches too (`map_features`,
+//! generated picture before it, and perhaps the generator's maps behind both; or of a state-estimating network in one whose encoder Q teaches too (`map_features`,
 //! `grip_features`), or that also reads what the gripper measures (`measured_width`). At first the new network says what
 //! the trained one says.
 
@@ -11,9 +11,10 @@ use std::cmp::Ordering;
 /// Channels of one picture.
 const PICTURE: usize = 3;
 
-/// `trained` in the shapes of `store`. A convolution that takes three channels a pixel more than the trained one gets the
-/// trained weights for the first picture, the generated one, and zeros for the second, the source (RCAN, section 4.3), so
-/// that both networks say the same of a generated picture that equals what the trained one saw. Features that the trained
+/// `trained` in the shapes of `store`, whose images have `channels`. A convolution that takes more of them a pixel than the
+/// trained one, which took a picture, gets the trained weights for the first picture, the generated one, and zeros for the
+/// source behind it (RCAN, section 4.3) and for maps, so that both networks say the same of a generated picture that equals
+/// what the trained one saw. Features that the trained
 /// network lacks begin with the store's own weights, and what reads them with zeros.
 ///
 /// # Errors
@@ -21,13 +22,14 @@ const PICTURE: usize = 3;
 pub(super) fn fit(
     trained: Vec<(String, Tensor)>,
     store: &ParamStore,
+    channels: usize,
 ) -> std::result::Result<Vec<(String, Tensor)>, NnError> {
     let wanted = store.state_tensors()?;
     let own = |name: &str| wanted.iter().find(|(known, _)| known == name).map(|(_, tensor)| tensor);
     let fitted = trained.into_iter().map(|(name, tensor)| {
         let Some(own) = own(&name).filter(|own| own.dims() != tensor.dims()) else { return Ok((name, tensor)) };
         let grown = match grown(&name, &tensor, own)? {
-            None => widen(&tensor, own.dims())?,
+            None => widen(&tensor, own.dims(), channels)?,
             grown => grown,
         };
         Ok((name, grown.unwrap_or(tensor)))
@@ -79,19 +81,22 @@ fn grown(name: &str, trained: &Tensor, own: &Tensor) -> Result<Option<Tensor>> {
     Tensor::cat(&[&trained.narrow(1, 0, before)?, &zeros, &trained.narrow(1, before, behind)?], 1).map(Some)
 }
 
-/// A kernel `[out, 3 parts + rest, k, k]` as `[out, 6 parts + rest, k, k]`; channels of pictures come first, a picture's
+/// A kernel `[out, 3 parts + rest, k, k]` as `[out, channels parts + rest, k, k]`; channels of images come first, a channel's
 /// parts (pixels of a cell) one after the other. None where the shapes are no such pair.
-fn widen(kernel: &Tensor, wanted: &[usize]) -> Result<Option<Tensor>> {
+fn widen(kernel: &Tensor, wanted: &[usize], channels: usize) -> Result<Option<Tensor>> {
     let (&[out, few, height, width], &[out_wanted, many, height_wanted, width_wanted]) = (kernel.dims(), wanted) else {
         return Ok(None);
     };
     let same = (out, height, width) == (out_wanted, height_wanted, width_wanted);
-    // As many new channels as the first picture has, which are at most all that there were.
-    if !same || many <= few || (many - few) % PICTURE != 0 || many - few > few {
+    let more = channels.saturating_sub(PICTURE);
+    if !same || many <= few || more == 0 || (many - few) % more != 0 {
         return Ok(None);
     }
-    let picture = many - few;
-    let source = Tensor::zeros((out, picture, height, width), kernel.dtype(), kernel.device())?;
+    let picture = PICTURE * (many - few) / more;
+    if picture > few {
+        return Ok(None);
+    }
+    let source = Tensor::zeros((out, many - few, height, width), kernel.dtype(), kernel.device())?;
     let rest = kernel.narrow(1, picture, few - picture)?;
     Ok(Some(Tensor::cat(&[&kernel.narrow(1, 0, picture)?, &source, &rest], 1)?))
 }

@@ -4,16 +4,22 @@ use super::super::session::SPEEDS;
 use super::{OpenMenu, Viewer, theme};
 use bevy_egui::egui::{self, Align, Button, DragValue, Layout, Margin, Panel, RichText, Ui, vec2};
 
+/// Width of the bar from which on everything has its full words, points.
+const ROOMY: f32 = 1080.0;
+
 pub fn show(ui: &mut Ui, viewer: &mut Viewer) {
     let frame = egui::Frame::new().fill(theme::PAPER).inner_margin(Margin::symmetric(12, 8));
     Panel::top("top").frame(frame).exact_size(46.0).show_inside(ui, |ui| {
+        let is_narrow = ui.available_width() < ROOMY;
         ui.horizontal_centered(|ui| {
-            ui.label(RichText::new("bingrasp").heading().strong().color(theme::ACCENT));
-            ui.add_space(8.0);
+            if !is_narrow {
+                ui.label(RichText::new("bingrasp").heading().strong().color(theme::ACCENT));
+                ui.add_space(8.0);
+            }
             time(ui, viewer);
             ui.separator();
             seed(ui, viewer);
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| home(ui, viewer));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| home(ui, viewer, is_narrow));
         });
     });
 }
@@ -71,15 +77,20 @@ fn seed(ui: &mut Ui, viewer: &mut Viewer) {
     }
 }
 
-fn home(ui: &mut Ui, viewer: &mut Viewer) {
+fn home(ui: &mut Ui, viewer: &mut Viewer, is_narrow: bool) {
+    let short = |full, short| if is_narrow { short } else { full };
     if button(ui, viewer, ("help", "?", "Keys and about (H)")) {
         viewer.help = !viewer.help;
     }
-    if button(ui, viewer, ("copy", "Copy command", "Copy the command line that shows this again")) {
+    if button(ui, viewer, ("copy", short("Copy command", "Copy"), "Copy the command line that shows this again")) {
         let command = viewer.command_line();
         viewer.requests.copy = Some(command);
     }
-    if button(ui, viewer, ("export", "Export pair", "Write the current pair (472 pixels) as a one-pair dataset")) {
+    if button(
+        ui,
+        viewer,
+        ("export", short("Export pair", "Export"), "Write the current pair (472 pixels) as a one-pair dataset"),
+    ) {
         viewer.export_pair();
     }
     if button(ui, viewer, ("open", "Open", "Open a saved scene")) {

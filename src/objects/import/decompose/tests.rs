@@ -65,8 +65,8 @@ fn an_l_shaped_surface_is_decomposed() {
 fn flat_groups_are_told() {
     let square = RawMesh {
         positions: vec![Vec3::ZERO, Vec3::X, Vec3::ONE.with_z(0.0), Vec3::Y],
-        groups: vec![RawGroup { name: "label".into(), triangles: vec![[0, 1, 2], [0, 2, 3]] }],
-        color: None,
+        groups: vec![RawGroup { name: "label".into(), triangles: vec![[0, 1, 2], [0, 2, 3]], ..RawGroup::default() }],
+        ..RawMesh::default()
     };
     let mut warnings = Vec::new();
     assert!(convex_parts(&square, &mut warnings).is_empty());
@@ -153,7 +153,7 @@ fn open_box(wall: f32) -> Vec<[Vec3; 4]> {
 fn unwelded(quads: &[[Vec3; 4]], each: usize) -> RawMesh {
     let mut mesh = RawMesh::default();
     for (number, chunk) in quads.chunks(each).enumerate() {
-        let mut group = RawGroup { name: format!("side {number}"), triangles: Vec::new() };
+        let mut group = RawGroup { name: format!("side {number}"), ..RawGroup::default() };
         for quad in chunk {
             let first = mesh.positions.len() as u32;
             mesh.positions.extend(quad);
@@ -184,7 +184,7 @@ fn a_crate_of_one_group_a_side_is_a_box() {
     let whole = merged(&[cube]);
     let mut mesh = RawMesh { positions: whole.positions, ..RawMesh::default() };
     for side in whole.groups[0].triangles.chunks(2) {
-        mesh.groups.push(RawGroup { name: "side".into(), triangles: side.to_vec() });
+        mesh.groups.push(RawGroup { name: "side".into(), triangles: side.to_vec(), ..RawGroup::default() });
     }
     let mut warnings = Vec::new();
     let parts = convex_parts(&mesh, &mut warnings);

@@ -1,5 +1,5 @@
 //! glTF 2.0, text and binary. In: a file, its buffers and its node tree. Out: one group for every drawn primitive, in
-//! metres with z up (glTF has y up), and the physics that bingrasp's own export keeps in `asset.extras`.
+//! metres with z up (glTF has y up), with its looks, and the physics that bingrasp's own export keeps in `asset.extras`.
 
 mod accessor;
 mod document;
@@ -47,6 +47,7 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, root: &Root, limits: &Limits) -
         triangles: 0,
         visited: Vec::new(),
         areas: Vec::new(),
+        looks: Vec::new(),
         notes: Vec::new(),
     };
     match extras::of(&asset) {
@@ -56,6 +57,7 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, root: &Root, limits: &Limits) -
             if let Some(scene) = extras.collision_scene.filter(|index| *index < scenes) {
                 found.collision = Some(reader.scene(Some(scene))?);
                 reader.areas.clear();
+                reader.looks.clear();
             }
             found.friction = Some(extras.friction);
             found.restitution = Some(extras.restitution);
@@ -64,7 +66,7 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, root: &Root, limits: &Limits) -
         Err(what) => found.warnings.push(format!("asset.extras.bingrasp is ignored: {what}")),
     }
     found.mesh = reader.scene(document.scene.or(Some(0)))?;
-    found.mesh.color = reader.color(&mut found.warnings);
+    reader.paint(&mut found.mesh, &mut found.warnings);
     reader.notes.dedup();
     found.warnings.append(&mut reader.notes);
     Ok(found)
@@ -83,6 +85,8 @@ struct Reader<'a> {
     visited: Vec<bool>,
     /// Area under each material.
     areas: Vec<(Option<usize>, f64)>,
+    /// Of every group: its material, and the vertices' attributes by the names of the format.
+    looks: Vec<looks::PrimitiveLooks>,
     notes: Vec<String>,
 }
 
@@ -224,8 +228,14 @@ impl Reader<'_> {
         self.areas.push((primitive.material, triangles.iter().map(|&triangle| twice(triangle)).sum()));
         let base = self.mesh.positions.len() as u32;
         let triangles = triangles.into_iter().map(|triangle| triangle.map(|index| base + index)).collect();
+        self.looks.push(looks::PrimitiveLooks {
+            material: primitive.material,
+            attributes: primitive.attributes.clone(),
+            first_vertex: self.mesh.positions.len(),
+            vertices: points.len(),
+        });
         self.mesh.positions.extend(points);
-        self.mesh.groups.push(RawGroup { name: String::new(), triangles });
+        self.mesh.groups.push(RawGroup { triangles, ..RawGroup::default() });
         Ok(())
     }
 }

@@ -43,13 +43,18 @@ fn obj_statements_as_the_format_has_them() {
         BOX_OBJ.replace("f 1 4", "mtllib m.mtl # colours\nusemtl small\nf 1 4").replace("f 5 6", "usemtl large\nf 5 6");
     let object = Folder::new().with("m.obj", &colored).with("m.mtl", library).one();
     assert_eq!(object.model.color, Some([255, 128, 0]));
-    assert!(object.warnings.iter().any(|warning| warning.contains("of 2 materials, 'large'")), "{:?}", object.warnings);
+    // Both are drawn.
+    let drawn = object.model.mesh.as_ref().expect("what has two colours is no plain box");
+    assert_eq!(object.model.paint, Some([255; 3]));
+    for color in [[0, 0, 255], [255, 128, 0]] {
+        assert!(drawn.colors.contains(&color), "{color:?}");
+    }
     let object = Folder::new().with("m.obj", colored).one();
     assert!(object.model.color.is_none() && object.warnings.iter().any(|w| w.contains("'m.mtl' cannot be opened")));
 }
 
 #[test]
-fn textures_count_as_their_mean() {
+fn textures_without_coordinates_count_as_their_mean() {
     // Half of the pixels red, half blue: 0.5 in linear light is sRGB 188.
     let mut png = Vec::new();
     let picture = image::RgbImage::from_fn(4, 2, |x, _| image::Rgb(if x % 2 == 0 { [255, 0, 0] } else { [0, 0, 255] }));
@@ -57,7 +62,9 @@ fn textures_count_as_their_mean() {
     let obj = BOX_OBJ.replace("f 1 4", "mtllib m.mtl\nusemtl a\nf 1 4");
     let library = "newmtl a\nKd 0 0 0\nmap_Kd -s 1 1 1 -clamp on my picture.png\n";
     let object = Folder::new().with("m.obj", &obj).with("m.mtl", library).with("my picture.png", &png).one();
-    assert_eq!(object.model.color, Some([188, 0, 188]));
+    assert_eq!((object.model.color, object.model.paint), (Some([188, 0, 188]), Some([188, 0, 188])));
+    let said = |object: &Imported| object.warnings.iter().any(|warning| warning.contains("no texture coordinates"));
+    assert!(said(&object), "{:?}", object.warnings);
     let text = urdf(
         "<visual><geometry><box size=\"0.04 0.06 0.02\"/></geometry>\
          <material name=\"m\"><texture filename=\"t.png\"/></material></visual>",
@@ -66,6 +73,111 @@ fn textures_count_as_their_mean() {
     assert_eq!(object.model.color, Some([188, 0, 188]));
     let object = Folder::new().with("m.urdf", text).with("t.png", &png[..20]).one();
     assert!(object.warnings.iter().any(|warning| warning.contains("'t.png' is left out")), "{:?}", object.warnings);
+}
+
+/// A square of 40 mm, 20 mm thick, whose upper side has a picture of red (left) and blue: OBJ, its library and the picture.
+fn pictured(with_library: bool) -> Folder {
+    let picture = image::RgbImage::from_fn(8, 8, |x, _| image::Rgb(if x < 4 { [255, 0, 0] } else { [0, 0, 255] }));
+    let mut png = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut png, image::ImageFormat::Png).expect("a picture");
+    let mut obj = String::from(if with_library { "mtllib m.mtl\n" } else { "" });
+    for z in ["0", "0.02"] {
+        obj.push_str(&format!("v 0 0 {z}\nv 0.04 0 {z}\nv 0.04 0.04 {z}\nv 0 0.04 {z}\n"));
+    }
+    obj.push_str("vt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nusemtl side\nf 4 3 2 1\n");
+    for [a, b] in [[1, 2], [2, 3], [3, 4], [4, 1]] {
+        obj.push_str(&format!("f {a} {b} {} {}\n", b + 4, a + 4));
+    }
+    // Numbers that count back from the last one too.
+    obj.push_str("usemtl top\nf 5/1 6/2 7/3 8/-1\n");
+    Folder::new()
+        .with("m.obj", obj)
+        .with("m.mtl", "newmtl side\nKd 0 1 0\nnewmtl top\nKd 1 1 1\nmap_Kd t.png\n")
+        .with("t.png", png.into_inner())
+}
+
+/// The colours that are drawn on the upper side, left and right, away from edges.
+fn upper_sides(model: &ObjectModel) -> [Vec<[u8; 3]>; 2] {
+    let mesh = model.mesh.as_ref().expect("a mesh");
+    let low = mesh.positions.iter().copied().fold(Vec3::INFINITY, Vec3::min);
+    let mut found = [Vec::new(), Vec::new()];
+    for ((position, normal), color) in mesh.positions.iter().zip(&mesh.normals).zip(&mesh.colors) {
+        let x = position.x - low.x;
+        if normal.z > 0.9 && [0.005..0.015, 0.025..0.035].iter().any(|range| range.contains(&x)) {
+            let side = &mut found[usize::from(x > 0.02)];
+            if !side.contains(color) {
+                side.push(*color);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn textures_are_drawn_where_the_file_has_them() {
+    let object = pictured(true).one();
+    assert_eq!(upper_sides(&object.model), [vec![[255, 0, 0]], vec![[0, 0, 255]]]);
+    assert!(!object.warnings.iter().any(|warning| warning.contains("texture")), "{:?}", object.warnings);
+    let mesh = object.model.mesh.as_ref().expect("a mesh");
+    for (normal, color) in mesh.normals.iter().zip(&mesh.colors) {
+        assert_eq!(*color == [0, 255, 0], normal.z < 0.9, "the other sides are green");
+    }
+    // The five other sides cover more.
+    assert_eq!((object.model.color, object.model.paint), (Some([0, 255, 0]), Some([255; 3])));
+    // A URDF's texture on a mesh that has coordinates and no library; mirrored, the picture is too.
+    for (scale, expected) in [("1", [[255, 0, 0], [0, 0, 255]]), ("-1", [[0, 0, 255], [255, 0, 0]])] {
+        let text = urdf(&format!(
+            "<visual><geometry><mesh filename=\"m.obj\" scale=\"{scale} 1 1\"/></geometry>\
+             <material name=\"m\"><texture filename=\"t.png\"/></material></visual>"
+        ));
+        let object = pictured(false).with("m.urdf", text).one();
+        assert_eq!(upper_sides(&object.model), expected.map(|color| vec![color]), "{scale}");
+    }
+}
+
+#[test]
+fn links_of_several_colours_keep_them() {
+    let visual = |x: f32, color: &str| {
+        format!(
+            "<visual><origin xyz=\"{x} 0 0\"/><geometry><box size=\"0.02 0.02 0.02\"/></geometry>\
+             <material name=\"{color}\"><color rgba=\"{color} 1\"/></material></visual>"
+        )
+    };
+    let text = urdf(&(visual(0.0, "1 0 0") + &visual(0.02, "0 0 1")));
+    let object = Folder::new().with("m.urdf", text).one();
+    let mesh = object.model.mesh.as_ref().expect("what has two colours is drawn as a mesh");
+    for (position, color) in mesh.positions.iter().zip(&mesh.colors) {
+        match color {
+            [255, 0, 0] => assert!(position.x < 0.001),
+            [0, 0, 255] => assert!(position.x > -0.001),
+            other => panic!("{other:?}"),
+        }
+    }
+    // One colour for all stays plain boxes.
+    let text = urdf(&(visual(0.0, "1 0 0") + &visual(0.02, "1 0 0")));
+    let object = Folder::new().with("m.urdf", text).one();
+    assert!(object.model.mesh.is_none() && object.model.paint == Some([255, 0, 0]));
+}
+
+#[test]
+fn colours_of_vertices_in_obj() {
+    let mut number = 0;
+    let painted: String = BOX_OBJ
+        .lines()
+        .map(|line| match line.strip_prefix("v ") {
+            Some(place) => {
+                number += 1;
+                format!("v {place} {} 0 1\n", if number <= 4 { "0.2" } else { "1.0" })
+            }
+            None => format!("{line}\n"),
+        })
+        .collect();
+    let object = Folder::new().with("m.obj", painted).one();
+    let mesh = object.model.mesh.as_ref().expect("a mesh");
+    let mut colors = mesh.colors.clone();
+    colors.sort_unstable();
+    colors.dedup();
+    assert_eq!(colors, [[51, 0, 255], [255, 0, 255]]);
 }
 
 #[test]

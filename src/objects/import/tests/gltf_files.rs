@@ -168,3 +168,64 @@ fn the_colour_of_what_covers_most_is_kept() {
     let object = Folder::new().with("m.gltf", text).with("b.bin", buffer).one();
     assert_eq!(object.model.color, Some([255, 128, 0]));
 }
+
+#[test]
+fn textures_and_colours_of_gltf() {
+    // The box with texture coordinates from x (u) and y (v): red at small x, which the node turns to y, and blue at large.
+    let mesh = box_mesh();
+    let picture = image::RgbImage::from_fn(16, 16, |x, _| image::Rgb(if x < 8 { [255, 0, 0] } else { [0, 0, 255] }));
+    let mut png = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut png, image::ImageFormat::Png).expect("a picture");
+    let mut buffer = gltf_buffer(&mesh);
+    let first = buffer.len();
+    for point in &mesh.positions {
+        // Off the picture's border, where its two sides would blend.
+        let [u, v] = [0.03 + 0.94 * point.x / 0.04, point.y / 0.06];
+        buffer.extend([u, v].into_iter().flat_map(f32::to_le_bytes));
+    }
+    let of = |transform: &str| {
+        gltf_text("b.bin", first + 64, 36)
+            .replace("\"indices\":1}", "\"indices\":1,\"material\":0}")
+            .replace("\"POSITION\":0", "\"POSITION\":0,\"TEXCOORD_0\":2")
+            .replacen(
+                '{',
+                &format!(
+                    "{{\"images\":[{{\"uri\":\"t.png\"}}],\"textures\":[{{\"source\":0}}],\
+                 \"materials\":[{{\"pbrMetallicRoughness\":{{\"baseColorTexture\":{{\"index\":0{transform}}}}}}}],"
+                ),
+                1,
+            )
+    };
+    let with_views = |text: String| {
+        let view = format!("{{\"buffer\":0,\"byteOffset\":{first},\"byteLength\":64}}");
+        let accessor = "{\"bufferView\":2,\"componentType\":5126,\"count\":8,\"type\":\"VEC2\"}";
+        let mut document: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        document["bufferViews"].as_array_mut().expect("views").push(serde_json::from_str(&view).expect("JSON"));
+        document["accessors"].as_array_mut().expect("accessors").push(serde_json::from_str(accessor).expect("JSON"));
+        document.to_string()
+    };
+    let colors = |transform: &str| {
+        let folder = Folder::new().with("m.gltf", with_views(of(transform))).with("b.bin", &buffer);
+        let object = folder.with("t.png", png.get_ref()).one();
+        assert!(!object.warnings.iter().any(|warning| warning.contains("texture")), "{:?}", object.warnings);
+        let mesh = object.model.mesh.clone().expect("a mesh");
+        let y = |share: f32| {
+            let (low, high) = mesh.positions.iter().fold((f32::MAX, f32::MIN), |(l, h), p| (l.min(p.y), h.max(p.y)));
+            low + share * (high - low)
+        };
+        let at = |range: std::ops::Range<f32>| {
+            let near = mesh.positions.iter().zip(&mesh.colors).filter(|(p, _)| range.contains(&p.y));
+            let mut colors: Vec<[u8; 3]> = near.map(|(_, color)| *color).collect();
+            colors.sort_unstable();
+            colors.dedup();
+            colors
+        };
+        [at(y(0.1)..y(0.4)), at(y(0.6)..y(0.9))]
+    };
+    assert_eq!(colors(""), [vec![[255, 0, 0]], vec![[0, 0, 255]]]);
+    // Half a picture further, the sides change places; turned by half, they do as well.
+    let moved = ",\"extensions\":{\"KHR_texture_transform\":{\"offset\":[0.5,0]}}";
+    assert_eq!(colors(moved), [vec![[0, 0, 255]], vec![[255, 0, 0]]]);
+    let turned = format!(",\"extensions\":{{\"KHR_texture_transform\":{{\"rotation\":{}}}}}", std::f32::consts::PI);
+    assert_eq!(colors(&turned), [vec![[0, 0, 255]], vec![[255, 0, 0]]]);
+}

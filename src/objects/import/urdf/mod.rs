@@ -7,9 +7,13 @@ mod shapes;
 mod values;
 mod xml;
 
-use super::material::{color_of, mean_of_file};
+use super::material::{color_of, texture_of_file};
 use super::text::shortened;
-use super::{ImportOptions, Limits, MeshFile, ObjectError, Piece, RawObject, Result, Root, read_capped};
+use super::texture::Texture;
+use super::{
+    Drawn, ImportOptions, Limits, MeshFile, MeshMaterial, ObjectError, Piece, RawMesh, RawObject, Result, Root,
+    read_capped,
+};
 use super::{read_mesh, resolve};
 use crate::contract::Pose;
 use crate::objects::model::ConvexPart;
@@ -120,7 +124,7 @@ impl<'a, 'input> Reader<'a, 'input> {
             object.warnings.push("it has no <collision>; what is drawn collides".into());
         }
         if object.collision.is_empty() {
-            object.collision = object.visual.clone();
+            object.collision = object.visual.iter().map(|drawn| drawn.piece.clone()).collect();
             object.same = true;
         }
         if object.collision.is_empty() {
@@ -201,8 +205,9 @@ impl<'a, 'input> Reader<'a, 'input> {
                 let found = self.element(element, root_from_link, object);
                 match (found, drawn) {
                     (Ok(piece), true) => {
-                        object.color = object.color.or_else(|| self.color(robot, element, &mut object.warnings));
-                        object.visual.push(piece);
+                        let drawn = self.drawn(robot, element, piece, &mut object.warnings);
+                        object.color = object.color.or(drawn.color);
+                        object.visual.push(drawn);
                     }
                     (Ok(piece), false) => object.collision.push(piece),
                     (Err(fault), true) => faults.visual = faults.visual.take().or(Some(fault)),
@@ -312,31 +317,57 @@ impl<'a, 'input> Reader<'a, 'input> {
         Ok(Piece::Mesh(Arc::new(mesh)))
     }
 
-    /// The colour of a `<visual>`: its own, or that of the robot's material of the same name; of a texture, the mean.
-    fn color(&self, robot: Node, visual: Node, warnings: &mut Vec<String>) -> Option<[u8; 3]> {
-        let material = child(visual, "material")?;
+    /// A piece in the look of its `<visual>`: its own, or that of the robot's material of the same name. What a mesh's own
+    /// file says goes first.
+    fn drawn(&self, robot: Node, visual: Node, piece: Piece, warnings: &mut Vec<String>) -> Drawn {
+        let plain = |piece, color| Drawn { piece, color };
+        let Some(material) = child(visual, "material") else { return plain(piece, None) };
         let name = material.attribute("name").filter(|name| !name.is_empty());
         let shared = children(robot, "material").find(|other| name.is_some() && other.attribute("name") == name);
         let of = |tag| child(material, tag).or_else(|| child(shared?, tag));
         if let Some(file) = of("texture").and_then(|texture| texture.attribute("filename")) {
             let picture = resolve(self.path, file, self.root).map_err(|error| error.to_string());
-            let mean = picture.and_then(|path| mean_of_file(&path, self.options.limits.file_bytes));
-            match mean {
-                Ok(mean) => {
-                    warnings.push(format!("the texture '{}' is drawn as its mean colour", shortened(file)));
-                    return Some(mean);
+            match picture.and_then(|path| texture_of_file(&path, self.options.limits.file_bytes)) {
+                Ok(texture) => {
+                    let (mean, texture) = (texture.mean, Arc::new(texture));
+                    let piece = textured(piece, texture).unwrap_or_else(|piece| {
+                        warnings.push(format!(
+                            "the texture '{}' is drawn as its mean colour: the shape has no texture coordinates",
+                            shortened(file)
+                        ));
+                        piece
+                    });
+                    return plain(piece, Some(mean));
                 }
                 Err(error) => warnings.push(format!("the texture '{}' is left out: {error}", shortened(file))),
             }
         }
-        match self.numbers(of("color")?, "rgba") {
-            Ok(values) => color_of(&values),
+        let Some(color) = of("color") else { return plain(piece, None) };
+        match self.numbers(color, "rgba") {
+            Ok(values) => plain(piece, color_of(&values)),
             Err(error) => {
                 warnings.push(format!("a colour is left out: {error}"));
-                None
+                plain(piece, None)
             }
         }
     }
+}
+
+/// A mesh with a texture on it, unless its own file gives colours; what has no texture coordinates comes back as it was.
+fn textured(piece: Piece, texture: Arc<Texture>) -> std::result::Result<Piece, Piece> {
+    let Piece::Mesh(mesh) = &piece else { return Err(piece) };
+    if !mesh.materials.is_empty() || !mesh.vertex_colors.is_empty() {
+        return Ok(piece);
+    }
+    if mesh.groups.iter().all(|group| group.uvs.is_empty()) {
+        return Err(piece);
+    }
+    let mut mesh = (**mesh).clone();
+    mesh.materials.push(MeshMaterial { color: Vec3::ONE, texture: Some(texture) });
+    for group in &mut mesh.groups {
+        group.material_of = vec![Some(0); group.triangles.len()];
+    }
+    Ok(Piece::Mesh(Arc::new(mesh)))
 }
 
 fn children<'a, 'input>(node: Node<'a, 'input>, tag: &'static str) -> impl Iterator<Item = Node<'a, 'input>> {
@@ -347,11 +378,14 @@ fn child<'a, 'input>(node: Node<'a, 'input>, tag: &'static str) -> Option<Node<'
     children(node, tag).next()
 }
 
-fn same_pieces(collision: &[Piece], visual: &[Piece]) -> bool {
+fn same_pieces(collision: &[Piece], visual: &[Drawn]) -> bool {
+    let triangles =
+        |mesh: &RawMesh| mesh.groups.iter().flat_map(|group| group.triangles.iter().copied()).collect::<Vec<_>>();
     let same = |pair: (&Piece, &Piece)| match pair {
-        (Piece::Mesh(a), Piece::Mesh(b)) => a.positions == b.positions && a.groups == b.groups,
+        (Piece::Mesh(a), Piece::Mesh(b)) => a.positions == b.positions && triangles(a) == triangles(b),
         (Piece::Part(a), Piece::Part(b)) => a == b,
         _ => false,
     };
+    let visual = visual.iter().map(|drawn| &drawn.piece);
     collision.len() == visual.len() && collision.iter().zip(visual).all(same)
 }

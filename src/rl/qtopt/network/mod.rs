@@ -243,7 +243,7 @@ pub fn image_activations(images: &[&[u8]], size: usize, channels: usize, device:
 pub struct Moved {
     /// Pixels to the right and down, the edge repeated: random windows of the camera's picture (RL-CycleGAN, appendix A).
     pub shift: [i32; 2],
-    /// Brightness of red, green and blue.
+    /// Brightness of red, green and blue of every picture in the image.
     pub gain: [f32; 3],
 }
 
@@ -272,7 +272,8 @@ pub fn moved_image_activations(
     let move_one = |((planes, image), moved): ((&mut [f32], &&[u8]), &Moved)| {
         let from = |to: usize, shift: i32| (to as i32 - shift).clamp(0, last) as usize;
         for (channel, plane) in planes.chunks_exact_mut(pixels).enumerate() {
-            let gain = moved.gain[channel % 3] * (1.0 / 127.5);
+            // Behind two pictures stand maps, which have no brightness.
+            let gain = if channel < 6 { moved.gain[channel % 3] } else { 1.0 } * (1.0 / 127.5);
             for (y, row) in plane.chunks_exact_mut(size).enumerate() {
                 let line = &image[from(y, moved.shift[1]) * size * channels..][..size * channels];
                 for (x, to) in row.iter_mut().enumerate() {
