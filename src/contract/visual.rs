@@ -77,12 +77,25 @@ pub struct MeshData {
     /// `positions`, or empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub colors: Vec<[u8; 3]>,
+    /// The same surface with more vertices, for large pictures, where colours have more detail than these show.
+    #[serde(skip)]
+    pub detailed: Option<std::sync::Arc<MeshData>>,
 }
 
 impl MeshData {
-    /// Puts another mesh beside this one. Where one of them has colours, the other becomes white.
+    /// Moves every vertex.
+    pub fn translate(&mut self, by: Vec3) {
+        self.positions.iter_mut().for_each(|point| *point += by);
+        if let Some(detailed) = &mut self.detailed {
+            std::sync::Arc::make_mut(detailed).translate(by);
+        }
+    }
+
+    /// Puts another mesh beside this one, without the details of either. Where one of them has colours, the other becomes
+    /// white.
     pub fn append(&mut self, other: Self) {
         let (before, base) = (self.positions.len(), self.positions.len() as u32);
+        self.detailed = None;
         self.positions.extend(other.positions);
         self.normals.extend(other.normals);
         self.indices.extend(other.indices.iter().map(|index| base + index));
@@ -94,10 +107,10 @@ impl MeshData {
     }
 }
 
-/// All fields, colours only where there are any: checksums of objects are made of this text.
+/// All fields but the details, which follow from the same file; colours only where there are any: checksums of objects are made of this text.
 impl fmt::Debug for MeshData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { positions, normals, indices, colors } = self;
+        let Self { positions, normals, indices, colors, detailed: _ } = self;
         let mut text = f.debug_struct("MeshData");
         text.field("positions", positions).field("normals", normals).field("indices", indices);
         if !colors.is_empty() {

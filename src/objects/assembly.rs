@@ -184,7 +184,7 @@ impl Assembly {
             piece.parts.iter_mut().for_each(|part| *part = part.transformed(Pose::from_translation(by)));
             piece.center += by;
             if let Some(mesh) = &mut piece.mesh {
-                Arc::make_mut(mesh).positions.iter_mut().for_each(|point| *point += by);
+                Arc::make_mut(mesh).translate(by);
             }
         }
         self.joints.iter_mut().for_each(|joint| joint.object_from_joint.translation += by);

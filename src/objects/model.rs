@@ -242,7 +242,7 @@ impl ObjectModel {
         let by = by.as_vec3();
         self.parts.iter_mut().for_each(|part| part.shifted(by));
         if let Some(mesh) = &mut self.mesh {
-            Arc::make_mut(mesh).positions.iter_mut().for_each(|point| *point += by);
+            Arc::make_mut(mesh).translate(by);
         }
     }
 

@@ -147,7 +147,7 @@ pub(super) fn loft(sections: &[CrossSection], count: usize) -> MeshData {
         [a, b, c].into_iter().for_each(|i| normals[i] += area);
     }
     let normals = normals.into_iter().map(|normal| normal.try_normalize().unwrap_or(Vec3::Z)).collect();
-    let mut mesh = MeshData { positions, normals, indices, colors: Vec::new() };
+    let mut mesh = MeshData { positions, normals, indices, ..MeshData::default() };
     for (section, sign) in [(sections.first(), -1.0), (sections.last(), 1.0)] {
         let Some(section) = section else { continue };
         let normal = sign * section.right.cross(section.up).normalize_or_zero();

@@ -9,6 +9,9 @@ use super::targets::{Geometry, GrowingBuffer, Targets};
 use crate::contract::FrameBatch;
 use std::collections::BTreeMap;
 
+/// Edge beyond which a picture shows meshes in full detail, pixels.
+const LARGE: u32 = 128;
+
 /// What all slots share.
 pub struct SlotDevice<'a> {
     pub gpu: &'a Gpu,
@@ -79,7 +82,8 @@ impl Slot {
         tiles: &[TileRecords],
         globals: &GlobalsRecord,
     ) -> Result<Pending, RenderError> {
-        let draws = self.upload(device.gpu, geometry, tiles);
+        let large = device.config.width.max(device.config.height) > LARGE;
+        let draws = self.upload(device.gpu, (geometry, large), tiles);
         let tinted = tiles.iter().any(|tile| tile.tinted);
         let queue = &device.gpu.queue;
         queue.write_buffer(&self.globals, 0, bytemuck::bytes_of(globals));
@@ -114,7 +118,7 @@ impl Slot {
     }
 
     /// Sorts the instances of all tiles by mesh and visibility and sends them to the device.
-    fn upload(&mut self, gpu: &Gpu, geometry: &mut Geometry, tiles: &[TileRecords]) -> Vec<Draw> {
+    fn upload(&mut self, gpu: &Gpu, (geometry, large): (&mut Geometry, bool), tiles: &[TileRecords]) -> Vec<Draw> {
         let lights: Vec<_> = tiles.iter().map(|tile| tile.light).collect();
         let mut materials: Vec<PackedRecord> = Vec::new();
         // One bucket a mesh, in drawing order; within it: camera only, both, shadow only, so that each pass draws one run.
@@ -125,7 +129,7 @@ impl Slot {
             // Bins come first in a scene and are drawn last: objects and gripper stand before them.
             for (kind, record, visibility) in tile.instances.iter().rev() {
                 let key = match kind {
-                    DrawKind::Mesh(data) => (0, geometry.of_data(gpu, data)),
+                    DrawKind::Mesh(data) => (0, geometry.of_data(gpu, data, large)),
                     DrawKind::Sphere => (1, Geometry::SPHERE),
                     DrawKind::Cylinder => (2, Geometry::CYLINDER),
                     DrawKind::Box => (3, Geometry::BOX),
@@ -181,7 +185,7 @@ impl Slot {
             let mut pass = targets.begin_shadow(encoder, light);
             pass.set_pipeline(&pipelines.shadow[light]);
             pass.set_bind_group(0, &scene, &[]);
-            self.draw(&mut pass, geometry, draws, |draw| (Geometry::caster(draw.mesh), draw.shadow.clone()));
+            self.draw(&mut pass, geometry, draws, |draw| (geometry.caster(draw.mesh), draw.shadow.clone()));
         }
         if let Some((pipeline, wanted)) =
             pipelines.colour(device.drawn, tinted).zip(device.drawn.colour_pass(device.multisample))

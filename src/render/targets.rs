@@ -56,6 +56,8 @@ pub struct Geometry {
     meshes: Vec<DeviceMesh>,
     /// Meshes by the address of their shared data, which is held so that no address is ever used twice.
     of_data: BTreeMap<usize, (Arc<MeshData>, usize)>,
+    /// What casts the shadows of detailed meshes.
+    casters: BTreeMap<usize, usize>,
 }
 
 impl Geometry {
@@ -66,7 +68,7 @@ impl Geometry {
     const COARSE_SPHERE: usize = 4;
 
     pub fn new(gpu: &Gpu, primitives: [Mesh; 5]) -> Self {
-        let mut geometry = Self { meshes: Vec::new(), of_data: BTreeMap::new() };
+        let mut geometry = Self { meshes: Vec::new(), of_data: BTreeMap::new(), casters: BTreeMap::new() };
         for mesh in &primitives {
             geometry.add(gpu, mesh);
         }
@@ -74,11 +76,11 @@ impl Geometry {
     }
 
     /// The mesh that casts the shadow of `mesh`.
-    pub fn caster(mesh: usize) -> usize {
+    pub fn caster(&self, mesh: usize) -> usize {
         match mesh {
             Self::CYLINDER => Self::COARSE_CYLINDER,
             Self::SPHERE => Self::COARSE_SPHERE,
-            other => other,
+            other => self.casters.get(&other).copied().unwrap_or(other),
         }
     }
 
@@ -94,7 +96,16 @@ impl Geometry {
         self.meshes.len() - 1
     }
 
-    pub fn of_data(&mut self, gpu: &Gpu, data: &Arc<MeshData>) -> usize {
+    /// The mesh, or what it has for large pictures.
+    pub fn of_data(&mut self, gpu: &Gpu, data: &Arc<MeshData>, large: bool) -> usize {
+        let mesh = self.uploaded(gpu, data);
+        let Some(detailed) = data.detailed.as_ref().filter(|_| large) else { return mesh };
+        let detailed = self.uploaded(gpu, detailed);
+        self.casters.insert(detailed, mesh);
+        detailed
+    }
+
+    fn uploaded(&mut self, gpu: &Gpu, data: &Arc<MeshData>) -> usize {
         if let Some((_, mesh)) = self.of_data.get(&address(data)) {
             return *mesh;
         }

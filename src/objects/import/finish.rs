@@ -1,7 +1,7 @@
 //! From what a file says to an object. In: pieces in the file's units. Out: an [`Imported`] object in metres, decomposed
 //! and weighed.
 
-use super::coloring::{colored_surface, is_colored};
+use super::coloring::{COARSE, Detail, FINE, colored_surface, is_colored};
 use super::texture::linear_color;
 use super::{
     Drawn, ImportOptions, Imported, Limits, ObjectError, Piece, RawMass, RawMesh, RawObject, Result, decompose,
@@ -12,6 +12,7 @@ use crate::objects::mass::Inertia;
 use crate::objects::model::{ConvexPart, Mass, ObjectModel, Physics};
 use glam::Vec3;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Of what a file with colours leaves without one, sRGB.
 const UNPAINTED: [u8; 3] = [200; 3];
@@ -44,7 +45,10 @@ pub(super) fn finish(path: &Path, name: &str, raw: RawObject, options: &ImportOp
     let visual: Vec<Drawn> = visual.collect();
     let colored = differ_in_color(&visual);
     let mesh = if colored {
-        Some(colored_pieces(&visual, raw.color.unwrap_or(UNPAINTED)))
+        let [mut drawn, fine] =
+            [COARSE, FINE].map(|detail| colored_pieces(&visual, raw.color.unwrap_or(UNPAINTED), &detail));
+        drawn.detailed = (fine.indices.len() > drawn.indices.len()).then(|| Arc::new(fine));
+        Some(drawn)
     } else if raw.same {
         (!are_the_boxes(&parts, &collision)).then(|| surface(collision.iter()))
     } else {
@@ -205,16 +209,16 @@ fn differ_in_color(drawn: &[Drawn]) -> bool {
 }
 
 /// The drawable surface with a colour at every vertex; `unpainted` where nothing says one.
-fn colored_pieces(drawn: &[Drawn], unpainted: [u8; 3]) -> MeshData {
+fn colored_pieces(drawn: &[Drawn], unpainted: [u8; 3], detail: &Detail) -> MeshData {
     let mut whole = MeshData::default();
     for Drawn { piece, color } in drawn {
         match piece {
             Piece::Mesh(mesh) => {
-                whole.append(colored_surface(mesh, linear_color(color.or(mesh.color).unwrap_or(unpainted))));
+                whole.append(colored_surface(mesh, linear_color(color.or(mesh.color).unwrap_or(unpainted)), detail));
             }
             Piece::Part(part) => {
                 if let Some(mesh) = mesh_of(part) {
-                    whole.append(colored_surface(&mesh, linear_color(color.unwrap_or(unpainted))));
+                    whole.append(colored_surface(&mesh, linear_color(color.unwrap_or(unpainted)), detail));
                 }
             }
         }

@@ -432,7 +432,8 @@ impl<'a> Parser<'a> {
         }
         let missing = Vec2::NAN;
         for (group, corners) in self.mesh.groups.iter_mut().zip(&self.corner_uvs) {
-            if corners.iter().flatten().any(Option::is_some) {
+            let found = |uv: &Option<u32>| uv.is_some_and(|uv| (uv as usize) < self.uvs.len());
+            if corners.iter().flatten().any(found) {
                 let uv = |uv: Option<u32>| uv.and_then(|uv| self.uvs.get(uv as usize)).copied().unwrap_or(missing);
                 group.uvs = corners.iter().map(|corners| corners.map(uv)).collect();
             }

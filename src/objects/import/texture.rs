@@ -50,11 +50,12 @@ impl Texture {
         self.levels.first().map_or(Vec2::ONE, |level| Vec2::new(level.width as f32, level.height as f32))
     }
 
-    /// The linear colour at `uv`, v downwards and the picture repeated, where `level` is 0 for single texels and 1 more for
-    /// twice as many a side.
-    pub fn sample(&self, uv: Vec2, level: f32) -> Vec3 {
+    /// The linear colour at `uv`, v downwards, where `level` is 0 for single texels and 1 more for twice as many a side. Beyond
+    /// its border the picture is repeated, or where it is not, the border goes on: the two sides of a picture that is
+    /// there once do not blend.
+    pub fn sample(&self, uv: Vec2, level: f32, repeated: bool) -> Vec3 {
         let last = self.levels.len() - 1;
-        let texel = self.levels[(level.max(0.0).round() as usize).min(last)].sample(uv);
+        let texel = self.levels[(level.max(0.0).round() as usize).min(last)].sample(uv, repeated);
         match texel.w > 1e-3 {
             true => texel.truncate() / texel.w,
             false => Vec3::from_array(self.mean.map(|byte| linear(byte) as f32)),
@@ -101,14 +102,17 @@ impl Level {
         (self.width > 1 || self.height > 1).then(|| Self::blocks((self.width, self.height), 2, at))
     }
 
-    /// Between the four nearest texels, of a picture that repeats.
-    fn sample(&self, uv: Vec2) -> Vec4 {
-        let wrapped = uv - uv.floor();
-        let place = wrapped * Vec2::new(self.width as f32, self.height as f32) - 0.5;
+    /// Between the four nearest texels.
+    fn sample(&self, uv: Vec2, repeated: bool) -> Vec4 {
+        let inside = if repeated { uv - uv.floor() } else { uv };
+        let place = inside * Vec2::new(self.width as f32, self.height as f32) - 0.5;
         let (base, part) = (place.floor(), place - place.floor());
+        let number = |place: i64, count: usize| match repeated {
+            true => place.rem_euclid(count as i64) as usize,
+            false => place.clamp(0, count as i64 - 1) as usize,
+        };
         let at = |dx: i64, dy: i64| {
-            let x = (base.x as i64 + dx).rem_euclid(self.width as i64) as usize;
-            let y = (base.y as i64 + dy).rem_euclid(self.height as i64) as usize;
+            let (x, y) = (number(base.x as i64 + dx, self.width), number(base.y as i64 + dy, self.height));
             self.texels[y * self.width + x]
         };
         at(0, 0).lerp(at(1, 0), part.x).lerp(at(0, 1).lerp(at(1, 1), part.x), part.y)
@@ -163,7 +167,7 @@ mod tests {
         });
         let texture = Texture::decoded(&png(&picture))?;
         assert_eq!(texture.size(), Vec2::splat(2.0));
-        let at = |u: f32, v: f32, level: f32| texture.sample(Vec2::new(u, v), level);
+        let at = |u: f32, v: f32, level: f32| texture.sample(Vec2::new(u, v), level, true);
         assert_eq!(at(0.25, 0.25, 0.0), Vec3::X);
         assert_eq!(at(0.75, 0.25, 0.0), Vec3::Y);
         assert_eq!(at(0.25, 0.75, 0.0), Vec3::Z);
@@ -172,6 +176,9 @@ mod tests {
         assert_eq!(at(1.0, 0.25, 0.0), Vec3::new(0.5, 0.5, 0.0));
         assert_eq!(at(-0.75, 3.25, 0.0), Vec3::X);
         assert_eq!(at(0.1, 0.9, 1.0), Vec3::splat(0.5));
+        // A picture that is there once ends with its border.
+        assert_eq!(texture.sample(Vec2::new(1.0, 0.25), 0.0, false), Vec3::Y);
+        assert_eq!(texture.sample(Vec2::new(-5.0, 0.0), 0.0, false), Vec3::X);
         assert_eq!(texture.mean, [188; 3]);
         Ok(())
     }
@@ -181,8 +188,8 @@ mod tests {
         let picture = RgbaImage::from_fn(1024, 1, |x, _| image::Rgba([255, 0, 0, if x < 512 { 255 } else { 0 }]));
         let texture = Texture::decoded(&png(&picture))?;
         assert_eq!((texture.mean, texture.size()), ([255, 0, 0], Vec2::new(512.0, 1.0)));
-        assert_eq!(texture.sample(Vec2::new(0.75, 0.5), 0.0), Vec3::X);
-        assert_eq!(texture.sample(Vec2::new(0.5, 0.5), 0.0), Vec3::X);
+        assert_eq!(texture.sample(Vec2::new(0.75, 0.5), 0.0, true), Vec3::X);
+        assert_eq!(texture.sample(Vec2::new(0.5, 0.5), 0.0, true), Vec3::X);
         let nothing = RgbaImage::from_pixel(2, 2, image::Rgba([9, 9, 9, 0]));
         assert!(Texture::decoded(&png(&nothing)).is_err_and(|error| error.contains("transparent")));
         assert!(Texture::decoded(b"no picture").is_err());

@@ -2,7 +2,7 @@
 
 use super::network::{EndToEndQConfig, QNetwork, StateEstimatorQConfig};
 use crate::nn::AdamConfig;
-use crate::rl::cem::CemConfig;
+use crate::rl::cem::{CemConfig, SearchSize};
 pub use crate::train::Preset;
 use crate::train::limits::MAX_STEPS;
 use serde::{Deserialize, Serialize};
@@ -101,15 +101,18 @@ pub struct QtOptConfig {
     pub preset: Preset,
     /// Edge of the square images, pixels.
     pub size: usize,
-    /// 3, or 6 when the agent sees a generated image before the source.
+    /// 3; 6 when the agent sees a generated image before the source; 8 with the generator's mask and depth behind both.
     pub channels: usize,
     /// Sizes of the state-estimating network, and the camera's calibration.
     pub network: StateEstimatorQConfig,
     /// Sizes of the end-to-end network, where the small preset has it in place of the state-estimating one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_to_end: Option<EndToEndQConfig>,
-    /// The search for the best action, when the policy acts and when targets are computed.
+    /// The search for the best action while it learns: when the policy collects episodes and when targets are computed.
     pub cem: CemConfig,
+    /// The size of the search when the policy acts and does not learn: in evaluations, recordings and the viewer.
+    #[serde(default = "usual_acting")]
+    pub acting: SearchSize,
     /// Labelled transitions of one gradient step, from 1 to 65536.
     pub batch: usize,
     /// Images that are learned from are moved by up to this many pixels, as by a random crop.
@@ -179,6 +182,11 @@ pub struct QtOptConfig {
     pub real_episodes_per_iteration: usize,
 }
 
+/// Of runs from before the setting.
+fn usual_acting() -> SearchSize {
+    SearchSize::ACTING
+}
+
 fn usual_real_episodes() -> usize {
     32
 }
@@ -208,6 +216,7 @@ impl QtOptConfig {
             network: StateEstimatorQConfig::default(),
             end_to_end: None,
             cem: CemConfig::default(),
+            acting: SearchSize::PUBLISHED,
             batch: 32,
             shift: 22,
             tint_std: 0.0,
@@ -258,6 +267,7 @@ impl QtOptConfig {
                 auxiliary_interval: 2,
                 // What is grasped is lifted, and looked at, before the episode is ended.
                 cem: CemConfig { end_above_m: 0.1, ..paper.cem },
+                acting: SearchSize::ACTING,
                 // Over three steps, and with a smaller p_terminate_closed, it learns faster and tries again more often.
                 discount: 0.97,
                 n_step: 3,
@@ -275,6 +285,11 @@ impl QtOptConfig {
         }
     }
 
+    /// The search of a policy that acts and does not learn.
+    pub fn acting_cem(&self) -> CemConfig {
+        self.cem.with_size(self.acting)
+    }
+
     /// The settings of the preset small with one of its networks. The preset paper has one network.
     pub fn with_network(self, network: QNetwork) -> Self {
         let usual = Self::preset(self.preset);
@@ -282,6 +297,7 @@ impl QtOptConfig {
         match network {
             QNetwork::StateEstimating => Self {
                 end_to_end: None,
+                acting: usual.acting,
                 shift: usual.shift,
                 auxiliary_weight,
                 auxiliary_lr_scale,
@@ -290,6 +306,8 @@ impl QtOptConfig {
             },
             QNetwork::EndToEnd => Self {
                 end_to_end: Some(EndToEndQConfig::default()),
+                // Its actions are scored by tensor operations, which take long.
+                acting: SearchSize::PUBLISHED,
                 // 22 of the published 472 pixels.
                 shift: 3,
                 auxiliary_weight: 0.0,
@@ -445,6 +463,7 @@ impl QtOptConfig {
             ));
         }
         self.cem.validate()?;
+        self.acting_cem().validate().map_err(|problem| format!("acting: {problem}"))?;
         if state_estimating {
             return self.network.validate(self.size);
         }

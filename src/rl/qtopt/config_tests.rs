@@ -32,6 +32,7 @@ fn mistakes_are_named() {
     check(|c| c.discount = 1.5, "discount");
     check(|c| c.cem.num_elites = 64, "elites");
     check(|c| c.cem.end_above_m = -0.1, "end_above_m");
+    check(|c| c.acting.num_elites = 128, "acting: cem: give 1 to 16 iterations");
     check(|c| c.network.grip_strides.truncate(2), "filters");
     check(|c| c.shift = 1, "shift must be 0");
     check(|c| c.network.map_features = 300, "map_features");
@@ -62,4 +63,23 @@ fn mistakes_are_named() {
     end_to_end(|c, _| c.auxiliary_interval = 2, "end-to-end");
     end_to_end(|c, _| c.shift = 32, "below half");
     assert!("huge".parse::<Preset>().is_err());
+}
+
+#[test]
+fn a_policy_that_only_acts_searches_longer() -> anyhow::Result<()> {
+    let small = QtOptConfig::preset(Preset::Small);
+    assert_eq!((small.cem.num_iterations, small.cem.num_samples), (2, 64));
+    let acting = small.acting_cem();
+    assert_eq!((acting.num_iterations, acting.num_samples, acting.num_elites), (4, 128, 10));
+    assert_eq!(acting.end_above_m, small.cem.end_above_m);
+    // Runs from before the setting, too; the published size stays as it was published.
+    let mut text: toml::Table = toml::from_str(&toml::to_string(&small)?)?;
+    text.remove("acting");
+    assert_eq!(text.try_into::<QtOptConfig>()?.acting_cem(), acting);
+    let paper = QtOptConfig::preset(Preset::Paper);
+    assert_eq!(paper.acting_cem(), paper.cem);
+    let end_to_end = small.clone().with_network(QNetwork::EndToEnd);
+    assert_eq!(end_to_end.acting_cem(), end_to_end.cem);
+    assert_eq!(end_to_end.with_network(QNetwork::StateEstimating).acting_cem(), acting);
+    Ok(())
 }

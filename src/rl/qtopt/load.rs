@@ -59,6 +59,6 @@ pub fn load_policy(path: &Path, device: &Device) -> Result<Loaded, RlError> {
     let (learner, space) = (&config.learner, config.data.space);
     let q = build(learner, &space, Seed(0), device)?;
     q.store().load_state(&from_file(checkpoint.group(AVERAGED)?)?)?;
-    let policy = QPolicy { q, space, cem: learner.cem, size: learner.size, channels: learner.channels };
+    let policy = QPolicy { q, space, cem: learner.acting_cem(), size: learner.size, channels: learner.channels };
     Ok(Loaded { policy, run, config, step: checkpoint.step, warnings })
 }

@@ -57,7 +57,7 @@ pub fn load_q(path: &Path, which: JointQ, device: &Device) -> Result<Loaded, RlE
     let q = build(&learner, &space, Seed(0), device)?;
     let group = if which == JointQ::Sim { Q_SIM_AVERAGED } else { Q_REAL_AVERAGED };
     q.store().load_state(&from_file(checkpoint.group(group)?)?)?;
-    let policy = QPolicy { q, space, cem: learner.cem, size: learner.size, channels: learner.channels };
+    let policy = QPolicy { q, space, cem: learner.acting_cem(), size: learner.size, channels: learner.channels };
     let data = QtOptData {
         env: data.env,
         script: data.script,
