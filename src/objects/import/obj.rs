@@ -163,7 +163,7 @@ pub(super) fn joined_lines(text: &str) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
-/// Materials that triangles are told apart by.
+/// Most materials of a mesh; triangles of further ones have none.
 const MAX_MATERIALS: usize = 4096;
 
 struct Parsed {

@@ -51,8 +51,8 @@ impl Texture {
     }
 
     /// The linear colour at `uv`, v downwards, where `level` is 0 for single texels and 1 more for twice as many a side. Beyond
-    /// its border the picture is repeated, or where it is not, the border goes on: the two sides of a picture that is
-    /// there once do not blend.
+    /// the picture's border it is `repeated`, or else its border texels are: the two sides of a picture that is there once
+    /// do not blend.
     pub fn sample(&self, uv: Vec2, level: f32, repeated: bool) -> Vec3 {
         let last = self.levels.len() - 1;
         let texel = self.levels[(level.max(0.0).round() as usize).min(last)].sample(uv, repeated);
