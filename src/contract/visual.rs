@@ -107,7 +107,8 @@ impl MeshData {
     }
 }
 
-/// All fields but the details, which follow from the same file; colours only where there are any: checksums of objects are made of this text.
+/// All fields but the details, which follow from the same file; colours only where there are any: checksums of objects are
+/// made of this text.
 impl fmt::Debug for MeshData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { positions, normals, indices, colors, detailed: _ } = self;

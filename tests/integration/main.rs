@@ -5,6 +5,7 @@ mod episodes;
 mod grasping;
 mod inputs;
 mod leaks;
+mod object_looks;
 mod pacing;
 mod pose_agent;
 mod rendering;

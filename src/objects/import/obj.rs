@@ -80,12 +80,17 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, root: &Root, limits: &Limits) -
             *material = material.and_then(|number| kept.get(usize::from(number)).copied().flatten());
         }
     }
-    if file.mesh.materials.is_empty() {
-        file.mesh.groups.iter_mut().for_each(|group| group.material_of.clear());
-        file.mesh.color = file.mesh.color.or_else(|| file.mesh.mean_vertex_color());
-    } else {
+    let is_textured = file.mesh.materials.iter().any(|material| material.texture.is_some());
+    if is_textured {
         // Scanners write both: the picture is the finer one.
         file.mesh.vertex_colors.clear();
+    } else if let Some(mean) = file.mesh.mean_vertex_color() {
+        // MeshLab writes a plain material beside the colours of the vertices.
+        file.mesh.materials.clear();
+        file.mesh.color = Some(mean);
+    }
+    if file.mesh.materials.is_empty() {
+        file.mesh.groups.iter_mut().for_each(|group| group.material_of.clear());
     }
     file.warnings = warnings;
     Ok(file)

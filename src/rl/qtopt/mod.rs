@@ -6,6 +6,7 @@ pub mod collect;
 pub mod config;
 pub mod diagnostics;
 pub mod episode_sheet;
+mod exploration;
 pub mod learner;
 pub mod load;
 pub mod network;

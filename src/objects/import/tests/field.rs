@@ -172,12 +172,16 @@ fn colours_of_vertices_in_obj() {
             None => format!("{line}\n"),
         })
         .collect();
-    let object = Folder::new().with("m.obj", painted).one();
-    let mesh = object.model.mesh.as_ref().expect("a mesh");
-    let mut colors = mesh.colors.clone();
-    colors.sort_unstable();
-    colors.dedup();
-    assert_eq!(colors, [[51, 0, 255], [255, 0, 255]]);
+    // MeshLab's files have a plain material, too.
+    let beside = format!("mtllib m.mtl\nusemtl plain\n{painted}");
+    for text in [painted, beside] {
+        let object = Folder::new().with("m.obj", text).with("m.mtl", "newmtl plain\nKd 0.75 0.75 0.75\n").one();
+        let mesh = object.model.mesh.as_ref().expect("a mesh");
+        let mut colors = mesh.colors.clone();
+        colors.sort_unstable();
+        colors.dedup();
+        assert_eq!(colors, [[51, 0, 255], [255, 0, 255]]);
+    }
 }
 
 #[test]
