@@ -39,6 +39,10 @@ pub struct TableArgs {
     /// Scripted episodes that each row's agent begins with
     #[arg(long, default_value_t = 1_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
     pub scripted_episodes: u64,
+    /// Episodes of the canonical agent that agents begin with which see its domain, as it is or translated, in place of scripted
+    /// ones
+    #[arg(long, default_value_t = 5_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
+    pub init_episodes: u64,
     /// Grasp attempts of each measurement
     #[arg(long, default_value_t = 700, value_parser = numbers::count(numbers::ATTEMPTS))]
     pub attempts: usize,
@@ -50,7 +54,7 @@ pub struct TableArgs {
     #[arg(long)]
     pub table_only: bool,
     /// Shrink everything to minutes, to see that it runs; every page says so and shows nothing else
-    #[arg(long, conflicts_with_all = ["canonical_steps", "agent_steps", "scripted_episodes", "attempts", "seeds"])]
+    #[arg(long, conflicts_with_all = ["canonical_steps", "agent_steps", "scripted_episodes", "init_episodes", "attempts", "seeds"])]
     pub quick: bool,
     #[command(flatten)]
     pub seed: common::SeedArg,
@@ -65,7 +69,14 @@ impl TableArgs {
         if !self.quick {
             return self.clone();
         }
-        Self { canonical_steps: 200, agent_steps: 60, scripted_episodes: 60, attempts: 20, ..self.clone() }
+        Self {
+            canonical_steps: 200,
+            agent_steps: 60,
+            scripted_episodes: 60,
+            init_episodes: 60,
+            attempts: 20,
+            ..self.clone()
+        }
     }
 
     /// `full`, or `quick` where everything is shrunk.
@@ -324,7 +335,7 @@ pub fn canonical(plan: &mut Plan, args: &TableArgs, seed: u64, cell: &str) -> an
     let command = format!("train qtopt --steps {} --seed {seed} {cell}", args.canonical_steps);
     plan.add(&first, "the canonical agent that the rows begin with: training", &command)?;
     let widened = TableArgs { agent_steps: steps_with_features(args.canonical_steps), ..args.clone() };
-    let command = format!("{} {NETWORK} {cell}", agent(&widened, seed, &first));
+    let command = format!("{} {NETWORK} {cell}", same_domain_agent(&widened, seed, &first));
     plan.add(&name, "the canonical agent with features that Q teaches: training", &command)?;
     Ok(name)
 }
@@ -336,6 +347,11 @@ pub fn agent(args: &TableArgs, seed: u64, init: &str) -> String {
          qtopt.exploration.initial_episodes={}",
         args.agent_steps, args.agent_lr, args.scripted_episodes
     )
+}
+
+/// The same where the agent sees the domain of the one it begins with: it takes over episodes of that one, too.
+pub fn same_domain_agent(args: &TableArgs, seed: u64, init: &str) -> String {
+    format!("{} --init-episodes {}", agent(args, seed, init), args.init_episodes)
 }
 
 /// The words of a finished agent's joint finetuning: beside the simulator it plays `grasps` episodes in `reality`.

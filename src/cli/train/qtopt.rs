@@ -60,6 +60,10 @@ pub struct Args {
     /// RCAN's generator: the generated picture gets its weights, the source none
     #[arg(long, value_name = "RUN")]
     pub init: Option<PathBuf>,
+    /// Begin with so many of that run's newest episodes, too, in place of the script's first ones; --generator translates
+    /// their pictures. The run must have seen plain pictures of the same domain, cell and camera
+    #[arg(long, value_name = "N", requires = "init", conflicts_with = "offline")]
+    pub init_episodes: Option<u64>,
     /// Learn from a recording of another domain beside the simulator: images, gripper, actions, rewards and ends alone
     #[arg(long, value_name = "DIR")]
     pub real: Option<PathBuf>,
@@ -129,6 +133,7 @@ impl TrainCommand for Args {
                 generator: None,
                 offline: None,
                 init: None,
+                init_episodes: 0,
                 real: None,
                 on_policy_domain: None,
                 on_policy_episodes: 0,
@@ -166,6 +171,7 @@ impl TrainCommand for Args {
             }
         }
         data.real_only |= self.real_only;
+        data.init_episodes = self.init_episodes.unwrap_or(data.init_episodes);
         if let Some(init) = self.init.as_deref().filter(|_| !self.run.resume) {
             take_network(learner, init, self.network)?;
         }

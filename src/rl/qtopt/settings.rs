@@ -24,6 +24,9 @@ pub struct QtOptData {
     /// A run whose weights are the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
+    /// Episodes of that run's replays, the newest, that this run's replays begin with in place of the script's first ones.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub init_episodes: u64,
     /// A recording of the domain to transfer to, with a replay and a Bellman updater of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub real: Option<PathBuf>,
@@ -50,6 +53,9 @@ impl LearnerConfig for QtOptConfig {
             return Err(
                 "data.on_policy_domain and data.on_policy_episodes belong together: name both, or neither".into()
             );
+        }
+        if data.init_episodes > 0 && (data.init.is_none() || data.offline.is_some()) {
+            return Err("data.init_episodes are those of data.init: name that run, and no data.offline".into());
         }
         if data.real_only {
             if data.real.is_none() && data.on_policy_domain.is_none() {

@@ -4,6 +4,7 @@
 //! Bellman updaters label transitions, and batches are drawn from the labelled ones. A recording has a replay and an
 //! updater of its own.
 
+mod initial;
 mod on_policy;
 
 use super::collect::{BehaviorPolicy, Episode, play_each};
@@ -131,20 +132,6 @@ impl ExperienceSource {
     /// Success of the policy without noise, and of the script, over the last episodes in training; NaN before the first.
     pub fn success(&self) -> [f64; 2] {
         [self.greedy.rate(), self.scripted.rate()]
-    }
-
-    /// Fills the off-policy replay with recorded episodes before training; their success is the one to beat. A resumed run
-    /// has them in its replay already.
-    ///
-    /// # Errors
-    /// What the recording met.
-    pub fn preload(&mut self, episodes: impl Iterator<Item = Result<Episode, VecEnvError>>) -> Result<(), RlError> {
-        for episode in episodes {
-            let episode = episode?;
-            self.simulation.off_policy.push(&episode.transitions);
-            self.scripted.add(episode.success);
-        }
-        Ok(())
     }
 
     /// Adds a recording of the domain to transfer to as a stream of its own; half of every batch is drawn from it, and

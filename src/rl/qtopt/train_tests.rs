@@ -198,6 +198,7 @@ pub(in crate::rl) fn config(steps: u64) -> RunConfig<QtOptConfig> {
             real: None,
             on_policy_domain: None,
             on_policy_episodes: 0,
+            init_episodes: 0,
             real_only: false,
             space,
         },
@@ -463,5 +464,37 @@ fn another_run_takes_over_the_replays_of_a_finished_one() -> anyhow::Result<()> 
         anyhow::bail!("gone")
     };
     assert!((found - expected).abs() < 1e-6, "{found} {expected}");
+
+    // A learner's source begins with them, seen through a generator: here one that inverts.
+    let (_, mut source) = parts(&config(1))?;
+    let episodes = off_policy.newest_episodes(usize::MAX).len() + on_policy.newest_episodes(usize::MAX).len();
+    assert_eq!(source.take_over([&off_policy, &on_policy], usize::MAX, Some(&Inverted))?, episodes);
+    let taken = source.simulation.off_policy.newest_episodes(3);
+    assert_eq!((taken.len(), taken[0].len()), (3, newest[0].len()));
+    let inverted: Vec<u8> = newest[0][0].image.iter().map(|byte| !byte).collect();
+    assert_eq!((&taken[0][0].image, taken[0][0].record), (&inverted, newest[0][0].record));
+    assert_eq!(source.simulation.on_policy.len(), on_policy.newest_episodes(usize::MAX).iter().map(Vec::len).sum());
+    // No more than asked for: half of each kind, or what there is.
+    let (_, mut source) = parts(&config(1))?;
+    assert_eq!(source.take_over([&off_policy, &on_policy], 4, None)?, 4);
+    assert!(source.take_over([source_of_nothing(), source_of_nothing()].each_ref(), 4, None).is_err());
     Ok(())
+}
+
+/// A replay without an episode.
+fn source_of_nothing() -> crate::rl::replay::Replay {
+    crate::rl::replay::Replay::new("nothing", 3, 8, 8)
+}
+
+/// The picture's negative.
+struct Inverted;
+
+impl crate::contract::ImageAdapter for Inverted {
+    fn channels(&self) -> usize {
+        3
+    }
+
+    fn encode(&self, rgb: Vec<u8>, _: [usize; 2]) -> Result<Vec<u8>, crate::contract::VecEnvError> {
+        Ok(rgb.iter().map(|byte| !byte).collect())
+    }
 }

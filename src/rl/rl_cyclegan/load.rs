@@ -67,6 +67,7 @@ pub fn load_q(path: &Path, which: JointQ, device: &Device) -> Result<Loaded, RlE
         real: Some(data.real),
         on_policy_domain: None,
         on_policy_episodes: 0,
+        init_episodes: 0,
         real_only: false,
         space,
     };

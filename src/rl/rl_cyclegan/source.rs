@@ -89,16 +89,8 @@ impl JointSource {
     ///
     /// # Errors
     /// Replays without an episode.
-    pub fn take_simulated(&mut self, [off_policy, on_policy]: [&Replay; 2]) -> Result<(), RlError> {
-        let wanted = self.config.sim_episodes;
-        // As many of each, and more of one where the other has fewer.
-        let own = on_policy.newest_episodes(wanted / 2);
-        let scripted = off_policy.newest_episodes(wanted.saturating_sub(own.len()));
-        if own.len() + scripted.len() == 0 {
-            return Err(RlError::Config("the run of --init keeps no episode any more; x comes from its replay".into()));
-        }
-        scripted.iter().for_each(|episode| self.experience.simulation.off_policy.push(episode));
-        own.iter().for_each(|episode| self.experience.simulation.on_policy.push(episode));
+    pub fn take_simulated(&mut self, replays: [&Replay; 2]) -> Result<(), RlError> {
+        self.experience.take_over(replays, self.config.sim_episodes, None)?;
         Ok(())
     }
 
