@@ -203,7 +203,7 @@ fn with_agent(
     mut config: DatasetConfig,
 ) -> anyhow::Result<(Option<PairAgent>, EnvConfig, DatasetConfig)> {
     let Some(run) = run else { return Ok((None, env, config)) };
-    let (agent, env) = PairAgent::load(run, env)?;
+    let (agent, env) = PairAgent::load(run, env, "--policy")?;
     config.generator.insert("policy".to_owned(), agent.name()?.into());
     Ok((Some(agent), env, config))
 }

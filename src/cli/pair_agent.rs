@@ -22,11 +22,11 @@ pub struct PairAgent {
 }
 
 /// The run of `train qtopt` in `run`, or of one of its checkpoints, by `--policy`.
-fn load(run: &Path) -> anyhow::Result<Loaded> {
+fn load(run: &Path, flag: &str) -> anyhow::Result<Loaded> {
     if run.is_dir() {
         let learner = learner_name(run)?;
         if learner != QtOptConfig::NAME {
-            let message = format!("--policy {}: that is a run of {learner}; pass one of `train qtopt`", run.display());
+            let message = format!("{flag} {}: that is a run of {learner}; pass one of `train qtopt`", run.display());
             return Err(UsageError(message).into());
         }
     }
@@ -38,28 +38,28 @@ fn load(run: &Path) -> anyhow::Result<Loaded> {
 /// # Errors
 /// As [`PairAgent::load`].
 pub fn name(run: &Path) -> anyhow::Result<String> {
-    agent::name(&load(run)?)
+    agent::name(&load(run, "--policy")?)
 }
 
 impl PairAgent {
-    /// Loads the agent and gives `env` its view.
+    /// Loads the agent that `flag` names and gives `env` its view.
     ///
     /// # Errors
     /// No run, a run of another learner, no checkpoint, damage; [`UsageError`] where it cannot act in the environments.
-    pub fn load(run: &Path, env: EnvConfig) -> anyhow::Result<(Self, EnvConfig)> {
-        let loaded = load(run)?;
+    pub fn load(run: &Path, env: EnvConfig, flag: &str) -> anyhow::Result<(Self, EnvConfig)> {
+        let loaded = load(run, flag)?;
         let trained = &loaded.config.data.env;
-        let refuse = |message: String| Err(UsageError(format!("--policy {}: {message}", run.display())).into());
+        let refuse = |message: String| Err(UsageError(format!("{flag} {}: {message}", run.display())).into());
         if loaded.policy.size != env.size as usize {
             let (sees, size) = (loaded.policy.size, env.size);
             return refuse(format!(
-                "the agent sees {sees}x{sees} pixels and the pairs are {size}x{size}; give both one size"
+                "the agent sees {sees}x{sees} pixels, and the pictures here are {size}x{size}; give both one size"
             ));
         }
         if loaded.policy.space != (env.task)().action_space(&env.cell) {
             let (cell, own) = (&env.cell.name, &trained.cell);
             return refuse(format!(
-                "its actions are those of the cell {own}, and the pairs are of {cell}; pass --cell {own}"
+                "its actions are those of the cell {own}, and the cell here is {cell}; pass --cell {own}"
             ));
         }
         let view = PolicyView { domain: trained.domain, camera: trained.camera.clone(), crop: trained.crop };

@@ -4,6 +4,7 @@
 mod cyclegan;
 mod frames;
 mod identity;
+mod initial;
 pub(super) mod ppo;
 pub(super) mod qtopt;
 pub mod rcan;

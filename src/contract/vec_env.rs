@@ -45,6 +45,9 @@ pub struct Reset {
 pub struct StepBatch {
     /// State of every environment after the step.
     pub observation: Observation,
+    /// `[num_envs, size, size, 3]` bytes: pictures that episodes keep in place of those that policies see; empty where they keep
+    /// those.
+    pub kept_images: Vec<u8>,
     /// One for each environment; only those of environments that acted mean anything.
     pub steps: Vec<Step>,
     /// None unless the environments were built with it.

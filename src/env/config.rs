@@ -14,7 +14,8 @@ use std::sync::Arc;
 /// What environments deliver beside the gripper's state. Only what is asked for is drawn and read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Channels {
-    /// The first camera's picture in the first domain: what policies see.
+    /// The first camera's picture in the first domain: what policies see, or, where they have a view of their own, what episodes
+    /// keep ([`crate::contract::StepBatch::kept_images`]).
     pub image: bool,
     /// The same as the domain's depth camera measures it.
     pub depth: bool,

@@ -175,6 +175,8 @@ pub fn collect<E: VecEnv + ?Sized>(
     while let Some(moment) = episodes.step(env, policy, true)? {
         let bin_group = |index: usize| env.bin_group(index);
         let observation = &moment.batch.observation;
+        let kept = &moment.batch.kept_images;
+        let of_each = kept.len() / count.max(1);
         let states = moment.batch.privileged.as_ref().map_or(&[][..], |privileged| &privileged.states);
         let frames = moment.batch.privileged.as_ref().and_then(|privileged| privileged.frames.first());
         for (index, transition) in moment.transitions.iter().enumerate() {
@@ -196,7 +198,8 @@ pub fn collect<E: VecEnv + ?Sized>(
                     value: decision.value,
                 }),
             }
-            let image = observation.image(index).to_vec();
+            let image = if kept.is_empty() { observation.image(index) } else { &kept[index * of_each..][..of_each] };
+            let image = image.to_vec();
             episode.observations.push(EpisodeObservation { image, gripper: observation.gripper[index] });
             if step.done() {
                 episode.grasped.clone_from(&step.grasped);

@@ -274,6 +274,11 @@ impl VecEnv for GraspEnv {
         }
         let mut frames = self.update(capture).map_err(VecEnvError::new)?;
         let (images, sensed_depth_m) = self.images(&mut frames)?;
+        let keeps_others = self.config.policy_view.is_some() && self.config.channels.image;
+        let kept_images = match frames.first_mut() {
+            Some(first) if keeps_others => std::mem::take(&mut first.source_rgb),
+            _ => Vec::new(),
+        };
         let indices = 0..self.len();
         let observation = Observation {
             images,
@@ -290,6 +295,6 @@ impl VecEnv for GraspEnv {
             let map = self.config.map;
             Privileged { states: worlds.par_iter().map(|world| privileged_state(world, map)).collect(), frames }
         });
-        Ok(StepBatch { observation, steps, privileged })
+        Ok(StepBatch { observation, kept_images, steps, privileged })
     }
 }

@@ -5,7 +5,7 @@ use super::RUNS;
 use super::plan::Plan;
 use super::tables::{
     GeneratorArgs, NETWORK, RowPlan, Table, TableArgs, agent, canonical, finetuned, given_recording, measure,
-    rcan_generator, same_domain_agent,
+    rcan_generator,
 };
 use crate::cli::{common, numbers};
 use crate::data::episodes::EpisodeReader;
@@ -144,7 +144,7 @@ impl Scale {
     ) -> anyhow::Result<()> {
         let command = format!(
             "{} --generator @{translation} --real @{real} --real-weight {weight} {words}",
-            same_domain_agent(&self.table, seed, init)
+            agent(&self.table, seed, init)
         );
         plan.add(name, &format!("{title}: training the agent"), &command)
     }
@@ -211,7 +211,6 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
                     format!("@{name}")
                 }
                 (_, None) => {
-                    let agent = if key == "sim-only" { same_domain_agent } else { agent };
                     let command = format!("{} --domain {domain}", agent(table, seed, &init));
                     plan.add(&name, &format!("{title}: training the agent"), &command)?;
                     format!("@{name}")

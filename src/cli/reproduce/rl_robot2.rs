@@ -3,7 +3,7 @@
 
 use super::plan::Plan;
 use super::rl_cyclegan::{Args, Scale, real_weight};
-use super::tables::{NETWORK, RowPlan, Table, TableArgs, canonical, measure, same_domain_agent};
+use super::tables::{NETWORK, RowPlan, Table, TableArgs, agent, canonical, measure};
 use crate::gan::cyclegan::Method;
 use std::process::ExitCode;
 
@@ -72,8 +72,7 @@ pub fn table3(args: &Args) -> anyhow::Result<ExitCode> {
             let [plain, joint] = &mut rows[2 * index..2 * index + 2] else { continue };
             let weight = real_weight(*amount);
             let name = format!("agent-{}-{seed}", plain.row.key);
-            let command =
-                format!("{} --real @{real} --real-weight {weight} {cell}", same_domain_agent(table, seed, &init));
+            let command = format!("{} --real @{real} --real-weight {weight} {cell}", agent(table, seed, &init));
             plan.add(&name, &format!("{}: training the agent", plain.row.title), &command)?;
             measure_robot2(&mut plan, table, plain, (&name, bins), seed)?;
             let translation = scale.translation(&mut plan, Method::RlCycleGan, (&init, &real), seed)?;

@@ -36,13 +36,12 @@ pub struct TableArgs {
     /// Learning rate of agents that begin with a trained one, which keep what they know; agents from nothing have 0.002
     #[arg(long, default_value_t = 3e-4, value_parser = numbers::real(1e-7..=1.0))]
     pub agent_lr: f64,
-    /// Scripted episodes that each row's agent begins with
+    /// Episodes that each row's agent begins with, of the agent that it starts from
+    #[arg(long, default_value_t = 2_000, value_parser = numbers::whole(0..=*numbers::ATTEMPTS.end()))]
+    pub init_episodes: u64,
+    /// Scripted episodes that agents begin with which have no other ones: those from nothing, and all with --init-episodes 0
     #[arg(long, default_value_t = 1_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
     pub scripted_episodes: u64,
-    /// Episodes of the canonical agent that agents begin with which see its domain, as it is or translated, in place of scripted
-    /// ones
-    #[arg(long, default_value_t = 5_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
-    pub init_episodes: u64,
     /// Grasp attempts of each measurement
     #[arg(long, default_value_t = 700, value_parser = numbers::count(numbers::ATTEMPTS))]
     pub attempts: usize,
@@ -335,7 +334,7 @@ pub fn canonical(plan: &mut Plan, args: &TableArgs, seed: u64, cell: &str) -> an
     let command = format!("train qtopt --steps {} --seed {seed} {cell}", args.canonical_steps);
     plan.add(&first, "the canonical agent that the rows begin with: training", &command)?;
     let widened = TableArgs { agent_steps: steps_with_features(args.canonical_steps), ..args.clone() };
-    let command = format!("{} {NETWORK} {cell}", same_domain_agent(&widened, seed, &first));
+    let command = format!("{} {NETWORK} {cell}", agent(&widened, seed, &first));
     plan.add(&name, "the canonical agent with features that Q teaches: training", &command)?;
     Ok(name)
 }
@@ -344,14 +343,9 @@ pub fn canonical(plan: &mut Plan, args: &TableArgs, seed: u64, cell: &str) -> an
 pub fn agent(args: &TableArgs, seed: u64, init: &str) -> String {
     format!(
         "train qtopt --init @{init} --steps {} --seed {seed} --set qtopt.q_lr={} --set \
-         qtopt.exploration.initial_episodes={}",
-        args.agent_steps, args.agent_lr, args.scripted_episodes
+         qtopt.exploration.initial_episodes={} --init-episodes {}",
+        args.agent_steps, args.agent_lr, args.scripted_episodes, args.init_episodes
     )
-}
-
-/// The same where the agent sees the domain of the one it begins with: it takes over episodes of that one, too.
-pub fn same_domain_agent(args: &TableArgs, seed: u64, init: &str) -> String {
-    format!("{} --init-episodes {}", agent(args, seed, init), args.init_episodes)
 }
 
 /// The words of a finished agent's joint finetuning: beside the simulator it plays `grasps` episodes in `reality`.
@@ -361,10 +355,11 @@ pub fn finetuned(args: &TableArgs, seed: u64, init: &str, grasps: u64, steps: u6
     format!(
         "train qtopt --init @{init} --steps {steps} --seed {seed} --on-policy-domain reality --on-policy-episodes {grasps} \
          --real-weight 1 --set qtopt.q_lr={} --set qtopt.exploration.initial_episodes={} --set \
-         qtopt.real_episodes_per_iteration={}",
+         qtopt.real_episodes_per_iteration={} --init-episodes {}",
         args.agent_lr,
         args.scripted_episodes,
-        grasps.div_ceil(iterations)
+        grasps.div_ceil(iterations),
+        args.init_episodes
     )
 }
 

@@ -1,7 +1,7 @@
 //! `bingrasp train qtopt`.
 
 use super::run::{RunArgs, TrainCommand};
-use super::{identity, recording};
+use super::{identity, initial, recording};
 use crate::cli::agent::{action_space, projection};
 use crate::cli::generator::{self as generators, GeneratorKind};
 use crate::cli::{UsageError, agent, common};
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 /// The settings of a run of QT-Opt.
 pub type QtOptRun = RunConfig<QtOptConfig>;
-type QtOptTrainer = Trainer<QtOptConfig, QLearner, ExperienceSource>;
+pub(super) type QtOptTrainer = Trainer<QtOptConfig, QLearner, ExperienceSource>;
 
 #[derive(clap::Args, Clone, Default)]
 pub struct Args {
@@ -60,8 +60,8 @@ pub struct Args {
     /// RCAN's generator: the generated picture gets its weights, the source none
     #[arg(long, value_name = "RUN")]
     pub init: Option<PathBuf>,
-    /// Begin with so many of that run's newest episodes, too, in place of the script's first ones; --generator translates
-    /// their pictures. The run must have seen plain pictures of the same domain, cell and camera
+    /// Begin with so many episodes of that run's agent, too, in place of the script's first ones: its newest ones, or, where it
+    /// saw another domain, new ones in which it sees that domain while this run keeps pictures of its own
     #[arg(long, value_name = "N", requires = "init", conflicts_with = "offline")]
     pub init_episodes: Option<u64>,
     /// Learn from a recording of another domain beside the simulator: images, gripper, actions, rewards and ends alone
@@ -232,6 +232,7 @@ impl TrainCommand for Args {
         let open = opener(out, config)?;
         if !self.run.resume {
             recording::check(config)?;
+            initial::check(config)?;
         }
         let learner = QLearner::new(&config.learner, config.data.space, seed, device)?;
         let memory = human_bytes(config.learner.replay_bytes());
@@ -251,6 +252,7 @@ impl TrainCommand for Args {
         if let Some(init) = trainer.config().data.init.clone() {
             agent::warm_start(&mut trainer.learner, &init)?;
         }
+        initial::begin(trainer)?;
         recording::preload(trainer)
     }
 
@@ -364,9 +366,17 @@ fn open_envs(
 
 /// Checks where episodes are played, and says how to open it.
 fn opener(out: &Path, config: &QtOptRun) -> anyhow::Result<EnvOpener> {
+    let env = simulator(config, Seed(config.seed).derive("arena", 0))?;
+    let domain = config.data.env.domain;
+    agent::adapter(out, config, domain)?;
+    let (out, config) = (out.to_owned(), config.clone());
+    Ok(Box::new(move || open_envs(env, &out, &config, domain)))
+}
+
+/// The simulator of a run: its pictures, and the labels that its network learns from.
+pub(super) fn simulator(config: &QtOptRun, seed: Seed) -> anyhow::Result<EnvConfig> {
     let unknown = |error: String| UsageError(format!("data.script: {error}"));
     let script: PolicyKind = config.data.script.parse().map_err(|e| unknown(format!("{e}")))?;
-    let seed = Seed(config.seed).derive("arena", 0);
     let env = common::env_config(&config.data.env, config.learner.size as u32, seed)?;
     // With labels of a domain that stands for the real world the run is a ceiling.
     let access = if env.sources.iter().any(|domain| domain.stands_for_reality()) {
@@ -376,11 +386,7 @@ fn opener(out: &Path, config: &QtOptRun) -> anyhow::Result<EnvOpener> {
     };
     let task = bin_grasp(BinGraspConfig::default());
     let map = agent::map_of(&config.learner, &config.data.env)?;
-    let env = EnvConfig { scripts: vec![script], channels: Channels::IMAGE.with_state(), access, map, task, ..env };
-    let domain = config.data.env.domain;
-    agent::adapter(out, config, domain)?;
-    let (out, config) = (out.to_owned(), config.clone());
-    Ok(Box::new(move || open_envs(env, &out, &config, domain)))
+    Ok(EnvConfig { scripts: vec![script], channels: Channels::IMAGE.with_state(), access, map, task, ..env })
 }
 
 #[cfg(test)]

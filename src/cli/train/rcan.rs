@@ -250,7 +250,7 @@ fn opener(config: &RunConfig<RcanConfig>) -> anyhow::Result<crate::gan::rcan::Fr
     let env = common::env_config(&config.data.env, size, seed)?.with_frames(PrivilegedAccess::Simulation);
     env.validate().map_err(|error| UsageError(error.to_string()))?;
     let Some(run) = &config.data.policy else { return Ok(Box::new(move || frames::live(env, None, seed))) };
-    let (agent, env) = PairAgent::load(run, env)?;
+    let (agent, env) = PairAgent::load(run, env, "--policy")?;
     if let Some(reality) = agent.reality() {
         let message = format!(
             "--policy {}: the agent learned from {reality}, and RCAN sees nothing of the real world; pass one that was trained \

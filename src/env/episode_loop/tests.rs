@@ -69,7 +69,7 @@ impl VecEnv for Counter {
         }
         let gripper = vec![GripperState::default(); actions.len()];
         let observation = Observation { images: self.counts.clone(), gripper, ..Observation::default() };
-        Ok(StepBatch { observation, steps, privileged: None })
+        Ok(StepBatch { observation, kept_images: Vec::new(), steps, privileged: None })
     }
 }
 

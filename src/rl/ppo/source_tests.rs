@@ -85,7 +85,7 @@ impl VecEnv for Toy {
             step_indices: self.cells.iter().map(|cell| cell.age).collect(),
         };
         let steps = self.cells.iter().map(|cell| cell.step.clone()).collect();
-        Ok(StepBatch { observation, steps, privileged: None })
+        Ok(StepBatch { observation, kept_images: Vec::new(), steps, privileged: None })
     }
 }
 

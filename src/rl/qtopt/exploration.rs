@@ -1,5 +1,7 @@
 //! Settings of how episodes are collected while a policy learns.
 
+use super::collect::BehaviorPolicy;
+use crate::contract::Seed;
 use serde::{Deserialize, Serialize};
 
 /// Who decides while data is collected, and how far from what they would do.
@@ -43,6 +45,19 @@ pub struct ExplorationConfig {
     /// go on with the objects as it left them, what was grasped returned to a random place, as in evaluations (RCAN, 5.1).
     /// Bins that were always fresh taught nothing of what lies about after failures.
     pub p_keep_objects: f32,
+}
+
+impl ExplorationConfig {
+    /// Who plays each of `count` episodes, where the policy plays a share of `p_policy`.
+    pub(super) fn draw_behaviors(&self, count: usize, p_policy: f32, seed: Seed) -> Vec<BehaviorPolicy> {
+        let mut rng = seed.derive("plan", 0).rng();
+        let draw = |_| match (rng.chance(p_policy), rng.chance(self.p_greedy)) {
+            (false, _) => BehaviorPolicy::Scripted,
+            (true, true) => BehaviorPolicy::Greedy,
+            (true, false) => BehaviorPolicy::Noisy,
+        };
+        (0..count).map(draw).collect()
+    }
 }
 
 impl Default for ExplorationConfig {

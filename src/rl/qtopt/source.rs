@@ -165,15 +165,8 @@ impl ExperienceSource {
             let first = if self.simulation.off_policy.is_empty() { e.initial_episodes } else { 0 };
             return vec![BehaviorPolicy::Scripted; first.max(self.config.episodes_per_iteration)];
         }
-        let mut rng = seed.derive("plan", 0).rng();
         let p_policy = if self.policy_beats_script { e.p_policy } else { e.p_policy_warmup };
-        (0..self.config.episodes_per_iteration)
-            .map(|_| match (rng.chance(p_policy), rng.chance(e.p_greedy)) {
-                (false, _) => BehaviorPolicy::Scripted,
-                (true, true) => BehaviorPolicy::Greedy,
-                (true, false) => BehaviorPolicy::Noisy,
-            })
-            .collect()
+        e.draw_behaviors(self.config.episodes_per_iteration, p_policy, seed)
     }
 
     /// The environments, opened where they are not yet.

@@ -119,7 +119,7 @@ impl VecEnv for Table {
             step.grasped = if success { vec![0] } else { Vec::new() };
         }
         let (observation, privileged) = self.observation();
-        Ok(StepBatch { observation, steps, privileged: Some(privileged) })
+        Ok(StepBatch { observation, kept_images: Vec::new(), steps, privileged: Some(privileged) })
     }
 }
 

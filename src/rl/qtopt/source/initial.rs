@@ -1,14 +1,16 @@
 //! What the simulator's replays hold before anything is played: recorded episodes, or those of the run that this one begins with.
 
 use super::ExperienceSource;
-use crate::contract::{ImageAdapter, VecEnvError};
+use crate::contract::{EpisodeCollector, ImageAdapter, VecEnvError};
 use crate::rl::error::RlError;
-use crate::rl::qtopt::collect::Episode;
+use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, play_each};
+use crate::rl::qtopt::policy::CemPolicy;
+use crate::rl::qtopt::stream::Stream;
 use crate::rl::replay::{Replay, Transition};
 
 /// The newest `count` episodes of two replays, off-policy and on-policy: as many of each, and more of one where the other has
 /// fewer.
-pub(in crate::rl) fn newest_of([off_policy, on_policy]: [&Replay; 2], count: usize) -> [Vec<Vec<Transition>>; 2] {
+fn newest_of([off_policy, on_policy]: [&Replay; 2], count: usize) -> [Vec<Vec<Transition>>; 2] {
     let own = on_policy.newest_episodes(count / 2);
     let scripted = off_policy.newest_episodes(count.saturating_sub(own.len()));
     // Few scripted ones leave room for more of the policy's.
@@ -49,22 +51,68 @@ impl ExperienceSource {
         if taken == 0 {
             return Err(RlError::Config("the run of --init keeps no episode any more".into()));
         }
-        let size = self.config.size;
-        let seen = |mut episode: Vec<Transition>| -> Result<Vec<Transition>, RlError> {
-            let Some(adapter) = adapter else { return Ok(episode) };
-            let rgb = episode.iter().flat_map(|transition| transition.image.iter().copied()).collect();
-            let images = adapter.encode(rgb, [size; 2])?;
-            let each = images.chunks_exact(size * size * adapter.channels());
-            episode.iter_mut().zip(each).for_each(|(transition, image)| transition.image = image.to_vec());
-            Ok(episode)
-        };
         for episode in scripted {
             self.scripted.add(episode.last().is_some_and(|last| last.record.reward > 0.5));
-            self.simulation.off_policy.push(&seen(episode)?);
+            self.simulation.off_policy.push(&seen_through(adapter, self.config.size, episode)?);
         }
         for episode in own {
-            self.simulation.on_policy.push(&seen(episode)?);
+            self.simulation.on_policy.push(&seen_through(adapter, self.config.size, episode)?);
         }
         Ok(taken)
     }
+
+    /// Plays `count` episodes in `envs`, some by the script and some by `policy`, with its noise or without, as in training
+    /// before a policy is better than the script; each picture is kept as `adapter` shows it. `policy` sees what `envs` show to
+    /// it: its own domain, for example, where episodes keep pictures of another one. Returns how many can be learned from.
+    ///
+    /// # Errors
+    /// The environments, the policy or the adapter fail; not one episode can be learned from.
+    pub fn play_before(
+        &mut self,
+        envs: &mut dyn EpisodeCollector,
+        policy: CemPolicy<'_>,
+        count: usize,
+        adapter: Option<&dyn ImageAdapter>,
+    ) -> Result<usize, RlError> {
+        let seed = self.seed.derive("before", 0);
+        let exploration = self.config.exploration;
+        let plan = exploration.draw_behaviors(count, exploration.p_policy_warmup, seed);
+        let (mut kept, mut failed) = (0, None);
+        let (size, scripted) = (self.config.size, &mut self.scripted);
+        let Stream { off_policy, on_policy, .. } = &mut self.simulation;
+        play_each(envs, Some(policy), &exploration, &plan, seed, &mut |episode| {
+            if episode.invalid || failed.is_some() {
+                return;
+            }
+            let is_scripted = episode.behavior == BehaviorPolicy::Scripted;
+            let replay = if is_scripted { &mut *off_policy } else { &mut *on_policy };
+            match seen_through(adapter, size, episode.transitions) {
+                Ok(transitions) => replay.push(&transitions),
+                Err(error) => failed = Some(error),
+            }
+            if is_scripted {
+                scripted.add(episode.success);
+            }
+            kept += 1;
+        })?;
+        match failed {
+            Some(error) => Err(error),
+            None if kept == 0 => Err(RlError::Config("no episode before training can be learned from".into())),
+            None => Ok(kept),
+        }
+    }
+}
+
+/// An episode whose pictures `[size, size, 3]` an adapter has made others of.
+fn seen_through(
+    adapter: Option<&dyn ImageAdapter>,
+    size: usize,
+    mut episode: Vec<Transition>,
+) -> Result<Vec<Transition>, RlError> {
+    let Some(adapter) = adapter else { return Ok(episode) };
+    let rgb = episode.iter().flat_map(|transition| transition.image.iter().copied()).collect();
+    let images = adapter.encode(rgb, [size; 2])?;
+    let each = images.chunks_exact(size * size * adapter.channels());
+    episode.iter_mut().zip(each).for_each(|(transition, image)| transition.image = image.to_vec());
+    Ok(episode)
 }
