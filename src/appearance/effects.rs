@@ -3,7 +3,7 @@
 //!
 //! The geometric part (distortion) moves every image of a frame alike, so that pairs stay aligned.
 
-use super::material::srgb_to_linear;
+use crate::contract::srgb::{byte_of, linear_of};
 use crate::contract::{FrameChannels, Rng, Seed};
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
@@ -153,13 +153,7 @@ pub mod jpeg;
 
 fn srgb_table() -> &'static [f32; 256] {
     static TABLE: OnceLock<[f32; 256]> = OnceLock::new();
-    TABLE.get_or_init(|| std::array::from_fn(|i| srgb_to_linear([i as u8; 3]).x))
-}
-
-/// The curve itself, `linear` in [0, 1].
-fn encoded(linear: f32) -> u8 {
-    let s = if linear <= 0.003_130_8 { linear * 12.92 } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 };
-    (s * 255.0 + 0.5) as u8
+    TABLE.get_or_init(|| std::array::from_fn(|i| linear_of(i as u8)))
 }
 
 /// The curve's inverse by look-up, because a power costs more than all the rest of a pixel.
@@ -181,13 +175,13 @@ impl Encoder {
                 let (mut below, mut above) = (0_u32, 1.0_f32.to_bits());
                 while below + 1 < above {
                     let middle = below.midpoint(above);
-                    let reached = usize::from(encoded(f32::from_bits(middle))) >= code;
+                    let reached = usize::from(byte_of(f32::from_bits(middle))) >= code;
                     *if reached { &mut above } else { &mut below } = middle;
                 }
                 f32::from_bits(above)
             };
             Self {
-                first: (0..=Self::SHARES as usize).map(|i| encoded(i as f32 / Self::SHARES)).collect(),
+                first: (0..=Self::SHARES as usize).map(|i| byte_of(i as f32 / Self::SHARES)).collect(),
                 least: std::array::from_fn(|code| match code {
                     0 => 0.0,
                     256 => f32::INFINITY,
@@ -441,7 +435,7 @@ mod tests {
         }
         for _ in 0..100_000 {
             let value = rng.range(-0.1, 1.1);
-            assert_eq!(encoder.encode(value), encoded(value.clamp(0.0, 1.0)), "{value}");
+            assert_eq!(encoder.encode(value), byte_of(value), "{value}");
         }
     }
 

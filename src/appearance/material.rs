@@ -1,5 +1,6 @@
 //! One material: the parameters of the renderer's solid texture and of its surface.
 
+use crate::contract::srgb::linear_of;
 use glam::Vec3;
 use serde::{Deserialize, Serialize};
 
@@ -66,11 +67,7 @@ impl Material {
 
 /// sRGB bytes to linear light (IEC 61966-2-1).
 pub fn srgb_to_linear(srgb: [u8; 3]) -> Vec3 {
-    let channel = |byte: u8| {
-        let c = f32::from(byte) / 255.0;
-        if c <= 0.040_45 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
-    };
-    Vec3::new(channel(srgb[0]), channel(srgb[1]), channel(srgb[2]))
+    Vec3::from_array(srgb.map(linear_of))
 }
 
 /// Hue (turns), saturation and value (0 to 1) to linear light.

@@ -21,6 +21,7 @@ pub mod policy;
 pub mod pose;
 pub mod privileged;
 pub mod seed;
+pub mod srgb;
 pub mod task;
 pub mod vec_env;
 pub mod visual;

@@ -1,6 +1,7 @@
 //! Colours: of classes, of instances, of depths, of curves.
 
 use crate::contract::Class;
+use crate::contract::srgb::byte_of;
 
 /// One colour a class, chosen to stay apart for colour-blind eyes and beside photographs.
 pub const fn class_colour(class: Class) -> [u8; 3] {
@@ -45,11 +46,7 @@ fn oklch(lightness: f32, chroma: f32, hue: f32) -> [u8; 3] {
         -1.268_438 * l + 2.609_757_4 * m - 0.341_319_38 * s,
         -0.004_196_086 * l - 0.703_418_6 * m + 1.707_614_7 * s,
     ];
-    linear.map(|c| {
-        let c = c.clamp(0.0, 1.0);
-        let encoded = if c <= 0.003_130_8 { 12.92 * c } else { 1.055 * c.powf(1.0 / 2.4) - 0.055 };
-        (encoded * 255.0 + 0.5) as u8
-    })
+    linear.map(byte_of)
 }
 
 /// Google's Turbo colour map (Mikhailov, 2019; polynomial fit by Ruofei Du) for `t` in `[0, 1]`.

@@ -1,6 +1,6 @@
 //! A task of one's own, the leak rule, masks beside pictures, and what a seed means.
 
-use super::{BlockSchedule, Channels, EnvConfig, EnvError, EpisodeLoop, GraspEnv, collect};
+use super::{BlockSchedule, Channels, EnvConfig, EnvError, EpisodeLoop, GraspEnv, PolicyView, collect};
 use crate::contract::privileged::{MAP, MapFrame};
 use crate::contract::{
     ActRequest, Action, ActionSpace, Decision, Domain, Observation, Policy, PrivilegedAccess, Script, ScriptPolicy,
@@ -135,6 +135,43 @@ fn masks_lie_beside_the_policys_pictures_and_are_those_of_frames() {
         let classes: std::collections::BTreeSet<u8> = mask.iter().copied().collect();
         assert!(mask.len() == 32 * 32 && classes.len() >= 3, "{classes:?}");
     }
+}
+
+/// As [`Down`]; keeps what it was shown.
+#[derive(Default)]
+struct DownLooking(Vec<Vec<u8>>);
+
+impl Policy for DownLooking {
+    fn act(
+        &mut self,
+        seen: &Observation,
+        requests: &[ActRequest],
+        script: &mut dyn Script,
+    ) -> Result<Vec<Decision>, VecEnvError> {
+        self.0.push(seen.images.clone());
+        Down.act(seen, requests, script)
+    }
+}
+
+#[test]
+fn a_policy_sees_one_domain_while_its_episodes_keep_another() {
+    let played = |source: Domain, view: Option<Domain>| {
+        let task: TaskFactory = Arc::new(|| Box::<Descend>::default());
+        let plain = EnvConfig { task, channels: Channels::IMAGE, ..config(2, source) };
+        let camera = plain.cameras[0].clone();
+        let policy_view = view.map(|domain| PolicyView { domain, camera, crop: plain.crop });
+        let mut env = GraspEnv::new(EnvConfig { policy_view, ..plain }).expect("built");
+        let (mut policy, mut episodes) = (DownLooking::default(), Vec::new());
+        collect(&mut env, &mut policy, SetSchedule::new(Seed(1), 2, 1), &mut |episode| episodes.push(episode))
+            .expect("played");
+        (policy.0, episodes)
+    };
+    let (canonical, _) = played(Domain::Canonical, None);
+    let (_, heavy) = played(Domain::RandomizedHeavy, None);
+    let (seen, kept) = played(Domain::RandomizedHeavy, Some(Domain::Canonical));
+    assert!(seen == canonical, "the policy does not see its own domain");
+    assert!(kept == heavy, "the episodes do not keep theirs");
+    assert!(seen[0] != kept[0].observations[0].image);
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! agent sees its own domain, through its own generator, while the run keeps its own domain's pictures of the same states.
 
 use super::qtopt::{QtOptRun, QtOptTrainer, simulator};
+use crate::cli::agent;
 use crate::cli::pair_agent::PairAgent;
-use crate::cli::{UsageError, agent};
 use crate::contract::{ImageAdapter, Seed};
 use crate::env::GraspEnv;
 use crate::files::console::{remark, warn_all};
@@ -40,7 +40,7 @@ fn has_seen(init: &Path, config: &QtOptRun) -> anyhow::Result<bool> {
 /// Refuses an agent that cannot act where this run learns.
 ///
 /// # Errors
-/// No run of QT-Opt; [`UsageError`] for another cell or size.
+/// No run of QT-Opt; [`crate::cli::UsageError`] for another cell or size.
 pub(super) fn check(config: &QtOptRun) -> anyhow::Result<()> {
     let Some((init, _)) = wanted(config) else { return Ok(()) };
     if !has_seen(init, config)? {

@@ -2,6 +2,7 @@
 //! what is drawn, they are scene 1. Physics goes to `asset.extras.bingrasp`.
 
 use crate::contract::MeshData;
+use crate::contract::srgb::linear_of;
 use crate::objects::import::gltf::{Extras, y_up};
 use crate::objects::model::ObjectModel;
 use glam::Vec3;
@@ -32,7 +33,7 @@ pub(super) fn glb(object: &ObjectModel, name: &str) -> Vec<u8> {
     };
     // Colours of the vertices are multiplied by the material's.
     let is_colored = object.mesh.as_ref().is_some_and(|mesh| !mesh.colors.is_empty());
-    let [r, g, b] = if is_colored { [1.0; 3] } else { object.color.unwrap_or([204; 3]).map(linear) };
+    let [r, g, b] = if is_colored { [1.0; 3] } else { object.color.unwrap_or([204; 3]).map(linear_of) };
     let document = json!({
         "asset": {"version": "2.0", "generator": "bingrasp", "extras": {"bingrasp": extras}},
         "scene": 0,
@@ -96,7 +97,7 @@ impl Writer {
     }
 
     fn colors(&mut self, colors: &[[u8; 3]]) -> usize {
-        let bytes = colors.iter().flatten().flat_map(|&byte| linear(byte).to_le_bytes()).collect();
+        let bytes = colors.iter().flatten().flat_map(|&byte| linear_of(byte).to_le_bytes()).collect();
         self.accessor(bytes, 34_962, json!({"componentType": 5126, "count": colors.len(), "type": "VEC3"}))
     }
 
@@ -131,10 +132,4 @@ fn container(mut json: Vec<u8>, mut binary: Vec<u8>) -> Vec<u8> {
         file.extend(chunk);
     }
     file
-}
-
-/// An sRGB byte as a linear channel.
-fn linear(byte: u8) -> f32 {
-    let encoded = f32::from(byte) / 255.0;
-    if encoded <= 0.04045 { encoded / 12.92 } else { ((encoded + 0.055) / 1.055).powf(2.4) }
 }

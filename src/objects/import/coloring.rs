@@ -2,8 +2,9 @@
 //! with a colour at every vertex, cut finer where a texture has detail that the triangles are too large to show.
 
 use super::mesh::{Facet, MeshMaterial, RawGroup, RawMesh};
-use super::texture::{Texture, linear_color, srgb_byte};
+use super::texture::{Texture, linear_color};
 use crate::contract::MeshData;
+use crate::contract::srgb::byte_of;
 use glam::{Vec2, Vec3};
 use std::collections::HashMap;
 
@@ -226,7 +227,7 @@ struct Builder {
 impl Builder {
     fn push(&mut self, corners: [(Vec3, Vec3, Vec3); 3]) {
         for (position, normal, color) in corners {
-            let color = color.to_array().map(srgb_byte);
+            let color = color.to_array().map(byte_of);
             let bits = |vector: Vec3| (vector + Vec3::ZERO).to_array().map(f32::to_bits);
             let mesh = &mut self.mesh;
             let index = *self.number.entry((bits(position), bits(normal), color)).or_insert_with(|| {

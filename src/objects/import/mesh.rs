@@ -3,6 +3,7 @@
 
 use super::texture::Texture;
 use crate::contract::MeshData;
+use crate::contract::srgb::byte_of;
 use crate::objects::geometry::Polyhedron;
 use glam::{Vec2, Vec3};
 use std::collections::HashMap;
@@ -91,7 +92,7 @@ impl RawMesh {
     pub fn mean_vertex_color(&self) -> Option<[u8; 3]> {
         let sum: Vec3 = self.vertex_colors.iter().sum();
         let mean = sum / self.vertex_colors.len() as f32;
-        (!self.vertex_colors.is_empty()).then(|| mean.to_array().map(super::texture::srgb_byte))
+        (!self.vertex_colors.is_empty()).then(|| mean.to_array().map(byte_of))
     }
 
     /// Points that some triangle uses.

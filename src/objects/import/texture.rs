@@ -1,5 +1,6 @@
 //! Pictures on objects. In: the bytes of a picture file. Out: its mean, and samples at any level of detail.
 
+use crate::contract::srgb::{byte_of, linear_of};
 use glam::{Vec2, Vec3, Vec4};
 use image::RgbaImage;
 
@@ -31,12 +32,12 @@ impl Texture {
             let [r, g, b, alpha] = pixel.0;
             let alpha = f64::from(alpha);
             weight += alpha;
-            [r, g, b].into_iter().zip(&mut sum).for_each(|(value, sum)| *sum += alpha * linear(value));
+            [r, g, b].into_iter().zip(&mut sum).for_each(|(value, sum)| *sum += alpha * f64::from(linear_of(value)));
         }
         if weight <= 0.0 {
             return Err("it is wholly transparent".into());
         }
-        let mean = sum.map(|sum| srgb_byte((sum / weight) as f32));
+        let mean = sum.map(|sum| byte_of((sum / weight) as f32));
         let shrink = picture.width().max(picture.height()).div_ceil(LARGEST).max(1) as usize;
         let mut levels = vec![Level::shrunk(&picture, shrink)];
         while let Some(next) = levels.last().and_then(Level::halved) {
@@ -58,7 +59,7 @@ impl Texture {
         let texel = self.levels[(level.max(0.0).round() as usize).min(last)].sample(uv, repeated);
         match texel.w > 1e-3 {
             true => texel.truncate() / texel.w,
-            false => Vec3::from_array(self.mean.map(|byte| linear(byte) as f32)),
+            false => linear_color(self.mean),
         }
     }
 }
@@ -67,7 +68,7 @@ impl Level {
     /// Blocks of `factor` by `factor` pixels, smaller ones at the right and lower edges.
     fn shrunk(picture: &RgbaImage, factor: usize) -> Self {
         let (full_width, full_height) = (picture.width() as usize, picture.height() as usize);
-        let table: Vec<f32> = (0..=255).map(|byte| linear(byte) as f32).collect();
+        let table: Vec<f32> = (0..=255).map(linear_of).collect();
         let texel = |x: usize, y: usize| {
             let [r, g, b, alpha] = picture.get_pixel(x as u32, y as u32).0;
             let alpha = f32::from(alpha) / 255.0;
@@ -131,22 +132,9 @@ fn decode(bytes: &[u8]) -> Result<RgbaImage, String> {
     reader.decode().map(|picture| picture.to_rgba8()).map_err(|error| error.to_string())
 }
 
-/// An sRGB byte in linear light.
-pub(super) fn linear(byte: u8) -> f64 {
-    let encoded = f64::from(byte) / 255.0;
-    if encoded <= 0.04045 { encoded / 12.92 } else { ((encoded + 0.055) / 1.055).powf(2.4) }
-}
-
 /// An sRGB colour in linear light.
 pub(super) fn linear_color(srgb: [u8; 3]) -> Vec3 {
-    Vec3::from_array(srgb.map(|byte| linear(byte) as f32))
-}
-
-/// A linear channel as an sRGB byte.
-pub(super) fn srgb_byte(linear: f32) -> u8 {
-    let linear = linear.clamp(0.0, 1.0);
-    let encoded = if linear <= 0.003_130_8 { linear * 12.92 } else { 1.055 * linear.powf(1.0 / 2.4) - 0.055 };
-    (encoded * 255.0).round() as u8
+    Vec3::from_array(srgb.map(linear_of))
 }
 
 #[cfg(test)]

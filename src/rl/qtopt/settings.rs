@@ -25,7 +25,7 @@ pub struct QtOptData {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
     /// Episodes of that run's replays, the newest, that this run's replays begin with in place of the script's first ones.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_none")]
     pub init_episodes: u64,
     /// A recording of the domain to transfer to, with a replay and a Bellman updater of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,6 +41,10 @@ pub struct QtOptData {
     pub real_only: bool,
     /// What one action may do.
     pub space: ActionSpace,
+}
+
+fn is_none(episodes: &u64) -> bool {
+    *episodes == 0
 }
 
 impl LearnerConfig for QtOptConfig {

@@ -4,7 +4,7 @@ use super::collect::{BehaviorPolicy, Episode, play};
 use super::config::EncoderSupervision;
 use super::network::Projection;
 use super::privileged::CELLS;
-use super::stream::Samples;
+use super::stream::{Samples, Stream};
 use super::*;
 use crate::contract::{
     Action, ActionSpace, Class, Crop, Domain, EpisodeCollector, FrameBatch, FrameChannels, GripperState, Observation,
@@ -477,6 +477,16 @@ fn another_run_takes_over_the_replays_of_a_finished_one() -> anyhow::Result<()> 
     // No more than asked for: half of each kind, or what there is.
     let (_, mut source) = parts(&config(1))?;
     assert_eq!(source.take_over([&off_policy, &on_policy], 4, None)?, 4);
+    // Or episodes that are played, by script and agent, and kept as the generator shows them.
+    let (learner, mut source) = parts(&config(1))?;
+    let played = with_large_stack(|| source.play_before(&mut Table::new(), learner.cem_policy(), 40, Some(&Inverted)))?;
+    let Stream { off_policy, on_policy, .. } = &source.simulation;
+    let [scripted, own] = [off_policy, on_policy].map(|replay| replay.newest_episodes(usize::MAX));
+    assert_eq!((played, scripted.len() + own.len()), (40, 40));
+    assert!(scripted.len() > 5 && own.len() > 5, "{} {}", scripted.len(), own.len());
+    // There is no blue in the table's pictures.
+    let is_inverted = |step: &crate::rl::replay::Transition| step.image.chunks_exact(3).all(|pixel| pixel[2] == 255);
+    assert!(scripted.iter().chain(&own).flatten().all(is_inverted));
     assert!(source.take_over([source_of_nothing(), source_of_nothing()].each_ref(), 4, None).is_err());
     Ok(())
 }

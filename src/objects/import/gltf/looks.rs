@@ -1,9 +1,10 @@
 //! The looks of a glTF file. In: materials, pictures, texture coordinates and colours of vertices. Out: how every triangle of
 //! the mesh looks, and one sRGB colour for the whole. Looks are a courtesy: what is wrong with them is said in the warnings.
 
-use super::super::texture::{Texture, linear_color, srgb_byte};
+use super::super::texture::{Texture, linear_color};
 use super::super::{MeshMaterial, RawMesh};
 use super::Reader;
+use crate::contract::srgb::byte_of;
 use glam::{Vec2, Vec3};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -173,7 +174,7 @@ impl Reader<'_> {
             [r, g, b, ..] => Vec3::new(r, g, b).clamp(Vec3::ZERO, Vec3::ONE),
             _ => Vec3::ONE,
         };
-        let own = color.to_array().map(srgb_byte);
+        let own = color.to_array().map(byte_of);
         let named = &base["baseColorTexture"];
         let coordinates = Coordinates::of(named);
         let plain = |coordinates| Look { material: MeshMaterial { color, texture: None }, mean: own, coordinates };
