@@ -473,15 +473,18 @@ fn another_run_takes_over_the_replays_of_a_finished_one() -> anyhow::Result<()> 
     assert_eq!((taken.len(), taken[0].len()), (3, newest[0].len()));
     let inverted: Vec<u8> = newest[0][0].image.iter().map(|byte| !byte).collect();
     assert_eq!((&taken[0][0].image, taken[0][0].record), (&inverted, newest[0][0].record));
-    assert_eq!(source.simulation.on_policy.len(), on_policy.newest_episodes(usize::MAX).iter().map(Vec::len).sum());
+    let steps: usize = on_policy.newest_episodes(usize::MAX).iter().map(Vec::len).sum();
+    assert_eq!(source.simulation.on_policy.len(), steps);
     // No more than asked for: half of each kind, or what there is.
     let (_, mut source) = parts(&config(1))?;
     assert_eq!(source.take_over([&off_policy, &on_policy], 4, None)?, 4);
     // Or episodes that are played, by script and agent, and kept as the generator shows them.
-    let (learner, mut source) = parts(&config(1))?;
-    let played = with_large_stack(|| source.play_before(&mut Table::new(), learner.cem_policy(), 40, Some(&Inverted)))?;
-    let Stream { off_policy, on_policy, .. } = &source.simulation;
-    let [scripted, own] = [off_policy, on_policy].map(|replay| replay.newest_episodes(usize::MAX));
+    let (played, [scripted, own]) = with_large_stack(|| {
+        let (learner, mut source) = parts(&config(1))?;
+        let played = source.play_before(&mut Table::new(), learner.cem_policy(), 40, Some(&Inverted))?;
+        let Stream { off_policy, on_policy, .. } = &source.simulation;
+        anyhow::Ok((played, [off_policy, on_policy].map(|replay| replay.newest_episodes(usize::MAX))))
+    })??;
     assert_eq!((played, scripted.len() + own.len()), (40, 40));
     assert!(scripted.len() > 5 && own.len() > 5, "{} {}", scripted.len(), own.len());
     // There is no blue in the table's pictures.

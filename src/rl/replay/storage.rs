@@ -34,7 +34,7 @@ impl Replay {
         Ok(state)
     }
 
-    fn path(&self, folder: &Path, number: u64, length: usize) -> PathBuf {
+    pub(super) fn path(&self, folder: &Path, number: u64, length: usize) -> PathBuf {
         // A segment that is not full yet has another name each time, so that older checkpoints keep theirs.
         folder.join(format!("{}-{number:06}-{length:06}.bin", self.name))
     }

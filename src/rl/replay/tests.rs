@@ -1,5 +1,6 @@
 use super::*;
 use crate::contract::Seed;
+use crate::files::atomic::sha256_hex;
 use crate::rl::qtopt::network::state_of;
 
 fn episode(number: u64, length: usize) -> Vec<Transition> {
