@@ -13,6 +13,7 @@ use bevy_egui::egui::{Pos2, pos2};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 /// A control by its name (its middle), or a point.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -76,6 +77,17 @@ pub enum Step {
     Close,
 }
 
+impl Step {
+    /// The control or place that has to be there.
+    fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Click(target) | Self::DoubleClick(target) | Self::Hover(target) => Some(target),
+            Self::Drag { from: target, .. } | Self::Scroll { at: target, .. } => Some(target),
+            _ => None,
+        }
+    }
+}
+
 /// One event as a window system sends it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
@@ -107,7 +119,12 @@ enum Task {
 pub struct Script {
     steps: VecDeque<Step>,
     tasks: VecDeque<Task>,
+    /// Since when the next step's control has been missing.
+    missing_since: Option<Instant>,
 }
+
+/// How long a step waits for its control: a slow machine shows it later.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Script {
     /// # Errors
@@ -116,12 +133,12 @@ impl Script {
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
         let steps = lines
             .map(|(i, line)| serde_json::from_str(line).with_context(|| format!("line {} is no step: {line}", i + 1)))
-            .collect::<anyhow::Result<_>>()?;
-        Ok(Self { steps, tasks: VecDeque::new() })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(Self::of(steps))
     }
 
     pub fn of(steps: Vec<Step>) -> Self {
-        Self { steps: steps.into(), tasks: VecDeque::new() }
+        Self { steps: steps.into(), tasks: VecDeque::new(), missing_since: None }
     }
 
     pub fn is_over(&self) -> bool {
@@ -131,10 +148,16 @@ impl Script {
     /// What happens in a frame that comes `seconds` after the last.
     ///
     /// # Errors
-    /// A control that is not on screen.
+    /// A control that does not come on screen for [`PATIENCE`].
     pub fn next(&mut self, viewer: &Viewer, seconds: f32) -> anyhow::Result<Option<Order>> {
         if self.tasks.is_empty() {
             let Some(step) = self.steps.pop_front() else { return Ok(None) };
+            let is_missing = step.target().is_some_and(|target| place(target, viewer).is_none());
+            if is_missing && self.missing_since.get_or_insert_with(Instant::now).elapsed() < PATIENCE {
+                self.steps.push_front(step);
+                return Ok(None);
+            }
+            self.missing_since = None;
             self.expand(step, viewer)?;
         }
         let Some(task) = self.tasks.pop_front() else { return Ok(None) };
