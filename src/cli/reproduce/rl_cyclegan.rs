@@ -179,7 +179,7 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
         row("real-to-sim", "Q_sim on F(y)", &joint_only, None),
         row("joint-q-real", "joint Q_real", &joint_only, None),
         row("canonical", "the canonical agent itself", "-", None),
-        row("ceiling", "ceiling: trained in reality, with its labels", &agent_only, None),
+        row("ceiling", "ceiling, labels of reality", &agent_only, None),
     ];
     for seed in table.seeds() {
         let init = canonical(&mut plan, table, seed, ROBOT_1)?;
