@@ -1,4 +1,5 @@
-//! A trained agent that plays while pairs are made: for `train rcan --policy RUN` and `dataset generate --policy RUN`.
+//! A trained agent that plays while pictures of another domain are kept: for `train rcan --policy RUN`, `dataset generate
+//! --policy RUN` and `train qtopt --init RUN --init-episodes N`.
 //!
 //! In: a run of `train qtopt`. Out: environments with the view that the agent was trained with, beside the pairs' own domain
 //! and crops, and the agent with the noise that it explores with: closing, lifting, jaws that hold nothing.
@@ -21,7 +22,7 @@ pub struct PairAgent {
     adapter: Option<BoxedAdapter>,
 }
 
-/// The run of `train qtopt` in `run`, or of one of its checkpoints, by `--policy`.
+/// The run of `train qtopt` in `run`, or of one of its checkpoints; `flag` is the one that named it.
 fn load(run: &Path, flag: &str) -> anyhow::Result<Loaded> {
     if run.is_dir() {
         let learner = learner_name(run)?;

@@ -33,7 +33,7 @@ fn has_seen(init: &Path, config: &QtOptRun) -> anyhow::Result<bool> {
         let map_cell = run.learner.network.map_cell_m.to_bits();
         (env.domain, env.cell.clone(), env.camera.clone(), env.crop, run.learner.size, map_cell)
     };
-    // What the script plays behind a generator, and what its agent does, are kept as the generator shows it.
+    // The replay of an agent behind a generator holds translated pictures.
     Ok(theirs.data.generator.is_none() && shown(&theirs) == shown(config))
 }
 

@@ -62,7 +62,7 @@ pub struct Args {
     pub init: Option<PathBuf>,
     /// Begin with so many episodes of that run's agent, too, in place of the script's first ones: its newest ones, or, where it
     /// saw another domain, new ones in which it sees that domain while this run keeps pictures of its own
-    #[arg(long, value_name = "N", requires = "init", conflicts_with = "offline")]
+    #[arg(long, value_name = "N", requires = "init", conflicts_with_all = ["offline", "real_only"])]
     pub init_episodes: Option<u64>,
     /// Learn from a recording of another domain beside the simulator: images, gripper, actions, rewards and ends alone
     #[arg(long, value_name = "DIR")]

@@ -28,6 +28,8 @@ pub use source::{EnvOpener, ExperienceSource, QBatch};
 #[cfg(test)]
 pub(in crate::rl) mod end_to_end_train_tests;
 #[cfg(test)]
+mod initial_tests;
+#[cfg(test)]
 mod real_stream_tests;
 #[cfg(test)]
 pub(in crate::rl) mod train_tests;

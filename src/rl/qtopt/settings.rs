@@ -25,7 +25,7 @@ pub struct QtOptData {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
     /// Episodes of that run's replays, the newest, that this run's replays begin with in place of the script's first ones.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub init_episodes: u64,
     /// A recording of the domain to transfer to, with a replay and a Bellman updater of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,8 +43,8 @@ pub struct QtOptData {
     pub space: ActionSpace,
 }
 
-fn is_none(episodes: &u64) -> bool {
-    *episodes == 0
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl LearnerConfig for QtOptConfig {
@@ -58,8 +58,12 @@ impl LearnerConfig for QtOptConfig {
                 "data.on_policy_domain and data.on_policy_episodes belong together: name both, or neither".into()
             );
         }
-        if data.init_episodes > 0 && (data.init.is_none() || data.offline.is_some()) {
-            return Err("data.init_episodes are those of data.init: name that run, and no data.offline".into());
+        if data.init_episodes > 0 && (data.init.is_none() || data.offline.is_some() || data.real_only) {
+            return Err(
+                "data.init_episodes are simulated episodes of the agent in data.init: name that run, and leave \
+                        data.offline and data.real_only out"
+                    .into(),
+            );
         }
         if data.real_only {
             if data.real.is_none() && data.on_policy_domain.is_none() {

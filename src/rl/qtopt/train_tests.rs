@@ -4,7 +4,7 @@ use super::collect::{BehaviorPolicy, Episode, play};
 use super::config::EncoderSupervision;
 use super::network::Projection;
 use super::privileged::CELLS;
-use super::stream::{Samples, Stream};
+use super::stream::Samples;
 use super::*;
 use crate::contract::{
     Action, ActionSpace, Class, Crop, Domain, EpisodeCollector, FrameBatch, FrameChannels, GripperState, Observation,
@@ -231,7 +231,12 @@ pub(super) fn resume(root: &Path) -> anyhow::Result<TableTrainer> {
 
 /// Starts or resumes a run, for at most `patience` steps of this process, on `threads` threads. Also returns the success of
 /// policy and script.
-fn go(root: &Path, steps: Option<u64>, patience: u64, threads: usize) -> anyhow::Result<(Outcome, [f64; 2])> {
+pub(super) fn go(
+    root: &Path,
+    steps: Option<u64>,
+    patience: u64,
+    threads: usize,
+) -> anyhow::Result<(Outcome, [f64; 2])> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(64 << 20).build()?;
     pool.install(|| {
         let mut trainer = if let Some(steps) = steps { create(root, steps)? } else { resume(root)? };
@@ -441,73 +446,4 @@ fn a_warm_start_is_the_other_run_in_every_network() -> anyhow::Result<()> {
     let mut other = QLearner::new(&other, SPACE, Seed(9), &HOST)?;
     assert!(other.warm_start(trained.q.as_ref()).is_err());
     Ok(())
-}
-
-#[test]
-fn another_run_takes_over_the_replays_of_a_finished_one() -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
-    let root = folder.path().join("run");
-    go(&root, Some(20), u64::MAX, 2)?;
-    let ([off_policy, on_policy], warnings) = super::load::load_replays(&root)?;
-    assert!(warnings.is_empty(), "{warnings:?}");
-    let trainer = resume(&root)?;
-    let stream = &trainer.source.simulation;
-    assert_eq!((off_policy.len(), on_policy.len()), (stream.off_policy.len(), stream.on_policy.len()));
-    assert!(!off_policy.is_empty());
-    let newest = off_policy.newest_episodes(3);
-    let lengths: usize = newest.iter().map(Vec::len).sum();
-    let Some((image, record)) = off_policy.get(off_policy.end() - lengths as u64) else { anyhow::bail!("gone") };
-    assert_eq!((newest.len(), &newest[0][0].image[..], newest[0][0].record), (3, image, *record));
-    // The return of an episode's first step by hand.
-    let expected = newest[0].iter().rev().fold(0.0, |sum, step| step.record.reward + 0.9 * sum);
-    let Some(found) = off_policy.discounted_return(off_policy.end() - lengths as u64, 0.9) else {
-        anyhow::bail!("gone")
-    };
-    assert!((found - expected).abs() < 1e-6, "{found} {expected}");
-
-    // A learner's source begins with them, seen through a generator: here one that inverts.
-    let (_, mut source) = parts(&config(1))?;
-    let episodes = off_policy.newest_episodes(usize::MAX).len() + on_policy.newest_episodes(usize::MAX).len();
-    assert_eq!(source.take_over([&off_policy, &on_policy], usize::MAX, Some(&Inverted))?, episodes);
-    let taken = source.simulation.off_policy.newest_episodes(3);
-    assert_eq!((taken.len(), taken[0].len()), (3, newest[0].len()));
-    let inverted: Vec<u8> = newest[0][0].image.iter().map(|byte| !byte).collect();
-    assert_eq!((&taken[0][0].image, taken[0][0].record), (&inverted, newest[0][0].record));
-    let steps: usize = on_policy.newest_episodes(usize::MAX).iter().map(Vec::len).sum();
-    assert_eq!(source.simulation.on_policy.len(), steps);
-    // No more than asked for: half of each kind, or what there is.
-    let (_, mut source) = parts(&config(1))?;
-    assert_eq!(source.take_over([&off_policy, &on_policy], 4, None)?, 4);
-    // Or episodes that are played, by script and agent, and kept as the generator shows them.
-    let (played, [scripted, own]) = with_large_stack(|| {
-        let (learner, mut source) = parts(&config(1))?;
-        let played = source.play_before(&mut Table::new(), learner.cem_policy(), 40, Some(&Inverted))?;
-        let Stream { off_policy, on_policy, .. } = &source.simulation;
-        anyhow::Ok((played, [off_policy, on_policy].map(|replay| replay.newest_episodes(usize::MAX))))
-    })??;
-    assert_eq!((played, scripted.len() + own.len()), (40, 40));
-    assert!(scripted.len() > 5 && own.len() > 5, "{} {}", scripted.len(), own.len());
-    // There is no blue in the table's pictures.
-    let is_inverted = |step: &crate::rl::replay::Transition| step.image.chunks_exact(3).all(|pixel| pixel[2] == 255);
-    assert!(scripted.iter().chain(&own).flatten().all(is_inverted));
-    assert!(source.take_over([source_of_nothing(), source_of_nothing()].each_ref(), 4, None).is_err());
-    Ok(())
-}
-
-/// A replay without an episode.
-fn source_of_nothing() -> crate::rl::replay::Replay {
-    crate::rl::replay::Replay::new("nothing", 3, 8, 8)
-}
-
-/// The picture's negative.
-struct Inverted;
-
-impl crate::contract::ImageAdapter for Inverted {
-    fn channels(&self) -> usize {
-        3
-    }
-
-    fn encode(&self, rgb: Vec<u8>, _: [usize; 2]) -> Result<Vec<u8>, crate::contract::VecEnvError> {
-        Ok(rgb.iter().map(|byte| !byte).collect())
-    }
 }

@@ -89,7 +89,7 @@ impl Replay {
         if !warnings.is_empty() {
             let all: u64 = state.segments.iter().map(|(length, _)| length).sum();
             let (name, kept) = (&self.name, self.len());
-            warnings.push(format!("of the {all} {name} transitions {kept} are kept, and the run goes on with them"));
+            warnings.push(format!("of the {all} {name} transitions {kept} are kept, and the run continues with them"));
         }
         Ok(warnings)
     }

@@ -88,7 +88,10 @@ impl ExperienceSource {
             let replay = if is_scripted { &mut *off_policy } else { &mut *on_policy };
             match seen_through(adapter, size, episode.transitions) {
                 Ok(transitions) => replay.push(&transitions),
-                Err(error) => failed = Some(error),
+                Err(error) => {
+                    failed = Some(error);
+                    return;
+                }
             }
             if is_scripted {
                 scripted.add(episode.success);
