@@ -3,8 +3,8 @@
 
 use super::plan::Plan;
 use super::tables::{
-    GeneratorArgs, NETWORK, Picture, RowPlan, Table, TableArgs, agent, canonical, finetuned, given_recording, measure,
-    rcan_generator, steps_with_features,
+    GeneratorArgs, NETWORK, Picture, RowPlan, Table, TableArgs, agent, begins_with_episodes, canonical, finetuned,
+    given_recording, measure, rcan_generator, steps_with_features,
 };
 use super::{RUNS, ablations};
 use crate::cli::{UsageError, common, numbers};
@@ -170,7 +170,7 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
             for &(column, grasps) in &amounts {
                 let tuned = format!("{column}-grasps-{}-{seed}", look.key);
                 let words = finetuned(&table, seed, &agent, grasps, finetune_steps);
-                let command = format!("{words} {}", look.sees(&rcan));
+                let command = format!("{words} {} {}", begins_with_episodes(&table), look.sees(&rcan));
                 plan.add(&tuned, &format!("{}: finetuning with {grasps} grasps", look.title), &command)?;
                 let words = format!("--policy @{tuned} --domain reality --objects test");
                 let name = format!("reality-{tuned}");
@@ -274,7 +274,8 @@ pub fn figure4(args: &Figure4Args) -> anyhow::Result<ExitCode> {
                     policy = format!("grasps-{grasps}-{}-{seed}", look.key);
                     let words = finetuned(&table, seed, &agent, grasps, finetune_steps);
                     let title = format!("{}: finetuning with {grasps} grasps", look.title);
-                    plan.add(&policy, &title, &format!("{words} {}", look.sees(&rcan)))?;
+                    let command = format!("{words} {} {}", begins_with_episodes(&table), look.sees(&rcan));
+                    plan.add(&policy, &title, &command)?;
                 }
                 let words = format!("--policy @{policy} --domain reality --objects test");
                 let (name, title) = (format!("reality-{policy}"), format!("{} after {grasps} grasps", look.title));

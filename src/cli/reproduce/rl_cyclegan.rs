@@ -4,8 +4,8 @@
 use super::RUNS;
 use super::plan::Plan;
 use super::tables::{
-    GeneratorArgs, NETWORK, RowPlan, Table, TableArgs, agent, canonical, finetuned, given_recording, measure,
-    rcan_generator,
+    GeneratorArgs, NETWORK, RowPlan, Table, TableArgs, agent, begins_with_episodes, canonical, finetuned,
+    given_recording, measure, rcan_generator,
 };
 use crate::cli::{common, numbers};
 use crate::data::episodes::EpisodeReader;
@@ -366,7 +366,8 @@ pub fn table4(args: &Args, generator: &GeneratorArgs) -> anyhow::Result<ExitCode
             let mut policy = start.clone();
             if *grasps > 0 {
                 policy = format!("agent-{key}-{seed}");
-                let command = format!("{} {sees}", finetuned(table, seed, start, *grasps, scale.finetune_steps));
+                let words = finetuned(table, seed, start, *grasps, scale.finetune_steps);
+                let command = format!("{words} {} {sees}", begins_with_episodes(table));
                 plan.add(&policy, &format!("{title}: finetuning"), &command)?;
             }
             let words = format!("--policy @{policy} {TEST}");

@@ -343,23 +343,31 @@ pub fn canonical(plan: &mut Plan, args: &TableArgs, seed: u64, cell: &str) -> an
 pub fn agent(args: &TableArgs, seed: u64, init: &str) -> String {
     format!(
         "train qtopt --init @{init} --steps {} --seed {seed} --set qtopt.q_lr={} --set \
-         qtopt.exploration.initial_episodes={} --init-episodes {}",
-        args.agent_steps, args.agent_lr, args.scripted_episodes, args.init_episodes
+         qtopt.exploration.initial_episodes={} {}",
+        args.agent_steps,
+        args.agent_lr,
+        args.scripted_episodes,
+        begins_with_episodes(args)
     )
 }
 
-/// The words of a finished agent's joint finetuning: beside the simulator it plays `grasps` episodes in `reality`.
+/// The words of the simulated episodes that an agent takes from the one that it begins with.
+pub fn begins_with_episodes(args: &TableArgs) -> String {
+    format!("--init-episodes {}", args.init_episodes)
+}
+
+/// The words of a finished agent's finetuning, in which it plays `grasps` episodes in `reality`. Where the simulator plays
+/// too, [`begins_with_episodes`] belongs to it.
 pub fn finetuned(args: &TableArgs, seed: u64, init: &str, grasps: u64, steps: u64) -> String {
     // So many episodes with each iteration of 192 updates that all are played before three quarters of the steps are done.
     let iterations = (steps * 3 / 4 / 192).max(1);
     format!(
         "train qtopt --init @{init} --steps {steps} --seed {seed} --on-policy-domain reality --on-policy-episodes {grasps} \
          --real-weight 1 --set qtopt.q_lr={} --set qtopt.exploration.initial_episodes={} --set \
-         qtopt.real_episodes_per_iteration={} --init-episodes {}",
+         qtopt.real_episodes_per_iteration={}",
         args.agent_lr,
         args.scripted_episodes,
-        grasps.div_ceil(iterations),
-        args.init_episodes
+        grasps.div_ceil(iterations)
     )
 }
 
