@@ -113,6 +113,19 @@ impl GeneratorConfig {
     }
 }
 
+/// What keeps a discriminator's features in bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DiscriminatorNorm {
+    /// Every weight is divided by its largest singular value (Miyato et al., 2018).
+    #[default]
+    Spectral,
+    /// Instance normalization after every convolution but the first and the last (Zhu et al., 2017).
+    Instance,
+    /// Nothing.
+    None,
+}
+
 /// Patch discriminators, one a scale.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -128,6 +141,9 @@ pub struct DiscriminatorConfig {
     /// Numbers of state beside each image (is the gripper closed, how high is it), each a constant plane of the input:
     /// with them a generator need not remove an object to be believed.
     pub state_planes: usize,
+    /// What keeps the features in bounds. Runs of earlier versions had spectral normalization.
+    #[serde(default)]
+    pub norm: DiscriminatorNorm,
 }
 
 /// Weights of the terms; 0 leaves a term out. RL-CycleGAN's Table 5: GAN 1, cycle 10, scene 10.
@@ -269,7 +285,7 @@ impl CycleGanConfig {
             affine: true,
         };
         let discriminator = if small {
-            DiscriminatorConfig { kernel: 3, filters: vec![32, 64], strides: vec![2, 1], scales: 3, state_planes: 0 }
+            DiscriminatorConfig { kernel: 3, filters: vec![32, 64], strides: vec![2, 1], scales: 3, state_planes: 0, norm: DiscriminatorNorm::Spectral }
         } else {
             DiscriminatorConfig {
                 kernel: 4,
@@ -277,6 +293,7 @@ impl CycleGanConfig {
                 strides: vec![2, 2, 2, 1],
                 scales: 3,
                 state_planes: 0,
+                norm: DiscriminatorNorm::Spectral,
             }
         };
         let adam = AdamConfig {

@@ -1,27 +1,66 @@
 //! The discriminators D_Y (is this image from reality?) and D_X (from simulation?): patch decisions on three scales.
 //!
-//! Each scale has a network of its own: convolutions with spectral normalization and leaky ReLU, no other normalization, and
-//! a last convolution that gives one decision for each patch. What one decision sees is small on purpose: 11, 22 and 44
+//! Each scale has a network of its own: convolutions with leaky ReLU, normalized as the settings say, and a last convolution
+//! that gives one decision for each patch. What one decision sees is small on purpose: 11, 22 and 44
 //! of 64 pixels in the small preset, 70 of 472, 236 and 118 in the published one. A discriminator that sees the whole
 //! image can tell the domains by where objects lie, and makes generators move and remove them.
 
-use super::config::DiscriminatorConfig;
+use super::config::{DiscriminatorConfig, DiscriminatorNorm};
 use super::error::CycleGanError;
 use crate::contract::Seed;
-use crate::nn::layers::{Conv2dConfig, SpectralConv2d};
-use crate::nn::ops::{Activation, avg_pool};
-use crate::nn::{Activations, Init, ParamStore};
+use crate::nn::layers::{Conv2d, Conv2dConfig, InstanceNorm, SpectralConv2d};
+use crate::nn::ops::{Activation, ConvInput, avg_pool};
+use crate::nn::{Activations, Init, NnError, ParamStore, Scope};
 use candle_core::{Device, Result, Tensor, bail};
 
 /// Slope of the leaky ReLU.
 const SLOPE: f32 = 0.2;
+
+/// A convolution as [`DiscriminatorNorm`] has it.
+#[derive(Debug)]
+enum Layer {
+    Spectral(SpectralConv2d),
+    Plain(Conv2d, Option<InstanceNorm>),
+}
+
+impl Layer {
+    /// `normalized` layers have features on both sides: neither the first nor the last of a scale.
+    fn new(
+        scope: Scope<'_>,
+        config: Conv2dConfig,
+        norm: DiscriminatorNorm,
+        normalized: bool,
+    ) -> std::result::Result<Self, NnError> {
+        Ok(match norm {
+            DiscriminatorNorm::Spectral => Self::Spectral(SpectralConv2d::new(scope, config)?),
+            DiscriminatorNorm::Instance if normalized => {
+                Self::Plain(Conv2d::new(scope, config)?, Some(InstanceNorm::plain()))
+            }
+            DiscriminatorNorm::Instance | DiscriminatorNorm::None => Self::Plain(Conv2d::new(scope, config)?, None),
+        })
+    }
+
+    fn forward(&self, inputs: &[ConvInput<'_>]) -> Result<Activations> {
+        match self {
+            Self::Spectral(conv) => conv.forward_fused(inputs, None),
+            Self::Plain(conv, norm) => conv.forward_fused(inputs, norm.as_ref()),
+        }
+    }
+
+    fn power_iteration(&self) -> Result<()> {
+        match self {
+            Self::Spectral(conv) => conv.power_iteration(),
+            Self::Plain(..) => Ok(()),
+        }
+    }
+}
 
 /// The network with its parameters.
 #[derive(Debug)]
 pub struct Discriminator {
     store: ParamStore,
     /// Layers of each scale, full size first.
-    scales: Vec<Vec<SpectralConv2d>>,
+    scales: Vec<Vec<Layer>>,
     state_planes: usize,
 }
 
@@ -61,11 +100,13 @@ impl Discriminator {
                     .padding((config.kernel - 1) / 2)
                     .activation(Activation::LeakyRelu(SLOPE))
                     .init(Init::KaimingUniform { gain: std::f32::consts::SQRT_2 });
-                layers.push(SpectralConv2d::new(store.root().sub(format!("scale{scale}")).sub(index), conv)?);
+                let scope = store.root().sub(format!("scale{scale}")).sub(index);
+                layers.push(Layer::new(scope, conv, config.norm, index > 0)?);
                 inputs = filters;
             }
             let decision = Conv2dConfig::new(inputs, 1, config.kernel).padding((config.kernel - 1) / 2);
-            layers.push(SpectralConv2d::new(store.root().sub(format!("scale{scale}")).sub("decision"), decision)?);
+            let scope = store.root().sub(format!("scale{scale}")).sub("decision");
+            layers.push(Layer::new(scope, decision, config.norm, false)?);
             scales.push(layers);
         }
         Ok(Self { store, scales, state_planes: config.state_planes })
@@ -81,7 +122,7 @@ impl Discriminator {
     /// # Errors
     /// A device that fails.
     pub fn power_iteration(&self) -> Result<()> {
-        self.scales.iter().flatten().try_for_each(SpectralConv2d::power_iteration)
+        self.scales.iter().flatten().try_for_each(Layer::power_iteration)
     }
 
     /// Decisions `[n, 1, h', w']` of each scale, full size first; large is real. Images `[n, 3, height, width]` in
@@ -104,8 +145,8 @@ impl Discriminator {
             let mut x = image.clone();
             for (index, layer) in layers.iter().enumerate() {
                 x = match &planes {
-                    Some(planes) if index == 0 => layer.forward_fused(&[(&x).into(), planes.into()], None)?,
-                    _ => layer.forward_fused(&[(&x).into()], None)?,
+                    Some(planes) if index == 0 => layer.forward(&[(&x).into(), planes.into()])?,
+                    _ => layer.forward(&[(&x).into()])?,
                 };
             }
             decisions.push(x.to_tensor()?);
