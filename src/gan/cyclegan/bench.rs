@@ -1,12 +1,12 @@
 //! The time of one whole training step: both generators, both discriminators, cycle and Adam.
 //!
 //! `cyclegan` has the networks and the step of the PyTorch program that it is held against: generators 24-48-96 with two
-//! convolutions at the bottom, biases and instance normalization without parameters; patch discriminators 32-64-1 on three
-//! scales; log loss, squared cycle, no pool, no noise. It differs in what this program always does: a moving average of the
+//! convolutions at the bottom, biases and instance normalization without parameters; patch discriminators 32-64-1 with spectral
+//! normalization on three scales; log loss, squared cycle, no pool, no noise. It differs in what this program always does: a moving average of the
 //! generators, and one round of power iteration a step, where PyTorch takes one a pass.
 
 use super::batch::UnpairedBatch;
-use super::config::{CycleGanConfig, Method, NoiseConfig, Preset};
+use super::config::{CycleGanConfig, DiscriminatorNorm, Method, NoiseConfig, Preset};
 use super::error::CycleGanError;
 use super::learner::{Critics, CycleGanLearner};
 use crate::contract::Seed;
@@ -51,6 +51,8 @@ pub struct StepTimes {
 pub fn peer_config() -> CycleGanConfig {
     let mut config = CycleGanConfig::preset(Method::CycleGan, Preset::Small);
     (config.generator.raw_input, config.generator.affine) = (false, false);
+    (config.discriminator.filters, config.discriminator.strides) = (vec![32, 64], vec![2, 1]);
+    config.discriminator.norm = DiscriminatorNorm::Spectral;
     (config.warm_start_steps, config.balance, config.image_pool) = (0, None, 0);
     config.noise = NoiseConfig { discriminator_std: 0.0, cycle_std: 0.0 };
     (config.weights.real_cycle, config.real_cycle_pooling) = (1.0, 1);

@@ -34,7 +34,8 @@ impl Layer {
         Ok(match norm {
             DiscriminatorNorm::Spectral => Self::Spectral(SpectralConv2d::new(scope, config)?),
             DiscriminatorNorm::Instance if normalized => {
-                Self::Plain(Conv2d::new(scope, config)?, Some(InstanceNorm::plain()))
+                // The normalization would take a bias away again.
+                Self::Plain(Conv2d::new(scope, config.without_bias())?, Some(InstanceNorm::plain()))
             }
             DiscriminatorNorm::Instance | DiscriminatorNorm::None => Self::Plain(Conv2d::new(scope, config)?, None),
         })
@@ -69,8 +70,9 @@ pub fn parameter_count(config: &DiscriminatorConfig) -> usize {
     let taps = config.kernel * config.kernel;
     let mut inputs = 3 + config.state_planes;
     let mut one = 0;
-    for &filters in config.filters.iter().chain([&1]) {
-        one += inputs * filters * taps + filters;
+    for (layer, &filters) in config.filters.iter().chain([&1]).enumerate() {
+        let normalized = config.norm == DiscriminatorNorm::Instance && (1..config.filters.len()).contains(&layer);
+        one += inputs * filters * taps + if normalized { 0 } else { filters };
         inputs = filters;
     }
     config.scales * one
@@ -170,6 +172,7 @@ fn state_planes(state: &Tensor, image: &Activations) -> Result<Activations> {
 mod tests {
     use super::super::config::{CycleGanConfig, Method, Preset};
     use super::*;
+    use crate::gan::losses::GanLoss;
     use crate::nn::backward;
     use crate::nn::ops::GradientSource;
     use candle_core::{DType, Var};
@@ -185,17 +188,20 @@ mod tests {
         let image = Activations::from_tensor(&Tensor::ones((2, 3, 64, 64), DType::F32, &Device::Cpu)?)?;
         let shapes: Vec<_> = discriminator.forward(&image, None)?.iter().map(|l| l.dims().to_vec()).collect();
         assert_eq!(shapes, [[2, 1, 32, 32], [2, 1, 16, 16], [2, 1, 8, 8]]);
-        // 3x3 convolutions 3-32-64-1 with biases: 896 + 18496 + 577 a scale.
-        assert_eq!(discriminator.store().parameter_count(), 3 * 19_969);
-        assert_eq!(parameter_count(&config), 3 * 19_969);
+        // 3x3 convolutions 3-48-96-1, the middle one without a bias: 1344 + 41472 + 865 a scale.
+        assert_eq!(discriminator.store().parameter_count(), 3 * 43_681);
+        assert_eq!(parameter_count(&config), 3 * 43_681);
+        let spectral = DiscriminatorConfig { norm: DiscriminatorNorm::Spectral, ..config };
+        let discriminator = Discriminator::new(&spectral, Seed(1), &Device::Cpu)?;
+        assert_eq!((discriminator.store().parameter_count(), parameter_count(&spectral)), (3 * 43_777, 3 * 43_777));
         assert!(discriminator.forward(&image, Some(&Tensor::ones((2, 1), DType::F32, &Device::Cpu)?)).is_err());
         Ok(())
     }
 
     #[test]
     fn the_published_one_has_five_convolutions_and_a_field_of_70() {
-        // 4x4: 3-64-128-256-512-1.
-        let one = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512) + 64 + 128 + 256 + 512 + 1;
+        // 4x4: 3-64-128-256-512-1, with biases in the first and the last.
+        let one = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 512) + 64 + 1;
         let config = DiscriminatorConfig { state_planes: 0, ..config(Preset::Paper) };
         assert_eq!(parameter_count(&config), 3 * one);
         assert_eq!(receptive_fields(&config), [70, 140, 280]);
@@ -203,7 +209,8 @@ mod tests {
 
     #[test]
     fn one_decision_depends_on_11_22_and_44_pixels() -> anyhow::Result<()> {
-        let config = DiscriminatorConfig { state_planes: 0, ..config(Preset::Small) };
+        // Instance normalization sees all of a plane; convolutions alone have a field.
+        let config = DiscriminatorConfig { norm: DiscriminatorNorm::None, ..config(Preset::Small) };
         assert_eq!(receptive_fields(&config), [11, 22, 44]);
         let discriminator = Discriminator::new(&config, Seed(2), &Device::Cpu)?;
         let mut rng = Seed(3).rng();
@@ -238,6 +245,47 @@ mod tests {
         assert_ne!(decide([0.0, 0.5])?, decide([1.0, 0.5])?);
         assert_ne!(decide([1.0, 0.0])?, decide([1.0, 0.5])?);
         assert!(discriminator.forward(&image, None).is_err());
+        Ok(())
+    }
+    /// The fixture was computed by PyTorch in float64: see `patch_discriminator.py` beside it.
+    #[test]
+    fn with_instance_normalization_decisions_and_gradients_equal_pytorchs() -> anyhow::Result<()> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/torch/patch_discriminator.safetensors");
+        let tensors = candle_core::safetensors::load(path, &Device::Cpu)?;
+        let config = DiscriminatorConfig {
+            kernel: 3,
+            filters: vec![4, 6, 5],
+            strides: vec![2, 1, 2],
+            scales: 2,
+            state_planes: 1,
+            norm: DiscriminatorNorm::Instance,
+        };
+        let discriminator = Discriminator::new(&config, Seed(5), &Device::Cpu)?;
+        let weights = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("weights/")?, tensor)));
+        let weights: Vec<_> = weights.map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect();
+        discriminator.store().load_state(&weights)?;
+        let close = |what: &str, found: &Tensor, expected: &Tensor| -> anyhow::Result<()> {
+            let scale = expected.abs()?.max_all()?.to_scalar::<f32>()?;
+            let difference = (found - expected)?.abs()?.max_all()?.to_scalar::<f32>()? / scale;
+            anyhow::ensure!(difference <= 1e-5, "{what} differs by {difference}");
+            Ok(())
+        };
+        let image = Var::from_tensor(&tensors["image"])?;
+        let decisions =
+            discriminator.forward(&Activations::from_tensor(image.as_tensor())?, Some(&tensors["state"]))?;
+        for (scale, decisions) in decisions.iter().enumerate() {
+            close(&format!("scale {scale}"), decisions, &tensors[&format!("decisions/{scale}")])?;
+        }
+        let loss = GanLoss::Log.generator(&decisions)?;
+        close("the loss", &loss.reshape(1)?, &tensors["loss"])?;
+        let gradients = backward(&loss)?;
+        let Some(gradient) = gradients.tensor(&image)? else { anyhow::bail!("no gradient of the image") };
+        close("the gradient of the image", &gradient, &tensors["gradient/image"])?;
+        for param in discriminator.store().params() {
+            let name = param.name();
+            let Some(gradient) = gradients.tensor(param.var())? else { anyhow::bail!("no gradient of {name}") };
+            close(&format!("the gradient of {name}"), &gradient, &tensors[&format!("gradient/{name}")])?;
+        }
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! The learner: which step changes what, saving and going on, and three steps against PyTorch's.
 
-use super::super::config::{BalanceConfig, DiscriminatorConfig, GeneratorConfig, Method, NoiseConfig, Preset};
+use super::super::config::{
+    BalanceConfig, DiscriminatorConfig, DiscriminatorNorm, GeneratorConfig, Method, NoiseConfig, Preset,
+};
 use super::super::scene::SceneTerm;
 use super::super::state::{LearnerState, NamedTensors};
 use super::*;
@@ -399,6 +401,7 @@ fn three_steps_equal_pytorchs() -> anyhow::Result<()> {
         tensors.iter().filter_map(of).collect()
     };
     let mut config = tiny(Method::RlCycleGan);
+    (config.discriminator.norm, config.discriminator.strides) = (DiscriminatorNorm::Spectral, vec![2, 1]);
     let adam = AdamConfig { beta1: 0.5, epsilon: 1e-4, clip_norm: None, ..AdamConfig::default() };
     (config.adam, config.discriminator_adam) = (adam, adam);
     (config.generator_lr, config.discriminator_lr) = (1e-3, 1e-3);
