@@ -391,18 +391,24 @@ impl<'a> Parser<'a> {
             self.vertex_colors.resize(count, None);
             self.mesh.vertex_colors = self.vertex_colors.iter().map(|color| color.unwrap_or(Vec3::ONE)).collect();
         }
-        let used = self.paint();
+        let (used, further) = self.paint();
         let warnings = self.unknown.iter().map(|(word, count, line)| {
             let kind = if GEOMETRY.contains(&word.as_str()) { "a free-form surface or other file" } else { "unknown" };
             format!("{count} lines that begin with '{word}' ({kind}; the first is line {line}) are left out")
         });
-        let warnings = warnings.collect();
+        let mut warnings: Vec<String> = warnings.collect();
+        if further > 0 {
+            warnings.push(format!(
+                "{further} materials beyond the first {MAX_MATERIALS} are left out; their triangles have none"
+            ));
+        }
         self.mesh.groups.retain(|group| !group.triangles.is_empty());
         Ok(Parsed { mesh: self.mesh, used, warnings })
     }
 
-    /// Gives every triangle its material and texture coordinates; the materials in use and the areas under them.
-    fn paint(&mut self) -> Vec<(String, f64)> {
+    /// Gives every triangle its material and texture coordinates; the materials in use and the areas under them, and how many
+    /// there were beyond the most that a mesh has.
+    fn paint(&mut self) -> (Vec<(String, f64)>, usize) {
         let mut areas = vec![0.0; self.materials.len()];
         let mut runs = self.runs.iter().peekable();
         let mut current = None;
@@ -424,12 +430,14 @@ impl<'a> Parser<'a> {
             })
             .collect();
         // Numbers among those in use.
-        let mut used = Vec::new();
+        let (mut used, mut further) = (Vec::new(), 0);
         let mut number = vec![None; areas.len()];
-        for (material, area) in areas.into_iter().enumerate() {
-            if area > 0.0 && used.len() < MAX_MATERIALS {
+        for (material, area) in areas.into_iter().enumerate().filter(|(_, area)| *area > 0.0) {
+            if used.len() < MAX_MATERIALS {
                 number[material] = Some(used.len() as u16);
                 used.push((self.materials[material].clone(), area));
+            } else {
+                further += 1;
             }
         }
         for (group, found) in self.mesh.groups.iter_mut().zip(materials) {
@@ -443,7 +451,7 @@ impl<'a> Parser<'a> {
                 group.uvs = corners.iter().map(|corners| corners.map(uv)).collect();
             }
         }
-        used
+        (used, further)
     }
 }
 

@@ -33,6 +33,12 @@ const CELL: usize = 128;
 pub const AUC_SIM: &str = "watch/auc_q_sim";
 /// The area for Q_real, which sees the same episodes translated by G.
 pub const AUC_REAL: &str = "watch/auc_q_real_through_g";
+/// The area on held-out recorded episodes, of Q_real: whether it can see in the other domain at all. Of what was recorded it
+/// takes pictures, actions and rewards.
+pub const AUC_REAL_Y: &str = "watch/auc_q_real_y";
+/// The area for Q_sim, which sees the same recorded episodes translated by F: a model selection that needs no label of
+/// `reality`.
+pub const AUC_SIM_FY: &str = "watch/auc_q_sim_fy";
 /// Deviation of Q over random actions in one state, averaged over states.
 pub const SPREAD_SIM: &str = "watch/spread_q_sim";
 /// The deviation for Q_real, in states of y.
@@ -66,14 +72,17 @@ pub fn watches(
     let episodes: Vec<&Episode> = held_out_sim.iter().collect();
     add(AUC_SIM, evaluate_q(learner.cem_policy(q_sim), &episodes)?.auc);
     add(AUC_REAL, evaluate_q(learner.cem_policy(&through_g), &episodes)?.auc);
+    let recorded: Vec<&Episode> = held_out_real.iter().take(SELECTION_EPISODES).collect();
+    add(AUC_REAL_Y, evaluate_q(learner.cem_policy(q_real), &recorded)?.auc);
     if let Some(f) = gan.real2sim() {
         let there_and_back = TranslatedQ { generators: vec![gan.sim2real(), f], q: q_sim };
         add("watch/auc_q_sim_fgx", evaluate_q(learner.cem_policy(&there_and_back), &episodes)?.auc);
+        let back = TranslatedQ { generators: vec![f], q: q_sim };
+        add(AUC_SIM_FY, evaluate_q(learner.cem_policy(&back), &recorded)?.auc);
     }
     add(SPREAD_SIM, spread(learner, q_sim, sim, seed)?);
     add(SPREAD_REAL, spread(learner, q_real, real, seed)?);
     add(DECODES, noise_sensitivity(learner, q_real, batch, sim, seed)?);
-    let recorded: Vec<&Episode> = held_out_real.iter().take(SELECTION_EPISODES).collect();
     add(SOFT_OPC, soft_opc(learner, q_real, &recorded)?);
     Ok(metrics)
 }

@@ -91,20 +91,22 @@ fn a_q_that_no_longer_separates_successes_from_failures_raises_its_alarm() -> an
         let run = run_config(Method::RlCycleGan, 10);
         let (mut learner, mut source, batch) = with_batch(&run, 1)?;
         let mut held_out = source.held_out().clone();
-        held_out[0].retain(|episode| {
-            episode.transitions.last().is_some_and(|last| last.record.termination == Termination::Terminated)
-        });
-        // Those succeed of which Q_sim expects most.
+        // Those succeed of which Q_sim, in the recording Q_real, expects most.
         let Some(q) = learner.q() else { anyhow::bail!("no Q") };
-        let last: Vec<_> = held_out[0].iter().filter_map(|episode| episode.transitions.last()).collect();
-        let ends: Vec<&[u8]> = last.iter().map(|transition| &transition.image[..]).collect();
-        let records = last.iter().map(|transition| transition.record).collect();
-        let images = image_activations(&ends, run.learner.gan.size, 3, learner.device())?;
-        let samples = Samples { records, ..Samples::default() };
-        let expected = values(&learner, q.sim.averaged.as_ref(), &images, &samples)?;
-        let mean = expected.iter().sum::<f32>() / expected.len() as f32;
-        for (episode, value) in held_out[0].iter_mut().zip(&expected) {
-            episode.success = *value > mean;
+        for (held_out, q) in held_out.iter_mut().zip([&q.sim, &q.real]) {
+            held_out.retain(|episode| {
+                episode.transitions.last().is_some_and(|last| last.record.termination == Termination::Terminated)
+            });
+            let last: Vec<_> = held_out.iter().filter_map(|episode| episode.transitions.last()).collect();
+            let ends: Vec<&[u8]> = last.iter().map(|transition| &transition.image[..]).collect();
+            let records = last.iter().map(|transition| transition.record).collect();
+            let images = image_activations(&ends, run.learner.gan.size, 3, learner.device())?;
+            let samples = Samples { records, ..Samples::default() };
+            let expected = values(&learner, q.averaged.as_ref(), &images, &samples)?;
+            let mean = expected.iter().sum::<f32>() / expected.len() as f32;
+            for (episode, value) in held_out.iter_mut().zip(&expected) {
+                episode.success = *value > mean;
+            }
         }
         let samples = [&batch.sim, &batch.real];
         let look = |learner: &RlCycleGanLearner| watches(learner, &batch.unpaired, samples, &held_out, Seed(1));
@@ -118,10 +120,13 @@ fn a_q_that_no_longer_separates_successes_from_failures_raises_its_alarm() -> an
             }
         }
         let after = look(&learner)?;
-        let auc = |figures: &[(String, f64)]| {
-            figures.iter().find(|(name, _)| name == AUC_SIM).map_or(f64::NAN, |(_, value)| *value)
+        let auc = |figures: &[(String, f64)], wanted: &str| {
+            figures.iter().find(|(name, _)| name == wanted).map_or(f64::NAN, |(_, value)| *value)
         };
-        assert_eq!((auc(&before), auc(&after)), (1.0, 0.0), "{expected:?}");
+        for name in [AUC_SIM, AUC_REAL_Y] {
+            assert_eq!((auc(&before, name), auc(&after, name)), (1.0, 0.0), "{name}");
+        }
+        assert!((0.0..=1.0).contains(&auc(&before, AUC_SIM_FY)), "{before:?}");
         assert!(alarms(&before, &after).iter().any(|alarm| alarm.contains("Q_sim separates grasps worse")));
         Ok(())
     })?

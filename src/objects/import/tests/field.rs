@@ -54,6 +54,14 @@ fn obj_statements_as_the_format_has_them() {
 }
 
 #[test]
+fn materials_beyond_the_most_that_a_mesh_has_are_counted() {
+    let faces = |count: usize| (0..count).map(|i| format!("usemtl m{i}\nf 1 2 3\n")).collect::<String>();
+    let said = |count: usize| Folder::new().with("m.obj", format!("{BOX_OBJ}{}", faces(count))).one().warnings;
+    assert!(said(4097).iter().any(|warning| warning.starts_with("1 materials beyond the first 4096")));
+    assert!(!said(4096).iter().any(|warning| warning.contains("beyond the first")));
+}
+
+#[test]
 fn textures_without_coordinates_count_as_their_mean() {
     // Half of the pixels red, half blue: 0.5 in linear light is sRGB 188.
     let mut png = Vec::new();
