@@ -232,7 +232,8 @@ pub fn sheet(
         }
     }
     let title = format!("{} after {} steps", learner.config().gan.method, learner.gan().steps());
-    let subtitle = "x simulation, y reality (another state); numbers: Q of what was done there";
+    let numbers = if columns.is_empty() { "" } else { "; numbers: Q of what was done there" };
+    let subtitle = format!("x simulation, y reality (another state){numbers}");
     let mut sheet = ContactSheet::new(title, subtitle).columns(&names).cell(CELL);
     let bytes = images.iter().map(|(_, image)| pictures(image, size)).collect::<Result<Vec<_>, _>>()?;
     for row in 0..bytes.first().map_or(0, Vec::len) {
