@@ -266,8 +266,8 @@ impl CycleGanConfig {
             cycle: on(cycle, 10.0),
             real_cycle: if small { 0.5 } else { 1.0 },
             identity: 0.0,
-            // Until it is balanced, about what balancing finds: at the published weight its gradient at G(x) is a thousand
-            // times the adversarial one.
+            // Until it is balanced, about what balancing finds: at the published weight its gradient at G(x) is hundreds
+            // of times the adversarial one.
             scene: on(method == Method::RlCycleGan, if small { 0.005 } else { 10.0 }),
             content: on(grasp, 1.0),
             mask: on(grasp, 1.0),
