@@ -1,9 +1,9 @@
 //! The time of one whole training step: both generators, both discriminators, cycle and Adam.
 //!
 //! `cyclegan` has the networks and the step of the PyTorch program that it is held against: generators 24-48-96 with two
-//! convolutions at the bottom, biases and instance normalization without parameters; patch discriminators 32-64-1 with spectral
-//! normalization on three scales; log loss, squared cycle, no pool, no noise. It differs in what this program always does: a moving average of the
-//! generators, and one round of power iteration a step, where PyTorch takes one a pass.
+//! convolutions at the bottom, biases and instance normalization without parameters; patch discriminators 32-64-1 with
+//! spectral normalization on three scales; log loss, squared cycle, no pool, no noise. It differs in what this program always
+//! does: a moving average of the generators, and one round of power iteration a step, where PyTorch takes one a pass.
 
 use super::batch::UnpairedBatch;
 use super::config::{CycleGanConfig, DiscriminatorNorm, Method, NoiseConfig, Preset};

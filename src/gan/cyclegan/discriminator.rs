@@ -173,8 +173,8 @@ mod tests {
     use super::super::config::{CycleGanConfig, Method, Preset};
     use super::*;
     use crate::gan::losses::GanLoss;
-    use crate::nn::backward;
     use crate::nn::ops::GradientSource;
+    use crate::nn::{HOST, backward};
     use candle_core::{DType, Var};
 
     fn config(preset: Preset) -> DiscriminatorConfig {
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn with_instance_normalization_decisions_and_gradients_equal_pytorchs() -> anyhow::Result<()> {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/torch/patch_discriminator.safetensors");
-        let tensors = candle_core::safetensors::load(path, &Device::Cpu)?;
+        let tensors = candle_core::safetensors::load(path, &HOST)?;
         let config = DiscriminatorConfig {
             kernel: 3,
             filters: vec![4, 6, 5],
@@ -260,7 +260,7 @@ mod tests {
             state_planes: 1,
             norm: DiscriminatorNorm::Instance,
         };
-        let discriminator = Discriminator::new(&config, Seed(5), &Device::Cpu)?;
+        let discriminator = Discriminator::new(&config, Seed(5), &HOST)?;
         let weights = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("weights/")?, tensor)));
         let weights: Vec<_> = weights.map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect();
         discriminator.store().load_state(&weights)?;
