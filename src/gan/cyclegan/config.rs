@@ -146,6 +146,13 @@ pub struct DiscriminatorConfig {
     pub norm: DiscriminatorNorm,
 }
 
+impl DiscriminatorConfig {
+    /// Whether instance normalization follows this convolution of a scale; the decision is the last one.
+    pub(super) fn has_instance_norm(&self, layer: usize) -> bool {
+        self.norm == DiscriminatorNorm::Instance && (1..self.filters.len()).contains(&layer)
+    }
+}
+
 /// Weights of the terms; 0 leaves a term out. RL-CycleGAN's Table 5: GAN 1, cycle 10, scene 10.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -424,8 +431,7 @@ fn decides(size: usize, config: &DiscriminatorConfig) -> bool {
     let after = config.strides.iter().chain([&1]).enumerate().try_fold(size, |size, (layer, stride)| {
         let room = (size + 2 * padding).checked_sub(config.kernel)?;
         let size = room / stride + 1;
-        let normalized = config.norm == DiscriminatorNorm::Instance && (1..config.strides.len()).contains(&layer);
-        (size > usize::from(normalized)).then_some(size)
+        (size > usize::from(config.has_instance_norm(layer))).then_some(size)
     });
     after.is_some()
 }

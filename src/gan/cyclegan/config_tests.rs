@@ -19,6 +19,16 @@ fn presets_are_valid_and_survive_toml() -> anyhow::Result<()> {
 }
 
 #[test]
+fn discriminators_of_earlier_runs_have_spectral_normalization() -> anyhow::Result<()> {
+    let now = CycleGanConfig::preset(Method::CycleGan, Preset::Small).discriminator;
+    assert_eq!(now.norm, DiscriminatorNorm::Instance);
+    let earlier = toml::to_string(&now)?.replace("norm = \"instance\"\n", "");
+    let earlier: DiscriminatorConfig = toml::from_str(&earlier)?;
+    assert_eq!(earlier, DiscriminatorConfig { norm: DiscriminatorNorm::Spectral, ..now });
+    Ok(())
+}
+
+#[test]
 fn the_paper_preset_has_the_papers_numbers() {
     // Table 5 and appendix A.
     let paper = CycleGanConfig::preset(Method::RlCycleGan, Preset::Paper);

@@ -24,21 +24,20 @@ enum Layer {
 }
 
 impl Layer {
-    /// `normalized` layers have features on both sides: neither the first nor the last of a scale.
+    /// The convolution of this number in its scale.
     fn new(
         scope: Scope<'_>,
-        config: Conv2dConfig,
-        norm: DiscriminatorNorm,
-        normalized: bool,
+        conv: Conv2dConfig,
+        config: &DiscriminatorConfig,
+        layer: usize,
     ) -> std::result::Result<Self, NnError> {
-        Ok(match norm {
-            DiscriminatorNorm::Spectral => Self::Spectral(SpectralConv2d::new(scope, config)?),
-            DiscriminatorNorm::Instance if normalized => {
-                // The normalization would take a bias away again.
-                Self::Plain(Conv2d::new(scope, config.without_bias())?, Some(InstanceNorm::plain()))
-            }
-            DiscriminatorNorm::Instance | DiscriminatorNorm::None => Self::Plain(Conv2d::new(scope, config)?, None),
-        })
+        if config.norm == DiscriminatorNorm::Spectral {
+            return Ok(Self::Spectral(SpectralConv2d::new(scope, conv)?));
+        }
+        let norm = config.has_instance_norm(layer).then(InstanceNorm::plain);
+        // The normalization would take a bias away again.
+        let conv = if norm.is_some() { conv.without_bias() } else { conv };
+        Ok(Self::Plain(Conv2d::new(scope, conv)?, norm))
     }
 
     fn forward(&self, inputs: &[ConvInput<'_>]) -> Result<Activations> {
@@ -71,8 +70,7 @@ pub fn parameter_count(config: &DiscriminatorConfig) -> usize {
     let mut inputs = 3 + config.state_planes;
     let mut one = 0;
     for (layer, &filters) in config.filters.iter().chain([&1]).enumerate() {
-        let normalized = config.norm == DiscriminatorNorm::Instance && (1..config.filters.len()).contains(&layer);
-        one += inputs * filters * taps + if normalized { 0 } else { filters };
+        one += inputs * filters * taps + if config.has_instance_norm(layer) { 0 } else { filters };
         inputs = filters;
     }
     config.scales * one
@@ -103,12 +101,12 @@ impl Discriminator {
                     .activation(Activation::LeakyRelu(SLOPE))
                     .init(Init::KaimingUniform { gain: std::f32::consts::SQRT_2 });
                 let scope = store.root().sub(format!("scale{scale}")).sub(index);
-                layers.push(Layer::new(scope, conv, config.norm, index > 0)?);
+                layers.push(Layer::new(scope, conv, config, index)?);
                 inputs = filters;
             }
             let decision = Conv2dConfig::new(inputs, 1, config.kernel).padding((config.kernel - 1) / 2);
             let scope = store.root().sub(format!("scale{scale}")).sub("decision");
-            layers.push(Layer::new(scope, decision, config.norm, false)?);
+            layers.push(Layer::new(scope, decision, config, config.filters.len())?);
             scales.push(layers);
         }
         Ok(Self { store, scales, state_planes: config.state_planes })
