@@ -5,6 +5,7 @@ use crate::contract::Domain;
 use crate::env::EnvConfig;
 use crate::eval::shake::{ShakeReport, shake};
 use crate::eval::soak::{SoakReport, soak};
+use crate::files::{console, interrupt};
 use anyhow::anyhow;
 use serde::Serialize;
 use std::process::ExitCode;
@@ -64,7 +65,13 @@ pub fn run_soak(args: &SoakArgs, started: Instant) -> anyhow::Result<ExitCode> {
     let (subject, seed) = (&args.subject, args.subject.seed.get());
     let objects = subject.objects.load()?;
     let config = EnvConfig::new(&subject.cell.load()?, objects, Domain::Canonical, (ENVIRONMENTS, 64), seed);
-    let report: SoakReport = soak(config, args.steps, seed)?;
+    interrupt::install(|| console::remark("stopping; Ctrl-C again stops at once"))?;
+    let bar = output::progress(args.steps, "steps");
+    let report: SoakReport = soak(config, args.steps, seed, &mut |so_far| {
+        bar.set_position(so_far.steps);
+        !interrupt::requested()
+    })?;
+    bar.finish_and_clear();
     let sound = report.not_finite == 0 && report.out_of_bounds == 0 && report.penetrating == 0;
     if subject.json {
         output::json(&measured(&report, subject, started))?;
@@ -73,6 +80,10 @@ pub fn run_soak(args: &SoakArgs, started: Instant) -> anyhow::Result<ExitCode> {
             "{} steps: {} not finite, {} out of bounds, {} penetrating by more than 3 mm",
             report.steps, report.not_finite, report.out_of_bounds, report.penetrating
         ))?;
+    }
+    if report.steps < args.steps {
+        console::remark(format_args!("interrupted after {} of {} steps", report.steps, args.steps));
+        return Ok(ExitCode::from(interrupt::EXIT_CODE as u8));
     }
     Ok(ExitCode::from(u8::from(!sound)))
 }

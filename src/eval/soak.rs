@@ -24,11 +24,17 @@ pub struct SoakReport {
 /// Deeper than this in a wall or floor is a fault.
 pub const PENETRATION_M: f32 = 0.003;
 
-/// Plays `steps` steps in environments of `config`, without pictures, and looks for faults after every one.
+/// Plays `steps` steps in environments of `config`, without pictures, and looks for faults after every one. Ends early when
+/// `should_continue`, which sees the report so far, says no.
 ///
 /// # Errors
 /// An impossible configuration.
-pub fn soak(config: EnvConfig, steps: u64, seed: Seed) -> Result<SoakReport, VecEnvError> {
+pub fn soak(
+    config: EnvConfig,
+    steps: u64,
+    seed: Seed,
+    should_continue: &mut dyn FnMut(&SoakReport) -> bool,
+) -> Result<SoakReport, VecEnvError> {
     let config = EnvConfig { scripts: PolicyKind::ALL.to_vec(), ..config.blind() };
     let mut env = GraspEnv::new(config).map_err(VecEnvError::new)?;
     let mut episodes = EpisodeLoop::new(BlockSchedule { block: seed.derive("soak", 0) }, env.len());
@@ -50,6 +56,9 @@ pub fn soak(config: EnvConfig, steps: u64, seed: Seed) -> Result<SoakReport, Vec
             report.penetrating += u64::from(check.deepest_m > PENETRATION_M);
             report.deepest_m = report.deepest_m.max(check.deepest_m);
         }
+        if !should_continue(&report) {
+            break;
+        }
     }
     Ok(report)
 }
@@ -66,9 +75,24 @@ mod tests {
         let objects = ObjectSet::builtin().split(Split::Test);
         let cell = CellDescription::iiwa_bin().into();
         let config = EnvConfig::new(&cell, objects, Domain::Canonical, (16, 64), Seed(2));
-        let report = soak(config, 1_000, Seed(2))?;
+        let mut seen = Vec::new();
+        let report = soak(config, 1_000, Seed(2), &mut |so_far| {
+            seen.push(so_far.steps);
+            true
+        })?;
         assert_eq!(report.steps, 1_000);
+        assert!(seen.is_sorted() && seen.last() == Some(&1_000), "{seen:?}");
         assert_eq!((report.not_finite, report.out_of_bounds, report.penetrating), (0, 0, 0), "{report:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn ends_early_with_what_it_has_seen() -> Result<(), VecEnvError> {
+        let objects = ObjectSet::builtin().split(Split::Test);
+        let config =
+            EnvConfig::new(&CellDescription::iiwa_bin().into(), objects, Domain::Canonical, (16, 64), Seed(2));
+        let report = soak(config, 1_000_000, Seed(2), &mut |so_far| so_far.steps < 40)?;
+        assert!((40..200).contains(&report.steps), "{report:?}");
         Ok(())
     }
 }
