@@ -37,6 +37,7 @@ struct Report {
     /// What F translates to, where the run remembers it.
     simulation_domain: Option<Domain>,
     objects: String,
+    policy: &'static str,
     #[serde(flatten)]
     figures: SemanticReport,
     /// Milliseconds for one image's translation and mask, in batches.
@@ -83,8 +84,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let names = common::measured_objects(args.objects.as_deref(), Some(domain), &cell);
     let objects = common::objects_in(domain, names, args.object_options)?;
     let envs = common::num_envs_for(size).min(args.count);
-    let config =
-        EnvConfig { textures: args.textures.load()?, ..EnvConfig::new(&cell, objects, domain, (envs, size), seed) };
+    let config = EnvConfig {
+        textures: args.textures.load()?,
+        scripts: vec![args.policy],
+        ..EnvConfig::new(&cell, objects, domain, (envs, size), seed)
+    };
     // This room measures against the truth.
     let mut config = config.with_frames(PrivilegedAccess::GroundTruth);
     config.channels.depth = true;
@@ -102,6 +106,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         domain,
         simulation_domain: loaded.config.data.domain,
         objects: names.to_owned(),
+        policy: args.policy.name(),
         ms_per_image: network_s * 1e3 / figures.frames as f64,
         figures,
         seconds: started.elapsed().as_secs_f64(),
@@ -151,8 +156,8 @@ fn print(report: &Report) -> anyhow::Result<()> {
     let f = &report.figures;
     let mm = |metres: f64| decimal(metres * 1e3, 1);
     output::line(&format!(
-        "{} frames of {} ({} objects), step {}",
-        f.frames, report.domain, report.objects, report.step
+        "{} frames of {} ({} objects, {} policy), step {}",
+        f.frames, report.domain, report.objects, report.policy, report.step
     ))?;
     output::line(&format!(
         "mask    object IoU {} (by episode {}, 95% {} to {}), fingers {}, background {}; {}% of the objects missed",

@@ -16,6 +16,7 @@ use crate::gan::semantic::SemanticConfig;
 use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::pictures::LeftOut;
+use crate::policies::PolicyKind;
 use crate::train::{LearnerConfig, learner_name};
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -49,6 +50,9 @@ pub struct Args {
     /// Cell: one of `bingrasp cells list`, or a TOML file [default: the cell that the run was trained in; iiwa-bin]
     #[arg(long, value_name = "NAME|FILE")]
     pub(super) cell: Option<String>,
+    /// Who moves the arm in the frames: scripted, noisy-planner, oracle or random
+    #[arg(long, value_name = "NAME", default_value = "scripted")]
+    pub(super) policy: PolicyKind,
     #[command(flatten)]
     pub(super) object_options: common::ImportArgs,
     #[command(flatten)]
@@ -72,6 +76,7 @@ struct Report {
     step: u64,
     domain: Domain,
     objects: String,
+    policy: &'static str,
     #[serde(flatten)]
     translation: TranslationReport,
     /// Milliseconds to translate one image, in batches.
@@ -153,6 +158,7 @@ fn measure(args: &Args) -> anyhow::Result<Report> {
     let envs = common::num_envs_for(size).min(args.count);
     let config = EnvConfig {
         textures: args.textures.load()?,
+        scripts: vec![args.policy],
         ..EnvConfig::new(&cell, common::objects_in(domain, objects, args.object_options)?, domain, (envs, size), seed)
     };
     // This room measures against the truth.
@@ -172,6 +178,7 @@ fn measure(args: &Args) -> anyhow::Result<Report> {
         step: loaded.step,
         domain,
         objects: objects.to_owned(),
+        policy: args.policy.name(),
         ms_per_image: network_s * 1e3 / translation.frames as f64,
         translation,
         seconds: started.elapsed().as_secs_f64(),
@@ -186,8 +193,8 @@ fn measure(args: &Args) -> anyhow::Result<Report> {
 fn print(report: &Report) -> anyhow::Result<()> {
     let t = &report.translation;
     output::line(&format!(
-        "{} frames of {} ({} objects), step {}",
-        t.frames, report.domain, report.objects, report.step
+        "{} frames of {} ({} objects, {} policy), step {}",
+        t.frames, report.domain, report.objects, report.policy, report.step
     ))?;
     output::line(&format!(
         "image   SSIM {} (95% {} to {}), PSNR {} dB, colour bias {} {} {}",

@@ -34,6 +34,7 @@ struct Report {
     /// The true pictures'.
     domain: Domain,
     objects: String,
+    policy: &'static str,
     #[serde(flatten)]
     translation: UnpairedReport,
     /// Of runs with Q-functions.
@@ -144,6 +145,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let config = EnvConfig {
         textures: args.textures.load()?,
         sources: vec![Domain::Canonical, reality],
+        scripts: vec![args.policy],
         ..EnvConfig::new(&cell, objects, Domain::Canonical, (envs, size), seed)
     };
     let config = config.with_frames(PrivilegedAccess::GroundTruth);
@@ -192,6 +194,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         step: loaded.step,
         domain: reality,
         objects: names.to_owned(),
+        policy: args.policy.name(),
         translation: meter.report(seed),
         q_consistency: q.as_ref().map(|_| q_meter.report()),
         seconds: started.elapsed().as_secs_f64(),

@@ -89,8 +89,7 @@ mod tests {
     #[test]
     fn ends_early_with_what_it_has_seen() -> Result<(), VecEnvError> {
         let objects = ObjectSet::builtin().split(Split::Test);
-        let config =
-            EnvConfig::new(&CellDescription::iiwa_bin().into(), objects, Domain::Canonical, (16, 64), Seed(2));
+        let config = EnvConfig::new(&CellDescription::iiwa_bin().into(), objects, Domain::Canonical, (16, 64), Seed(2));
         let report = soak(config, 1_000_000, Seed(2), &mut |so_far| so_far.steps < 40)?;
         assert!((40..200).contains(&report.steps), "{report:?}");
         Ok(())

@@ -72,8 +72,10 @@ pub struct SemanticConfig {
     pub batch: usize,
     /// Dropout in the generator's decoder, all layers but the first and the image itself; the paper gives no probability.
     pub p_dropout: f32,
-    /// Learning rate of all four optimizers in the first half of a run, above 0.
+    /// Learning rate of the generators' optimizers in the first half of a run, above 0.
     pub learning_rate: f64,
+    /// The discriminators' learning rate over that of the generators, above 0 (two time scales: Heusel et al., 2017).
+    pub discriminator_lr_factor: f64,
     /// Settings of all four optimizers.
     pub adam: AdamConfig,
     /// Depths that the network's -1 and 1 stand for, metres; holes and what is farther are 1.
@@ -93,6 +95,7 @@ impl Default for SemanticConfig {
             batch: 8,
             p_dropout: 0.1,
             learning_rate: 2e-4,
+            discriminator_lr_factor: 1.0,
             adam: AdamConfig { beta1: 0.5, ..AdamConfig::default() },
             near_m: 0.2,
             far_m: 1.0,
@@ -122,8 +125,12 @@ impl SemanticConfig {
         if !(0.0..1.0).contains(&self.p_dropout) {
             return Err(format!("p_dropout is {}; give a probability from 0 to below 1", self.p_dropout));
         }
-        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            return Err(format!("learning_rate is {}; give a number above 0", self.learning_rate));
+        for (name, value) in
+            [("learning_rate", self.learning_rate), ("discriminator_lr_factor", self.discriminator_lr_factor)]
+        {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(format!("{name} is {value}; give a number above 0"));
+            }
         }
         if !(self.near_m >= 0.0 && self.far_m > self.near_m && self.far_m.is_finite()) {
             let (near, far) = (self.near_m, self.far_m);

@@ -313,6 +313,7 @@ impl SemanticCycleGan {
         metrics.generator_gradient_norm = norms[0].hypot(norms[1]);
         drop(gradients);
         if self.config.weights.gan > 0.0 || self.config.weights.segmentation > 0.0 {
+            let learning_rate = learning_rate * self.config.discriminator_lr_factor;
             let of_x = self.discriminator_x_losses(batch, &losses.fake_x)?;
             self.adams[2].step(&backward(&of_x.total)?, learning_rate)?;
             let of_y = self.discriminator_y_losses(batch, &losses.fake_y)?;
