@@ -3,8 +3,8 @@
 
 use super::plan::Plan;
 use super::tables::{
-    GeneratorArgs, NETWORK, Picture, RowPlan, Table, TableArgs, agent, begins_with_episodes, canonical, finetuned,
-    given_recording, measure, rcan_generator, steps_with_features,
+    GeneratorArgs, NETWORK, Picture, RowPlan, Table, TableArgs, WITHOUT_LABELS, agent, begins_with_episodes, canonical,
+    finetuned, given_recording, measure, rcan_generator, steps_with_features,
 };
 use super::{RUNS, ablations};
 use crate::cli::{UsageError, common, numbers};
@@ -169,7 +169,7 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
             }
             for &(column, grasps) in &amounts {
                 let tuned = format!("{column}-grasps-{}-{seed}", look.key);
-                let words = finetuned(&table, seed, &agent, grasps, finetune_steps);
+                let words = finetuned(&table, seed, &agent, grasps, (finetune_steps, 1.0));
                 let command = format!("{words} {} {}", begins_with_episodes(&table), look.sees(&rcan));
                 plan.add(&tuned, &format!("{}: finetuning with {grasps} grasps", look.title), &command)?;
                 let words = format!("--policy @{tuned} --domain reality --objects test");
@@ -232,7 +232,8 @@ fn real_row(
     };
     let (steps, off_policy) = (table.canonical_steps, format!("--real @{recording} --real-only --domain reality"));
     let agent = format!("agent-real-{seed}");
-    plan.add(&agent, "Real: training", &format!("train qtopt {off_policy} --steps {steps} --seed {seed} {NETWORK}"))?;
+    let command = format!("train qtopt {off_policy} --steps {steps} --seed {seed} {WITHOUT_LABELS}");
+    plan.add(&agent, "Real: training", &command)?;
     let mut cell = |plan: &mut Plan, column, policy: &str| -> anyhow::Result<()> {
         let words = format!("--policy @{policy} --domain reality --objects test");
         let name = format!("reality-{policy}");
@@ -242,7 +243,7 @@ fn real_row(
     cell(plan, "reality", &agent)?;
     for &(column, grasps) in amounts {
         let tuned = format!("{column}-grasps-real-{seed}");
-        let words = finetuned(table, seed, &agent, grasps, table.amount(args.finetune_steps, 60));
+        let words = finetuned(table, seed, &agent, grasps, (table.amount(args.finetune_steps, 60), 1.0));
         plan.add(&tuned, &format!("Real: finetuning with {grasps} grasps"), &format!("{words} {off_policy}"))?;
         cell(plan, column, &tuned)?;
     }
@@ -272,7 +273,7 @@ pub fn figure4(args: &Figure4Args) -> anyhow::Result<ExitCode> {
                 let mut policy = agent.clone();
                 if grasps > 0 {
                     policy = format!("grasps-{grasps}-{}-{seed}", look.key);
-                    let words = finetuned(&table, seed, &agent, grasps, finetune_steps);
+                    let words = finetuned(&table, seed, &agent, grasps, (finetune_steps, 1.0));
                     let title = format!("{}: finetuning with {grasps} grasps", look.title);
                     let command = format!("{words} {} {}", begins_with_episodes(&table), look.sees(&rcan));
                     plan.add(&policy, &title, &command)?;

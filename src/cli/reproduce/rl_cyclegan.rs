@@ -4,7 +4,7 @@
 use super::RUNS;
 use super::plan::Plan;
 use super::tables::{
-    GeneratorArgs, NETWORK, RowPlan, Table, TableArgs, agent, begins_with_episodes, canonical, finetuned,
+    GeneratorArgs, RowPlan, Table, TableArgs, WITHOUT_LABELS, agent, begins_with_episodes, canonical, finetuned,
     given_recording, measure, rcan_generator,
 };
 use crate::cli::{common, numbers};
@@ -275,7 +275,7 @@ pub fn table2(args: &Args) -> anyhow::Result<ExitCode> {
             let row = &mut rows[3 * index];
             let name = format!("agent-{}-{seed}", row.row.key);
             let command = format!(
-                "train qtopt --real @{real} --real-only --domain reality --steps {} --seed {seed} {NETWORK}",
+                "train qtopt --real @{real} --real-only --domain reality --steps {} --seed {seed} {WITHOUT_LABELS}",
                 table.canonical_steps
             );
             plan.add(&name, &format!("{}: training", row.row.title), &command)?;
@@ -358,15 +358,15 @@ pub fn table4(args: &Args, generator: &GeneratorArgs) -> anyhow::Result<ExitCode
         for (row, grasps) in &mut rows {
             let (key, title) = (row.row.key.clone(), row.row.title.clone());
             let through_rcan = key.starts_with("rcan");
-            let (start, sees) = if through_rcan {
-                (&zero_shot, sees_rcan.clone())
+            let (start, weight, sees) = if through_rcan {
+                (&zero_shot, 1.0, sees_rcan.clone())
             } else {
-                (&joint, format!("--domain canonical --generator @{translation} --real @{real}"))
+                (&joint, weight, format!("--domain canonical --generator @{translation} --real @{real}"))
             };
             let mut policy = start.clone();
             if *grasps > 0 {
                 policy = format!("agent-{key}-{seed}");
-                let words = finetuned(table, seed, start, *grasps, scale.finetune_steps);
+                let words = finetuned(table, seed, start, *grasps, (scale.finetune_steps, weight));
                 let command = format!("{words} {} {sees}", begins_with_episodes(table));
                 plan.add(&policy, &format!("{title}: finetuning"), &command)?;
             }

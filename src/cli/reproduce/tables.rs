@@ -313,6 +313,9 @@ fn path_of(out: &Path, row: &str) -> PathBuf {
 pub const NETWORK: &str = "--set qtopt.network.map_features=4 --set qtopt.network.grip_features=32 --set \
                            qtopt.auxiliary_interval=1";
 
+/// The network of agents that see no label: the published one's shape. The other one learns from labels where the hand is.
+pub const WITHOUT_LABELS: &str = "--network end-to-end";
+
 /// Steps that the canonical agent learns with [`NETWORK`], after so many without.
 pub fn steps_with_features(canonical_steps: u64) -> u64 {
     canonical_steps.div_ceil(10)
@@ -358,12 +361,12 @@ pub fn begins_with_episodes(args: &TableArgs) -> String {
 
 /// The words of a finished agent's finetuning, in which it plays `grasps` episodes in `reality`. Where the simulator plays
 /// too, [`begins_with_episodes`] belongs to it.
-pub fn finetuned(args: &TableArgs, seed: u64, init: &str, grasps: u64, steps: u64) -> String {
+pub fn finetuned(args: &TableArgs, seed: u64, init: &str, grasps: u64, (steps, real_weight): (u64, f64)) -> String {
     // So many episodes with each iteration of 192 updates that all are played before three quarters of the steps are done.
     let iterations = (steps * 3 / 4 / 192).max(1);
     format!(
         "train qtopt --init @{init} --steps {steps} --seed {seed} --on-policy-domain reality --on-policy-episodes {grasps} \
-         --real-weight 1 --set qtopt.q_lr={} --set qtopt.exploration.initial_episodes={} --set \
+         --real-weight {real_weight} --set qtopt.q_lr={} --set qtopt.exploration.initial_episodes={} --set \
          qtopt.real_episodes_per_iteration={}",
         args.agent_lr,
         args.scripted_episodes,

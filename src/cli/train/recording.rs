@@ -4,6 +4,7 @@ use super::qtopt::QtOptRun;
 use crate::cli::{UsageError, agent, common};
 use crate::contract::Crop;
 use crate::data::episodes::EpisodeReader;
+use crate::rl::qtopt::network::QNetwork;
 use crate::rl::qtopt::{ExperienceSource, QLearner, QtOptConfig};
 use crate::train::{EnvData, Trainer};
 use anyhow::Context;
@@ -11,6 +12,15 @@ use std::path::Path;
 
 /// Refuses recordings that the run's network cannot learn from.
 pub(super) fn check(config: &QtOptRun) -> anyhow::Result<()> {
+    let data = &config.data;
+    if data.real_only && data.init.is_none() && config.learner.q_network() == QNetwork::StateEstimating {
+        return Err(UsageError(
+            "real data alone have no labels to teach the state-estimating network where the hand is: take --network \
+             end-to-end, which learns from rewards alone, or begin with a run that had labels (--init)"
+                .into(),
+        )
+        .into());
+    }
     for path in [&config.data.offline, &config.data.real].into_iter().flatten() {
         open(path, &config.data.env, &config.learner)?;
     }

@@ -7,6 +7,8 @@ use super::hand_eye::HandEye;
 use super::method::Method;
 use crate::contract::{ActRequest, Action, Decision, Observation, Policy, Script, Seed, VecEnvError};
 use crate::gan::semantic::RgbdImage;
+use crate::servo::components::largest_component;
+use crate::servo::morphology::erode;
 use crate::servo::{Mask, Phase, PixelCamera, Servo, ServoConfig, ServoError, ServoTick, Target, object_distance};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -290,6 +292,14 @@ impl<'a> Approach<'a> {
     }
 }
 
+/// The largest part of a mask without its border, whose depths may be those of what is behind the object; the whole part where
+/// it is all border, and the mask where it has no part.
+fn inner_object(mask: &Mask) -> Mask {
+    let Some(largest) = largest_component(mask) else { return mask.clone() };
+    let inner = erode(&largest.mask, 1);
+    if inner.pixels().contains(&true) { inner } else { largest.mask }
+}
+
 fn image_of(observation: &Observation, index: usize) -> RgbdImage<'_> {
     RgbdImage { rgb: observation.image(index), depth_m: observation.sensed_depth(index) }
 }
@@ -307,7 +317,8 @@ impl Trial {
         let mask = Mask::from_fn(width, height, |column, row| {
             probabilities.get(row * width + column).is_some_and(|&probability| probability >= 0.5)
         });
-        self.seen.push_back((probabilities, object_distance(&mask, depth_m)));
+        let distance = object_distance(&inner_object(&mask), depth_m);
+        self.seen.push_back((probabilities, distance));
         if self.seen.len() > config.latency_ticks + 1 {
             self.seen.pop_front();
         }

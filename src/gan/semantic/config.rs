@@ -19,6 +19,26 @@ pub enum SkipJoin {
     Concatenate,
 }
 
+/// What stands where a depth camera measured nothing, and where a depth is below `near_m`, which it cannot measure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holes {
+    /// The farther of the nearest measurements on both sides in the pixel's row: beside an object, what it stands on. Simulated
+    /// and real images then have the same depth at fingers and around objects.
+    #[default]
+    Background,
+    /// `far_m`, as runs before this setting have it; near depths are `near_m`. Simulated images have no holes, so that G has
+    /// to invent them, and D_Y learns from those.
+    Far,
+}
+
+impl Holes {
+    /// What runs have whose settings do not say it.
+    fn earlier() -> Self {
+        Self::Far
+    }
+}
+
 /// What a translated image is held close to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -78,7 +98,10 @@ pub struct SemanticConfig {
     pub discriminator_lr_factor: f64,
     /// Settings of all four optimizers.
     pub adam: AdamConfig,
-    /// Depths that the network's -1 and 1 stand for, metres; holes and what is farther are 1.
+    /// What takes the place of depths that were not measured.
+    #[serde(default = "Holes::earlier")]
+    pub holes: Holes,
+    /// Depths that the network's -1 and 1 stand for, metres; what is farther is 1.
     pub near_m: f32,
     /// The depth that 1 stands for, metres, beyond `near_m`.
     pub far_m: f32,
@@ -97,6 +120,7 @@ impl Default for SemanticConfig {
             learning_rate: 2e-4,
             discriminator_lr_factor: 1.0,
             adam: AdamConfig { beta1: 0.5, ..AdamConfig::default() },
+            holes: Holes::default(),
             near_m: 0.2,
             far_m: 1.0,
         }

@@ -26,7 +26,7 @@ mod train_tests;
 pub use batch::{
     RgbdImage, SegmentedRgbd, SemanticBatch, SemanticClass, TranslatedRgbd, decode_batch, encode_batch, encode_rgbd,
 };
-pub use config::{IdentityLoss, LossWeights, SemanticConfig, SkipJoin};
+pub use config::{Holes, IdentityLoss, LossWeights, SemanticConfig, SkipJoin};
 pub use discriminator::{Judgement, SemanticDiscriminator};
 pub use generator::RgbdGenerator;
 pub use images::{ImagesError, RgbdImages, SegmentedImages};

@@ -237,9 +237,53 @@ fn batch_of(config: &SemanticConfig, rng: &mut Rng, count: usize) -> CandleResul
     SemanticBatch::new(config, &x, &y, rng, &HOST)
 }
 
+/// A row of a real camera: fingers that are too near, an object with a hole on each side of it, and table.
 #[test]
-fn images_depths_and_labels_flip_together_and_holes_are_far() -> anyhow::Result<()> {
-    let config = SemanticConfig::default();
+fn holes_and_near_depths_become_what_is_behind_them() -> anyhow::Result<()> {
+    let size = 64;
+    let mut depth = vec![0.0_f32; size * size];
+    let row = &mut depth[..size];
+    row.fill(0.6);
+    row[0] = 0.12;
+    row[1] = f32::NAN;
+    row[10] = 0.0;
+    row[11..20].fill(0.5);
+    row[15] = 0.0;
+    row[20..22].fill(0.0);
+    row[63] = 0.0;
+    let rgb = vec![0; 3 * size * size];
+    let image = RgbdImage { rgb: &rgb, depth_m: &depth };
+    let encoded = |holes, flip| -> anyhow::Result<Vec<f32>> {
+        let mut planes = Vec::new();
+        encode_rgbd(&SemanticConfig { holes, ..SemanticConfig::default() }, image, flip, &mut planes)?;
+        Ok(planes.split_off(3 * size * size))
+    };
+    let filled = encoded(Holes::Background, false)?;
+    // 0.6 m is 0 and 0.5 m is -0.25 in 0.2 to 1.0 m.
+    let (table, object) = (0.0, -0.25);
+    let close = |at: usize, wanted: f32| (filled[at] - wanted).abs() < 1e-5;
+    for at in [0, 1, 2, 9, 10, 20, 21, 22, 63] {
+        assert!(close(at, table), "{at}: {}", filled[at]);
+    }
+    assert!((11..20).all(|at| close(at, object)));
+    // Nothing is measured in the second row.
+    assert!(filled[size..].iter().all(|&depth| depth == 1.0));
+    let mirrored = encoded(Holes::Background, true)?;
+    assert!((0..size).all(|at| mirrored[at] == filled[size - 1 - at]));
+    let far = encoded(Holes::Far, false)?;
+    assert_eq!([far[0], far[1], far[10], far[15], far[63]], [-1.0, 1.0, 1.0, 1.0, 1.0]);
+    // Runs from before the setting keep what they have learned from.
+    let text = toml::to_string(&SemanticConfig::default())?;
+    let earlier: String =
+        text.lines().filter(|line| !line.starts_with("holes")).map(|line| format!("{line}\n")).collect();
+    assert_ne!(earlier, text);
+    assert_eq!(toml::from_str::<SemanticConfig>(&earlier)?.holes, Holes::Far);
+    Ok(())
+}
+
+#[test]
+fn images_depths_and_labels_flip_together_and_holes_can_be_far() -> anyhow::Result<()> {
+    let config = SemanticConfig { holes: Holes::Far, ..SemanticConfig::default() };
     let mut rng = Seed(6).rng();
     let original = picture(&mut rng, false);
     let mut depth = original.depth_m.clone();
