@@ -13,6 +13,7 @@ pub mod action;
 pub mod action_space;
 pub mod camera;
 pub mod channels;
+pub mod depth;
 pub mod domain;
 pub mod episode;
 pub mod frame;
@@ -30,6 +31,7 @@ pub use action::{Action, Displacement, EMPTY_APERTURE_M, Failure, GripperCommand
 pub use action_space::{ActionFeatures, ActionSpace};
 pub use camera::{Camera, Crop, Intrinsics};
 pub use channels::{FrameChannels, MissingChannels};
+pub use depth::fill_holes;
 pub use domain::Domain;
 pub use episode::{Episode, EpisodeCollector, EpisodeObservation, EpisodePlan, EpisodeStep};
 pub use frame::FrameBatch;

@@ -6,7 +6,7 @@ use crate::cli::{UsageError, common};
 use crate::contract::{Crop, Domain, Seed, TaskKind, VecEnv, VecEnvError};
 use crate::env::{Channels, EnvConfig, GraspEnv};
 use crate::policies::PolicyKind;
-use crate::rl::ppo::{EnvOpener, PpoConfig, PpoData, PpoLearner, RolloutSource};
+use crate::rl::ppo::{DepthInput, EnvOpener, PpoConfig, PpoData, PpoLearner, RolloutSource};
 use crate::tasks::{PoseGraspConfig, TaskFactory, bin_grasp, pose_grasp};
 use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer};
 use candle_core::Device;
@@ -65,6 +65,10 @@ impl TrainCommand for Args {
             TaskKind::BinGrasp => (common::CELL, "train"),
         };
         let (camera, space) = usual_view(task, cell);
+        let depth = match task {
+            TaskKind::PoseGrasp => DepthInput::Background,
+            TaskKind::BinGrasp => DepthInput::AsMeasured,
+        };
         let env = EnvData {
             domain: Domain::Canonical,
             objects: objects.to_owned(),
@@ -82,7 +86,7 @@ impl TrainCommand for Args {
             image_interval: 20,
             checkpoint_interval: 20,
             limits: Limits { steps: None, minutes: None },
-            data: PpoData { env, task, size: SIZE, every_step_reward: false, eval_episodes: 256, space },
+            data: PpoData { env, task, size: SIZE, depth, every_step_reward: false, eval_episodes: 256, space },
             learner,
         }
     }

@@ -1,7 +1,7 @@
 //! RGB-D images as the networks take them, with their labels, flipped at random.
 
 use super::config::{Holes, SemanticConfig};
-use crate::contract::{Class, Rng};
+use crate::contract::{Class, Rng, fill_holes};
 use crate::nn::HOST;
 use candle_core::{Device, Result, Tensor, bail};
 
@@ -65,38 +65,6 @@ pub struct SegmentedRgbd<'a> {
     pub classes: &'a [u8],
 }
 
-/// A depth image `[size, size]` as the network takes it, metres: holes as the settings say. What is left of them is 0.
-fn without_holes(config: &SemanticConfig, depth_m: &[f32]) -> Vec<f32> {
-    let least = match config.holes {
-        Holes::Background => config.near_m,
-        Holes::Far => f32::MIN_POSITIVE,
-    };
-    let mut filled: Vec<f32> =
-        depth_m.iter().map(|&depth| if depth.is_finite() && depth >= least { depth } else { 0.0 }).collect();
-    if config.holes == Holes::Background {
-        for row in filled.chunks_mut(config.size) {
-            let mut after = 0.0;
-            // Of each pixel the nearest measurement at it or behind it.
-            let behind: Vec<f32> = row
-                .iter()
-                .rev()
-                .map(|&depth| {
-                    after = if depth > 0.0 { depth } else { after };
-                    after
-                })
-                .collect();
-            let mut before = 0.0_f32;
-            for (depth, after) in row.iter_mut().zip(behind.into_iter().rev()) {
-                match *depth > 0.0 {
-                    true => before = *depth,
-                    false => *depth = before.max(after),
-                }
-            }
-        }
-    }
-    filled
-}
-
 /// Appends the planes red, green, blue, depth, all in [-1, 1]: colours and depth linearly, holes as [`Holes`] says and as far as
 /// can be where nothing is measured in their row. `flip` mirrors along x.
 ///
@@ -113,10 +81,14 @@ pub fn encode_rgbd(config: &SemanticConfig, image: RgbdImage<'_>, flip: bool, ou
         out.extend(pixels().map(|pixel| f32::from(image.rgb[3 * pixel + channel]) / 127.5 - 1.0));
     }
     let scale = 2.0 / (config.far_m - config.near_m);
-    let depth_m = without_holes(config, image.depth_m);
+    let filled = match config.holes {
+        Holes::Background => Some(fill_holes(image.depth_m, size, config.near_m)),
+        Holes::Far => None,
+    };
+    let depth_m = filled.as_deref().unwrap_or(image.depth_m);
     out.extend(pixels().map(|pixel| {
         let depth = depth_m[pixel];
-        if depth > 0.0 { (scale * (depth - config.near_m) - 1.0).clamp(-1.0, 1.0) } else { 1.0 }
+        if depth.is_finite() && depth > 0.0 { (scale * (depth - config.near_m) - 1.0).clamp(-1.0, 1.0) } else { 1.0 }
     }));
     Ok(())
 }

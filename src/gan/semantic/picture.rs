@@ -88,5 +88,9 @@ pub fn reality_sheet(learner: &SemanticCycleGan, rows: &[RgbdImage<'_>], device:
     columns.classes(&learner.discriminator_y.segment(&y)?);
     let names = ["y", "depth of y", "F(y)", "depth of F(y)", "D_Y's mask of y"];
     let title = format!("Reality to simulation after {} steps", learner.step());
-    Ok(columns.draw(title, "y is real and was not trained on; F translates it to simulation; holes are far", &names))
+    Ok(columns.draw(
+        title,
+        "y is real and was not trained on; F translates it to simulation; depths as the networks take them",
+        &names,
+    ))
 }

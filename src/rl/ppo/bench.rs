@@ -1,6 +1,6 @@
 //! The time of one gradient step of PPO on RGB-D images: forward, clipped objective, value, entropy, backward, Adam.
 
-use super::codec::TaskCodec;
+use super::codec::{DepthInput, TaskCodec};
 use super::config::PpoConfig;
 use super::learner::{PpoError, PpoLearner};
 use super::network::Observations;
@@ -38,7 +38,7 @@ pub fn bench_step(
 
 fn measure(config: &PpoConfig, repeats: usize, device: &Device) -> Result<Report, PpoError> {
     let space = ActionSpace { step_m: [0.15, 0.15, 0.12], step_rad: 1.57 };
-    let codec = TaskCodec { task: TaskKind::PoseGrasp, space, size: SIZE };
+    let codec = TaskCodec { task: TaskKind::PoseGrasp, space, size: SIZE, depth: DepthInput::Background };
     let mut learner = PpoLearner::new(config, codec.network(), Seed(0), device)?;
     let rollout = noise(&learner, config.minibatch_size, &mut Seed(0).derive("bench", 0).rng())?;
     // Memory of other benchmarks of this process would count as ours.

@@ -3,11 +3,12 @@
 //! In: [`Observation`]s of RGB images and measured depth. Out: [`Observations`]; [`Action`]s of a policy's numbers in [-1, 1].
 
 use super::network::{EncoderConfig, NetworkConfig, Observations};
-use crate::contract::{Action, ActionSpace, GripperCommand, GripperState, Observation, TaskKind};
+use crate::contract::{Action, ActionSpace, GripperCommand, GripperState, Observation, TaskKind, fill_holes};
+use serde::{Deserialize, Serialize};
 
 /// Red, green, blue, depth.
 const CHANNELS: usize = 4;
-/// Depths are centred here, metres, and multiplied by this: the camera sees 0.1 to 0.7 m. A hole is 0 m.
+/// Depths are centred here, metres, and multiplied by this: the camera sees 0.1 to 0.7 m.
 const DEPTH_CENTRE_M: f32 = 0.5;
 const DEPTH_SCALE: f32 = 4.0;
 /// Relative poses of an episode of `pose-grasp` that the network tells apart.
@@ -16,6 +17,21 @@ const DECISIONS: usize = 3;
 const BIN_STEPS: f32 = 20.0;
 /// Beyond this a number of `bin-grasp` ends the episode: exploration reaches it in a step of fifteen.
 const TERMINATE: f32 = 0.5;
+
+/// What a wrist's depth camera measures, metres: the range of [`DepthInput::Background`].
+const RANGE_M: (f32, f32) = (0.2, 1.0);
+
+/// How the network sees depth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DepthInput {
+    /// As it is; a hole is 0 m.
+    #[default]
+    AsMeasured,
+    /// From 0.2 to 1 m; holes and what is nearer become what is behind them ([`fill_holes`]), as the semantic CycleGAN's
+    /// images have it, which such a policy looks through.
+    Background,
+}
 
 /// Numbers of one task.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +42,8 @@ pub struct TaskCodec {
     pub space: ActionSpace,
     /// Edge of the images.
     pub size: usize,
+    /// How the network sees depth.
+    pub depth: DepthInput,
 }
 
 /// The environments do not deliver what the network sees.
@@ -71,7 +89,16 @@ impl TaskCodec {
             for channel in 0..3 {
                 images.extend(rgb.iter().skip(channel).step_by(3).map(|&byte| f32::from(byte) / 255.0 - 0.5));
             }
-            images.extend(seen.sensed_depth(index).iter().map(|&metres| (metres - DEPTH_CENTRE_M) * DEPTH_SCALE));
+            let scaled = |metres: f32| (metres - DEPTH_CENTRE_M) * DEPTH_SCALE;
+            let sensed = seen.sensed_depth(index);
+            match self.depth {
+                DepthInput::AsMeasured => images.extend(sensed.iter().copied().map(scaled)),
+                DepthInput::Background => {
+                    let (near, far) = RANGE_M;
+                    let in_range = |metres: f32| if metres > 0.0 { metres.clamp(near, far) } else { far };
+                    images.extend(fill_holes(sensed, self.size, near).into_iter().map(in_range).map(scaled));
+                }
+            }
             let step = seen.step_indices.get(index).copied().unwrap_or(0);
             states.extend(self.state(&seen.gripper[index], step));
         }
@@ -139,7 +166,7 @@ mod tests {
 
     #[test]
     fn images_are_planes_and_the_step_is_one_of_three() -> Result<(), MissingImages> {
-        let codec = TaskCodec { task: TaskKind::PoseGrasp, space: SPACE, size: 36 };
+        let codec = TaskCodec { task: TaskKind::PoseGrasp, space: SPACE, size: 36, depth: DepthInput::AsMeasured };
         let out = codec.observe(&seen(3), &[2, 0])?;
         assert_eq!((out.count, out.images.len()), (2, 2 * codec.network().image_len()));
         let plane = |channel: usize| out.images[channel * 1296];
@@ -148,6 +175,15 @@ mod tests {
         assert_eq!(plane(3), -2.0);
         assert!((out.images[3 * 1296 + 1] + 0.8).abs() < 1e-6);
         assert_eq!(out.states, [0.0, 0.0, 1.0, 0.23, 1.0, 0.0, 0.0, 0.23]);
+        // Every second pixel is a hole beside 0.3 m, and what is far is 1 m.
+        let filled = TaskCodec { depth: DepthInput::Background, ..codec };
+        let planes = filled.observe(&seen(3), &[2])?.images;
+        assert!(planes[3 * 1296..].iter().all(|depth| (depth + 0.8).abs() < 1e-6));
+        assert_eq!(planes[..3 * 1296], out.images[..3 * 1296]);
+        let far = Observation { sensed_depth_m: vec![1.3; 3 * 1296], ..seen(3) };
+        assert!(filled.observe(&far, &[0])?.images[3 * 1296..].iter().all(|&depth| depth == 2.0));
+        let nothing = Observation { sensed_depth_m: vec![0.0; 3 * 1296], ..seen(3) };
+        assert!(filled.observe(&nothing, &[0])?.images[3 * 1296..].iter().all(|&depth| depth == 2.0));
         let blind = Observation { sensed_depth_m: Vec::new(), ..seen(3) };
         let message = codec.observe(&blind, &[0]).expect_err("no depth").to_string();
         assert!(message.contains("0 depths") && message.contains("need 11664 and 3888"), "{message}");
@@ -156,7 +192,7 @@ mod tests {
 
     #[test]
     fn numbers_become_actions_of_the_task() {
-        let pose = TaskCodec { task: TaskKind::PoseGrasp, space: SPACE, size: 64 };
+        let pose = TaskCodec { task: TaskKind::PoseGrasp, space: SPACE, size: 64, depth: DepthInput::AsMeasured };
         let action = pose.action(&[1.0, -0.5, 0.25, -1.0]);
         assert_eq!(action.translation_m, [0.15, -0.075, 0.03]);
         assert_eq!((action.rotation_rad, action.gripper, action.terminate), (-1.5, GripperCommand::Keep, false));

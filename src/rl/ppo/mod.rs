@@ -44,7 +44,7 @@ mod source_tests;
 mod tests;
 
 pub use advantage::{Advantages, generalized_advantages};
-pub use codec::TaskCodec;
+pub use codec::{DepthInput, TaskCodec};
 pub use config::PpoConfig;
 pub use gaussian::DiagonalGaussian;
 pub use learner::{Decisions, PpoError, PpoLearner, PpoMetrics};

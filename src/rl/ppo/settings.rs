@@ -1,6 +1,6 @@
 //! The settings of a run of PPO beside the learner's own: where its episodes come from.
 
-use super::codec::TaskCodec;
+use super::codec::{DepthInput, TaskCodec};
 use super::config::PpoConfig;
 use crate::contract::{ActionSpace, TaskKind};
 use crate::train::{EnvData, LearnerConfig};
@@ -16,6 +16,9 @@ pub struct PpoData {
     pub task: TaskKind,
     /// Edge of the square images, pixels.
     pub size: usize,
+    /// How the network sees depth; `as-measured` in runs that do not say it.
+    #[serde(default)]
+    pub depth: DepthInput,
     /// In `pose-grasp`: the reward of equation 1 after every step, and not after the last alone.
     pub every_step_reward: bool,
     /// Greedy episodes of an evaluation.
@@ -27,7 +30,7 @@ pub struct PpoData {
 impl PpoData {
     /// How this task's observations become numbers, and numbers its actions.
     pub fn codec(&self) -> TaskCodec {
-        TaskCodec { task: self.task, space: self.space, size: self.size }
+        TaskCodec { task: self.task, space: self.space, size: self.size, depth: self.depth }
     }
 }
 

@@ -97,7 +97,7 @@ fn opener() -> EnvOpener {
 }
 
 fn codec() -> TaskCodec {
-    TaskCodec { task: TaskKind::PoseGrasp, space: SPACE, size: SIZE }
+    TaskCodec { task: TaskKind::PoseGrasp, space: SPACE, size: SIZE, depth: DepthInput::AsMeasured }
 }
 
 fn config() -> PpoConfig {
