@@ -186,10 +186,11 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
         // As it was given; the splits of one seed have seeds of their own.
         ("seed".to_owned(), args.seed.seed.to_string().into()),
     ]);
-    // The cell that is meant unless another is named.
-    if cell.name != common::CELL {
+    // The cell that is meant unless another is named; a changed copy of it may have kept its name.
+    let digest = common::recorded_cell(&cell)?.digest;
+    if digest != common::recorded_cell(&*common::load_cell(common::CELL)?)?.digest {
         config.generator.insert("cell".to_owned(), cell.name.clone().into());
-        config.generator.insert("cell_digest".to_owned(), common::recorded_cell(&cell)?.digest.into());
+        config.generator.insert("cell_digest".to_owned(), digest.into());
     }
     config.validate().map_err(|error| UsageError(error.to_string()))?;
     Ok((env, config))

@@ -64,13 +64,33 @@ impl DemoFolder {
         Ok(folder)
     }
 
-    /// Writes down all that is in the folder now as the demo's.
+    /// Writes down the demo's files that are in the folder now. Other ones, that came while it ran, are somebody's.
     ///
     /// # Errors
     /// The folder cannot be read or written.
     pub fn note(&self) -> anyhow::Result<()> {
-        let mark = Mark { bingrasp_demo: LIST_VERSION, files: files_below(&self.root)? };
+        let mut files = files_below(&self.root)?;
+        files.retain(|name, _| is_the_demos(name));
+        let mark = Mark { bingrasp_demo: LIST_VERSION, files };
         Ok(write_atomic(&self.root.join(MARK_NAME), &serde_json::to_vec_pretty(&mark)?)?)
+    }
+}
+
+/// Whether a demo writes files of this name, a path with `/`: pictures, a data set in `pairs/`, a run in `rcan/`.
+fn is_the_demos(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let stem_of = |file: &str| file.rsplit_once('.').map_or(String::new(), |(stem, _)| stem.to_owned());
+    match name.split('/').collect::<Vec<_>>()[..] {
+        ["sheet.png" | "domains.png"] => true,
+        ["pairs", "README.md" | "SHA256SUMS" | "dataset.toml"] | ["pairs", _, "metadata.jsonl"] => true,
+        ["pairs", _, _, file] => is_number(&stem_of(file)),
+        ["rcan", "config.toml" | "metrics.jsonl" | "report.md"] => true,
+        ["rcan", file] => {
+            file.starts_with("events.out.tfevents.") || (file.starts_with("translation-") && file.ends_with(".png"))
+        }
+        ["rcan", "images", ..] => is_number(&stem_of(name.rsplit('/').next().unwrap_or_default())),
+        ["rcan", "checkpoints", step, _] => step.strip_prefix("step-").is_some_and(is_number),
+        _ => false,
     }
 }
 
@@ -147,9 +167,9 @@ mod tests {
     /// What stands for a demo's work.
     fn demo(root: &Path) -> anyhow::Result<()> {
         let place = DemoFolder::begin(root)?;
-        std::fs::create_dir_all(root.join("rcan/checkpoints"))?;
+        std::fs::create_dir_all(root.join("rcan/checkpoints/step-9"))?;
         std::fs::write(root.join("rcan/config.toml"), "seed = 0")?;
-        std::fs::write(root.join("rcan/checkpoints/state"), [7; 100])?;
+        std::fs::write(root.join("rcan/checkpoints/step-9/state"), [7; 100])?;
         std::fs::write(root.join("sheet.png"), "picture")?;
         place.note()
     }
@@ -180,7 +200,18 @@ mod tests {
         // Notes beside, a run of one's own, a run that was trained on.
         keeps(&|| write("rcan/notes.txt", "mine"), "notes.txt", "notes.txt was not written by the demo")?;
         keeps(&|| write("runs/rcan/config.toml", "seed = 1"), "config.toml", "was not written by the demo")?;
-        keeps(&|| write("rcan/checkpoints/state", &"x".repeat(100)), "state", "has changed since the demo")?;
+        keeps(&|| write("rcan/checkpoints/step-9/state", &"x".repeat(100)), "state", "has changed since the demo")?;
+        // What came while the demo ran, as its own list is written.
+        let meanwhile = |name: &'static str| {
+            move || {
+                write(name, "mine");
+                let lock = FolderLock::acquire(&root).expect("free");
+                DemoFolder { root: root.clone(), _lock: lock }.note().expect("written");
+            }
+        };
+        for name in ["notes.txt", "mine/plan.md", "pairs/train/canonical/best.png", "rcan/images/mine.png"] {
+            keeps(&meanwhile(name), name, "was not written by the demo")?;
+        }
         // Without the mark, and with one that no demo wrote.
         let unmark = || std::fs::remove_file(root.join(MARK_NAME)).expect("removed");
         keeps(&unmark, "the mark", "not an earlier demo's")?;

@@ -4,7 +4,7 @@
 use super::UsageError;
 use crate::data::paired::{Manifest, PairReader};
 use crate::gan::semantic::{RgbdImages, SegmentedImages};
-use crate::pictures::{self, DepthImage, PictureError};
+use crate::pictures::{self, DepthImage, LeftOut, PictureError};
 use anyhow::Context;
 use image::RgbImage;
 use image::imageops::{FilterType, crop_imm, resize};
@@ -18,8 +18,12 @@ const CHUNK: usize = 64;
 /// Where RGB-D images lie.
 pub enum RgbdFolder {
     Dataset(Box<PairReader>),
-    /// Name, picture and depth of each, in the order of the names.
-    Plain(Vec<(String, PathBuf, PathBuf)>),
+    Plain {
+        /// Name, picture and depth of each, in the order of the names.
+        images: Vec<(String, PathBuf, PathBuf)>,
+        /// What lies beside the pictures and is not read.
+        left_out: Vec<LeftOut>,
+    },
 }
 
 /// One image at a network's size.
@@ -64,13 +68,35 @@ impl RgbdFolder {
             })?;
             Ok((name, picture, depth))
         };
-        Ok(Self::Plain(pictures::list(&rgb)?.pictures.into_iter().map(pair).collect::<anyhow::Result<_>>()?))
+        let pictures::Listing { pictures, left_out } = pictures::list(&rgb)?;
+        let images: Vec<_> = pictures.into_iter().map(pair).collect::<anyhow::Result<_>>()?;
+        let mut whose = BTreeMap::new();
+        for (name, picture, depth) in &images {
+            if let Some(other) = whose.insert(name.clone(), picture) {
+                let message = format!(
+                    "{} and {} have one depth image, {}; rename one of the pictures and give it its own",
+                    other.display(),
+                    picture.display(),
+                    depth.display()
+                );
+                return Err(UsageError(message).into());
+            }
+        }
+        Ok(Self::Plain { images, left_out })
+    }
+
+    /// What lies beside a user's pictures and is not read.
+    pub fn left_out(&self) -> &[LeftOut] {
+        match self {
+            Self::Dataset(_) => &[],
+            Self::Plain { left_out, .. } => left_out,
+        }
     }
 
     pub fn len(&self) -> usize {
         match self {
             Self::Dataset(reader) => reader.len(),
-            Self::Plain(images) => images.len(),
+            Self::Plain { images, .. } => images.len(),
         }
     }
 
@@ -78,7 +104,7 @@ impl RgbdFolder {
     pub fn name(&self, index: usize) -> String {
         match self {
             Self::Dataset(reader) => reader.layout().key(reader.index(index)),
-            Self::Plain(images) => images[index].0.clone(),
+            Self::Plain { images, .. } => images[index].0.clone(),
         }
     }
 
@@ -95,7 +121,7 @@ impl RgbdFolder {
                 let picture = RgbImage::from_raw(width as u32, height as u32, rgb).unwrap_or_default();
                 Ok(Rgbd { rgb: square(&picture, size), depth_m: depth.square_m(size) })
             }
-            Self::Plain(images) => {
+            Self::Plain { images, .. } => {
                 let (_, picture_path, depth_path) = &images[index];
                 let (picture, depth) = (pictures::read(picture_path)?, pictures::read_depth(depth_path)?);
                 let (found, wanted) = ((depth.width, depth.height), picture.dimensions());

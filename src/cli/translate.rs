@@ -77,6 +77,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     check_results(args, &files)?;
     let (generator, step) = load(args)?;
     let names = names_of(&files);
+    refuse_existing(&args.output, generator.folders(), &names)?;
     for folder in generator.folders() {
         let folder = args.output.join(folder);
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
@@ -201,6 +202,26 @@ fn check_results(args: &Args, files: &[PathBuf]) -> anyhow::Result<()> {
     }
     for results in [args.output.clone(), args.output.join("mask"), args.output.join("depth")] {
         inputs.check_distinct("OUT", &results)?;
+    }
+    Ok(())
+}
+
+/// Refuses a folder that holds a file of a result's name already, in itself or in one of `folders`: it may be anybody's work.
+///
+/// # Errors
+/// [`UsageError`] names the first.
+pub(super) fn refuse_existing(out: &Path, folders: &[&str], names: &[String]) -> anyhow::Result<()> {
+    for folder in std::iter::once(&"").chain(folders) {
+        for name in names {
+            let path = out.join(folder).join(format!("{name}.png"));
+            if path.symlink_metadata().is_ok() {
+                let message = format!(
+                    "{} is there already and nothing is replaced; pass another folder for the results, or remove it",
+                    path.display()
+                );
+                return Err(UsageError(message).into());
+            }
+        }
     }
     Ok(())
 }

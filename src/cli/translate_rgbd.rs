@@ -1,7 +1,7 @@
 //! `bingrasp translate` with a run of `train semantic-cyclegan`: RGB-D images in, RGB-D images and masks out.
 
 use super::rgbd::RgbdFolder;
-use super::translate::{Args, Report, save_mask_and_depth};
+use super::translate::{Args, Report, refuse_existing, save_mask_and_depth};
 use super::{common, output};
 use crate::draw::png;
 use crate::files::atomic::write_atomic;
@@ -22,6 +22,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for results in [args.output.clone(), args.output.join("mask"), args.output.join("depth")] {
         inputs.check_distinct("OUT", &results)?;
     }
+    let names: Vec<String> = (0..folder.len()).map(|index| folder.name(index)).collect();
+    refuse_existing(&args.output, &["mask", "depth"], &names)?;
     let loaded = load_semantic(&args.generator, &HOST)?;
     console::warn_all(&loaded.warnings);
     for folder in ["mask", "depth"] {
@@ -44,12 +46,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         bar.inc(images.len() as u64);
     }
     bar.finish_and_clear();
+    let left_out = folder.left_out().to_vec();
+    output::left_out(&left_out);
+    let failed = left_out.iter().filter(|left| left.looks_like_a_picture).count();
     let report = Report {
         generator: args.generator.clone(),
         step: loaded.step,
         translated: folder.len(),
-        failed: 0,
-        left_out: Vec::new(),
+        failed,
+        left_out,
         size,
         out: args.output.clone(),
     };
@@ -63,7 +68,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             args.output.display()
         ))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
 /// Translated images, and the classes (the renderer's numbers) of what went in.

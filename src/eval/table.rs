@@ -32,6 +32,9 @@ pub struct RowResult {
     /// What was done for it, in words: steps, episodes.
     #[serde(default)]
     pub trained: String,
+    /// It was shrunk to minutes, to see that it runs.
+    #[serde(default)]
+    pub quick: bool,
 }
 
 /// A column: its key in results and its heading.
@@ -290,7 +293,12 @@ mod tests {
 
     fn result(row: &str, successes: &[usize]) -> RowResult {
         let cell = successes.iter().enumerate().map(|(seed, &n)| measured(seed as u64, n)).collect();
-        RowResult { row: row.into(), cells: [("reality".to_owned(), cell)].into(), trained: "10 steps".into() }
+        RowResult {
+            row: row.into(),
+            cells: [("reality".to_owned(), cell)].into(),
+            trained: "10 steps".into(),
+            quick: false,
+        }
     }
 
     #[test]

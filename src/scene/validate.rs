@@ -21,6 +21,24 @@ impl CellError {
     }
 }
 
+/// No length, angle, mass or force of a cell is greater.
+const GREATEST: f64 = 1e6;
+
+/// Refuses numbers that are not finite or greater than anything in a cell can be.
+fn sensible_numbers(place: &str, value: &toml::Value) -> Result<(), CellError> {
+    let below = |key: &str| if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };
+    match value {
+        toml::Value::Float(number) if !(number.abs() <= GREATEST) => {
+            Err(CellError::new(place, format!("{number} is no size, angle or force of a cell"), "give a usual number"))
+        }
+        toml::Value::Array(values) => {
+            values.iter().enumerate().try_for_each(|(i, value)| sensible_numbers(&format!("{place}[{i}]"), value))
+        }
+        toml::Value::Table(table) => table.iter().try_for_each(|(key, value)| sensible_numbers(&below(key), value)),
+        _ => Ok(()),
+    }
+}
+
 impl CellDescription {
     /// Checks what the types cannot: sizes that are positive, a divider inside its bin, a camera, ...
     pub fn validate(&self) -> Result<(), CellError> {
@@ -105,6 +123,25 @@ impl CellDescription {
         ] {
             positive(place, value)?;
         }
+        positive("motion.max_yaw_rad", self.motion.max_yaw_rad)?;
+        for (place, value) in [
+            ("motion.floor_clearance", self.motion.floor_clearance),
+            ("motion.wall_margin", self.motion.wall_margin),
+            ("motion.home_jitter", self.motion.home_jitter),
+            ("surfaces.bin_friction", self.surfaces.bin_friction),
+            ("surfaces.pad_friction", self.surfaces.pad_friction),
+            ("surfaces.palm_friction", self.surfaces.palm_friction),
+        ] {
+            // Also what is no number.
+            if !(value >= 0.0) {
+                return Err(CellError::new(place, format!("{value} is below 0 or no number"), "give 0 or more"));
+            }
+        }
+        if !(self.motion.ceiling > self.motion.floor_clearance) {
+            let (ceiling, floor) = (self.motion.ceiling, self.motion.floor_clearance);
+            let problem = format!("{ceiling} is not above motion.floor_clearance, {floor}");
+            return Err(CellError::new("motion.ceiling", problem, "give a greater height above the bin floor, metres"));
+        }
         if self.objects.per_episode == 0 || self.objects.per_episode > parts_limit() {
             return Err(CellError::new(
                 "objects.per_episode",
@@ -131,13 +168,24 @@ impl CellDescription {
             return Err(CellError::new("cameras", "there is no camera", "describe at least one [[cameras]]"));
         }
         for (i, camera) in self.cameras.iter().enumerate() {
+            if camera.name.trim().is_empty() || self.cameras[..i].iter().any(|other| other.name == camera.name) {
+                let problem = format!("'{}' is empty or the name of another camera", camera.name);
+                return Err(CellError::new(
+                    format!("cameras[{i}].name"),
+                    problem,
+                    "give each camera a name of its own",
+                ));
+            }
             camera.validate().map_err(|problem| {
                 CellError::new(format!("cameras[{i}]"), problem, "compare with the over-the-shoulder camera")
             })?;
         }
         self.arm
             .validate()
-            .map_err(|problem| CellError::new("arm", problem, "compare with the KUKA LBR iiwa's description"))
+            .map_err(|problem| CellError::new("arm", problem, "compare with the KUKA LBR iiwa's description"))?;
+        let described = toml::Value::try_from(self)
+            .map_err(|error| CellError::new("the cell", error.to_string(), "compare with a built-in cell"))?;
+        sensible_numbers("", &described)
     }
 
     fn check_bin(&self, place: &str, bin: usize) -> Result<(), CellError> {

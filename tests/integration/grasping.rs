@@ -146,12 +146,23 @@ fn results_that_were_copied_into_the_folder_join_the_table() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().display().to_string();
     let finished = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/rcan-table1-2041689/canonical.json");
-    std::fs::copy(finished, folder.path().join("canonical.json")).expect("copied");
+    let rows = folder.path().join("rcan-table1");
+    std::fs::create_dir(&rows).expect("created");
+    std::fs::copy(finished, rows.join("canonical.json")).expect("copied");
     let table = sound(&run(&["reproduce", "rcan-table1", "--table-only", "--out", &out]));
     assert!(table.contains("Canonical Sim") && table.contains("4.6%") && table.contains("not run yet"), "{table}");
-    assert!(folder.path().join("table1.png").is_file());
+    assert!(folder.path().join("rcan-table1.png").is_file());
     assert!(!folder.path().join("runs").exists(), "nothing is run");
-    std::fs::write(folder.path().join("mild.json"), "{}").expect("written");
+    // The same folder holds another paper's first table, which takes none of it.
+    let other = sound(&run(&["reproduce", "rl-cyclegan-table1", "--table-only", "--out", &out]));
+    assert!(!other.contains("4.6%"), "{other}");
+    let kept = std::fs::read_to_string(folder.path().join("rcan-table1.md")).expect("still there");
+    assert!(kept.contains("4.6%"), "{kept}");
+    // Quick results and others are never on one page.
+    let output = run(&["reproduce", "rcan-table1", "--table-only", "--quick", "--out", &out]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && text.contains("canonical.json") && text.contains("--quick"), "{text}");
+    std::fs::write(rows.join("mild.json"), "{}").expect("written");
     let output = run(&["reproduce", "rcan-table1", "--table-only", "--out", &out]);
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && text.contains("mild.json") && text.contains("remove"), "{text}");

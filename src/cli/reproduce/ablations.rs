@@ -150,8 +150,8 @@ fn write(args: &TableArgs, cells: &[Cell], steps: u64) -> anyhow::Result<std::pa
             percent(cell.success)
         );
     }
-    let table = args.out.join("ablations.md");
+    let table = args.out.join("rcan-ablations.md");
     write_atomic(&table, text.as_bytes())?;
-    write_atomic(&args.out.join("ablations.json"), &serde_json::to_vec_pretty(cells)?)?;
+    write_atomic(&args.out.join("rcan-ablations.json"), &serde_json::to_vec_pretty(cells)?)?;
     Ok(table)
 }

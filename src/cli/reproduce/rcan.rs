@@ -196,7 +196,7 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
     ];
     columns.extend(amounts.iter().map(|(key, grasps)| (*key, format!("in `reality`, +{grasps} grasps"))));
     Table {
-        name: "table1",
+        name: "rcan-table1",
         title: "RCAN, table 1: agents without real data, and jointly finetuned",
         intro: "`reality-2` is a second stand-in, which nothing was tuned on. Joint finetuning plays in `reality` beside the \
                 simulator, and learns from images, gripper, actions and rewards alone."
@@ -285,7 +285,7 @@ pub fn figure4(args: &Figure4Args) -> anyhow::Result<ExitCode> {
         }
     }
     Table {
-        name: "figure4",
+        name: "rcan-figure4",
         title: "RCAN, figure 4: success against grasps of joint finetuning",
         intro: "Each point is a finetuning of its own, of as many steps as the others.".into(),
         rows_are: "trained on",

@@ -227,7 +227,7 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
         scale.recorded
     );
     let title = "RL-CycleGAN, table 1: off-policy real data without labels";
-    Table { gap: Some(["sim-only", "ceiling"]), ..Table::in_reality("table1", title, intro, rows.into()) }
+    Table { gap: Some(["sim-only", "ceiling"]), ..Table::in_reality("rl-cyclegan-table1", title, intro, rows.into()) }
         .run(table, &mut plan)
 }
 
@@ -302,7 +302,7 @@ pub fn table2(args: &Args) -> anyhow::Result<ExitCode> {
     let intro = "1,000, 5,000 and 25,000 scripted episodes stand for the paper's 5,000, 28,000 and 580,000; smaller amounts are \
                  drawn from the largest. Rows of more episodes than were recorded are not run.";
     let title = "RL-CycleGAN, table 2: amounts of real episodes";
-    Table::in_reality("table2", title, intro.into(), rows).run(table, &mut plan)
+    Table::in_reality("rl-cyclegan-table2", title, intro.into(), rows).run(table, &mut plan)
 }
 
 pub fn table4(args: &Args, generator: &GeneratorArgs) -> anyhow::Result<ExitCode> {
@@ -378,5 +378,6 @@ pub fn table4(args: &Args, generator: &GeneratorArgs) -> anyhow::Result<ExitCode
     let intro = "On-policy episodes are played in `reality` beside the simulator, without labels. 1,000, 2,000 and 5,000 stand \
                  for the paper's 5,000, 10,000 and 28,000.";
     let rows = rows.into_iter().map(|(row, _)| row).collect();
-    Table::in_reality("table4", "RL-CycleGAN, table 4: on-policy finetuning", intro.into(), rows).run(table, &mut plan)
+    Table::in_reality("rl-cyclegan-table4", "RL-CycleGAN, table 4: on-policy finetuning", intro.into(), rows)
+        .run(table, &mut plan)
 }

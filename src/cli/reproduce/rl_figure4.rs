@@ -74,11 +74,11 @@ pub fn run(
         .zip(&meters)
         .map(|((method, _), meter)| MethodReport { method: method.to_string(), translation: meter.report(seed) })
         .collect();
-    let picture = out.join("figure4.png");
+    let picture = out.join("rl-cyclegan-figure4.png");
     draw(&states, &reports, quick, generators.first().map_or(64, Generator::size)).save(&picture)?;
     let text = markdown(&reports, quick);
-    write_atomic(&out.join("figure4.md"), text.as_bytes())?;
-    write_atomic(&out.join("figure4.json"), &serde_json::to_vec_pretty(&reports)?)?;
+    write_atomic(&out.join("rl-cyclegan-figure4.md"), text.as_bytes())?;
+    write_atomic(&out.join("rl-cyclegan-figure4.json"), &serde_json::to_vec_pretty(&reports)?)?;
     if json {
         output::json(&reports)?;
     } else {

@@ -85,7 +85,8 @@ pub fn table3(args: &Args) -> anyhow::Result<ExitCode> {
     let intro = "1,000, 5,000 and 25,000 scripted episodes stand for the paper's 3,000, 10,000 and 80,000. Sim+Real learns from the \
                  simulator as it is and from the recording. Household objects of other seeds than those trained on.";
     let title = "RL-CycleGAN, table 3: Robot 2, amounts of real episodes";
-    Table { columns: robot2_columns(), ..Table::in_reality("table3", title, intro.into(), rows) }.run(table, &mut plan)
+    Table { columns: robot2_columns(), ..Table::in_reality("rl-cyclegan-table3", title, intro.into(), rows) }
+        .run(table, &mut plan)
 }
 
 /// The canonical agent of Robot 2's cell and so many episodes of `reality` there.
@@ -157,6 +158,6 @@ pub fn table6(args: &Args) -> anyhow::Result<ExitCode> {
     let intro =
         "Robot 2 before a single bin; 1,000 and 25,000 scripted episodes stand for the paper's 3,000 and 80,000.";
     let title = "RL-CycleGAN, table 6: the weight of the loss on real data";
-    let table6 = Table::in_reality("table6", title, intro.into(), rows);
+    let table6 = Table::in_reality("rl-cyclegan-table6", title, intro.into(), rows);
     Table { columns: robot2_columns(), rows_are: "real episodes, lambda_RL-real", ..table6 }.run(table, &mut plan)
 }

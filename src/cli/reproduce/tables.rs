@@ -129,7 +129,7 @@ pub enum Picture {
 
 /// A table: its layout without rows, and its rows.
 pub struct Table {
-    /// Name of its files.
+    /// Name of its files, and of the folder of its rows' results: that of the command.
     pub name: &'static str,
     pub title: &'static str,
     pub intro: String,
@@ -217,7 +217,9 @@ impl Table {
     /// An unknown row; what the runs met; a full disk.
     pub fn run(&self, args: &TableArgs, plan: &mut Plan) -> anyhow::Result<ExitCode> {
         let wanted = self.wanted(args)?;
-        create_folder(&args.out)?;
+        // Before anything is made: results of quick runs and others are never on one page.
+        self.results(args)?;
+        create_folder(&args.out.join(self.name))?;
         interrupt::install(|| remark("stopping at the next checkpoint; Ctrl-C again stops at once"))?;
         let mut complete = true;
         for index in wanted {
@@ -227,7 +229,7 @@ impl Table {
             }
             self.write(args)?;
         }
-        let results = self.results(&args.out)?;
+        let results = self.results(args)?;
         let [table, csv, figure] = self.write(args)?;
         if args.json {
             let (out, quick) = (args.out.clone(), args.quick);
@@ -245,7 +247,8 @@ impl Table {
 
     /// False when it was interrupted. Cells that are done are on the page before the next one is begun.
     fn bring_to_end(&self, args: &TableArgs, plan: &mut Plan, row: &RowPlan) -> anyhow::Result<bool> {
-        let mut result = RowResult { row: row.row.key.clone(), trained: row.trained.clone(), ..RowResult::default() };
+        let (key, trained) = (row.row.key.clone(), row.trained.clone());
+        let mut result = RowResult { row: key, trained, quick: args.quick, ..RowResult::default() };
         for (column, seed, node) in &row.cells {
             if plan.complete(node)? == Ended::Interrupted {
                 return Ok(false);
@@ -255,26 +258,36 @@ impl Table {
             let attempt_success = serde_json::from_value(value["attempt_success"].clone()).unwrap_or_default();
             let measured = Measured { seed: *seed, evaluation, attempt_success };
             result.cells.entry((*column).to_owned()).or_default().push(measured);
-            write_atomic(&path_of(&args.out, &row.row.key), &serde_json::to_vec(&result)?)?;
+            write_atomic(&self.path_of(&args.out, &row.row.key), &serde_json::to_vec(&result)?)?;
             self.write(args)?;
         }
         Ok(true)
     }
 
+    fn path_of(&self, out: &Path, row: &str) -> PathBuf {
+        out.join(self.name).join(format!("{row}.json"))
+    }
+
     /// The rows whose results lie in the folder: those of this command, and those that were copied there.
-    fn results(&self, out: &Path) -> anyhow::Result<Vec<RowResult>> {
-        let paths = self.rows.iter().map(|plan| path_of(out, &plan.row.key)).filter(|path| path.is_file());
+    fn results(&self, args: &TableArgs) -> anyhow::Result<Vec<RowResult>> {
+        let paths = self.rows.iter().map(|plan| self.path_of(&args.out, &plan.row.key)).filter(|path| path.is_file());
         paths
             .map(|path| {
                 let bytes = read_capped(&path, MAX_ROW_BYTES)?;
                 let reading = || format!("reading {}; remove it to make the row again", path.display());
-                serde_json::from_slice(&bytes).with_context(reading)
+                let result: RowResult = serde_json::from_slice(&bytes).with_context(reading)?;
+                if result.quick != args.quick {
+                    let (with, flag) = if result.quick { ("with", "give it") } else { ("without", "leave it out") };
+                    let message = format!("{} was made {with} --quick; {flag}, or pass another --out", path.display());
+                    return Err(UsageError(message).into());
+                }
+                Ok(result)
             })
             .collect()
     }
 
     fn write(&self, args: &TableArgs) -> anyhow::Result<[PathBuf; 3]> {
-        let (results, layout) = (self.results(&args.out)?, self.layout());
+        let (results, layout) = (self.results(args)?, self.layout());
         let [table, csv, picture] = ["md", "csv", "png"].map(|kind| args.out.join(format!("{}.{kind}", self.name)));
         let (quick, mark) = if args.quick {
             ("**Quick run: it shows that the table can be made, and nothing else.**\n\n", "quick run: ")
@@ -303,10 +316,6 @@ impl Table {
         });
         Chart::new(format!("{mark}{}", self.title), series.collect()).y_range(0.0, 1.0)
     }
-}
-
-fn path_of(out: &Path, row: &str) -> PathBuf {
-    out.join(format!("{row}.json"))
 }
 
 /// The network that all agents of the tables share: Q teaches its encoder too, so that real data without labels can.

@@ -7,6 +7,7 @@ use crate::data::paired::checksums_path;
 use crate::files::atomic::{sha256_file, sha256_hex};
 use crate::gan::cyclegan::folder::FOLDERS;
 use crate::pictures;
+use crate::scene::cells;
 use crate::train::EnvData;
 use anyhow::Context;
 use rayon::prelude::*;
@@ -14,16 +15,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const OBJECTS: &str = "objects";
+const CELL: &str = "cell";
 const TEXTURES: &str = "textures";
 const POLICY: &str = "policy";
 
-/// Adds the checksums of the environments' objects and textures, and of these datasets and recordings by their settings.
+/// Adds the checksums of the environments' cell, objects and textures, and of these datasets and recordings by their settings.
 ///
 /// # Errors
 /// Something that is not there or cannot be read.
 pub fn remember(env: &mut EnvData, folders: &[(&str, Option<PathBuf>)]) -> anyhow::Result<()> {
     let mut digests = BTreeMap::new();
     digests.extend(objects_digest(env)?.map(|digest| (OBJECTS.to_owned(), digest)));
+    digests.extend(cell_digest(&env.cell)?.map(|digest| (CELL.to_owned(), digest)));
     if let Some(textures) = &env.textures {
         digests.insert(TEXTURES.to_owned(), ImageSet::load(textures)?.digest());
     }
@@ -36,7 +39,7 @@ pub fn remember(env: &mut EnvData, folders: &[(&str, Option<PathBuf>)]) -> anyho
     Ok(())
 }
 
-/// Checks that the environments' objects and textures are what the run was begun with, and then gives `wanted` the paths of
+/// Checks that the environments' cell, objects and textures are what the run was begun with, and then gives `wanted` the paths of
 /// `saved`, so that the rest can be compared.
 ///
 /// # Errors
@@ -46,6 +49,11 @@ pub fn same_env(saved: &EnvData, wanted: &mut EnvData) -> anyhow::Result<()> {
         let found = objects_digest(wanted).with_context(|| elsewhere("--objects"))?;
         compare(found.as_deref(), expected, "--objects", &wanted.objects)?;
         wanted.objects.clone_from(&saved.objects);
+    }
+    if let Some(expected) = saved.digests.get(CELL) {
+        let found = cell_digest(&wanted.cell).with_context(|| elsewhere("--cell"))?;
+        compare(found.as_deref(), expected, "--cell", &wanted.cell)?;
+        wanted.cell.clone_from(&saved.cell);
     }
     if let Some(expected) = saved.digests.get(TEXTURES) {
         let folder = wanted.textures.clone().unwrap_or_default();
@@ -157,6 +165,20 @@ fn objects_digest(env: &EnvData) -> anyhow::Result<Option<String>> {
     Ok(common::object_source(&env.objects, &objects, 0).digest)
 }
 
+/// Of a cell's file, whatever its comments and the order of its keys. None where the cell is the program's own.
+fn cell_digest(cell: &str) -> anyhow::Result<Option<String>> {
+    let (path, preset) = match cell.rsplit_once(':') {
+        Some((base, preset)) if !Path::new(cell).is_file() => (base, preset),
+        _ => (cell, ""),
+    };
+    if cells::list().iter().any(|builtin| builtin.name == path) {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the cell {path}"))?;
+    let table: toml::Table = text.parse().with_context(|| format!("the cell {path}"))?;
+    Ok(Some(sha256_hex(format!("{preset}\n{table}").as_bytes())))
+}
+
 /// Its list has the checksum of every file.
 fn folder_digest(folder: &Path) -> anyhow::Result<String> {
     Ok(sha256_file(&checksums_path(folder))?)
@@ -198,6 +220,23 @@ mod tests {
         assert!(error.is::<UsageError>() && error.to_string().contains("--textures"), "{error}");
         let error = same_env(&saved, &mut with("nowhere")).expect_err("nothing there");
         assert!(error.to_string().contains("--textures"), "{error:#}");
+        // A cell's file counts by what it describes.
+        let description = cells::to_toml(&*common::load_cell(common::CELL)?)?;
+        let [mine, copy] = ["mine.toml", "copy.toml"].map(|name| folder.path().join(name));
+        let in_file = |file: &Path| EnvData { cell: file.display().to_string(), ..env("a") };
+        std::fs::write(&mine, &description)?;
+        std::fs::write(&copy, format!("# mine\n{description}"))?;
+        let mut begun = in_file(&mine);
+        remember(&mut begun, &[])?;
+        assert_eq!(begun.digests.keys().collect::<Vec<_>>(), ["cell", "textures"]);
+        let mut wanted = EnvData { cell: copy.display().to_string(), ..begun.clone() };
+        same_env(&begun, &mut wanted)?;
+        assert_eq!(wanted, begun);
+        let changed = description.replacen("per_episode = 5", "per_episode = 2", 1);
+        assert_ne!(changed, description);
+        std::fs::write(&mine, changed)?;
+        let error = same_env(&begun, &mut begun.clone()).expect_err("another cell");
+        assert!(error.is::<UsageError>() && error.to_string().contains("--cell"), "{error}");
         // The same path, and other contents since.
         image::RgbImage::from_pixel(4, 4, image::Rgb([11; 3])).save(folder.path().join("a/x.png"))?;
         assert!(same_env(&saved, &mut with("a")).is_err());

@@ -217,6 +217,14 @@ impl TrainCommand for Args {
         calibrate(config, self, &cell)
     }
 
+    fn same_beginning(&self, saved: &QtOptRun) -> anyhow::Result<()> {
+        let data = &saved.data;
+        for (names, folder) in [(("offline", "--offline"), &data.offline), (("real", "--real"), &data.real)] {
+            identity::same_folder(names, &data.env.digests, folder, &mut folder.clone())?;
+        }
+        Ok(())
+    }
+
     fn inputs<'a>(&self, config: &'a QtOptRun) -> common::Inputs<'a> {
         let data = &config.data;
         common::Inputs::default()

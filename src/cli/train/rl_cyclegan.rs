@@ -127,6 +127,11 @@ impl TrainCommand for Command<'_> {
         Ok(())
     }
 
+    fn same_beginning(&self, saved: &JointRun) -> anyhow::Result<()> {
+        let real = Some(saved.data.real.clone());
+        identity::same_folder(("real", "--real"), &saved.data.env.digests, &real, &mut real.clone())
+    }
+
     fn inputs<'a>(&self, config: &'a JointRun) -> common::Inputs<'a> {
         let data = &config.data;
         common::Inputs::default().run("--init", Some(&data.init)).ours("--real", Some(&data.real)).env(&data.env)

@@ -106,6 +106,15 @@ pub trait TrainCommand {
         Ok(())
     }
 
+    /// Checks that what a run begins with, and reads no more once it has begun, is what it was when the run was made: asked
+    /// where a run is resumed that has no checkpoint yet.
+    ///
+    /// # Errors
+    /// Other contents.
+    fn same_beginning(&self, _saved: &RunConfig<Self::Config>) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     /// Checks where batches come from, and makes the learner and its source.
     ///
     /// # Errors
@@ -277,6 +286,10 @@ pub fn execute<T: TrainCommand + Sync, R: Send>(
         };
         // Also of a run that was stopped before its first checkpoint: what it begins with is in none.
         if trainer.learner.step() == 0 {
+            if resume {
+                let saved = trainer.config().clone();
+                command.same_beginning(&saved)?;
+            }
             command.begin(&mut trainer)?;
         }
         trainer.set_limits(config.limits)?;
