@@ -3,7 +3,7 @@
 use super::pair_agent::{self, PairAgent};
 use super::{UsageError, common, numbers, output};
 use crate::contract::{Crop, Domain};
-use crate::data::paired::{DatasetConfig, Format, PairReader, PairWriter, Shard, Split, check, sheet};
+use crate::data::paired::{DatasetConfig, Format, PairReader, PairWriter, Shard, Split, check, merge, sheet};
 use crate::env::pairs::{block_size, collect_pairs, collect_pairs_of};
 use crate::env::{EnvConfig, GraspEnv};
 use crate::files::console;
@@ -38,6 +38,17 @@ enum Verb {
         /// One JSON object on standard output
         #[arg(long)]
         json: bool,
+    },
+    /// Join the parts of a dataset that were made with --shard 1/N to N/N: the bytes of the whole, without copying images where
+    /// the file system has links
+    #[command(after_help = "Example: bingrasp dataset merge part-1 part-2 --out pairs")]
+    Merge {
+        /// Folders of all parts, in any order
+        #[arg(required = true, value_name = "DIR")]
+        parts: Vec<PathBuf>,
+        /// Folder of the whole; it must be missing or empty
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
     },
     /// Draw a contact sheet: randomized | canonical | segmentation | depth
     #[command(after_help = "Example: bingrasp dataset sheet pairs --out sheet.png --rows 8")]
@@ -137,6 +148,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.verb {
         Verb::Generate(args) => generate(args),
         Verb::Check { dir, json } => check_dataset(dir, *json),
+        Verb::Merge { parts, out } => merge_parts(parts, out),
         Verb::Sheet { dir, out, rows } => {
             let out = out.clone().unwrap_or_else(|| dir.join("sheet.png"));
             common::Inputs::default().ours("the data set in", Some(dir)).check_picture("--out", &out)?;
@@ -278,6 +290,20 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     }
     console::remark("interrupted: everything written so far is kept; go on with the same command and --resume");
     Ok(ExitCode::from(130))
+}
+
+fn merge_parts(parts: &[PathBuf], out: &Path) -> anyhow::Result<ExitCode> {
+    let inputs = parts.iter().fold(common::Inputs::default(), |inputs, part| inputs.ours("a part", Some(part)));
+    inputs.check_folder(out)?;
+    let bar = output::progress(0, "pairs");
+    merge(parts, out, &|done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    })?;
+    bar.finish_and_clear();
+    let pairs = PairReader::open(out)?.len();
+    output::line(&format!("{pairs} pairs of {} parts in {}", parts.len(), out.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check_dataset(dir: &Path, json: bool) -> anyhow::Result<ExitCode> {

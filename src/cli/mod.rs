@@ -119,6 +119,8 @@ pub fn main() -> ExitCode {
     crate::files::memory::keep_freed_memory();
     let cli = Cli::parse();
     limits::prepare();
+    // Its text says how far it is: nobody reads it, and the work is still to be done.
+    let works_on = matches!(cli.command, Command::Demo(_));
     let result = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Dataset(args) => dataset::run(&args),
@@ -140,7 +142,7 @@ pub fn main() -> ExitCode {
             // A reader that has seen enough (`| head`) is no failure.
             let broken_pipe =
                 error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe);
-            if broken_pipe {
+            if broken_pipe && !works_on {
                 return ExitCode::SUCCESS;
             }
             console::remark(format_args!("error: {}", console::with_causes(error.chain())));

@@ -310,8 +310,15 @@ fn aligned(table: &[&str]) -> Vec<String> {
 
 fn load(args: &SetArgs) -> Result<ObjectSet> {
     let Some(folder) = &args.objects else { return Ok(ObjectSet::builtin()) };
+    if let Some(names) = folder.to_str().filter(|names| !folder.exists() && names.contains(',')) {
+        return Ok(ObjectSet::new(common::load_objects(names, args.options)?));
+    }
     if let Some(set) = folder.to_str().filter(|_| !folder.exists()).and_then(common::named_set) {
         return Ok(ObjectSet::new(set?));
+    }
+    if !folder.exists() {
+        let message = format!("--objects: there is no set and no folder {}", folder.display());
+        return Err(UsageError(message).into());
     }
     let set = ObjectSet::load_dir_with(folder, &args.options.get())?;
     set.failures().iter().for_each(|failure| console::remark(format_args!("left out: {failure}")));

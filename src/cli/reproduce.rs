@@ -34,7 +34,7 @@ struct RlFigure4Args {
     #[command(flatten)]
     table: rl_cyclegan::Args,
     /// States to judge
-    #[arg(long, default_value_t = 400, value_parser = super::numbers::count(1..=100_000))]
+    #[arg(long, default_value_t = 400, conflicts_with = "quick", value_parser = super::numbers::count(1..=100_000))]
     frames: usize,
 }
 

@@ -50,7 +50,7 @@ pub struct Args {
     /// Where to look from: overview, shoulder, top, side, wrist, robot, or X,Y,Z,DISTANCE,AZIMUTH,ELEVATION
     #[arg(long, value_name = "VIEW", allow_hyphen_values = true)]
     view: Option<View>,
-    /// What the main view shows: source, canonical, segmentation, instances, depth, or generated with --rcan
+    /// What the main view shows: source, canonical, segmentation, instances, depth, or generated with --generator
     #[arg(long)]
     channel: Option<Channel>,
     /// One look for a whole episode, also in randomized-heavy

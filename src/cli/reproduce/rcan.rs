@@ -18,10 +18,10 @@ pub struct Args {
     #[command(flatten)]
     generator: GeneratorArgs,
     /// Gradient steps of each joint finetuning
-    #[arg(long, default_value_t = 6_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
+    #[arg(long, default_value_t = 6_000, conflicts_with = "quick", value_parser = numbers::whole(numbers::ATTEMPTS))]
     finetune_steps: u64,
     /// Grasps in reality of the joint finetunings: one or two amounts, which stand for the paper's 5,000 and 28,000
-    #[arg(long, value_delimiter = ',', num_args = 1, value_name = "N,...", default_values_t = [1_000, 5_000],
+    #[arg(long, conflicts_with = "quick", value_delimiter = ',', num_args = 1, value_name = "N,...", default_values_t = [1_000, 5_000],
           value_parser = numbers::whole(numbers::ATTEMPTS))]
     grasps: Vec<u64>,
     /// A recording of reality for the row real [default: 5,000 scripted episodes]
@@ -39,7 +39,7 @@ pub struct Figure4Args {
     #[command(flatten)]
     generator: GeneratorArgs,
     /// Gradient steps of each joint finetuning
-    #[arg(long, default_value_t = 6_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
+    #[arg(long, default_value_t = 6_000, conflicts_with = "quick", value_parser = numbers::whole(numbers::ATTEMPTS))]
     finetune_steps: u64,
 }
 
@@ -48,10 +48,10 @@ pub struct AblationArgs {
     #[command(flatten)]
     table: TableArgs,
     /// Steps of each generator
-    #[arg(long, default_value_t = 8_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
+    #[arg(long, default_value_t = 8_000, conflicts_with = "quick", value_parser = numbers::whole(numbers::ATTEMPTS))]
     generator_steps: u64,
     /// Frames of each measurement of a translation
-    #[arg(long, default_value_t = 1_000, value_parser = numbers::count(numbers::ATTEMPTS))]
+    #[arg(long, default_value_t = 1_000, conflicts_with = "quick", value_parser = numbers::count(numbers::ATTEMPTS))]
     frames: usize,
 }
 

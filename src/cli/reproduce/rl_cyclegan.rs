@@ -7,7 +7,7 @@ use super::tables::{
     GeneratorArgs, RowPlan, Table, TableArgs, WITHOUT_LABELS, agent, begins_with_episodes, canonical, finetuned,
     given_recording, measure, rcan_generator,
 };
-use crate::cli::{common, numbers};
+use crate::cli::{UsageError, common, numbers};
 use crate::data::episodes::EpisodeReader;
 use crate::gan::cyclegan::Method;
 use anyhow::Context;
@@ -23,13 +23,13 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     real: Option<PathBuf>,
     /// Episodes to record, where no --real is given; rows that need more are left out [default: 5000]
-    #[arg(long, conflicts_with = "real", value_parser = numbers::whole(numbers::ATTEMPTS))]
+    #[arg(long, conflicts_with_all = ["real", "quick"], value_parser = numbers::whole(numbers::ATTEMPTS))]
     recorded: Option<u64>,
     /// Steps of each translation
-    #[arg(long, default_value_t = 8_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
+    #[arg(long, default_value_t = 8_000, conflicts_with = "quick", value_parser = numbers::whole(numbers::ATTEMPTS))]
     gan_steps: u64,
     /// Gradient steps of each joint finetuning
-    #[arg(long, default_value_t = 6_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
+    #[arg(long, default_value_t = 6_000, conflicts_with = "quick", value_parser = numbers::whole(numbers::ATTEMPTS))]
     finetune_steps: u64,
 }
 
@@ -232,6 +232,11 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 pub fn figure4(args: &Args, frames: usize) -> anyhow::Result<ExitCode> {
+    let table = &args.table;
+    if table.table_only || !table.rows.is_empty() || table.seeds > 1 {
+        let message = "the figure has one seed and no rows: leave --rows, --seeds and --table-only out";
+        return Err(UsageError(message.into()).into());
+    }
     let scale = Scale::of(args)?;
     let (table, mut plan) = (&scale.table, scale.plan()?);
     let seed = table.seed.seed;

@@ -406,7 +406,7 @@ pub struct GeneratorArgs {
     #[arg(long, value_name = "RUN")]
     pub generator: Option<PathBuf>,
     /// Steps of RCAN's generator, where it is trained
-    #[arg(long, default_value_t = 20_000, value_parser = numbers::whole(numbers::ATTEMPTS))]
+    #[arg(long, default_value_t = 20_000, conflicts_with = "quick", value_parser = numbers::whole(numbers::ATTEMPTS))]
     pub generator_steps: u64,
 }
 

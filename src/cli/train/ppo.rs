@@ -99,6 +99,10 @@ impl TrainCommand for Args {
 
     fn derive(&self, config: &mut PpoRun) -> anyhow::Result<()> {
         let RunConfig { data, learner, .. } = config;
+        if data.env.num_envs != PpoConfig::default().num_envs && data.env.num_envs != learner.num_envs {
+            let message = format!("data.num_envs follows ppo.num_envs; set ppo.num_envs={} alone", data.env.num_envs);
+            return Err(UsageError(message).into());
+        }
         data.env.num_envs = learner.num_envs;
         let cell = common::load_cell(&data.env.cell)?;
         data.space = task_of(data.task, data.every_step_reward)().action_space(&cell);

@@ -32,10 +32,10 @@ pub struct Args {
     #[arg(long, value_name = "SHARE", requires = "policy")]
     policy_share: Option<f64>,
     /// Domain to translate from [default: randomized-heavy]
-    #[arg(long)]
+    #[arg(long, conflicts_with = "data")]
     domain: Option<Domain>,
     /// Cell: one of `bingrasp cells list`, or a TOML file [default: iiwa-bin]
-    #[arg(long, value_name = "NAME|FILE")]
+    #[arg(long, value_name = "NAME|FILE", conflicts_with = "data")]
     cell: Option<String>,
     /// Images a step [default: 8, paper 4]
     #[arg(long)]
@@ -54,7 +54,7 @@ pub struct Args {
     no_auxiliaries: bool,
     /// Objects: train, test, all, household, household:SEED, ycb, spring-jointed, spring-jointed-rigid, or a folder of OBJ,
     /// URDF or glTF files; several with commas between them [default: train]
-    #[arg(long, value_name = "SET|DIR")]
+    #[arg(long, value_name = "SET|DIR", conflicts_with = "data")]
     objects: Option<String>,
     #[command(flatten)]
     pub object_files: common::ImportArgs,

@@ -31,7 +31,7 @@ pub struct RunArgs {
     /// Stop after this many minutes of training; the learning rate falls with the clock
     #[arg(long)]
     pub minutes: Option<f64>,
-    /// Change any other setting of config.toml (--set data.num_envs=16); may be repeated
+    /// Change any other setting of config.toml (--set log_interval=50); may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Seed: the same seed and steps give the same bytes [default: 0]

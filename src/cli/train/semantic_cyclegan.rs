@@ -97,7 +97,10 @@ impl TrainCommand for Args {
         for count in counts {
             largest = largest.max(count?.len() as u64);
         }
-        let steps = (largest * epochs).div_ceil(config.learner.batch.max(1) as u64);
+        let images = largest.checked_mul(epochs).ok_or_else(|| {
+            UsageError(format!("--epochs {epochs}: no run passes over {largest} images so often; give fewer"))
+        })?;
+        let steps = images.div_ceil(config.learner.batch.max(1) as u64);
         config.limits = Limits { steps: Some(steps), minutes: config.limits.minutes };
         Ok(config.limits.validate().map_err(UsageError)?)
     }

@@ -2,6 +2,7 @@
 //! and one sRGB colour for the whole.
 
 use super::obj::joined_lines;
+use super::text::shortened;
 use super::texture::{Texture, linear_color};
 use super::{Limits, MeshMaterial, Root, read_capped, resolve};
 use std::path::{Path, PathBuf};
@@ -13,8 +14,8 @@ pub(super) struct Material {
     pub name: String,
     /// `Kd`, 0..1 taken as sRGB, as viewers do.
     pub color: Option<[u8; 3]>,
-    /// `map_Kd`.
-    pub texture: Option<PathBuf>,
+    /// `map_Kd`, or why it is not found.
+    pub texture: Option<Result<PathBuf, String>>,
     pub bytes: u64,
 }
 
@@ -34,17 +35,18 @@ pub(super) fn library(text: &str, file: &Path, root: &Root, limits: &Limits) -> 
             // One number is a grey (the format's `Kd r`).
             material.color = color_of(&values).or_else(|| color_of(&[*values.first()?; 3]));
         } else if keyword.eq_ignore_ascii_case("map_Kd") {
-            material.texture = texture_of(rest, file, root);
+            material.texture = Some(texture_of(rest, file, root));
         }
     }
     found
 }
 
 /// The picture that a `map_` statement names, after any options (`-s 1 1 1`, `-clamp on`).
-fn texture_of(rest: &str, file: &Path, root: &Root) -> Option<PathBuf> {
+fn texture_of(rest: &str, file: &Path, root: &Root) -> Result<PathBuf, String> {
     let mut name = rest.trim();
     while name.starts_with('-') {
-        let (_, after) = name.split_once([' ', '\t'])?;
+        let unnamed = || format!("'{}' names no picture", shortened(rest.trim()));
+        let (_, after) = name.split_once([' ', '\t']).ok_or_else(unnamed)?;
         let mut after = after.trim_start();
         // An option's values are numbers, or on, off and channel names.
         while let Some((word, next)) = after.split_once([' ', '\t']) {
@@ -57,7 +59,7 @@ fn texture_of(rest: &str, file: &Path, root: &Root) -> Option<PathBuf> {
         }
         name = after;
     }
-    resolve(file, name, root).ok()
+    resolve(file, name, root).map_err(|error| error.to_string())
 }
 
 /// Three numbers from 0 to 1 as bytes.
@@ -87,7 +89,14 @@ pub(super) fn looks(
 /// A material with its picture, and its mean colour; `None` where it says no colour.
 fn look(material: &Material, has_uvs: bool, warnings: &mut Vec<String>) -> Option<(MeshMaterial, [u8; 3])> {
     let plain = |color: [u8; 3]| (MeshMaterial { color: linear_color(color), texture: None }, color);
-    let Some(path) = &material.texture else { return material.color.map(plain) };
+    let path = match &material.texture {
+        None => return material.color.map(plain),
+        Some(Err(error)) => {
+            warnings.push(format!("the texture of material '{}' is left out: {error}", shortened(&material.name)));
+            return material.color.map(plain);
+        }
+        Some(Ok(path)) => path,
+    };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match texture_of_file(path, material.bytes) {
         Ok(texture) => {

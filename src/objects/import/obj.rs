@@ -64,6 +64,16 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, root: &Root, limits: &Limits) -
         // Colours are a courtesy: a missing or broken library changes nothing else.
         let known = materials(path, root, limits, &libraries, &mut warnings);
         let named = |name: &str| known.iter().find(|material| material.name == name);
+        // A library that cannot be opened is named already.
+        let unknown: Vec<&str> =
+            used.iter().map(|(name, _)| name.as_str()).filter(|name| named(name).is_none()).collect();
+        if let (Some(first), true) = (unknown.first(), libraries.is_empty() || !known.is_empty()) {
+            let more = if unknown.len() > 1 { format!(" and {} more", unknown.len() - 1) } else { String::new() };
+            warnings.push(format!(
+                "no material library describes the material '{}'{more}: these faces have no colour",
+                shortened(first)
+            ));
+        }
         let used: Vec<(Option<&Material>, f64)> = used.iter().map(|(name, area)| (named(name), *area)).collect();
         let has_uvs = file.mesh.groups.iter().any(|group| !group.uvs.is_empty());
         let (looks, color) = looks(&used, has_uvs, &mut warnings);

@@ -2,7 +2,7 @@
 //! its vertices.
 
 use super::polygon::triangulated;
-use super::text::shortened;
+use super::text::{decoded, shortened};
 use super::texture::linear_color;
 use super::{Limits, MeshFile, ObjectError, RawGroup, RawMesh, Result, Root};
 use glam::Vec3;
@@ -38,6 +38,12 @@ struct Element {
 
 pub(super) fn parse(path: &Path, bytes: Vec<u8>, _: &Root, limits: &Limits) -> Result<MeshFile> {
     let format = |place: &str, what: String| ObjectError::Format { path: path.to_owned(), place: place.into(), what };
+    // Text in wide units or behind a mark is text all the same.
+    let bytes = match bytes[..] {
+        [0xEF, 0xBB, 0xBF, ..] => bytes[3..].to_vec(),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => decoded(&bytes).into_owned().into_bytes(),
+        _ => bytes,
+    };
     let (encoding, elements, start) = header(&bytes).map_err(|what| format("header", what))?;
     let mut source = Source { bytes: &bytes, at: start, encoding };
     let mut mesh = RawMesh { groups: vec![RawGroup::default()], ..RawMesh::default() };
@@ -126,7 +132,7 @@ fn face(path: &Path, place: &str, mesh: &mut RawMesh, outline: &[u32], limits: &
 
 /// The encoding, the elements, and where the data begin.
 fn header(bytes: &[u8]) -> std::result::Result<(Encoding, Vec<Element>, usize), String> {
-    if !bytes.starts_with(b"ply") {
+    if !bytes.get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"ply")) {
         return Err("the file does not begin with 'ply'; export the mesh again".into());
     }
     let (mut encoding, mut elements, mut at) = (None, Vec::<Element>::new(), 0);

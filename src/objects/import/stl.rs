@@ -18,7 +18,7 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, _: &Root, limits: &Limits) -> R
     let count = bytes.get(80..HEADER).and_then(|four| four.try_into().ok()).map_or(0, u32::from_le_bytes) as usize;
     let is_exact = count > 0 && bytes.len() == HEADER + count.saturating_mul(RECORD);
     let corners = if !is_exact && is_text(&bytes) {
-        read_text(path, &bytes, limits)?
+        read_text(path, &bytes, limits, &mut warnings)?
     } else if bytes.len() >= HEADER && (1..=records).contains(&count) {
         let after = bytes.len() - HEADER - count * RECORD;
         if after > 0 {
@@ -86,16 +86,19 @@ fn is_word(token: &str, word: &str) -> bool {
     token.eq_ignore_ascii_case(word)
 }
 
-fn read_text(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Vec<Vec3>> {
+fn read_text(path: &Path, bytes: &[u8], limits: &Limits, warnings: &mut Vec<String>) -> Result<Vec<Vec3>> {
     let text = decoded(bytes);
     let mut corners: Vec<Vec3> = Vec::new();
     let mut outline: Vec<Vec3> = Vec::new();
     let mut line_number = 0;
+    let (mut begun, mut ended) = (0, 0);
     for line in lines(&text) {
         line_number += 1;
         let syntax = |what: String| ObjectError::Syntax { path: path.to_owned(), line: line_number, column: 1, what };
         let mut tokens = line.split_ascii_whitespace();
         while let Some(token) = tokens.next() {
+            begun += usize::from(is_word(token, "solid"));
+            ended += usize::from(is_word(token, "endsolid"));
             // Names and comments run to the end of the line.
             if is_word(token, "solid") || is_word(token, "endsolid") || token.starts_with(['#', ';']) {
                 break;
@@ -124,6 +127,9 @@ fn read_text(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Vec<Vec3>> {
         return Err(ObjectError::Syntax { path: path.to_owned(), line: line_number, column: 1, what });
     }
     corners.extend(outline);
+    if ended < begun {
+        warnings.push("its last solid has no endsolid: if the file is cut off, copy or export it again".into());
+    }
     Ok(corners)
 }
 

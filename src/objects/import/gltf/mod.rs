@@ -166,7 +166,9 @@ impl Reader<'_> {
         let extensions = primitive.extensions.as_ref();
         let is_draco = extensions.is_some_and(|all| all.get("KHR_draco_mesh_compression").is_some());
         let Some(&position) = primitive.attributes.get("POSITION") else {
-            return Err(self.format(place, "it has no POSITION; export the file again".into()));
+            // As the format says of such primitives.
+            self.notes.push(format!("{place} has no POSITION and is left out"));
+            return Ok(());
         };
         if is_draco && self.document.accessors.get(position).is_some_and(|a| a.buffer_view.is_none()) {
             return Err(ObjectError::Unsupported {

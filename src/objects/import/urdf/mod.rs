@@ -294,7 +294,14 @@ impl<'a, 'input> Reader<'a, 'input> {
         let Some(reference) = node.attribute("filename") else {
             return Err(self.syntax(node, "<mesh> needs a filename".into()));
         };
-        let scale = self.vector(node, "scale")?.unwrap_or(Vec3::ONE);
+        let scale = match self.numbers(node, "scale")?[..] {
+            // As PyBullet reads it.
+            [one] => {
+                object.warnings.push(format!("the mesh's scale is one number, {one}: it is taken for all three axes"));
+                Vec3::splat(one)
+            }
+            _ => self.vector(node, "scale")?.unwrap_or(Vec3::ONE),
+        };
         if scale.abs().min_element() <= 0.0 {
             return Err(self.syntax(node, "the mesh's scale must not be 0".into()));
         }
