@@ -202,15 +202,13 @@ mod tests {
         keeps(&|| write("runs/rcan/config.toml", "seed = 1"), "config.toml", "was not written by the demo")?;
         keeps(&|| write("rcan/checkpoints/step-9/state", &"x".repeat(100)), "state", "has changed since the demo")?;
         // What came while the demo ran, as its own list is written.
-        let meanwhile = |name: &'static str| {
-            move || {
-                write(name, "mine");
-                let lock = FolderLock::acquire(&root).expect("free");
-                DemoFolder { root: root.clone(), _lock: lock }.note().expect("written");
-            }
+        let meanwhile = |name: &str| {
+            write(name, "mine");
+            let lock = FolderLock::acquire(&root).expect("free");
+            DemoFolder { root: root.clone(), _lock: lock }.note().expect("written");
         };
         for name in ["notes.txt", "mine/plan.md", "pairs/train/canonical/best.png", "rcan/images/mine.png"] {
-            keeps(&meanwhile(name), name, "was not written by the demo")?;
+            keeps(&|| meanwhile(name), name, "was not written by the demo")?;
         }
         // Without the mark, and with one that no demo wrote.
         let unmark = || std::fs::remove_file(root.join(MARK_NAME)).expect("removed");

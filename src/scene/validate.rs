@@ -28,7 +28,7 @@ const GREATEST: f64 = 1e6;
 fn sensible_numbers(place: &str, value: &toml::Value) -> Result<(), CellError> {
     let below = |key: &str| if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") };
     match value {
-        toml::Value::Float(number) if !(number.abs() <= GREATEST) => {
+        toml::Value::Float(number) if number.is_nan() || number.abs() > GREATEST => {
             Err(CellError::new(place, format!("{number} is no size, angle or force of a cell"), "give a usual number"))
         }
         toml::Value::Array(values) => {
@@ -132,12 +132,11 @@ impl CellDescription {
             ("surfaces.pad_friction", self.surfaces.pad_friction),
             ("surfaces.palm_friction", self.surfaces.palm_friction),
         ] {
-            // Also what is no number.
-            if !(value >= 0.0) {
+            if value.is_nan() || value < 0.0 {
                 return Err(CellError::new(place, format!("{value} is below 0 or no number"), "give 0 or more"));
             }
         }
-        if !(self.motion.ceiling > self.motion.floor_clearance) {
+        if self.motion.ceiling.is_nan() || self.motion.ceiling <= self.motion.floor_clearance {
             let (ceiling, floor) = (self.motion.ceiling, self.motion.floor_clearance);
             let problem = format!("{ceiling} is not above motion.floor_clearance, {floor}");
             return Err(CellError::new("motion.ceiling", problem, "give a greater height above the bin floor, metres"));

@@ -267,7 +267,10 @@ fn ply_in_its_three_encodings() {
         bytes
     };
     let little = binary("binary_little_endian", false);
-    for bytes in [text.into_bytes(), little.clone(), binary("binary_big_endian", true)] {
+    let marked = [b"\xEF\xBB\xBF", text.as_bytes()].concat();
+    let wide: Vec<u8> = "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    let shouted = text.replacen("ply", "PLY", 1).into_bytes();
+    for bytes in [text.into_bytes(), little.clone(), binary("binary_big_endian", true), marked, wide, shouted] {
         let object = Folder::new().with("m.ply", bytes).one();
         assert!((object.model.volume_m3 * 1e6 - 48.0).abs() < 1e-3);
         assert_eq!(object.model.color, Some([255, 128, 0]));

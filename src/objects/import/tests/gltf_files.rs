@@ -37,6 +37,12 @@ fn gltf_nodes_buffers_and_damage() {
     assert!(object.aabb().extents().distance(Vec3::new(0.02, 0.08, 0.06)) < 1e-5, "{:?}", object.aabb());
     assert!((object.volume_m3 - 96e-6).abs() < 1e-9);
 
+    // A primitive without positions is skipped, as the format says, with a note.
+    let partly =
+        gltf_text("b.bin", 168, 36).replace("\"primitives\":[", "\"primitives\":[{\"attributes\":{\"NORMAL\":0}},");
+    let partly = Folder::new().with("m.gltf", partly).with("b.bin", &buffer).one();
+    assert!((partly.model.volume_m3 - 96e-6).abs() < 1e-9);
+    assert!(partly.warnings.iter().any(|warning| warning.contains("no POSITION")), "{:?}", partly.warnings);
     let broken = |text: String, bytes: &[u8]| Folder::new().with("m.gltf", text).with("b.bin", bytes).failure();
     assert!(broken(gltf_text("b.bin", 168, 36), &buffer[..100]).contains("buffer 0: 168 bytes are announced and 100"));
     assert!(broken(gltf_text("b.bin", 168, 360), &buffer).contains("outside the buffer"));

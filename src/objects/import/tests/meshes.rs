@@ -41,6 +41,11 @@ fn stl_binary_and_text() {
     }
     let from_text = Folder::new().with("m.stl", &text).one().model;
     assert_eq!(from_text.parts, from_binary.parts);
+    let says = |text: &str, what: &str| {
+        let warnings = Folder::new().with("m.stl", text).one().warnings;
+        warnings.iter().any(|warning| warning.contains(what))
+    };
+    assert!(says(&text, "endsolid") && !says(&format!("{text}endsolid m\n"), "endsolid"));
     let message = Folder::new().with("m.stl", &binary[..binary.len() - 1]).failure();
     assert!(message.contains("m.stl"), "{message}");
     let mut headless = binary.clone();

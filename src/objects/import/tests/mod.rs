@@ -63,6 +63,37 @@ fn an_obj_box_is_a_box_with_the_default_density() {
 }
 
 #[test]
+fn what_an_obj_says_of_looks_and_is_not_found_is_named() {
+    let box_of = |material: &str| BOX_OBJ.replacen("f 1", &format!("mtllib m.mtl\nusemtl {material}\nf 1"), 1);
+    let warnings = |material: &str, library: Option<&str>| {
+        let folder = Folder::new().with("m.obj", box_of(material));
+        let folder = match library {
+            Some(text) => folder.with("m.mtl", text),
+            None => folder,
+        };
+        folder.one().warnings.join("\n")
+    };
+    let says = warnings("wood", Some("newmtl wood\nmap_Kd nope.png\n"));
+    assert!(says.contains("texture of material 'wood'") && says.contains("nope.png"), "{says}");
+    let says = warnings("wood", Some("newmtl wood\nmap_Kd -clamp\n"));
+    assert!(says.contains("names no picture"), "{says}");
+    let says = warnings("stone", Some("newmtl wood\nKd 1 0 0\n"));
+    assert!(says.contains("describes the material 'stone'"), "{says}");
+    // The missing library is named, and nothing more.
+    let says = warnings("stone", None);
+    assert!(says.contains("m.mtl") && !says.contains("describes"), "{says}");
+    assert!(!warnings("wood", Some("newmtl wood\nKd 1 0 0\n")).contains("material"));
+}
+
+#[test]
+fn one_number_scales_a_mesh_on_all_axes() {
+    let text = urdf("<collision><geometry><mesh filename=\"m.obj\" scale=\"0.5\"/></geometry></collision>");
+    let object = Folder::new().with("a/a.urdf", text).with("a/m.obj", BOX_OBJ).one();
+    assert!(object.model.aabb().extents().distance(Vec3::new(0.02, 0.03, 0.01)) < 1e-6);
+    assert!(object.warnings.iter().any(|warning| warning.contains("all three axes")), "{:?}", object.warnings);
+}
+
+#[test]
 fn a_urdf_wins_over_its_mesh_and_says_mass_friction_colour() {
     let text = urdf(
         "<contact><lateral_friction value=\"0.7\"/></contact>\n\
