@@ -201,6 +201,10 @@ impl TextureArgs {
     pub fn load(&self) -> anyhow::Result<Arc<ImageSet>> {
         Ok(match &self.textures {
             Some(folder) => {
+                if !folder.exists() {
+                    let message = format!("--textures: there is no folder or file {}", folder.display());
+                    return Err(UsageError(message).into());
+                }
                 let images = ImageSet::load(folder)?;
                 output::left_out(&images.left_out);
                 Arc::new(images)

@@ -6,8 +6,9 @@ use crate::contract::{Crop, Domain};
 use crate::data::paired::{DatasetConfig, Format, PairReader, PairWriter, Shard, Split, check, merge, sheet};
 use crate::env::pairs::{block_size, collect_pairs, collect_pairs_of};
 use crate::env::{EnvConfig, GraspEnv};
+use crate::files::atomic::human_bytes;
 use crate::files::console;
-use crate::files::interrupt;
+use crate::files::{interrupt, memory};
 use crate::pictures::LeftOut;
 use crate::policies::PolicyKind;
 use anyhow::Context;
@@ -171,6 +172,7 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     let set = args.objects.as_deref().unwrap_or_else(|| common::usual_objects(&cell, args.split == Split::Test));
     let objects = common::objects_in(args.domain, set, args.object_options)?;
     let envs = args.num_envs.unwrap_or_else(|| common::num_envs_for(args.size));
+    fits_in_memory(envs, args.size)?;
     let mut env = EnvConfig {
         crop: Crop::Random,
         scripts: vec![args.builtin().unwrap_or_default()],
@@ -206,6 +208,23 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     }
     config.validate().map_err(|error| UsageError(error.to_string()))?;
     Ok((env, config))
+}
+
+/// Refuses more pictures at once than there is memory for: two colours, two kinds of ids and two depths of each environment.
+fn fits_in_memory(envs: usize, size: u32) -> anyhow::Result<()> {
+    const BYTES: u64 = 2 * 3 + 2 + 2 * 4;
+    let each = u64::from(size) * u64::from(size) * BYTES;
+    let Some(free) = memory::available_bytes() else { return Ok(()) };
+    if each * envs as u64 <= free {
+        return Ok(());
+    }
+    let message = format!(
+        "--num-envs {envs} with --size {size} takes {} of memory and {} are free; --num-envs {} fits",
+        human_bytes(each * envs as u64),
+        human_bytes(free),
+        (free / 2 / each).max(1)
+    );
+    Err(UsageError(message).into())
 }
 
 /// Lets the agent of `run` play, if there is one. With another checkpoint it would be another data set; under another path it

@@ -200,6 +200,10 @@ fn generate(args: &GenerateArgs) -> Result<()> {
     let &[fewest, most] = args.prisms.as_slice() else {
         return Err(UsageError("--prisms takes two numbers, the fewest and the most".to_owned()).into());
     };
+    if fewest == 0 || fewest > most {
+        let message = format!("--prisms {fewest} {most}: give the fewest, at least 1, and then the most");
+        return Err(UsageError(message).into());
+    }
     let config = GenerateConfig {
         prisms: [fewest, most],
         grasp_width_m: args.grasp_width,

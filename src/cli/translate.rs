@@ -278,6 +278,14 @@ mod tests {
         assert!(error.contains("broken.jpg"), "{error}");
         let files = pictures::list(folder.path())?.pictures;
         assert_eq!(names_of(&files), ["wide"]);
+        // A result's name that is taken, in the folder itself or below.
+        let out = folder.path().join("out");
+        std::fs::create_dir_all(out.join("mask"))?;
+        refuse_existing(&out, &["mask", "depth"], &["wide".to_owned()])?;
+        std::fs::write(out.join("mask/wide.png"), "mine")?;
+        let error = refuse_existing(&out, &["mask", "depth"], &["other".to_owned(), "wide".to_owned()]).unwrap_err();
+        assert!(error.is::<UsageError>() && error.to_string().contains("mask/wide.png"), "{error}");
+        refuse_existing(&out, &[""], &["wide".to_owned()])?;
         let twins = [PathBuf::from("a.jpg"), PathBuf::from("a.png")];
         assert_eq!(names_of(&twins), ["a", "a.png"]);
         #[cfg(unix)]

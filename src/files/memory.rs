@@ -26,6 +26,13 @@ pub fn peak_gib() -> f64 {
     status_gib("VmHWM:")
 }
 
+/// Bytes that the machine can still give without taking them from others; none where the system does not tell.
+pub fn available_bytes() -> Option<u64> {
+    let table = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = table.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
+}
+
 fn status_gib(key: &str) -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     status

@@ -81,6 +81,14 @@ fn help_and_wrong_usage() {
         (vec!["dataset", "generate", "--out", &out, "--objects", "no-such-folder"], "no-such-folder"),
         (vec!["dataset", "generate", "--out", &out, "--camera", "ceiling"], "over-the-shoulder"),
         (vec!["dataset", "generate", "--out", &out, "--count", "0"], "count"),
+        #[cfg(target_os = "linux")]
+        (vec!["dataset", "generate", "--out", &out, "--size", "2048", "--num-envs", "4096"], "fits"),
+        (vec!["dataset", "generate", "--out", &out, "--textures", "no-such-folder"], "no-such-folder"),
+        (vec!["train", "rcan", "--out", &out, "--data", "pairs", "--domain", "canonical"], "--data"),
+        (vec!["objects", "generate", "--out", &out, "--prisms", "5", "2"], "--prisms"),
+        (vec!["objects", "list", "--objects", "no-such-folder"], "no-such-folder"),
+        (vec!["reproduce", "rl-cyclegan-figure4", "--out", &out, "--table-only"], "--table-only"),
+        (vec!["reproduce", "rl-cyclegan-table1", "--out", &out, "--quick", "--gan-steps", "5"], "--quick"),
     ] {
         let output = run(&args);
         assert_eq!(code(&output), 2, "{args:?}: {}", stderr(&output));

@@ -35,6 +35,25 @@ fn dataset(out: &str, extra: &[&str]) -> Output {
     run(&[&words[..], extra].concat())
 }
 
+#[test]
+fn parts_of_a_dataset_are_joined_to_the_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let [whole, first, second, joined] = ["whole", "first", "second", "joined"].map(place);
+    sound(&dataset(&whole, &[]));
+    sound(&dataset(&first, &["--shard", "1/2"]));
+    sound(&dataset(&second, &["--shard", "2/2"]));
+    let says = stderr(&run(&["dataset", "merge", &first, "--out", &joined]));
+    assert!(says.contains("in none of the shards"), "{says}");
+    assert!(!Path::new(&joined).exists());
+    let says = sound(&run(&["dataset", "merge", &second, &first, "--out", &joined]));
+    assert!(says.contains("12 pairs of 2 parts"), "{says}");
+    sound(&run(&["dataset", "check", &joined]));
+    let list = |root: &str| std::fs::read_to_string(Path::new(root).join("SHA256SUMS")).expect("a list");
+    assert_eq!(list(&joined), list(&whole));
+    assert_eq!(run(&["dataset", "merge", &second, &first, "--out", &joined]).status.code(), Some(1));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn nobody_has_to_read_warnings() {

@@ -95,15 +95,29 @@ fn a_run_is_the_same_killed_resumed_from_folders_and_with_garbage_for_labels_of_
     assert_eq!((report["frames"].as_u64(), report["domain"].as_str()), (Some(8), Some("reality")));
     assert!(report["object_iou"].as_f64().is_some() && report["depth_mae_object_m"].is_number(), "{report}");
     assert!(Path::new(&whole).join("translation-reality.png").is_file());
-    let translated = text("translated");
     for (input, name) in [("photos", "000003.png"), ("reality", "000003.png")] {
-        sound(&run(&["translate", "--generator", &whole, "--backward", &text(input), &translated]));
+        let out = text(&format!("translated-{input}"));
+        let translate = ["translate", "--generator", &whole, "--backward", &text(input), &out];
+        sound(&run(&translate));
         for part in [name.to_owned(), format!("mask/{name}"), format!("depth/{name}")] {
-            let path = at("translated").join(&part);
-            assert!(path.is_file(), "{part}");
-            std::fs::remove_file(path).expect("removed");
+            assert!(Path::new(&out).join(&part).is_file(), "{part}");
         }
+        // What is there already may be somebody's.
+        let again = run(&translate);
+        assert_eq!(again.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&again.stderr).contains("nothing is replaced"), "{again:?}");
     }
+    // Two pictures cannot have one depth, and what is not read is named.
+    std::fs::write(at("photos").join("rgb/notes.heic"), b"not read").expect("written");
+    let listed = run(&["translate", "--generator", &whole, "--json", &text("photos"), &text("listed")]);
+    assert_eq!(listed.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&listed.stdout).expect("JSON");
+    assert!(report["left_out"].to_string().contains("notes.heic") && report["failed"] == 1, "{report}");
+    let twin = image::open(at("photos").join("rgb/000003.png")).expect("a picture").to_rgb8();
+    twin.save(at("photos").join("rgb/000003.bmp")).expect("saved");
+    let refused = run(&["translate", "--generator", &whole, &text("photos"), &text("twins")]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("one depth image"), "{refused:?}");
 }
 
 #[test]
