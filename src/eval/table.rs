@@ -78,9 +78,12 @@ pub const STAND_IN: &str = "`reality` is a simulated stand-in for the paper's ro
 /// Attempts on one set of objects: what a bootstrap draws together.
 const SET: usize = 10;
 const RESAMPLES: u64 = 2000;
+/// Of fewer sets than this nothing is drawn anew.
+const FEWEST_SETS: usize = 10;
 
 /// Success of a cell over its seeds, and a 95% interval by a bootstrap of seeds, then of sets of objects within them: attempts
-/// on one set depend on each other. For one seed the interval is never narrower than Wilson's. None for a cell without attempts.
+/// on one set depend on each other. For one seed the interval is never narrower than Wilson's, and with fewer than ten sets it
+/// is Wilson's. None for a cell without attempts.
 pub fn success(cell: &[Measured]) -> Option<(f64, [f64; 2])> {
     let attempts: usize = cell.iter().map(|one| one.evaluation.attempts).sum();
     let successes: usize = cell.iter().map(|one| one.evaluation.successes).sum();
@@ -89,6 +92,11 @@ pub fn success(cell: &[Measured]) -> Option<(f64, [f64; 2])> {
     }
     let rate = successes as f64 / attempts as f64;
     let sets: Vec<Vec<f64>> = cell.iter().map(sets_of).collect();
+    if let ([one], [few]) = (cell, &sets[..])
+        && few.len() < FEWEST_SETS
+    {
+        return Some((rate, [one.evaluation.wilson_low, one.evaluation.wilson_high]));
+    }
     let mut rates: Vec<f64> = (0..RESAMPLES).map(|index| resample(&sets, index)).collect();
     rates.sort_by(f64::total_cmp);
     let at = |share: f64| rates[((rates.len() - 1) as f64 * share).round() as usize];
