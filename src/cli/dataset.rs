@@ -40,9 +40,9 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Join the parts of a dataset that were made with --shard 1/N to N/N: the bytes of the whole, without copying images where
+    /// Join the parts of a dataset that were made with --shard 0/N, 1/N, ...: the bytes of the whole, without copying images where
     /// the file system has links
-    #[command(after_help = "Example: bingrasp dataset merge part-1 part-2 --out pairs")]
+    #[command(after_help = "Example: bingrasp dataset merge part-0 part-1 --out pairs")]
     Merge {
         /// Folders of all parts, in any order
         #[arg(required = true, value_name = "DIR")]

@@ -40,14 +40,19 @@ fn parts_of_a_dataset_are_joined_to_the_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let place = |name: &str| folder.path().join(name).display().to_string();
     let [whole, first, second, joined] = ["whole", "first", "second", "joined"].map(place);
-    sound(&dataset(&whole, &[]));
-    sound(&dataset(&first, &["--shard", "1/2"]));
-    sound(&dataset(&second, &["--shard", "2/2"]));
+    // A part is of whole blocks, here 24 pairs.
+    let make = |out: &str, extra: &[&str]| {
+        let words = ["dataset", "generate", "--out", out, "--count", "72", "--size", "16", "--num-envs", "2"];
+        sound(&run(&[&words[..], extra].concat()));
+    };
+    make(&whole, &[]);
+    make(&first, &["--shard", "0/2"]);
+    make(&second, &["--shard", "1/2"]);
     let says = stderr(&run(&["dataset", "merge", &first, "--out", &joined]));
     assert!(says.contains("in none of the shards"), "{says}");
     assert!(!Path::new(&joined).exists());
     let says = sound(&run(&["dataset", "merge", &second, &first, "--out", &joined]));
-    assert!(says.contains("12 pairs of 2 parts"), "{says}");
+    assert!(says.contains("72 pairs of 2 parts"), "{says}");
     sound(&run(&["dataset", "check", &joined]));
     let list = |root: &str| std::fs::read_to_string(Path::new(root).join("SHA256SUMS")).expect("a list");
     assert_eq!(list(&joined), list(&whole));
