@@ -88,7 +88,8 @@ fn is_the_demos(name: &str) -> bool {
         ["rcan", file] => {
             file.starts_with("events.out.tfevents.") || (file.starts_with("translation-") && file.ends_with(".png"))
         }
-        ["rcan", "images", ..] => is_number(&stem_of(name.rsplit('/').next().unwrap_or_default())),
+        ["rcan", "images", "curves", file] => file.ends_with(".png") || file.ends_with(".svg"),
+        ["rcan", "images", _, file] => is_number(&stem_of(file)),
         ["rcan", "checkpoints", step, _] => step.strip_prefix("step-").is_some_and(is_number),
         _ => false,
     }
@@ -170,7 +171,26 @@ mod tests {
         std::fs::create_dir_all(root.join("rcan/checkpoints/step-9"))?;
         std::fs::write(root.join("rcan/config.toml"), "seed = 0")?;
         std::fs::write(root.join("rcan/checkpoints/step-9/state"), [7; 100])?;
-        std::fs::write(root.join("sheet.png"), "picture")?;
+        for name in [
+            "sheet.png",
+            "domains.png",
+            "pairs/dataset.toml",
+            "pairs/SHA256SUMS",
+            "pairs/train/metadata.jsonl",
+            "pairs/train/depth/000001.png",
+            "rcan/events.out.tfevents.1795825017.host.6111.0",
+            "rcan/metrics.jsonl",
+            "rcan/report.md",
+            "rcan/translation-randomized-heavy.png",
+            "rcan/images/translation/000000009.png",
+            "rcan/images/curves/loss.png",
+            "rcan/images/curves/loss.svg",
+            "rcan/checkpoints/step-9/generator.safetensors",
+        ] {
+            let path = root.join(name);
+            std::fs::create_dir_all(path.parent().unwrap_or(root))?;
+            std::fs::write(path, "picture")?;
+        }
         place.note()
     }
 
