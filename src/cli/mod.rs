@@ -119,7 +119,7 @@ pub fn main() -> ExitCode {
     crate::files::memory::keep_freed_memory();
     let cli = Cli::parse();
     limits::prepare();
-    // Its text says how far it is: nobody reads it, and the work is still to be done.
+    // Its text says how far it is: without a reader the work is still to be done.
     let works_on = matches!(cli.command, Command::Demo(_));
     let result = match cli.command {
         Command::Demo(args) => demo::run(&args),
