@@ -290,4 +290,25 @@ mod tests {
         cell.objects.bins = vec![3];
         assert!(cell.validate().unwrap_err().to_string().contains("objects.bins[0]"));
     }
+
+    #[test]
+    fn numbers_that_no_cell_has_are_named() {
+        let refused = |change: &dyn Fn(&mut CellDescription), place: &str| {
+            let mut cell = CellDescription::iiwa_bin();
+            change(&mut cell);
+            let message = cell.validate().expect_err(place).to_string();
+            assert!(message.contains(place), "{place}: {message}");
+        };
+        refused(&|cell| cell.motion.max_yaw_rad = -1.0, "motion.max_yaw_rad");
+        refused(&|cell| cell.motion.max_yaw_rad = f32::NAN, "motion.max_yaw_rad");
+        refused(&|cell| cell.surfaces.bin_friction = -5.0, "surfaces.bin_friction");
+        refused(&|cell| cell.surfaces.pad_friction = f32::NAN, "surfaces.pad_friction");
+        refused(&|cell| cell.motion.ceiling = cell.motion.floor_clearance, "motion.ceiling");
+        refused(&|cell| cell.motion.ceiling = f32::NAN, "motion.ceiling");
+        refused(&|cell| cell.motion.home_jitter = f32::NAN, "motion.home_jitter");
+        refused(&|cell| cell.gripper.stroke = 1e10, "gripper.stroke");
+        refused(&|cell| cell.arm_base.yaw_rad = f32::INFINITY, "arm_base.yaw_rad");
+        refused(&|cell| cell.cameras[0].name.clear(), "cameras[0].name");
+        refused(&|cell| cell.cameras.push(cell.cameras[0].clone()), "is empty or the name of another camera");
+    }
 }
