@@ -152,6 +152,11 @@ fn results_that_were_copied_into_the_folder_join_the_table() {
     let table = sound(&run(&["reproduce", "rcan-table1", "--table-only", "--out", &out]));
     assert!(table.contains("Canonical Sim") && table.contains("4.6%") && table.contains("not run yet"), "{table}");
     assert!(folder.path().join("rcan-table1.png").is_file());
+    // A row where earlier versions wrote it is named, and not taken.
+    std::fs::write(folder.path().join("heavy.json"), "{}").expect("written");
+    let output = run(&["reproduce", "rcan-table1", "--table-only", "--out", &out]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("heavy.json") && text.contains("rcan-table1/"), "{text}");
     assert!(!folder.path().join("runs").exists(), "nothing is run");
     // The same folder holds another paper's first table, which takes none of it.
     let other = sound(&run(&["reproduce", "rl-cyclegan-table1", "--table-only", "--out", &out]));

@@ -21,7 +21,8 @@ pub struct Args {
     #[arg(long, default_value_t = 6_000, conflicts_with = "quick", value_parser = numbers::whole(numbers::ATTEMPTS))]
     finetune_steps: u64,
     /// Grasps in reality of the joint finetunings: one or two amounts, which stand for the paper's 5,000 and 28,000
-    #[arg(long, conflicts_with = "quick", value_delimiter = ',', num_args = 1, value_name = "N,...", default_values_t = [1_000, 5_000],
+    #[arg(long, conflicts_with = "quick", value_delimiter = ',', num_args = 1, value_name = "N,...",
+          default_values_t = [1_000, 5_000],
           value_parser = numbers::whole(numbers::ATTEMPTS))]
     grasps: Vec<u64>,
     /// A recording of reality for the row real [default: 5,000 scripted episodes]

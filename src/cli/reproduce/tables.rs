@@ -219,6 +219,7 @@ impl Table {
         let wanted = self.wanted(args)?;
         // Before anything is made: results of quick runs and others are never on one page.
         self.results(args)?;
+        self.name_earlier_results(&args.out);
         create_folder(&args.out.join(self.name))?;
         interrupt::install(|| remark("stopping at the next checkpoint; Ctrl-C again stops at once"))?;
         let mut complete = true;
@@ -262,6 +263,16 @@ impl Table {
             self.write(args)?;
         }
         Ok(true)
+    }
+
+    /// Says where rows lie that an earlier version wrote right into the folder, whatever table they are of.
+    fn name_earlier_results(&self, out: &Path) {
+        let earlier = |plan: &&RowPlan| out.join(format!("{}.json", plan.row.key)).is_file();
+        if let Some(plan) = self.rows.iter().find(earlier) {
+            let (out, row) = (out.display(), &plan.row.key);
+            let name = self.name;
+            remark(format_args!("{out}/{row}.json is not read; if it is a result of {name}, move it to {out}/{name}/"));
+        }
     }
 
     fn path_of(&self, out: &Path, row: &str) -> PathBuf {

@@ -75,10 +75,13 @@ impl LearnerConfig for QtOptConfig {
             }
             let sees = self.network.map_features.min(self.network.grip_features) > 0;
             if self.q_network() == QNetwork::StateEstimating && !sees {
-                return Err("real data alone have no labels to teach the state-estimating network to see: take --network end-to-end, \
+                return Err(
+                    "real data alone have no labels to teach the state-estimating network to see: take --network \
+                            end-to-end, \
                             or begin with a run that had labels (--init) and has qtopt.network.map_features=4, \
                             qtopt.network.grip_features=32 and qtopt.auxiliary_interval=1"
-                    .into());
+                        .into(),
+                );
             }
         }
         Self::validate(self)
