@@ -98,12 +98,19 @@ impl SetSchedule {
 
 impl Schedule for SetSchedule {
     fn next(&mut self, _: usize, ended: Option<EpisodeEnd>) -> Option<EpisodeStart> {
-        if let Some(number) = ended.map(|ended| ended.number + 1)
+        if let Some(ended) = ended
+            && let number = ended.number + 1
             && number < self.count
             && number % self.per_set > 0
         {
             let set = self.seed.derive("set", (number / self.per_set) as u64);
-            return Some(next_attempt(set, number, (number % self.per_set) as u64));
+            let next = next_attempt(set, number, (number % self.per_set) as u64);
+            if !ended.invalid {
+                return Some(next);
+            }
+            // What the simulation broke does not mend by itself: the set begins anew.
+            let (placement, script) = (Some(number / self.per_set), Some(next.seed.derive("policy", 0).rng()));
+            return Some(EpisodeStart { seed: set, start: Start::Fresh, placement, script, ..next });
         }
         let number = self.sets * self.per_set;
         if number >= self.count {

@@ -57,6 +57,9 @@ impl Failures {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GraspEvaluation {
     pub attempts: usize,
+    /// Attempts in turn on one set of objects, which depend on each other. 10 in results of versions that did not say.
+    #[serde(default = "usual_set")]
+    pub attempts_per_set: usize,
     pub successes: usize,
     /// Successes over attempts, 0 to 1.
     pub success: f64,
@@ -71,6 +74,10 @@ pub struct GraspEvaluation {
     /// None in results of versions that did not count them, and without an attempt.
     #[serde(default)]
     pub regrasps_per_100: Option<f64>,
+}
+
+fn usual_set() -> usize {
+    10
 }
 
 /// Figures, and episodes to look at: successes first, then failures.
@@ -98,7 +105,7 @@ fn regrasped(closed: impl IntoIterator<Item = bool>) -> bool {
 }
 
 /// Figures of attempts.
-pub fn summarize(attempts: &[Attempt]) -> GraspEvaluation {
+pub fn summarize(attempts: &[Attempt], attempts_per_set: usize) -> GraspEvaluation {
     let mut failures = Failures::default();
     attempts.iter().filter_map(|attempt| attempt.failure).for_each(|failure| failures.add(failure));
     let steps = |wanted: &dyn Fn(&&Attempt) -> bool| -> f64 {
@@ -109,6 +116,7 @@ pub fn summarize(attempts: &[Attempt]) -> GraspEvaluation {
     let count = attempts.len().max(1) as f64;
     GraspEvaluation {
         attempts: attempts.len(),
+        attempts_per_set,
         successes,
         success: successes as f64 / count,
         wilson_low: interval.low,
@@ -160,7 +168,7 @@ pub fn evaluate(
         }
     })?;
     Ok(EvaluationWithEpisodes {
-        evaluation: summarize(&outcomes),
+        evaluation: summarize(&outcomes, attempts_per_set),
         episodes: kept.into_iter().flatten().collect(),
         successes: outcomes.iter().map(|outcome| outcome.failure.is_none()).collect(),
     })
@@ -215,11 +223,11 @@ mod tests {
             attempt(None, 8),
             attempt(Some(Failure::TimedOut), 20),
         ];
-        let figures = summarize(&attempts);
+        let figures = summarize(&attempts, 10);
         assert_eq!((figures.attempts, figures.successes, figures.success), (4, 2, 0.5));
         assert_eq!((figures.mean_steps, figures.steps_to_success), (11.0, Some(7.0)));
         assert_eq!(figures.failures, Failures { slipped: 1, timed_out: 1, ..Failures::default() });
-        assert_eq!((figures.regrasps_per_100, summarize(&[]).regrasps_per_100), (Some(25.0), None));
+        assert_eq!((figures.regrasps_per_100, summarize(&[], 10).regrasps_per_100), (Some(25.0), None));
     }
 
     #[test]
@@ -240,7 +248,7 @@ mod tests {
 
     #[test]
     fn results_of_earlier_versions_are_read() {
-        let mut now = serde_json::to_value(summarize(&[])).expect("a value");
+        let mut now = serde_json::to_value(summarize(&[], 10)).expect("a value");
         now.as_object_mut().expect("an object").remove("regrasps_per_100");
         let then: GraspEvaluation = serde_json::from_value(now).expect("read");
         assert_eq!(then.regrasps_per_100, None);

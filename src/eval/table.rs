@@ -75,8 +75,6 @@ pub struct Layout {
 pub const STAND_IN: &str = "`reality` is a simulated stand-in for the paper's robots: its own materials, lights, camera and \
                             objects. Nothing here was measured on a robot.";
 
-/// Attempts on one set of objects: what a bootstrap draws together.
-const SET: usize = 10;
 const RESAMPLES: u64 = 2000;
 /// Of fewer sets than this nothing is drawn anew.
 const FEWEST_SETS: usize = 10;
@@ -113,7 +111,7 @@ fn sets_of(measured: &Measured) -> Vec<f64> {
     if measured.attempt_success.is_empty() {
         return vec![measured.evaluation.success];
     }
-    measured.attempt_success.chunks(SET).map(mean).collect()
+    measured.attempt_success.chunks(measured.evaluation.attempts_per_set.max(1)).map(mean).collect()
 }
 
 fn resample(seeds: &[Vec<f64>], index: u64) -> f64 {
@@ -191,7 +189,7 @@ impl Layout {
     fn failures(&self, results: &[RowResult]) -> String {
         let mut text = format!(
             "\nFailures, and regrasps in 100 attempts:\n\n| {} | measured | empty grasp | slipped | jaws open | timed out | \
-             steps to success | regrasps |\n|---|---|---|---|---|---|---|---|\n",
+             invalid | steps to success | regrasps |\n|---|---|---|---|---|---|---|---|---|\n",
             self.rows_are
         );
         let cells = self.rows.iter().flat_map(|row| self.columns.iter().map(move |column| (row, column)));
@@ -205,13 +203,14 @@ impl Layout {
             };
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
                 row.title,
                 column.title,
                 sum(|e| e.failures.empty_grasp),
                 sum(|e| e.failures.slipped),
                 sum(|e| e.failures.jaws_open),
                 sum(|e| e.failures.timed_out),
+                sum(|e| e.failures.invalid),
                 // Results of older versions have a zero for no success.
                 mean(|e| e.steps_to_success.filter(|_| e.successes > 0)),
                 mean(|e| e.regrasps_per_100)
@@ -296,7 +295,7 @@ mod tests {
         let attempts: Vec<Attempt> =
             (0..20).map(|index| Attempt { failure: failure(index), steps: 8, regrasped: index == 0 }).collect();
         let attempt_success = attempts.iter().map(|attempt| u8::from(attempt.failure.is_none())).collect();
-        Measured { seed, evaluation: summarize(&attempts), attempt_success }
+        Measured { seed, evaluation: summarize(&attempts, 10), attempt_success }
     }
 
     fn result(row: &str, successes: &[usize]) -> RowResult {
@@ -340,13 +339,14 @@ mod tests {
     /// Sets that are grasped as a whole or not at all say less than as many single attempts.
     #[test]
     fn one_seed_counts_sets_and_not_attempts() {
-        let cell = |success: fn(usize) -> bool| {
+        let sets_of = |attempts_per_set: usize, success: &dyn Fn(usize) -> bool| {
             let failure = |index| (!success(index)).then_some(crate::contract::Failure::TimedOut);
             let attempts: Vec<Attempt> =
                 (0..200).map(|index| Attempt { failure: failure(index), steps: 8, regrasped: false }).collect();
             let attempt_success = attempts.iter().map(|attempt| u8::from(attempt.failure.is_none())).collect();
-            [Measured { seed: 1, evaluation: summarize(&attempts), attempt_success }]
+            [Measured { seed: 1, evaluation: summarize(&attempts, attempts_per_set), attempt_success }]
         };
+        let cell = |success: fn(usize) -> bool| sets_of(10, &success);
         let width = |cell: &[Measured]| {
             let (rate, [low, high]) = success(cell).unwrap();
             assert!((rate - 0.5).abs() < 1e-9 && low < rate && rate < high);
@@ -354,10 +354,13 @@ mod tests {
         };
         // Wilson's for 100 of 200: 43.1% to 56.9%.
         let wilson = 0.137;
-        let (together, mixed) = (width(&cell(|index| index / SET % 2 == 0)), width(&cell(|index| index % 2 == 0)));
+        let (together, mixed) = (width(&cell(|index| index / 10 % 2 == 0)), width(&cell(|index| index % 2 == 0)));
         // 20 sets with a standard deviation of 1/2: 2 * 1.96 * 0.5 / sqrt(20) = 0.44.
         assert!((0.35..0.5).contains(&together), "{together}");
         assert!((mixed - wilson).abs() < 0.002, "{mixed}");
+        // Sets of 4, each grasped as a whole or not, are more of them: 2 * 1.96 * 0.5 / sqrt(50) = 0.28.
+        let fours = width(&sets_of(4, &|index| index / 4 % 2 == 0));
+        assert!((0.22..0.32).contains(&fours), "{fours}");
         let none = success(&cell(|_| false)).unwrap();
         assert!(none.0 == 0.0 && none.1[0] == 0.0 && none.1[1] > 0.01);
     }

@@ -50,10 +50,23 @@ pub enum Termination {
     None,
     /// The policy ended the episode with this step.
     Terminated,
-    /// The episode reached its time limit. The outcome says nothing about the action, whose value is that of a next state
-    /// that was never observed (Pardo et al., 2018). Such a step is kept as the state that follows the one before it, and
-    /// is never learned from.
+    /// The episode reached its time limit, and was judged ([`TimeLimit`] says what is learned from it).
     TimeLimit,
+    /// What followed is not known. Such a step is kept as the state that follows the one before it, and is never learned
+    /// from.
+    Interrupted,
+}
+
+/// What is learned from a step with which an episode reached its time limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TimeLimit {
+    /// It ends the episode: its reward, 0 where nothing was grasped, is all that comes (QT-Opt's twentieth step).
+    #[default]
+    Terminal,
+    /// Nothing: the outcome says nothing about the action, whose value is that of a next state that was never observed
+    /// (Pardo et al., 2018). The step before it has the value of its state.
+    Bootstrap,
 }
 
 /// What came of a step: rewards that were got, and the state that the rest is to be told from.
@@ -109,6 +122,7 @@ pub struct Replay {
     segment: usize,
     /// Segments at most.
     limit: usize,
+    time_limit: TimeLimit,
     segments: VecDeque<Arc<Segment>>,
     /// Number of the first segment that is kept.
     first: u64,
@@ -131,6 +145,7 @@ impl Replay {
             mask_bytes: 0,
             segment: segment.max(1),
             limit: (capacity / segment.max(1)).max(2),
+            time_limit: TimeLimit::default(),
             segments: VecDeque::new(),
             first: 0,
             terminals: VecDeque::new(),
@@ -143,6 +158,21 @@ impl Replay {
     pub fn with_masks(self, mask_bytes: usize) -> Self {
         debug_assert!(self.segments.is_empty());
         Self { mask_bytes, ..self }
+    }
+
+    /// The same, empty, with what time limits teach.
+    pub fn with_time_limit(self, time_limit: TimeLimit) -> Self {
+        debug_assert!(self.segments.is_empty());
+        Self { time_limit, ..self }
+    }
+
+    /// Whether a step that ended its episode like this is one to learn from.
+    fn teaches(&self, termination: Termination) -> bool {
+        match termination {
+            Termination::None | Termination::Terminated => true,
+            Termination::TimeLimit => self.time_limit == TimeLimit::Terminal,
+            Termination::Interrupted => false,
+        }
     }
 
     /// Bytes of an image and its mask.
@@ -162,7 +192,7 @@ impl Replay {
         self.first() + (full + last) as u64
     }
 
-    /// Transitions in memory, those that a time limit ended included.
+    /// Transitions in memory, those that teach nothing included.
     pub fn len(&self) -> usize {
         (self.end() - self.first()) as usize
     }
@@ -247,19 +277,19 @@ impl Replay {
         Some(&segment.images[within * self.entry_bytes()..][self.image_bytes..][..self.mask_bytes])
     }
 
-    /// What came of step `number` over at most `steps` steps, cut off before an exploratory step, and where the episode ran
-    /// out of steps. None when it is gone or cannot be learned from.
+    /// What came of step `number` over at most `steps` steps, cut off before an exploratory step, and before one that
+    /// teaches nothing. None when it is gone or cannot be learned from.
     pub fn n_step(&self, number: u64, steps: usize, discount: f32) -> Option<NStepTransition<'_>> {
         let mut transition = NStepTransition { n_step_return: 0.0, discount: 1.0, next: None };
         for offset in 0..steps.max(1) as u64 {
             let (image, record) = self.get(number + offset)?;
-            let cut = record.termination == Termination::TimeLimit || (offset > 0 && record.exploratory > 0.0);
+            let cut = !self.teaches(record.termination) || (offset > 0 && record.exploratory > 0.0);
             if cut {
                 return (offset > 0).then_some(NStepTransition { next: Some((image, record.state)), ..transition });
             }
             transition.n_step_return += transition.discount * record.reward;
             transition.discount *= discount;
-            if record.termination == Termination::Terminated {
+            if record.termination != Termination::None {
                 return Some(transition);
             }
         }
@@ -275,8 +305,10 @@ impl Replay {
             let (_, record) = self.get(number)?;
             sum += factor * record.reward;
             factor *= discount;
-            if record.termination != Termination::None {
-                break;
+            match record.termination {
+                Termination::None => {}
+                Termination::Terminated | Termination::TimeLimit => break,
+                Termination::Interrupted => return None,
             }
         }
         Some(sum)
@@ -323,8 +355,7 @@ impl Replay {
         }
         // Of an episode's steps at most one is unusable.
         let any = |rng: &mut Rng| self.first() + rng.below(self.len()) as u64;
-        let usable =
-            |number: &u64| self.get(*number).is_some_and(|(_, record)| record.termination != Termination::TimeLimit);
+        let usable = |number: &u64| self.get(*number).is_some_and(|(_, record)| self.teaches(record.termination));
         (0..64).map(|_| any(rng)).find(usable)
     }
 }

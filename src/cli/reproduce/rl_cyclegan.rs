@@ -133,19 +133,18 @@ impl Scale {
         Ok(name)
     }
 
-    /// Adds the final agent of a translation, which learns from the recording, too (Figure 6). Returns its node.
+    /// Adds the final agent of a translation, in the simulator (table 1), and from a recording with a weight, too, where one is
+    /// given (tables 2 to 6; Figure 6).
     pub(super) fn final_agent(
         &self,
         plan: &mut Plan,
         (name, title): (&str, &str),
-        [init, translation, real]: [&str; 3],
-        (weight, seed): (f64, u64),
+        [init, translation]: [&str; 2],
+        (real, seed): (Option<(&str, f64)>, u64),
         words: &str,
     ) -> anyhow::Result<()> {
-        let command = format!(
-            "{} --generator @{translation} --real @{real} --real-weight {weight} {words}",
-            agent(&self.table, seed, init)
-        );
+        let real = real.map(|(real, weight)| format!("--real @{real} --real-weight {weight} ")).unwrap_or_default();
+        let command = format!("{} --generator @{translation} {real}{words}", agent(&self.table, seed, init));
         plan.add(name, &format!("{title}: training the agent"), &command)
     }
 
@@ -200,14 +199,8 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
                 ("joint-q-real", _) => format!("@{}", joint(&mut plan)?),
                 (_, Some(method)) => {
                     let translation = scale.translation(&mut plan, method, (&init, &real), seed)?;
-                    let weight = real_weight(scale.recorded);
-                    scale.final_agent(
-                        &mut plan,
-                        (&name, &title),
-                        [&init, &translation, &real],
-                        (weight, seed),
-                        "--domain canonical",
-                    )?;
+                    let words = "--domain canonical";
+                    scale.final_agent(&mut plan, (&name, &title), [&init, &translation], (None, seed), words)?;
                     format!("@{name}")
                 }
                 (_, None) => {
@@ -222,8 +215,9 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     let intro = format!(
-        "Translations learn from {} episodes of `reality`, images, gripper, actions and rewards alone. The row `ceiling` \
-         learns from labels of `reality`, which no other row sees.",
+        "Translations learn from {} episodes of `reality`, images, gripper, actions and rewards alone; the agents then learn \
+         in the simulator alone, behind their translation (section 6.1). The row `ceiling` learns from labels of `reality`, \
+         which no other row sees.",
         scale.recorded
     );
     let title = "RL-CycleGAN, table 1: off-policy real data without labels";
@@ -291,8 +285,8 @@ pub fn table2(args: &Args) -> anyhow::Result<ExitCode> {
                 scale.final_agent(
                     &mut plan,
                     (&name, &row.title),
-                    [&init, &translation, &real],
-                    (real_weight(amount), seed),
+                    [&init, &translation],
+                    (Some((&real, real_weight(amount))), seed),
                     "--domain canonical",
                 )?;
             }
@@ -352,8 +346,8 @@ pub fn table4(args: &Args, generator: &GeneratorArgs) -> anyhow::Result<ExitCode
         scale.final_agent(
             &mut plan,
             (&joint, "RL-CycleGAN"),
-            [&init, &translation, &real],
-            (weight, seed),
+            [&init, &translation],
+            (Some((&real, weight)), seed),
             "--domain canonical",
         )?;
         let rcan = rcan_generator(&mut plan, table, generator, &init, seed)?;

@@ -138,6 +138,16 @@ fn sets_are_drawn_once_and_every_attempt_has_its_seed() {
     assert_eq!(kept, expected);
 }
 
+/// What the simulation broke is not what the rest of a set is judged on.
+#[test]
+fn a_set_begins_anew_after_an_attempt_that_the_simulation_cut_off() {
+    let mut envs = Counter { broken: Some(0), ..Counter::new(1) };
+    collect(&mut envs, &mut ScriptPolicy, SetSchedule::new(Seed(3), 5, 4), &mut |_| {}).expect("the toy does not fail");
+    let [first, second] = [0, 1].map(|set| Seed(3).derive("set", set));
+    let begun: Vec<(Seed, Start)> = envs.resets.iter().map(|reset| (reset.1, reset.2)).collect();
+    assert_eq!(begun, [first, first, first, first, second].map(|seed| (seed, Start::Fresh)));
+}
+
 #[test]
 fn blocks_do_not_depend_on_what_was_played_before() {
     let block = |envs: &mut Counter| {

@@ -77,10 +77,11 @@ impl Episode {
                     state: state_features(&observation.gripper),
                     action: space.features(&step.action),
                     reward: step.reward,
-                    termination: match (step.terminated || step.truncated || step.invalid, step.action.terminate) {
-                        (false, _) => Termination::None,
-                        (true, true) => Termination::Terminated,
-                        (true, false) => Termination::TimeLimit,
+                    termination: match (step.invalid, step.terminated || step.truncated, step.action.terminate) {
+                        (true, ..) => Termination::Interrupted,
+                        (false, false, _) => Termination::None,
+                        (false, true, true) => Termination::Terminated,
+                        (false, true, false) => Termination::TimeLimit,
                     },
                     exploratory: f32::from(u8::from(step.exploratory)),
                     privileged: privileged.get(index).copied().unwrap_or(PrivilegedState::UNKNOWN),
@@ -288,7 +289,8 @@ fn noisy(action: &Action, space: &ActionSpace, config: &ExplorationConfig, rng: 
     if draw < config.p_random {
         (space.random(rng), true)
     } else if draw < config.p_random + config.p_noise {
-        (moved(action, space, config.noise_std, rng), true)
+        // To end the episode is to stay: noise does not make it another action.
+        (moved(action, space, config.noise_std, rng), !action.terminate)
     } else {
         (*action, false)
     }

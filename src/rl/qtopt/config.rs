@@ -4,6 +4,7 @@ pub use super::exploration::ExplorationConfig;
 use super::network::{EndToEndQConfig, QNetwork, StateEstimatorQConfig};
 use crate::nn::AdamConfig;
 use crate::rl::cem::{CemConfig, SearchSize};
+pub use crate::rl::replay::TimeLimit;
 pub use crate::train::Preset;
 use crate::train::limits::MAX_STEPS;
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,9 @@ pub struct QtOptConfig {
     pub discount: f32,
     /// Targets look so many steps ahead along what was done, while chance did not move it aside; QT-Opt: 1.
     pub n_step: usize,
+    /// What is learned from the last step of an episode that reached its time limit.
+    #[serde(default = "usual_time_limit")]
+    pub time_limit: TimeLimit,
     /// The first target network moves by this share towards the trained one at every step.
     pub tau: f64,
     /// The second target network is the first one as it was between one and two times this many steps ago.
@@ -120,6 +124,11 @@ pub struct QtOptConfig {
 /// Of runs from before the setting.
 fn usual_acting() -> SearchSize {
     SearchSize::ACTING
+}
+
+/// Of runs from before the setting.
+fn usual_time_limit() -> TimeLimit {
+    TimeLimit::Bootstrap
 }
 
 fn usual_real_episodes() -> usize {
@@ -165,6 +174,7 @@ impl QtOptConfig {
             auxiliary_interval: 1,
             discount: 0.9,
             n_step: 1,
+            time_limit: TimeLimit::Terminal,
             tau: 0.01,
             target_delay: 250,
             bellman_batch: 32,

@@ -115,7 +115,9 @@ impl Samples {
 impl Stream {
     /// An empty stream; `name` is that of its files.
     pub fn new(name: &'static str, [off_policy, on_policy]: [&str; 2], config: &QtOptConfig) -> Self {
-        let replay = |name, capacity| Replay::new(name, config.image_bytes(), config.segment_len, capacity);
+        let replay = |name, capacity| {
+            Replay::new(name, config.image_bytes(), config.segment_len, capacity).with_time_limit(config.time_limit)
+        };
         Self {
             name,
             off_policy: replay(off_policy, config.off_policy_capacity),

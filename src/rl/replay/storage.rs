@@ -135,7 +135,7 @@ impl Replay {
         }
         let last = self.segments.back_mut().and_then(|segment| Arc::make_mut(segment).records.last_mut());
         if let Some(record) = last.filter(|record| record.termination == Termination::None) {
-            record.termination = Termination::TimeLimit;
+            record.termination = Termination::Interrupted;
         }
     }
 

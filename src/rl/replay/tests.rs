@@ -58,22 +58,49 @@ fn draws_are_uniform_and_terminal_as_often_as_asked() {
 }
 
 #[test]
-fn a_step_that_ran_out_is_never_drawn_but_follows_the_one_before() {
+fn a_step_that_teaches_nothing_is_never_drawn_but_follows_the_one_before() {
+    let cases = [(TimeLimit::Bootstrap, Termination::TimeLimit), (TimeLimit::Terminal, Termination::Interrupted)];
+    for (time_limit, termination) in cases {
+        let mut replay = Replay::new("test", 3, 10, 40).with_time_limit(time_limit);
+        let mut last = episode(1, 2);
+        last[1].record.termination = termination;
+        replay.push(&last);
+        let mut rng = Seed(5).rng();
+        assert!((0..100).all(|_| replay.draw((0.5, 0.0), &mut rng) == Some(0)));
+        assert_eq!(replay.get(1).unwrap().0, [1, 1, 7]);
+        let mut nothing = Replay::new("test", 3, 10, 40).with_time_limit(time_limit);
+        nothing.push(&last[1..]);
+        assert!(nothing.draw((0.5, 0.0), &mut rng).is_none());
+        // Whether what came of it counts is not for the sum of its rewards to say; of one that broke off none is known.
+        let sum = (termination == Termination::TimeLimit).then_some(-0.05 + 0.9);
+        assert_eq!(replay.discounted_return(0, 0.9), sum);
+    }
+}
+
+#[test]
+fn a_time_limit_is_a_grasp_that_failed_and_is_drawn() {
     let mut replay = Replay::new("test", 3, 10, 40);
-    let mut last = episode(1, 2);
-    last[1].record.termination = Termination::TimeLimit;
+    let mut last = episode(1, 3);
+    last[2].record = Record { reward: 0.0, termination: Termination::TimeLimit, ..last[2].record };
     replay.push(&last);
     let mut rng = Seed(5).rng();
-    assert!((0..100).all(|_| replay.draw((0.5, 0.0), &mut rng) == Some(0)));
-    assert_eq!(replay.get(1).unwrap().0, [1, 1, 7]);
-    let mut nothing = Replay::new("test", 3, 10, 40);
-    nothing.push(&last[1..]);
-    assert!(nothing.draw((0.5, 0.0), &mut rng).is_none());
+    let draws: Vec<_> = (0..200).filter_map(|_| replay.draw((0.5, 0.0), &mut rng)).collect();
+    assert!((0..3).all(|number| draws.contains(&number)) && draws.len() == 200);
+    let transition = |n_step_return, discount| Some(NStepTransition { n_step_return, discount, next: None });
+    assert_eq!(replay.n_step(2, 3, 0.5), transition(0.0, 0.5));
+    assert_eq!(replay.n_step(1, 3, 0.5), transition(-0.05, 0.25));
+    // The step before it has its state's value where only one step is looked ahead.
+    assert_eq!(replay.n_step(1, 1, 0.5).unwrap().next.unwrap().1, state_of(1.0, 2.0));
+    // A grasp that held at the last moment counts.
+    last[2].record.reward = 1.0;
+    let mut held = Replay::new("test", 3, 10, 40);
+    held.push(&last);
+    assert_eq!(held.n_step(2, 1, 0.5), transition(1.0, 0.5));
 }
 
 #[test]
 fn traces_as_by_hand() {
-    let mut replay = Replay::new("test", 3, 10, 40);
+    let mut replay = Replay::new("test", 3, 10, 40).with_time_limit(TimeLimit::Bootstrap);
     let mut steps = episode(1, 5);
     steps[3].record.exploratory = 1.0;
     replay.push(&steps);
@@ -171,7 +198,7 @@ fn of_damaged_files_the_longest_stretch_between_them_stays() {
     assert_eq!((back.first(), back.end()), (60, 80));
     assert!((20..39).all(|number| back.get(number + 40) == replay.get(number)));
     // The last one is the first step of an episode whose others are lost.
-    assert_eq!(back.get(79).unwrap().1.termination, Termination::TimeLimit);
+    assert_eq!(back.get(79).unwrap().1.termination, Termination::Interrupted);
     back.push(&episode(50, 3));
     assert_eq!(back.n_step(79, 3, 0.9), None);
     let mut rng = Seed(2).rng();

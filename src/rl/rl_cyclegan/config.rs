@@ -111,7 +111,8 @@ impl RlCycleGanConfig {
             scene: SceneConfig::preset(preset),
             q_interval: if small { 2 } else { 1 },
             bellman_targets_of: if small { BellmanTargetsOf::Scene } else { BellmanTargetsOf::Picture },
-            crop_shift: 0,
+            // 22 of the published 472 pixels.
+            crop_shift: if small { 3 } else { 22 },
             sim_episodes: 5_000,
             held_out_episodes: 200,
             judged_episodes: if small { 64 } else { 8 },
@@ -125,11 +126,18 @@ impl RlCycleGanConfig {
         (qtopt.channels, qtopt.q_lr, qtopt.num_warmup_steps) = (3, 3e-4, 100);
         (qtopt.bellman_batch, qtopt.off_policy_capacity, qtopt.on_policy_capacity) =
             (qtopt.bellman_batch.min(128), qtopt.off_policy_capacity.min(80_000), qtopt.on_policy_capacity.min(40_000));
+        // x and y are the pictures that are labelled: as many new ones a step as rows without Q draw, with fresh targets.
+        (qtopt.updates_per_label, qtopt.training_buffer) = (1.0, qtopt.training_buffer.min(1024));
         qtopt.segment_len = qtopt.segment_len.min(1024);
         (qtopt.episodes_per_iteration, qtopt.updates_per_iteration) = (64, 500);
         qtopt.exploration.p_policy_warmup = qtopt.exploration.p_policy;
         qtopt.real_weight = 1.0;
         qtopt
+    }
+
+    /// Share of Q's learning rate after `steps` steps in the joint phase: it rises from 0, as Adam's moments begin empty.
+    pub fn q_warmup(&self, steps: u64) -> f64 {
+        ((steps + 1) as f64 / self.qtopt.num_warmup_steps.max(1) as f64).min(1.0)
     }
 
     /// Whether Q_sim and Q_real learn.

@@ -174,7 +174,8 @@ impl RlCycleGanLearner {
                     (x, Some((bytes(x_back, "fgx")?, fgx))),
                     (y, Some((bytes(y_there, "fy")?, fy))),
                 ]),
-                real: y.targets.len(),
+                // Six Bellman losses of one weight (equation 5): each batch is a mean over its three thirds.
+                real: 0,
                 real_weight: 1.0,
                 rng: Rng::clone(&batch.rng),
             };
@@ -184,11 +185,12 @@ impl RlCycleGanLearner {
                     (y, None),
                     (y, Some((bytes(y_back, "gfy")?, gfy))),
                 ]),
-                real: 2 * y.targets.len(),
+                real: 0,
                 real_weight: 1.0,
                 rng: self.seed.derive("q-real-augmentation", step).rng(),
             };
-            let (sim, real) = (q.sim.learn(&of_sim, lr_scale)?, q.real.learn(&of_real, lr_scale)?);
+            let q_lr_scale = lr_scale * self.config.q_warmup(step);
+            let (sim, real) = (q.sim.learn(&of_sim, q_lr_scale)?, q.real.learn(&of_real, q_lr_scale)?);
             metrics.extend([
                 ("loss/rl_sim", sim.loss),
                 ("loss/rl_real", real.loss),
