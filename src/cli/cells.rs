@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn list(json: bool) -> anyhow::Result<()> {
     let listed: Vec<Listed> = cells::list().iter().map(|cell| Listed { name: cell.name, about: cell.about }).collect();
     if json {
-        return output::json(&listed);
+        return output::json(&serde_json::json!({ "cells": listed }));
     }
     listed.iter().try_for_each(|cell| output::line(&format!("{:<20} {}", cell.name, cell.about)))
 }

@@ -13,7 +13,6 @@ use crate::files::paths::{self, Input, OverlapError};
 use crate::objects::import::ImportOptions;
 use crate::objects::{HouseholdConfig, ObjectModel, ObjectSet, Split, digest};
 use crate::scene::{CellDescription, cells};
-use crate::train::checkpoint::CHECKPOINTS_NAME;
 use crate::train::{EnvData, ObjectFiles};
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -90,7 +89,7 @@ const OBJECT_SETS: &str = "train, test or all of the built-in catalogue; househo
 /// A name that is neither a set nor a folder, a folder without a usable object.
 pub fn load_objects(names: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
     // A folder's own name may hold a comma.
-    if Path::new(names).is_dir() {
+    if folder_of(names).is_some() {
         return load_set(names, options);
     }
     let mut objects = Vec::new();
@@ -129,20 +128,36 @@ fn unknown_set(name: &str) -> UsageError {
 }
 
 fn load_set(name: &str, options: ImportArgs) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
-    let path = Path::new(name);
     if let Some(set) = named_set(name) {
         return set;
     }
-    if name.is_empty() || !path.is_dir() {
-        return Err(unknown_set(name).into());
-    }
+    let Some(path) = folder_of(name) else { return Err(unknown_set(name).into()) };
     let set = ObjectSet::load_dir_with(path, &options.get()).with_context(|| format!("loading objects from {name}"))?;
     console::warn_all(set.failures().iter().chain(set.skipped()));
     Ok(set.objects().to_vec())
 }
 
+/// Whether a set that is built in has this name, which then means it everywhere: a folder of the same name is `./NAME`.
+fn names_a_set(name: &str) -> bool {
+    let kind = name.split_once(':').map_or(name, |(kind, _)| kind);
+    matches!(name, "train" | "test" | "all" | "ycb" | "spring-jointed" | "spring-jointed-rigid")
+        || matches!(kind, "household" | "household-solid")
+}
+
+/// The folder of objects that a name or path means, if it is there.
+pub fn folder_of(name: &str) -> Option<&Path> {
+    let path = Path::new(name);
+    (!name.is_empty() && !names_a_set(name) && path.is_dir()).then_some(path)
+}
+
 /// A set that is built in; `None` where the name is none of theirs. The error is a seed that is no number.
 pub fn named_set(name: &str) -> Option<anyhow::Result<Vec<Arc<ObjectModel>>>> {
+    if !names_a_set(name) {
+        return None;
+    }
+    if Path::new(name).is_dir() {
+        console::remark(format_args!("'{name}' is the set that is built in; pass ./{name} for the folder"));
+    }
     let builtin = |split| Ok(ObjectSet::builtin().split(split));
     let set = |set: crate::objects::error::Result<ObjectSet>| Ok(set?.objects().to_vec());
     Some(match name {
@@ -152,8 +167,7 @@ pub fn named_set(name: &str) -> Option<anyhow::Result<Vec<Arc<ObjectModel>>>> {
         "ycb" => set(ObjectSet::ycb()),
         "spring-jointed" => set(ObjectSet::spring_jointed()),
         "spring-jointed-rigid" => set(ObjectSet::rigid_twins()),
-        household if household.starts_with("household") && !Path::new(household).is_dir() => household_set(household),
-        _ => return None,
+        household => household_set(household),
     })
 }
 
@@ -173,7 +187,7 @@ fn household_set(name: &str) -> anyhow::Result<Vec<Arc<ObjectModel>>> {
 
 /// Objects as datasets and recordings remember them: a set that is built in by its name, a user's folder by its contents.
 pub fn object_source(name: &str, objects: &[Arc<ObjectModel>], per_episode: usize) -> ObjectSource {
-    let is_builtin = !Path::new(name).is_dir() && !name.split(',').any(|part| Path::new(part.trim()).is_dir());
+    let is_builtin = folder_of(name).is_none() && !name.split(',').any(|part| folder_of(part.trim()).is_some());
     ObjectSource {
         catalogue: if is_builtin { "built-in" } else { "folder" }.to_owned(),
         split: if is_builtin { name } else { "all" }.to_owned(),
@@ -274,8 +288,10 @@ impl<'a> Inputs<'a> {
     }
 
     /// A training run, or one of its checkpoints, which stands for the run.
-    pub fn run(self, name: &'a str, path: Option<&'a Path>) -> Self {
-        self.ours(name, path.map(run_of))
+    pub fn run(mut self, name: &'a str, path: Option<&'a Path>) -> Self {
+        let runs = path.map(|path| Input { name, path: run_of(path).into(), is_ours: true });
+        self.0.extend(runs);
+        self
     }
 
     /// A file or folder of the user's, if there is one.
@@ -288,9 +304,8 @@ impl<'a> Inputs<'a> {
     pub fn objects(self, name: Option<&'a str>) -> Self {
         let Some(name) = name else { return self };
         // A folder's own name may hold a comma.
-        let whole = std::iter::once(name).filter(|name| Path::new(name).is_dir());
-        let parts = name.split(',').map(str::trim).filter(|part| Path::new(part).is_dir());
-        whole.chain(parts).fold(self, |inputs, folder| inputs.users("--objects", Some(Path::new(folder))))
+        let parts = name.split(',').map(str::trim).filter_map(folder_of);
+        folder_of(name).into_iter().chain(parts).fold(self, |inputs, folder| inputs.users("--objects", Some(folder)))
     }
 
     pub fn textures(self, textures: &'a TextureArgs) -> Self {
@@ -308,12 +323,31 @@ impl<'a> Inputs<'a> {
         refuse(paths::check_folder("--out", out, &self.0))
     }
 
+    /// The same for a folder that appears as a whole, in the place of an empty one.
+    ///
+    /// # Errors
+    /// As [`Self::check_folder`]; the working folder, whose place would be taken from under the shell.
+    pub fn check_new_folder(&self, out: &Path) -> anyhow::Result<()> {
+        self.check_folder(out)?;
+        if paths::is_same_place(out, Path::new("."))? {
+            let message = format!("--out '{}' is the folder that you are in; name a new one", out.display());
+            return Err(UsageError(message).into());
+        }
+        Ok(())
+    }
+
     /// # Errors
     /// [`UsageError`] when the picture that `flag` names is one of these or belongs to one, or when it is named after a format
     /// that is not written.
     pub fn check_picture(&self, flag: &str, out: &Path) -> anyhow::Result<()> {
         refuse(paths::check_file(flag, out, &self.0))?;
         PictureFormat::of(out).map_err(|error| UsageError(format!("{flag} {error}")))?;
+        let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if !folder.is_dir() {
+            let message =
+                format!("{flag} '{}': there is no folder '{}'; make it first", out.display(), folder.display());
+            return Err(UsageError(message).into());
+        }
         Ok(())
     }
 
@@ -325,11 +359,8 @@ impl<'a> Inputs<'a> {
 }
 
 /// The run that a path names: itself, or the one that a checkpoint (`RUN/checkpoints/step-000001000`) belongs to.
-pub fn run_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| parent.ends_with(CHECKPOINTS_NAME)).and_then(Path::parent).map_or(path, |run| {
-        // `checkpoints/step-1` lies in a run that is the working folder.
-        if run.as_os_str().is_empty() { Path::new(".") } else { run }
-    })
+pub fn run_of(path: &Path) -> PathBuf {
+    crate::train::run_and_step(path).0
 }
 
 fn refuse(checked: Result<(), OverlapError>) -> anyhow::Result<()> {
@@ -378,17 +409,20 @@ pub fn apply_env(
     if let Some(cell) = cell {
         // The policy's camera is a cell's first.
         env.camera = load_cell(cell)?.cameras.first().map_or(String::new(), |camera| camera.name.clone());
-        env.cell =
-            if Path::new(cell).is_file() { absolute(Path::new(cell)).display().to_string() } else { cell.to_owned() };
+        let is_file = !cells::is_built_in(cell) && Path::new(cell).is_file();
+        env.cell = if is_file { absolute(Path::new(cell)).display().to_string() } else { cell.to_owned() };
     }
     env.object_files = files.settings().or(env.object_files);
     env.domain = domain.unwrap_or(env.domain);
     if let Some(objects) = objects {
         let part = |part: &str| {
-            let path = Path::new(part.trim());
-            if path.is_dir() { absolute(path).display().to_string() } else { part.to_owned() }
+            folder_of(part.trim()).map_or_else(|| part.to_owned(), |folder| absolute(folder).display().to_string())
         };
-        env.objects = objects.split(',').map(part).collect::<Vec<_>>().join(",");
+        env.objects = match folder_of(objects) {
+            // A folder's own name may hold a comma.
+            Some(_) => part(objects),
+            None => objects.split(',').map(part).collect::<Vec<_>>().join(","),
+        };
     }
     if let Some(textures) = &textures.textures {
         env.textures = Some(absolute(textures));
@@ -419,52 +453,4 @@ pub fn env_config(env: &EnvData, size: u32, seed: Seed) -> anyhow::Result<EnvCon
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sets_by_name_and_mixed() {
-        let names = |text: &str| -> Vec<String> {
-            let objects = load_objects(text, ImportArgs::default()).expect(text);
-            objects.iter().map(|object| object.name.clone()).collect()
-        };
-        assert_eq!((names("household").len(), names("ycb").len(), names("test").len()), (51, 10, 100));
-        assert_eq!(names("spring-jointed")[..2], ["fish_fillet", "sausage"]);
-        assert_eq!(names("spring-jointed-rigid")[..2], ["fish_fillet_rigid", "sausage_rigid"]);
-        let mixed = names("ycb, household:3,test");
-        assert_eq!(mixed.len(), 161);
-        assert_eq!((mixed[0].as_str(), mixed[10].as_str()), ("004_sugar_box", "bottle-01"));
-        let volumes = |text: &str| -> f32 {
-            let objects = load_objects(text, ImportArgs::default()).expect(text);
-            objects.iter().map(|object| object.volume_m3).sum()
-        };
-        assert!(volumes("household:1") != volumes("household:2") && volumes("household-solid") > volumes("household"));
-    }
-
-    #[test]
-    fn methods_are_tuned_on_training_objects() {
-        let cell = CellDescription::default();
-        assert_eq!(measured_objects(None, Some(Domain::RealityDev), &cell), "train");
-        assert_eq!(measured_objects(None, Some(Domain::Reality2), &cell), "test");
-        assert_eq!(measured_objects(Some("ycb"), Some(Domain::RealityDev), &cell), "ycb");
-        let count = |domain, names| objects_in(domain, names, ImportArgs::default()).map(|objects| objects.len());
-        assert_eq!(count(Domain::Reality, "test").expect("known"), 100);
-        assert!(count(Domain::RealityDev, "train").is_ok_and(|count| count > 100));
-        for names in ["test", "ycb, all"] {
-            let error = count(Domain::RealityDev, names).expect_err("refused");
-            assert!(error.downcast_ref::<UsageError>().is_some() && error.to_string().contains("reality-dev"));
-        }
-    }
-
-    #[test]
-    fn a_wrong_name_is_named_with_the_cure() {
-        for (wrong, part) in
-            [("houshold", "houshold"), ("train,", "''"), ("household:x", "'x'"), ("ycb,nowhere", "nowhere")]
-        {
-            let error = load_objects(wrong, ImportArgs::default()).expect_err(wrong);
-            assert!(error.downcast_ref::<UsageError>().is_some(), "{wrong}: wrong usage");
-            let message = error.to_string();
-            assert!(message.contains(part) && message.contains("household"), "{wrong}: {message}");
-        }
-    }
-}
+mod tests;

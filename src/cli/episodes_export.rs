@@ -55,7 +55,7 @@ struct Report {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Args { recording, format, out, json } = args;
-    common::Inputs::default().ours("the recording in", Some(recording)).check_folder(out)?;
+    common::Inputs::default().ours("the recording in", Some(recording)).check_new_folder(out)?;
     let reader =
         EpisodeReader::open(recording).with_context(|| format!("opening the episodes in {}", recording.display()))?;
     interrupt::install(|| console::remark("stopping; Ctrl-C again stops at once"))?;

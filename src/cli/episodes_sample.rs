@@ -41,8 +41,8 @@ struct Report {
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     interrupt::install(|| console::remark("stopping after this episode; Ctrl-C again stops at once"))?;
-    let (complete, of) = sample(&args.dir, &args.out, args.count, args.seed.get(), args.resume)?;
-    let report = Report { out: args.out.clone(), complete, episodes: args.count, of, seed: args.seed.seed };
+    let Sampled { complete, episodes, of } = sample(&args.dir, &args.out, args.count, args.seed.get(), args.resume)?;
+    let report = Report { out: args.out.clone(), complete, episodes, of, seed: args.seed.seed };
     if args.json {
         output::json(&report)?;
     } else if complete {
@@ -60,15 +60,24 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// # Errors
 /// As the command.
 pub(super) fn written(args: &Args) -> anyhow::Result<bool> {
-    Ok(sample(&args.dir, &args.out, args.count, args.seed.get(), args.resume)?.0)
+    Ok(sample(&args.dir, &args.out, args.count, args.seed.get(), args.resume)?.complete)
 }
 
-/// Writes `count` episodes of the recording in `dir` into `out`, in their old order; false when interrupted. Also returns how
-/// many there are in `dir`.
+/// What was drawn.
+struct Sampled {
+    /// False when interrupted.
+    complete: bool,
+    /// Episodes written, by this process and before it.
+    episodes: u64,
+    /// Episodes of the recording.
+    of: u64,
+}
+
+/// Writes `count` episodes of the recording in `dir` into `out`, in their old order.
 ///
 /// # Errors
 /// A recording that is missing, damaged, not finished, or has fewer episodes; a folder that is not empty; a full disk.
-fn sample(dir: &Path, out: &Path, count: u64, seed: Seed, resume: bool) -> anyhow::Result<(bool, u64)> {
+fn sample(dir: &Path, out: &Path, count: u64, seed: Seed, resume: bool) -> anyhow::Result<Sampled> {
     common::Inputs::default().ours("the recording in", Some(dir)).check_folder(out)?;
     let opening = || format!("opening the episodes in {}", dir.display());
     let reader = EpisodeReader::open(dir).with_context(opening)?;
@@ -90,12 +99,12 @@ fn sample(dir: &Path, out: &Path, count: u64, seed: Seed, resume: bool) -> anyho
     let bar = output::progress(count, "episodes");
     for number in numbers.into_iter().skip(done) {
         if interrupt::requested() {
-            return Ok((false, of));
+            return Ok(Sampled { complete: false, episodes: writer.next_episode(), of });
         }
         writer.write(&reader.read(number).with_context(opening)?)?;
         bar.inc(1);
     }
     writer.finish()?;
     bar.finish_and_clear();
-    Ok((true, of))
+    Ok(Sampled { complete: true, episodes: count, of })
 }

@@ -121,6 +121,7 @@ fn measure_grasp(args: &GraspArgs) -> anyhow::Result<Report> {
     if let Some(sheet) = &args.episode_sheet {
         common::Inputs::default()
             .run("--policy", loaded.as_ref().map(|_| Path::new(&args.policy)))
+            .run("--generator", args.generator.as_deref())
             .objects(args.objects.as_deref())
             .textures(&args.textures)
             .check_picture("--episode-sheet", sheet)?;

@@ -12,6 +12,7 @@ use crate::env::pairs::{frames_of, play_block};
 use crate::env::{EnvConfig, GraspEnv};
 use crate::eval::q_consistency::{IMAGES, QConsistency, QMeter};
 use crate::eval::unpaired::{UnpairedMeter, UnpairedReport, UnpairedScore};
+use crate::files::paths::is_same_place;
 use crate::gan::cyclegan::{Generator, Method};
 use crate::gan::images::images_tensor;
 use crate::nn::with_large_stack;
@@ -113,15 +114,14 @@ fn q_values(
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let usual = || common::run_of(&args.generator).join("translation-reality.png");
     let sheet = args.sheet.clone().unwrap_or_else(usual);
-    common::Inputs::default()
+    let inputs = common::Inputs::default()
         .run("--generator", Some(&args.generator))
         .objects(args.objects.as_deref())
-        .textures(&args.textures)
-        .check_picture("--sheet", &sheet)?;
+        .textures(&args.textures);
+    inputs.check_picture("--sheet", &sheet)?;
     if let Some(path) = &args.saliency {
-        let inputs = common::Inputs::default().run("--generator", Some(&args.generator));
         inputs.check_picture("--saliency", path)?;
-        if common::absolute(path) == common::absolute(&sheet) {
+        if is_same_place(path, &sheet)? {
             return Err(UsageError("--saliency and --sheet name one file; give each its own".into()).into());
         }
     }

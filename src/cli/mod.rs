@@ -113,15 +113,28 @@ enum Command {
 #[error("{0}")]
 pub(crate) struct UsageError(pub String);
 
+/// What is wrong with a word that is not UTF-8, where settings or JSON would have to hold it.
+fn unwritable_word() -> Option<String> {
+    let words: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
+    let needs_text = words.iter().any(|word| ["train", "reproduce", "--json"].iter().any(|known| word == known));
+    let word = words.iter().find(|word| word.to_str().is_none()).filter(|_| needs_text)?;
+    Some(format!("'{}' is not UTF-8, as settings and JSON are; rename the file or folder", word.display()))
+}
+
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
     let started = Instant::now();
     crate::files::memory::keep_freed_memory();
     let cli = Cli::parse();
+    if let Some(message) = unwritable_word() {
+        console::remark(format_args!("error: {message}"));
+        return ExitCode::from(2);
+    }
     limits::prepare();
     // Its text says how far it is: without a reader the work is still to be done.
     let works_on = matches!(cli.command, Command::Demo(_));
     let result = match cli.command {
+        _ if unwritable_word().is_some() => Err(UsageError(unwritable_word().unwrap_or_default()).into()),
         Command::Demo(args) => demo::run(&args),
         Command::Dataset(args) => dataset::run(&args),
         Command::Episodes(args) => episodes::run(&args),

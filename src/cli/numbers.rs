@@ -44,6 +44,10 @@ pub const ROWS: RangeInclusive<u64> = 1..=500;
 pub const ATTEMPTS: RangeInclusive<u64> = 1..=100_000_000;
 /// How long something is measured, seconds.
 pub const SECONDS: RangeInclusive<f64> = 0.0..=86_400.0;
+/// How long a training takes, minutes.
+pub const MINUTES: RangeInclusive<f64> = 0.0..=crate::train::limits::MAX_MINUTES;
+/// Weights of losses.
+pub const WEIGHT: RangeInclusive<f64> = 0.0..=1e3;
 /// What lengths of object files are multiplied by.
 pub const SCALE: RangeInclusive<f64> = 1e-6..=1e6;
 /// Densities of things, kg/m^3: from foam to beyond osmium.

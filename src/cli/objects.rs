@@ -196,6 +196,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 fn generate(args: &GenerateArgs) -> Result<()> {
+    common::Inputs::default().check_new_folder(&args.out)?;
     check_output(&args.out)?;
     let &[fewest, most] = args.prisms.as_slice() else {
         return Err(UsageError("--prisms takes two numbers, the fewest and the most".to_owned()).into());
@@ -236,7 +237,8 @@ fn list(args: &ListArgs) -> Result<()> {
 }
 
 fn export(args: &ExportArgs) -> Result<()> {
-    common::Inputs::default().users("--objects", args.set.objects.as_deref()).check_folder(&args.out)?;
+    let names = args.set.objects.as_deref().and_then(Path::to_str);
+    common::Inputs::default().objects(names).check_new_folder(&args.out)?;
     check_output(&args.out)?;
     let objects = load(&args.set)?.split(args.split.into());
     if objects.iter().any(|object| object.assembly.is_some()) {
@@ -314,11 +316,11 @@ fn aligned(table: &[&str]) -> Vec<String> {
 
 fn load(args: &SetArgs) -> Result<ObjectSet> {
     let Some(folder) = &args.objects else { return Ok(ObjectSet::builtin()) };
+    if let Some(set) = folder.to_str().and_then(common::named_set) {
+        return Ok(ObjectSet::new(set?));
+    }
     if let Some(names) = folder.to_str().filter(|names| !folder.exists() && names.contains(',')) {
         return Ok(ObjectSet::new(common::load_objects(names, args.options)?));
-    }
-    if let Some(set) = folder.to_str().filter(|_| !folder.exists()).and_then(common::named_set) {
-        return Ok(ObjectSet::new(set?));
     }
     if !folder.exists() {
         let message = format!("--objects: there is no set and no folder {}", folder.display());

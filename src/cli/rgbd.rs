@@ -59,8 +59,18 @@ impl RgbdFolder {
             return Err(UsageError(message).into());
         }
         let stem = |path: &PathBuf| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let depths: BTreeMap<String, PathBuf> =
-            pictures::list(&depth)?.pictures.into_iter().map(|path| (stem(&path), path)).collect();
+        let depth_files = pictures::list(&depth)?;
+        let mut depths: BTreeMap<String, PathBuf> = BTreeMap::new();
+        for path in depth_files.pictures {
+            if let Some(other) = depths.insert(stem(&path), path.clone()) {
+                let message = format!(
+                    "{} and {} are depth images of one picture; remove one of them",
+                    other.display(),
+                    path.display()
+                );
+                return Err(UsageError(message).into());
+            }
+        }
         let pair = |picture: PathBuf| {
             let name = stem(&picture);
             let depth = depths.get(&name).cloned().with_context(|| {
@@ -68,7 +78,8 @@ impl RgbdFolder {
             })?;
             Ok((name, picture, depth))
         };
-        let pictures::Listing { pictures, left_out } = pictures::list(&rgb)?;
+        let pictures::Listing { pictures, mut left_out } = pictures::list(&rgb)?;
+        left_out.extend(depth_files.left_out);
         let images: Vec<_> = pictures.into_iter().map(pair).collect::<anyhow::Result<_>>()?;
         let mut whose = BTreeMap::new();
         for (name, picture, depth) in &images {
@@ -139,6 +150,19 @@ impl RgbdFolder {
                 Ok(Rgbd { rgb: square(&picture, size), depth_m: depth.square_m(size) })
             }
         }
+    }
+
+    /// The picture of an image of a user's folder.
+    pub fn users_picture(&self, index: usize) -> Option<&Path> {
+        match self {
+            Self::Dataset(_) => None,
+            Self::Plain { images, .. } => images.get(index).map(|(_, picture, _)| picture.as_path()),
+        }
+    }
+
+    /// Several images, decoded in parallel, with what is wrong in the place of those that cannot be read.
+    pub fn read_each(&self, range: std::ops::Range<usize>, size: usize) -> Vec<anyhow::Result<Rgbd>> {
+        range.into_par_iter().map(|index| self.read(index, size)).collect()
     }
 
     /// Several images, decoded in parallel.

@@ -8,6 +8,7 @@ use crate::files::atomic::write_atomic;
 use crate::files::console;
 use crate::gan::semantic::{LoadedSemantic, RgbdImage, SemanticClass, decode_batch, encode_batch, load_semantic};
 use crate::nn::{HOST, with_large_stack};
+use crate::pictures::LeftOut;
 use anyhow::Context;
 use std::process::ExitCode;
 
@@ -32,27 +33,48 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let size = loaded.config.learner.size;
     let bar = output::progress(folder.len() as u64, "images");
+    let mut left_out = folder.left_out().to_vec();
+    let mut translated_count = 0;
     for first in (0..folder.len()).step_by(BATCH) {
         let range = first..folder.len().min(first + BATCH);
-        let images = folder.read_many(range.clone(), size)?;
+        let (mut whole, mut indices) = (Vec::new(), Vec::new());
+        for (index, image) in range.clone().zip(folder.read_each(range.clone(), size)) {
+            match (image, folder.users_picture(index)) {
+                (Ok(image), _) => {
+                    whole.push(image);
+                    indices.push(index);
+                }
+                // One damaged file of a user's is named, and the others are translated.
+                (Err(error), Some(picture)) => left_out.push(LeftOut {
+                    path: picture.to_owned(),
+                    reason: console::with_causes(error.chain()),
+                    looks_like_a_picture: true,
+                }),
+                (Err(error), None) => return Err(error),
+            }
+        }
+        bar.inc(range.len() as u64);
+        if whole.is_empty() {
+            continue;
+        }
         let images: Vec<RgbdImage<'_>> =
-            images.iter().map(|image| RgbdImage { rgb: &image.rgb, depth_m: &image.depth_m }).collect();
+            whole.iter().map(|image| RgbdImage { rgb: &image.rgb, depth_m: &image.depth_m }).collect();
         let translated = with_large_stack(|| translate(&loaded, args.backward, &images))??;
-        for (index, (image, classes)) in range.zip(translated) {
+        translated_count += translated.len();
+        for (index, (image, classes)) in indices.into_iter().zip(translated) {
             let file = format!("{}.png", folder.name(index));
             write_atomic(&args.output.join(&file), &png::encode_rgb(&image.rgb, size, size)?)?;
             save_mask_and_depth((&classes, &image.depth_m), size, &args.output, &file)?;
         }
-        bar.inc(images.len() as u64);
     }
     bar.finish_and_clear();
-    let left_out = folder.left_out().to_vec();
+    left_out.sort_by(|a, b| a.path.cmp(&b.path));
     output::left_out(&left_out);
     let failed = left_out.iter().filter(|left| left.looks_like_a_picture).count();
     let report = Report {
         generator: args.generator.clone(),
         step: loaded.step,
-        translated: folder.len(),
+        translated: translated_count,
         failed,
         left_out,
         size,

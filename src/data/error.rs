@@ -35,8 +35,7 @@ pub enum DataError {
     },
     /// A dataset was begun with other settings than those to go on with, or shards are not of one dataset.
     #[error(
-        "cannot go on with '{}': it was started with other settings ({difference}); use the same settings, or another \
-         folder",
+        "'{}' was made with other settings ({difference}); use the same settings, or another folder",
         path.display()
     )]
     Differs {

@@ -107,6 +107,11 @@ pub fn create_folder(folder: &Path) -> Result<(), FileError> {
     if folder.is_dir() {
         return Ok(());
     }
+    if folder.is_symlink() && !folder.exists() {
+        let source =
+            io::Error::other("it is a link to a place that does not exist; make that place, or remove the link");
+        return Err(FileError::io("create the folder", folder, source));
+    }
     std::fs::create_dir_all(folder).map_err(|e| FileError::io("create the folder", folder, e))?;
     // Each parent holds the name of the next; syncing the nearest two covers every folder this program creates.
     for parent in folder.ancestors().skip(1).take(2).filter(|p| p.is_dir()) {
@@ -151,6 +156,9 @@ pub struct Committed {
     pub sha256: String,
 }
 
+/// Bytes of a name that its temporary file still begins with: systems take names of 255.
+const LONGEST_KEPT: usize = 200;
+
 impl AtomicFile {
     pub fn create(path: &Path) -> Result<Self, FileError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -159,7 +167,8 @@ impl AtomicFile {
             return Err(FileError::io("create", path, source));
         };
         let mut temporary_name = std::ffi::OsString::from(".");
-        temporary_name.push(name);
+        // The longest names leave no room for more.
+        temporary_name.push(if name.len() <= LONGEST_KEPT { name } else { std::ffi::OsStr::new("long") });
         temporary_name.push(format!(".{}-{}.tmp", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)));
         let temporary = path.with_file_name(temporary_name);
         // Not `create_new`: a killed process that had the same id may have left one.
@@ -306,6 +315,27 @@ mod tests {
         write_atomic(&path, b"second, longer").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"second, longer");
         assert_eq!(names(folder.path()), ["a.json"]);
+    }
+
+    #[test]
+    fn the_longest_name_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        for length in [200, 201, 255] {
+            let name = "n".repeat(length);
+            write_atomic(&folder.path().join(&name), b"kept").unwrap();
+            assert!(names(folder.path()).iter().eq([&name]));
+            std::fs::remove_file(folder.path().join(name)).unwrap();
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_nowhere_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        let error = create_folder(&link).unwrap_err().to_string();
+        assert!(error.contains("link to a place that does not exist"), "{error}");
     }
 
     #[test]

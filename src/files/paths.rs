@@ -2,6 +2,7 @@
 //! or through a second mount. Commands ask this before they write anything, so that no result takes the place of an input.
 
 use super::atomic::FileError;
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -32,11 +33,11 @@ pub enum OverlapError {
 }
 
 /// Something that a command reads: a file or a folder.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Input<'a> {
     /// As the user knows it: `--data`, `the images in`.
     pub name: &'a str,
-    pub path: &'a Path,
+    pub path: Cow<'a, Path>,
     /// Made by this program (a data set, a recording, a run): pictures right inside it are drawn by commands, so that they
     /// may be drawn again.
     pub is_ours: bool,
@@ -45,12 +46,12 @@ pub struct Input<'a> {
 impl<'a> Input<'a> {
     /// A folder or file of the user.
     pub fn of_user(name: &'a str, path: &'a Path) -> Self {
-        Self { name, path, is_ours: false }
+        Self { name, path: path.into(), is_ours: false }
     }
 
     /// A folder that this program made.
     pub fn of_ours(name: &'a str, path: &'a Path) -> Self {
-        Self { name, path, is_ours: true }
+        Self { name, path: path.into(), is_ours: true }
     }
 }
 
@@ -140,8 +141,8 @@ pub fn check_folder(what: &str, out: &Path, inputs: &[Input<'_>]) -> Result<(), 
     let resolved = resolve(out)?;
     for input in inputs {
         let (what, path, name, input_path) =
-            (what.to_owned(), out.to_owned(), input.name.to_owned(), input.path.into());
-        let place = resolve(input.path)?;
+            (what.to_owned(), out.to_owned(), input.name.to_owned(), input.path.to_path_buf());
+        let place = resolve(&input.path)?;
         if same(&resolved, &place) {
             return Err(OverlapError::Same { what, path, input: name, input_path });
         }
@@ -160,9 +161,14 @@ pub fn check_folder(what: &str, out: &Path, inputs: &[Input<'_>]) -> Result<(), 
 pub fn check_distinct(what: &str, out: &Path, inputs: &[Input<'_>]) -> Result<(), OverlapError> {
     let resolved = resolve(out)?;
     for input in inputs {
-        if same(&resolved, &resolve(input.path)?) {
+        if same(&resolved, &resolve(&input.path)?) {
             let (what, path) = (what.to_owned(), out.to_owned());
-            return Err(OverlapError::Same { what, path, input: input.name.to_owned(), input_path: input.path.into() });
+            return Err(OverlapError::Same {
+                what,
+                path,
+                input: input.name.to_owned(),
+                input_path: input.path.to_path_buf(),
+            });
         }
     }
     Ok(())
@@ -184,8 +190,8 @@ pub fn check_file(what: &str, out: &Path, inputs: &[Input<'_>]) -> Result<(), Ov
     };
     for input in inputs {
         let (what, path, name, input_path) =
-            (what.to_owned(), out.to_owned(), input.name.to_owned(), input.path.into());
-        let place = resolve(input.path)?;
+            (what.to_owned(), out.to_owned(), input.name.to_owned(), input.path.to_path_buf());
+        let place = resolve(&input.path)?;
         for file in [&resolved, &named] {
             if same(file, &place) {
                 return Err(OverlapError::Same { what, path, input: name, input_path });

@@ -105,6 +105,9 @@ fn round3(value: f32) -> f32 {
 
 /// The unit that makes the object one for a hand, or else the scale that makes it 10 cm.
 fn scale_hint(largest_m: f32) -> String {
+    if largest_m <= 0.0 {
+        return "all its points are one, and no scale makes it larger: export it again".to_owned();
+    }
     let units = [(0.001, ", as for millimetres,"), (0.01, ", as for centimetres,"), (0.0254, ", as for inches,")];
     let fits = |scale: f32| (0.02..=0.3).contains(&(largest_m * scale));
     let (scale, unit) = units.into_iter().find(|(scale, _)| fits(*scale)).unwrap_or((round3(0.1 / largest_m), ""));

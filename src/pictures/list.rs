@@ -11,10 +11,16 @@ use std::path::{Path, PathBuf};
 /// Something in a folder that is not read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
+    /// In JSON with a mark in place of what is not UTF-8.
+    #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
     pub reason: String,
     /// It is, or by its name should be, a picture: somebody will miss it.
     pub looks_like_a_picture: bool,
+}
+
+fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 impl fmt::Display for LeftOut {

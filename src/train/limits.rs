@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// More steps than any run takes, and few enough for every file that counts them.
 pub const MAX_STEPS: u64 = 1_000_000_000_000;
 /// Two centuries.
-const MAX_MINUTES: f64 = 1e8;
+pub const MAX_MINUTES: f64 = 1e8;
 
 /// When a run is over: at the first limit that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,6 +5,7 @@ use super::directory::{CONFIG_NAME, RunDir};
 use super::error::TrainError;
 use super::run_config::{LearnerConfig, RunConfig};
 use crate::files::atomic::{FileError, create_folder, sync_folder, write_atomic};
+use crate::files::paths;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -34,7 +35,7 @@ impl<C: LearnerConfig> LoadedRun<C> {
 /// No run, a run of another learner, no checkpoint, damage.
 pub fn load_run<C: LearnerConfig>(path: &Path) -> Result<LoadedRun<C>, TrainError> {
     let (run, step) = run_and_step(path);
-    let config = RunConfig::parse(&RunDir::read_config(run)?, run)?;
+    let config = RunConfig::parse(&RunDir::read_config(&run)?, &run)?;
     let checkpoints = Checkpoints::new(run.join(CHECKPOINTS_NAME));
     let mut warnings = Vec::new();
     let none = || TrainError::WrongRun {
@@ -45,7 +46,7 @@ pub fn load_run<C: LearnerConfig>(path: &Path) -> Result<LoadedRun<C>, TrainErro
         Some(step) => checkpoints.load(step)?,
         None => checkpoints.load_latest(|error| warnings.push(error.to_string()))?.ok_or_else(none)?,
     };
-    Ok(LoadedRun { config, checkpoint, run: run.to_owned(), warnings })
+    Ok(LoadedRun { config, checkpoint, run, warnings })
 }
 
 /// Writes the settings and one checkpoint of a run into `folder`, there as a whole or not at all, for [`load_run`] to take: a
@@ -77,7 +78,7 @@ pub fn keep_run<C: LearnerConfig>(
 /// No run; settings without a learner.
 pub fn learner_name(path: &Path) -> Result<String, TrainError> {
     let (run, _) = run_and_step(path);
-    let table = toml::from_str::<toml::Table>(&RunDir::read_config(run)?);
+    let table = toml::from_str::<toml::Table>(&RunDir::read_config(&run)?);
     let name = table.ok().and_then(|mut table| match table.remove("learner") {
         Some(toml::Value::String(name)) => Some(name),
         _ => None,
@@ -88,13 +89,42 @@ pub fn learner_name(path: &Path) -> Result<String, TrainError> {
     })
 }
 
-/// The run's folder, and the step where `path` is the folder of one checkpoint.
-fn run_and_step(path: &Path) -> (&Path, Option<u64>) {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let step = name.strip_prefix("step-").and_then(|digits| digits.parse::<u64>().ok());
-    let above = path.parent().filter(|folder| folder.ends_with(CHECKPOINTS_NAME)).and_then(Path::parent);
-    match (step, above) {
-        (Some(step), Some(run)) => (run, Some(step)),
-        _ => (path, None),
+/// The run's folder, and the step where `path` is the folder of one checkpoint (`RUN/checkpoints/step-000001000`), however it is
+/// spelled.
+pub fn run_and_step(path: &Path) -> (PathBuf, Option<u64>) {
+    let of = |path: &Path| {
+        let step = path.file_name()?.to_str()?.strip_prefix("step-")?.parse::<u64>().ok()?;
+        let run = path.parent().filter(|folder| folder.ends_with(CHECKPOINTS_NAME))?.parent()?;
+        // `checkpoints/step-1` lies in a run that is the working folder.
+        Some((if run.as_os_str().is_empty() { PathBuf::from(".") } else { run.to_owned() }, Some(step)))
+    };
+    // From within a run, or through a link, the place alone says what it is.
+    let placed = || of(&paths::resolve(path).ok()?);
+    of(path).or_else(placed).unwrap_or_else(|| (path.to_owned(), None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_one_however_it_is_spelled() -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let run = folder.path().canonicalize()?.join("run");
+        let step = run.join("checkpoints/step-000000042");
+        std::fs::create_dir_all(&step)?;
+        assert_eq!(run_and_step(&step), (run.clone(), Some(42)));
+        assert_eq!(run_and_step(&step.join("../step-000000042/.")), (run.clone(), Some(42)));
+        assert_eq!(run_and_step(&run), (run.clone(), None));
+        assert_eq!(run_and_step(Path::new("checkpoints/step-7")), (PathBuf::from("."), Some(7)));
+        let missing = folder.path().join("nowhere");
+        assert_eq!(run_and_step(&missing), (missing, None));
+        #[cfg(unix)]
+        {
+            let link = folder.path().join("best");
+            std::os::unix::fs::symlink(&step, &link)?;
+            assert_eq!(run_and_step(&link), (run, Some(42)));
+        }
+        Ok(())
     }
 }

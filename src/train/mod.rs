@@ -35,7 +35,7 @@ pub use error::TrainError;
 pub use graph::{GraphError, RunGraph};
 pub use learner::{Learner, Metrics, Module, NamedGroup, NamedImage};
 pub use limits::{Ended, Limits};
-pub use load::{LoadedRun, keep_run, learner_name, load_run};
+pub use load::{LoadedRun, keep_run, learner_name, load_run, run_and_step};
 pub use means::Means;
 pub use metrics::{MetricsLine, parse_metrics, read_metrics};
 pub use preset::Preset;

@@ -116,8 +116,73 @@ fn no_command_writes_over_what_it_reads() {
         refused(root, "train rcan --steps 1 --data link --out work/data");
         refused(root, "episodes export work/data --out link");
     }
+    #[cfg(unix)]
+    {
+        // One run by another spelling of its path, and another run's pictures.
+        put(root.join("runs/a/config.toml"), "seed = 0");
+        put(root.join("runs/a/images/g/1.png"), "");
+        put(root.join("runs/a/checkpoints/step-000000001/state.json"), "{}");
+        std::os::unix::fs::symlink("runs/a/checkpoints/step-000000001", root.join("best")).expect("a link");
+        refused(
+            root,
+            "eval grasp --attempts 5 --policy oracle --generator runs/a --episode-sheet runs/a/images/g/1.png",
+        );
+        refused(root, "eval translation --generator best --sheet runs/a/images/g/1.png");
+    }
     #[cfg(feature = "viewer")]
     refused(root, "view --textures textures --screenshot textures/wood.png");
+}
+
+/// Runs a command that is wrong usage; what it says.
+fn wrong_usage(root: &Path, words: &str) -> String {
+    let before = contents(root);
+    let output = run(root, &words.split(' ').collect::<Vec<_>>());
+    let says = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{words}: {says}");
+    assert_eq!(contents(root), before, "{words}");
+    says
+}
+
+#[test]
+fn exports_take_the_place_of_an_empty_folder_also_through_a_link() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path();
+    std::fs::create_dir_all(root.join("empty")).expect("a folder");
+    assert!(wrong_usage(root, "objects export --objects ycb --out .").contains("the folder that you are in"));
+    assert!(wrong_usage(root, "objects generate --count 2 --out empty/..").contains("the folder that you are in"));
+    // The name of a set that is built in is no folder.
+    let output = run(root, &["objects", "export", "--objects", "ycb", "--out", "ycb"]);
+    assert!(output.status.success() && root.join("ycb/004_sugar_box").is_dir(), "{output:?}");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("empty", root.join("link")).expect("a link");
+        let output = run(root, &["objects", "generate", "--count", "2", "--out", "link"]);
+        assert!(output.status.success() && root.join("link").is_symlink(), "{output:?}");
+        assert_eq!(std::fs::read_dir(root.join("empty")).expect("a folder").count(), 2);
+    }
+    // Measurements are not begun where their picture cannot be written.
+    let says = wrong_usage(root, "eval grasp --attempts 5 --policy oracle --episode-sheet nowhere/sheet.png");
+    assert!(says.contains("there is no folder 'nowhere'"), "{says}");
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_are_not_utf8_are_refused_where_they_would_have_to_be_written() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = OsStr::from_bytes(b"out\xff");
+    let base = ["objects", "generate", "--count", "2", "--out"].map(OsStr::new);
+    let told = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bingrasp"));
+        command.args(base).arg(out).args(more).current_dir(folder.path()).stdin(Stdio::null());
+        command.output().expect("the binary runs")
+    };
+    let output = told(&["--json"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("not UTF-8"), "{output:?}");
+    assert!(!folder.path().join(out).exists());
+    assert!(told(&[]).status.success() && folder.path().join(out).is_dir());
 }
 
 #[test]

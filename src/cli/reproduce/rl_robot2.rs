@@ -78,7 +78,13 @@ pub fn table3(args: &Args) -> anyhow::Result<ExitCode> {
             let translation = scale.translation(&mut plan, Method::RlCycleGan, (&init, &real), seed)?;
             let name = format!("agent-{}-{seed}", joint.row.key);
             let title = joint.row.title.clone();
-            scale.final_agent(&mut plan, (&name, &title), [&init, &translation], (Some((&real, weight)), seed), cell)?;
+            scale.final_agent(
+                &mut plan,
+                (&name, &title),
+                [&init, &translation],
+                (Some((&real, weight)), seed),
+                cell,
+            )?;
             measure_robot2(&mut plan, table, joint, (&name, bins), seed)?;
         }
     }
@@ -151,7 +157,13 @@ pub fn table6(args: &Args) -> anyhow::Result<ExitCode> {
             let translation = scale.translation(&mut plan, Method::RlCycleGan, (&init, &real), seed)?;
             let name = format!("agent-{}-{seed}", row.row.key);
             let title = row.row.title.clone();
-            scale.final_agent(&mut plan, (&name, &title), [&init, &translation], (Some((&real, *weight)), seed), SINGLE_BIN)?;
+            scale.final_agent(
+                &mut plan,
+                (&name, &title),
+                [&init, &translation],
+                (Some((&real, *weight)), seed),
+                SINGLE_BIN,
+            )?;
             measure_robot2(&mut plan, table, row, (&name, "single-bin"), seed)?;
         }
     }

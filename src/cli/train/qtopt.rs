@@ -4,6 +4,7 @@ use super::run::{RunArgs, TrainCommand};
 use super::{identity, initial, recording};
 use crate::cli::agent::{action_space, projection};
 use crate::cli::generator::{self as generators, GeneratorKind};
+use crate::cli::numbers;
 use crate::cli::{UsageError, agent, common};
 use crate::contract::privileged::CELL_M;
 use crate::contract::{Crop, Domain, EpisodeCollector, PrivilegedAccess, Seed, VecEnvError};
@@ -78,7 +79,7 @@ pub struct Args {
     #[arg(long, value_name = "N", requires = "on_policy_domain")]
     pub on_policy_episodes: Option<u64>,
     /// Weight of the loss on what --real and --on-policy-domain bring [default: 0.1]
-    #[arg(long, value_name = "W")]
+    #[arg(long, value_name = "W", allow_negative_numbers = true, value_parser = numbers::real32(numbers::WEIGHT))]
     pub real_weight: Option<f32>,
     /// Transitions a step [default: 64, paper 32]
     #[arg(long)]

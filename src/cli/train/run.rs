@@ -1,6 +1,7 @@
 //! What every `bingrasp train` command does: settings from flags, the run itself with a progress bar, the report.
 
 use crate::cli::common::Inputs;
+use crate::cli::numbers;
 use crate::cli::{UsageError, output};
 use crate::files::console::{remark, warn_all};
 use crate::files::interrupt;
@@ -29,7 +30,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub steps: Option<u64>,
     /// Stop after this many minutes of training; the learning rate falls with the clock
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = numbers::real(numbers::MINUTES))]
     pub minutes: Option<f64>,
     /// Change any other setting of config.toml (--set log_interval=50); may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]

@@ -23,6 +23,7 @@ use crate::contract::{Action, Displacement, Episode, GripperCommand, GripperStat
 use crate::data::DataError;
 use crate::data::episodes::{EpisodeReader, EpisodesConfig};
 use crate::files::atomic::{FileError, create_folder, sync_folder, write_atomic};
+use crate::files::paths::resolve;
 use serde_json::Value;
 use stats::{ImageTally, NumberTally, Summary};
 use std::path::{Path, PathBuf};
@@ -134,6 +135,8 @@ fn export_in_files(
     if reader.is_empty() {
         return Err(DataError::Input("the recording has no episodes yet".into()));
     }
+    // What a link leads to, as the link itself takes no other name.
+    let out = &resolve(out)?;
     let partial = Partial::beside(out)?;
     let mut writer = Writer::new(&partial.path, reader.config(), file_bytes);
     for number in 0..reader.len() {

@@ -18,13 +18,16 @@ pub struct DepthRange {
     pub far_m: f32,
 }
 
+/// No cell is as large.
+const MAX_FAR_M: f32 = 1000.0;
+
 impl DepthRange {
     pub(super) fn validate(self) -> std::result::Result<(), ConfigError> {
-        if self.near_m >= 0.0 && self.far_m > self.near_m && self.far_m.is_finite() {
+        if self.near_m >= 0.0 && self.far_m > self.near_m && self.far_m <= MAX_FAR_M {
             return Ok(());
         }
         Err(ConfigError(format!(
-            "depth.near_m ({}) must not be negative and depth.far_m ({}) must be beyond it",
+            "depth.near_m ({:e}) must not be negative, and depth.far_m ({:e}) must be beyond it and at most {MAX_FAR_M}",
             self.near_m, self.far_m
         )))
     }

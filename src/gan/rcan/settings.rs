@@ -38,8 +38,8 @@ impl LearnerConfig for RcanConfig {
 
     fn validate(&self, data: &RcanData) -> Result<(), String> {
         data.env.validate()?;
-        if data.frames_per_block == 0 {
-            return Err("data.frames_per_block must be at least 1".to_owned());
+        if !(1..=1_000_000).contains(&data.frames_per_block) {
+            return Err(format!("data.frames_per_block must be from 1 to 1000000, not {}", data.frames_per_block));
         }
         if !(data.policy_share > 0.0 && data.policy_share <= 1.0) {
             return Err(format!("data.policy_share must be above 0 and at most 1, not {}", data.policy_share));

@@ -77,21 +77,7 @@ pub(super) fn resolve(from: &Path, reference: &str, root: &Root) -> Result<PathB
         return Err(error);
     }
     let outside = || ObjectError::OutsideFolder { path: from.to_owned(), reference: reference.to_owned() };
-    let parent = from.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut spellings = vec![reference.to_owned()];
-    spellings.extend(percent_decoded(reference).filter(|decoded| decoded != reference));
-    for i in 0..spellings.len() {
-        let slashed = spellings[i].replace('\\', "/");
-        if !spellings.contains(&slashed) {
-            spellings.push(slashed);
-        }
-    }
-    let mut inside = Vec::new();
-    for candidate in spellings.iter().flat_map(|spelling| candidates(parent, spelling, root)) {
-        if root.holds(&candidate) {
-            inside.push(candidate);
-        }
-    }
+    let inside = places(from, reference, root);
     let found = inside.iter().find(|candidate| candidate.is_file()).cloned();
     if let Some(found) = found.or_else(|| inside.iter().find_map(|candidate| in_other_capitals(candidate, root))) {
         return Ok(found);
@@ -106,6 +92,61 @@ pub(super) fn resolve(from: &Path, reference: &str, root: &Root) -> Result<PathB
         place: format!("reference '{reference}'"),
         what: format!("the file cannot be opened ({why}); put it beside this one or correct the reference"),
     })
+}
+
+/// Where in `root` the file of a reference could be, likeliest first.
+fn places(from: &Path, reference: &str, root: &Root) -> Vec<PathBuf> {
+    let parent = from.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut spellings = vec![reference.to_owned()];
+    spellings.extend(percent_decoded(reference).filter(|decoded| decoded != reference));
+    for i in 0..spellings.len() {
+        let slashed = spellings[i].replace('\\', "/");
+        if !spellings.contains(&slashed) {
+            spellings.push(slashed);
+        }
+    }
+    let places = spellings.iter().flat_map(|spelling| candidates(parent, spelling, root));
+    places.filter(|candidate| root.holds(candidate)).collect()
+}
+
+/// The folders that a reference in the file `from` may point into, whether or not the file that it names is there.
+pub(super) fn folders_meant(from: &Path, reference: &str, root: &Root) -> Vec<PathBuf> {
+    if let Ok(file) = resolve(from, reference, root) {
+        return file.parent().map(Path::to_owned).into_iter().collect();
+    }
+    // $(find NAME)/path is xacro's way of writing package://NAME/path.
+    let package = reference.trim().strip_prefix("$(find ").and_then(|rest| rest.split_once(')'));
+    let reference = package.map_or_else(
+        || reference.trim().to_owned(),
+        |(name, path)| format!("package://{}/{}", name.trim(), path.trim_start_matches('/')),
+    );
+    // A package's own folder holds more than what one file names: there, a folder below it has to be named.
+    let within = |path: &str| path.split_once('/').is_some_and(|(_, inner)| inner.contains('/'));
+    if reference.split_once("://").is_some_and(|(_, path)| !within(path)) {
+        return Vec::new();
+    }
+    let folders = places(from, &reference, root).into_iter();
+    folders.filter_map(|file| file.parent().map(Path::to_owned)).filter(|folder| folder.is_dir()).collect()
+}
+
+/// What a text names as files, whatever its format: `filename="…"` (URDF, xacro), `file="…"` below each `meshdir="…"` or
+/// `assetdir="…"` (MuJoCo), `<uri>…</uri>` (SDF).
+pub(super) fn named_files(text: &str) -> Vec<String> {
+    let quoted = |key: &str| -> Vec<String> {
+        let value = |rest: &str| {
+            let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+            rest[1..].split_once(quote).map(|(value, _)| value.to_owned())
+        };
+        text.split(key).skip(1).filter_map(value).collect()
+    };
+    let mut names = quoted("filename=");
+    let files = quoted("file=");
+    for folder in quoted("meshdir=").into_iter().chain(quoted("assetdir=")) {
+        names.extend(files.iter().map(|file| format!("{}/{file}", folder.trim_end_matches('/'))));
+    }
+    names.extend(files);
+    names.extend(text.split("<uri>").skip(1).filter_map(|rest| Some(rest.split_once('<')?.0.to_owned())));
+    names
 }
 
 /// References that no path stands for.

@@ -20,7 +20,7 @@ mod texture;
 mod urdf;
 mod walk;
 
-use files::{Root, read_capped, resolve};
+use files::{Root, folders_meant, named_files, read_capped, resolve};
 use finish::finish;
 pub use mesh::{MeshMaterial, RawGroup, RawMesh};
 
@@ -146,7 +146,8 @@ pub fn import_dir(folder: &Path, options: &ImportOptions) -> Result<ImportReport
     let urdfs: Vec<Result<(RawObject, Vec<PathBuf>)>> = found.urdfs.par_iter().map(read).collect();
 
     let failed = found.urdfs.iter().zip(&urdfs).filter(|(_, result)| result.is_err()).map(|(path, _)| path.as_path());
-    let fences = Fences::new(failed, &options.limits);
+    let fences = Fences::new(failed, &root, &options.limits);
+    let described = described(&report.skipped, &root, &options.limits);
     let used: BTreeSet<&PathBuf> = urdfs.iter().flatten().flat_map(|(_, used)| used).collect();
     let canonical = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let mut meshes = Vec::new();
@@ -171,7 +172,14 @@ pub fn import_dir(folder: &Path, options: &ImportOptions) -> Result<ImportReport
     let mut results: Vec<(&PathBuf, Result<Imported>)> = from_urdfs.collect();
     let from_meshes = meshes.par_iter().map(|path| {
         let file = read_mesh(path, &root, &options.limits);
-        (path, file.and_then(|file| finish(path, name(path), from_mesh(file), options)))
+        let mut imported = file.and_then(|file| finish(path, name(path), from_mesh(file), options));
+        if let (Ok(imported), Some(owner)) = (&mut imported, described.get(&canonical(path))) {
+            let owner = owner.file_name().unwrap_or_default().to_string_lossy();
+            imported.warnings.push(format!(
+                "{owner} names this mesh and cannot be read: a scale, mass or friction that it gives is not used"
+            ));
+        }
+        (path, imported)
     });
     results.extend(from_meshes.collect::<Vec<_>>());
     results.sort_by_key(|(path, _)| *path);
@@ -189,15 +197,13 @@ struct Fences(Vec<(PathBuf, PathBuf)>);
 
 impl Fences {
     /// The folder of every failed URDF, and those that its references point into.
-    fn new<'a>(failed: impl Iterator<Item = &'a Path>, limits: &Limits) -> Self {
+    fn new<'a>(failed: impl Iterator<Item = &'a Path>, root: &Root, limits: &Limits) -> Self {
         let mut fences = Vec::new();
         for path in failed {
             let parent = path.parent().unwrap_or(Path::new("")).to_owned();
             for reference in urdf::references(path, limits) {
-                let relative = reference.rsplit_once("://").map_or(reference.as_str(), |(_, path)| path);
-                if let Some(folder) = parent.join(relative).parent().and_then(|folder| folder.canonicalize().ok()) {
-                    fences.push((folder, path.to_owned()));
-                }
+                let folders = folders_meant(path, &reference, root).into_iter();
+                fences.extend(folders.filter_map(|folder| Some((folder.canonicalize().ok()?, path.to_owned()))));
             }
             fences.push((parent.canonicalize().unwrap_or(parent), path.to_owned()));
         }
@@ -209,6 +215,23 @@ impl Fences {
         let folder = mesh.parent()?.canonicalize().ok()?;
         self.0.iter().find(|(fence, _)| folder.starts_with(fence)).map(|(_, owner)| owner.as_path())
     }
+}
+
+/// Meshes that a description names which is of a format that is not read (xacro, SDF, MuJoCo), with that description.
+fn described(skipped: &[ObjectError], root: &Root, limits: &Limits) -> BTreeMap<PathBuf, PathBuf> {
+    let mut meshes = BTreeMap::new();
+    let is_description = |path: &&Path| matches!(walk::ending(path).as_str(), "xacro" | "sdf" | "mjcf" | "xml");
+    for path in skipped.iter().filter_map(ObjectError::path).filter(is_description) {
+        let Ok(bytes) = read_capped(path, limits.urdf_bytes) else { continue };
+        for reference in named_files(&text::decoded(&bytes)) {
+            // xacro's $(find NAME)/path is package://NAME/path.
+            let reference = reference.replace("$(find ", "package://").replacen(")/", "/", 1);
+            if let Some(mesh) = resolve(path, &reference, root).ok().and_then(|mesh| mesh.canonicalize().ok()) {
+                meshes.insert(mesh, path.to_owned());
+            }
+        }
+    }
+    meshes
 }
 
 /// One URDF, OBJ, STL, PLY, glTF or GLB file. References may not leave its folder.

@@ -45,7 +45,7 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, _: &Root, limits: &Limits) -> R
         _ => bytes,
     };
     let (encoding, elements, start) = header(&bytes).map_err(|what| format("header", what))?;
-    let mut source = Source { bytes: &bytes, at: start, encoding };
+    let mut source = Source { bytes: &bytes, at: start, encoding, word: 0..0 };
     let mut mesh = RawMesh { groups: vec![RawGroup::default()], ..RawMesh::default() };
     for element in &elements {
         let (is_vertex, is_face) = (element.name == "vertex", element.name == "face");
@@ -54,18 +54,17 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, _: &Root, limits: &Limits) -> R
         }
         for number in 0..element.count {
             let place = format!("{} {number}", shortened(&element.name));
-            let cut = || format(&place, "the file is cut off; copy or export it again".into());
             let mut vertex = [None; 3];
             let mut color = [None; 3];
             for property in &element.properties {
                 let count = match property.list {
                     None => 1,
-                    Some(kind) => source.next(kind).ok_or_else(cut)? as usize,
+                    Some(kind) => source.next(kind).ok_or_else(|| format(&place, source.fault()))? as usize,
                 };
                 let is_outline = is_face && matches!(property.name.as_str(), "vertex_indices" | "vertex_index");
                 let mut outline: Vec<u32> = Vec::new();
                 for _ in 0..count {
-                    let value = source.next(property.number).ok_or_else(cut)?;
+                    let value = source.next(property.number).ok_or_else(|| format(&place, source.fault()))?;
                     if is_outline {
                         // What is below 0 is out of range, like what is above the count.
                         outline.push(if value < 0.0 { u32::MAX } else { value as u32 });
@@ -99,11 +98,23 @@ pub(super) fn parse(path: &Path, bytes: Vec<u8>, _: &Root, limits: &Limits) -> R
             }
         }
     }
+    let names = |element: &Element, wanted: &[&str]| {
+        element.properties.iter().any(|property| wanted.contains(&property.name.as_str()))
+    };
+    let mut warnings = Vec::new();
+    let textured = ["texture_u", "texture_v", "texcoord", "s", "t", "u", "v"];
+    let has_texture = bytes[..start].windows(11).any(|word| word.eq_ignore_ascii_case(b"TextureFile"));
+    if has_texture || elements.iter().any(|element| names(element, &textured)) {
+        warnings.push("textures of PLY files are not drawn; convert it to .obj or .glb, which keep them".to_owned());
+    }
+    if elements.iter().any(|element| element.name == "face" && names(element, &["red", "diffuse_red"])) {
+        warnings.push("colours of faces are not drawn; give them to the vertices, or convert it to .obj".to_owned());
+    }
     if mesh.vertex_colors.len() != mesh.positions.len() {
         mesh.vertex_colors.clear();
     }
     mesh.color = mesh.mean_vertex_color();
-    Ok(MeshFile { mesh, ..MeshFile::default() })
+    Ok(MeshFile { mesh, warnings, ..MeshFile::default() })
 }
 
 fn byte(value: f64, kind: Number) -> u8 {
@@ -185,16 +196,30 @@ struct Source<'a> {
     bytes: &'a [u8],
     at: usize,
     encoding: Encoding,
+    /// Where the last word of a text lies.
+    word: std::ops::Range<usize>,
 }
 
 impl Source<'_> {
+    /// Why there is no next number.
+    fn fault(&self) -> String {
+        match self.bytes.get(self.word.clone()) {
+            Some(word) if !word.is_empty() && self.encoding == Encoding::Text => {
+                format!("'{}' is no number; decimals are written with a point", shortened(&decoded(word)))
+            }
+            _ => "the file is cut off; copy or export it again".into(),
+        }
+    }
+
     /// The next number; `None` at the end, or where a word is none.
     fn next(&mut self, kind: Number) -> Option<f64> {
         if self.encoding == Encoding::Text {
+            self.word = 0..0;
             let skipped = self.bytes[self.at..].iter().position(|byte| !byte.is_ascii_whitespace())?;
             let word = &self.bytes[self.at + skipped..];
             let length = word.iter().position(u8::is_ascii_whitespace).unwrap_or(word.len());
-            self.at += skipped + length;
+            self.word = self.at + skipped..self.at + skipped + length;
+            self.at = self.word.end;
             return std::str::from_utf8(&word[..length]).ok()?.parse().ok();
         }
         let mut wide = [0_u8; 8];

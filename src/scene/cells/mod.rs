@@ -97,6 +97,11 @@ pub const fn list() -> &'static [BuiltinCell] {
     &BUILTIN
 }
 
+/// Whether a cell that is built in has this name, which then means it everywhere.
+pub fn is_built_in(name: &str) -> bool {
+    BUILTIN.iter().any(|cell| cell.name == name)
+}
+
 /// A built-in cell by name or a TOML file by path, with a preset after a colon.
 ///
 /// # Errors
@@ -122,7 +127,11 @@ pub fn load(name_or_path: &str) -> Result<CellDescription, CellLoadError> {
 }
 
 fn read(path: &str) -> Result<String, CellLoadError> {
-    std::fs::read_to_string(path).map_err(|source| CellLoadError::Read { path: path.into(), source })
+    let bytes = std::fs::read(path).map_err(|source| CellLoadError::Read { path: path.into(), source })?;
+    String::from_utf8(bytes).map_err(|error| CellLoadError::Syntax {
+        file: path.to_owned(),
+        problem: format!("byte {} is not UTF-8; save the file as UTF-8", error.utf8_error().valid_up_to()),
+    })
 }
 
 /// A cell from TOML. `file` is what errors call it.

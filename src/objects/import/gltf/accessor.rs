@@ -141,7 +141,10 @@ impl Reader<'_> {
         }
         let wanted = self.document.buffers[index].byte_length;
         let bytes = match self.document.buffers[index].uri.clone() {
-            None => self.binary.clone().ok_or_else(|| self.format(&place, "the binary chunk is missing".into()))?,
+            None => self.binary.clone().ok_or_else(|| {
+                let what = "it has no uri, and the file no binary chunk; export the file again, without compression";
+                self.format(&place, what.into())
+            })?,
             Some(uri) => Arc::new(self.bytes_of(&uri, &place)?),
         };
         let found = if (bytes.len() as u64) < wanted {

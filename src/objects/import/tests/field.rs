@@ -281,10 +281,6 @@ fn ply_in_its_three_encodings() {
     assert!(Folder::new().with("m.ply", "ply\nformat ascii 1.0\n").failure().contains("no end_header"));
 }
 
-fn meshed(reference: &str) -> String {
-    urdf(&format!("<collision><geometry><mesh filename=\"{reference}\"/></geometry></collision>"))
-}
-
 #[test]
 fn references_in_every_spelling() {
     let folder = Folder::new().with("meshes/My Box.obj", BOX_OBJ);
@@ -332,6 +328,32 @@ fn a_mesh_never_takes_the_place_of_its_urdf() {
     assert_eq!((report.failures.len(), report.skipped.len()), (2, 2));
     let skipped: Vec<String> = report.skipped.iter().map(ToString::to_string).collect();
     assert!(skipped[0].contains("a/meshes/present.obj") && skipped[0].contains("thing.urdf"), "{skipped:?}");
+}
+
+#[test]
+fn what_a_ply_says_of_looks_and_is_not_drawn_is_named() {
+    let ply = |comment: &str, vertex: &str, face: &str, number: &str| {
+        format!(
+            "ply\nformat ascii 1.0\n{comment}element vertex 4\nproperty float x\nproperty float y\nproperty float z\n{vertex}\
+             element face 4\nproperty list uchar int vertex_indices\n{face}end_header\n0 0 0{number}\n0.05 0 0{number}\n\
+             0 0.05 0{number}\n0 0 0.05{number}\n"
+        )
+    };
+    let faces =
+        |more: &str| ["3 0 2 1", "3 0 1 3", "3 0 3 2", "3 1 2 3"].map(|face| format!("{face}{more}\n")).concat();
+    let warnings = |text: String| Folder::new().with("m.ply", text).one().warnings.join("; ");
+    let plain = warnings(ply("", "", "", "") + &faces(""));
+    assert!(!plain.contains("not drawn"), "{plain}");
+    let uv = warnings(ply("", "property float texture_u\nproperty float texture_v\n", "", " 0 0") + &faces(""));
+    assert!(uv.contains("textures of PLY"), "{uv}");
+    let named = warnings(ply("comment TextureFile t.png\n", "", "", "") + &faces(""));
+    assert!(named.contains("textures of PLY"), "{named}");
+    let colours = "property uchar red\nproperty uchar green\nproperty uchar blue\n";
+    let coloured = warnings(ply("", "", colours, "") + &faces(" 255 0 0"));
+    assert!(coloured.contains("colours of faces"), "{coloured}");
+    let commas = ply("", "", "", "").replace("0.05", "0,05") + &faces("");
+    let message = Folder::new().with("m.ply", commas).failure();
+    assert!(message.contains("'0,05' is no number"), "{message}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Import of good files against figures worked out by hand, and of bad ones against their messages.
 
+mod descriptions;
 mod field;
 mod gltf_files;
 mod meshes;
@@ -48,6 +49,10 @@ impl Folder {
 
 fn urdf(inside: &str) -> String {
     format!("<?xml version=\"1.0\"?>\n<robot name=\"thing\">\n  <link name=\"base\">\n{inside}\n  </link>\n</robot>\n")
+}
+
+fn meshed(reference: &str) -> String {
+    urdf(&format!("<collision><geometry><mesh filename=\"{reference}\"/></geometry></collision>"))
 }
 
 #[test]

@@ -7,6 +7,9 @@ use crate::objects::mass::Inertia;
 use glam::{DMat3, DVec3};
 use roxmltree::Node;
 
+/// No arm here lifts a hundredth of it.
+const MAX_MASS_KG: f32 = 1_000.0;
+
 /// One link's mass, in the root link's frame.
 pub(super) struct LinkMass {
     mass_kg: f64,
@@ -20,6 +23,10 @@ impl Reader<'_, '_> {
         let mass_kg = self.number(mass, "value")?;
         if mass_kg < 0.0 {
             return Err(self.syntax(mass, format!("the mass is {mass_kg} kg; it must be above 0")));
+        }
+        if mass_kg > MAX_MASS_KG {
+            let what = format!("the mass is {mass_kg} kg; it must be at most {MAX_MASS_KG} (is it in grams?)");
+            return Err(self.syntax(mass, what));
         }
         // Zero mass means a fixed body in URDF's users' practice; for an object it means that nobody knew.
         if mass_kg == 0.0 {

@@ -14,7 +14,7 @@ use super::{
     Drawn, ImportOptions, Limits, MeshFile, MeshMaterial, ObjectError, Piece, RawMesh, RawObject, Result, Root,
     read_capped,
 };
-use super::{read_mesh, resolve};
+use super::{named_files, read_mesh, resolve};
 use crate::contract::Pose;
 use crate::objects::model::ConvexPart;
 use glam::Vec3;
@@ -27,13 +27,15 @@ use std::sync::Arc;
 /// What to do about templates.
 pub(super) const XACRO_CURE: &str = "expand it first: xacro FILE > thing.urdf";
 /// Links that one object may have.
+/// As of the flag `--friction`.
+const MAX_FRICTION: f32 = 10.0;
 const MAX_LINKS: usize = 256;
 
 /// The mesh files that a URDF names; none where it cannot be read.
 pub(super) fn references(path: &Path, limits: &Limits) -> Vec<String> {
     let Ok(bytes) = read_capped(path, limits.urdf_bytes) else { return Vec::new() };
     let text = xml::prepared(&bytes);
-    let Ok(document) = Document::parse(&text) else { return Vec::new() };
+    let Ok(document) = Document::parse(&text) else { return named_files(&text) };
     let meshes = document.descendants().filter(|node| node.has_tag_name("mesh"));
     meshes.filter_map(|node| node.attribute("filename").map(str::to_owned)).collect()
 }
@@ -217,7 +219,12 @@ impl<'a, 'input> Reader<'a, 'input> {
         }
         if let Some(contact) = child(link, "contact") {
             let value = |tag| child(contact, tag).map(|node| self.number(node, "value")).transpose();
-            object.friction = object.friction.or(value("lateral_friction")?);
+            let friction = value("lateral_friction")?;
+            if let Some(friction) = friction.filter(|friction| !(0.0..=MAX_FRICTION).contains(friction)) {
+                let what = format!("the friction is {friction}; it must be from 0 to {MAX_FRICTION}");
+                return Err(self.syntax(contact, what));
+            }
+            object.friction = object.friction.or(friction);
             object.restitution = object.restitution.or(value("restitution")?);
         }
         if let Some(inertial) = child(link, "inertial") {
