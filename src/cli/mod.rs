@@ -50,7 +50,7 @@ mod translate_rgbd;
 #[cfg(feature = "viewer")]
 mod view;
 
-use crate::files::console;
+use crate::files::{console, interrupt};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -157,6 +157,10 @@ pub fn main() -> ExitCode {
                 error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe);
             if broken_pipe && !works_on {
                 return ExitCode::SUCCESS;
+            }
+            if let Some(interrupted) = error.downcast_ref::<interrupt::Interrupted>() {
+                console::remark(interrupted);
+                return ExitCode::from(interrupt::EXIT_CODE as u8);
             }
             console::remark(format_args!("error: {}", console::with_causes(error.chain())));
             ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })

@@ -80,6 +80,9 @@ pub struct EpisodePlan {
     pub seed: Seed,
     /// Probability that an episode begins with what the one before it left.
     pub p_keep_objects: f32,
+    /// A request to stop (Ctrl-C) begins no further episode; those under way are played. For episodes that nothing is lost with:
+    /// what is played is then a part of the plan.
+    pub interruptible: bool,
 }
 
 /// Environments that play whole episodes. Every [`VecEnv`] does, by the one loop of the room `env`.

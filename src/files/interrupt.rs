@@ -110,6 +110,13 @@ fn parse_ignored(status: &str) -> Option<u64> {
     u64::from_str_radix(mask.trim(), 16).ok()
 }
 
+/// A request to stop that came while nothing could be saved yet.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "interrupted before the first step, where there is nothing to save yet: resume as usual, and it is played again"
+)]
+pub struct Interrupted;
+
 /// Whether to stop after the current step.
 pub fn requested() -> bool {
     PRESSES.requested()

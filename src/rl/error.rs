@@ -37,6 +37,9 @@ pub enum RlError {
     /// The image translation or the training threads failed, beside what the other variants name.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
+    /// A request to stop came before training had begun.
+    #[error("interrupted before the first step")]
+    Interrupted,
     /// A state of the run that does not fit its other parts.
     #[error("{0}")]
     Inconsistent(String),

@@ -9,6 +9,8 @@ use crate::cli::pair_agent::PairAgent;
 use crate::contract::{ImageAdapter, Seed};
 use crate::env::GraspEnv;
 use crate::files::console::{remark, warn_all};
+use crate::files::interrupt;
+use crate::rl::error::RlError;
 use crate::rl::qtopt::QtOptConfig;
 use crate::rl::qtopt::load::load_replays;
 use crate::train::load_run;
@@ -73,6 +75,8 @@ pub(super) fn begin(trainer: &mut QtOptTrainer) -> anyhow::Result<()> {
     let seed = Seed(config.seed).derive("before-training", 0);
     let (agent, env) = PairAgent::load(init, simulator(&config, seed)?, "--init-episodes of")?;
     let (loaded, mut env) = agent.enter(GraspEnv::new(env).with_context(|| loading(init))?);
-    trainer.source.play_before(&mut env, loaded.policy.cem_policy(), count, adapter).with_context(|| loading(init))?;
-    Ok(())
+    match trainer.source.play_before(&mut env, loaded.policy.cem_policy(), count, adapter) {
+        Err(RlError::Interrupted) => Err(interrupt::Interrupted.into()),
+        played => played.map(drop).with_context(|| loading(init)),
+    }
 }

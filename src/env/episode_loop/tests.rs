@@ -76,7 +76,7 @@ impl VecEnv for Counter {
 fn played(count: usize, p_keep_objects: f32, broken: Option<usize>) -> (Vec<Episode>, Counter) {
     let mut envs = Counter { broken, ..Counter::new(3) };
     let mut episodes = Vec::new();
-    let plan = EpisodePlan { count, seed: Seed(7), p_keep_objects };
+    let plan = EpisodePlan { count, seed: Seed(7), p_keep_objects, interruptible: false };
     envs.collect(&mut ScriptPolicy, &plan, &mut |episode| episodes.push(episode)).expect("the toy does not fail");
     (episodes, envs)
 }

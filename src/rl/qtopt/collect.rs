@@ -143,10 +143,35 @@ pub fn play_each(
     seed: Seed,
     take: &mut dyn FnMut(Episode),
 ) -> Result<(), RlError> {
+    let p_keep_objects = exploration.p_keep_objects;
+    let episodes = EpisodePlan { count: plan.len(), seed, p_keep_objects, interruptible: false };
+    play_planned(envs, cem_policy, exploration, (plan, &episodes), take)
+}
+
+/// The same, until a request to stop: then not all of the plan is played.
+pub fn play_until_interrupted(
+    envs: &mut dyn EpisodeCollector,
+    cem_policy: Option<CemPolicy<'_>>,
+    exploration: &ExplorationConfig,
+    plan: &[BehaviorPolicy],
+    seed: Seed,
+    take: &mut dyn FnMut(Episode),
+) -> Result<(), RlError> {
+    let p_keep_objects = exploration.p_keep_objects;
+    let episodes = EpisodePlan { count: plan.len(), seed, p_keep_objects, interruptible: true };
+    play_planned(envs, cem_policy, exploration, (plan, &episodes), take)
+}
+
+fn play_planned(
+    envs: &mut dyn EpisodeCollector,
+    cem_policy: Option<CemPolicy<'_>>,
+    exploration: &ExplorationConfig,
+    (plan, episodes): (&[BehaviorPolicy], &EpisodePlan),
+    take: &mut dyn FnMut(Episode),
+) -> Result<(), RlError> {
     let space = envs.action_space();
     let mut policy = ExplorationPolicy::new(cem_policy, exploration, space, |number| plan[number]);
-    let episodes = EpisodePlan { count: plan.len(), seed, p_keep_objects: exploration.p_keep_objects };
-    envs.collect(&mut policy, &episodes, &mut |episode| {
+    envs.collect(&mut policy, episodes, &mut |episode| {
         let behavior = plan[episode.number];
         take(Episode::new(episode, behavior, &space));
     })?;

@@ -3,7 +3,7 @@
 use super::ExperienceSource;
 use crate::contract::{EpisodeCollector, ImageAdapter, VecEnvError};
 use crate::rl::error::RlError;
-use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, play_each};
+use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, play_until_interrupted};
 use crate::rl::qtopt::policy::CemPolicy;
 use crate::rl::qtopt::stream::Stream;
 use crate::rl::replay::{Replay, Transition};
@@ -66,7 +66,8 @@ impl ExperienceSource {
     /// it: its own domain, for example, where episodes keep pictures of another one. Returns how many can be learned from.
     ///
     /// # Errors
-    /// The environments, the policy or the adapter fail; not one episode can be learned from.
+    /// The environments, the policy or the adapter fail; not one episode can be learned from;
+    /// [`RlError::Interrupted`].
     pub fn play_before(
         &mut self,
         envs: &mut dyn EpisodeCollector,
@@ -77,10 +78,11 @@ impl ExperienceSource {
         let seed = self.seed.derive("before", 0);
         let exploration = self.config.exploration;
         let plan = exploration.draw_behaviors(count, exploration.p_policy_warmup, seed);
-        let (mut kept, mut failed) = (0, None);
+        let (mut played, mut kept, mut failed) = (0, 0, None);
         let (size, scripted) = (self.config.size, &mut self.scripted);
         let Stream { off_policy, on_policy, .. } = &mut self.simulation;
-        play_each(envs, Some(policy), &exploration, &plan, seed, &mut |episode| {
+        play_until_interrupted(envs, Some(policy), &exploration, &plan, seed, &mut |episode| {
+            played += 1;
             if episode.invalid || failed.is_some() {
                 return;
             }
@@ -100,6 +102,7 @@ impl ExperienceSource {
         })?;
         match failed {
             Some(error) => Err(error),
+            None if played < count => Err(RlError::Interrupted),
             None if kept == 0 => Err(RlError::Config("no episode before training can be learned from".into())),
             None => Ok(kept),
         }
