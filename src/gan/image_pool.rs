@@ -5,7 +5,8 @@
 //! returns the same images as one that was never stopped.
 
 use crate::contract::{Rng, Seed};
-use candle_core::{DType, Device, Tensor};
+use crate::nn::HOST;
+use candle_core::{DType, Tensor};
 
 /// Why a saved pool cannot be taken over.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +48,7 @@ impl ImagePool {
             return Ok(images.detach());
         }
         let count = images.dims().first().copied().unwrap_or(0);
-        let flat = images.detach().to_device(&Device::Cpu)?.to_dtype(DType::F32)?.reshape((count, ()))?;
+        let flat = images.detach().to_device(&HOST)?.to_dtype(DType::F32)?.reshape((count, ()))?;
         let mut rows = flat.to_vec2::<f32>()?;
         if let (Some(new), Some(stored)) = (rows.first(), self.rows.first())
             && new.len() != stored.len()
@@ -62,7 +63,7 @@ impl ImagePool {
                 std::mem::swap(row, &mut self.rows[place]);
             }
         }
-        Tensor::from_vec(rows.concat(), images.shape(), &Device::Cpu)?
+        Tensor::from_vec(rows.concat(), images.shape(), &HOST)?
             .to_dtype(images.dtype())?
             .to_device(images.device())
     }
@@ -74,7 +75,7 @@ impl ImagePool {
     pub fn state(&self) -> candle_core::Result<(Option<Tensor>, Rng)> {
         let Some(first) = self.rows.first() else { return Ok((None, self.rng.clone())) };
         let shape = (self.rows.len(), first.len());
-        Ok((Some(Tensor::from_vec(self.rows.concat(), shape, &Device::Cpu)?), self.rng.clone()))
+        Ok((Some(Tensor::from_vec(self.rows.concat(), shape, &HOST)?), self.rng.clone()))
     }
 
     /// Takes over what [`Self::state`] gave.
@@ -102,7 +103,7 @@ mod tests {
     fn numbered(numbers: std::ops::Range<usize>) -> candle_core::Result<Tensor> {
         let count = numbers.len();
         let values: Vec<f32> = numbers.flat_map(|number| [number as f32; 2]).collect();
-        Tensor::from_vec(values, (count, 1, 1, 2), &Device::Cpu)
+        Tensor::from_vec(values, (count, 1, 1, 2), &HOST)
     }
 
     fn numbers(images: &Tensor) -> candle_core::Result<Vec<usize>> {
@@ -176,7 +177,7 @@ mod tests {
         assert!(none.is_empty() && none.state()?.0.is_none());
         let mut pool = ImagePool::new(5, Seed(4));
         pool.query(&numbered(0..3)?)?;
-        assert!(pool.query(&Tensor::zeros((1, 1, 1, 3), DType::F32, &Device::Cpu)?).is_err());
+        assert!(pool.query(&Tensor::zeros((1, 1, 1, 3), DType::F32, &HOST)?).is_err());
         Ok(())
     }
 }
