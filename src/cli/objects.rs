@@ -4,6 +4,7 @@
 use super::{UsageError, common, numbers, output};
 use crate::contract::Seed;
 use crate::files::console;
+use crate::files::paths::resolve;
 use crate::objects::catalogue::Catalogue;
 use crate::objects::export::{ExportFormat, check_output, export_objects, write_folder};
 use crate::objects::generate::GenerateConfig;
@@ -213,11 +214,13 @@ fn generate(args: &GenerateArgs) -> Result<()> {
     };
     let catalogue = Catalogue::generate(Seed(args.seed), args.count as usize, &config)?;
     let set = catalogue.to_set()?;
+    // What a link leads to, as the link itself takes no other name.
+    let out = resolve(&args.out)?;
     match args.format {
-        GenerateFormat::Urdf => export_objects(set.objects(), &args.out, ExportFormat::Urdf)?,
-        GenerateFormat::Gltf => export_objects(set.objects(), &args.out, ExportFormat::Gltf)?,
+        GenerateFormat::Urdf => export_objects(set.objects(), &out, ExportFormat::Urdf)?,
+        GenerateFormat::Gltf => export_objects(set.objects(), &out, ExportFormat::Gltf)?,
         GenerateFormat::Catalogue => {
-            write_folder(&args.out, &[("catalogue.jsonl".into(), catalogue.to_text().into_bytes())])?;
+            write_folder(&out, &[("catalogue.jsonl".into(), catalogue.to_text().into_bytes())])?;
         }
     }
     tell_written(set.len(), &args.out, args.json, &json!({"seed": args.seed}))
@@ -249,7 +252,7 @@ fn export(args: &ExportArgs) -> Result<()> {
         FormatArg::Obj => ExportFormat::Obj,
         FormatArg::Gltf => ExportFormat::Gltf,
     };
-    export_objects(&objects, &args.out, format)?;
+    export_objects(&objects, &resolve(&args.out)?, format)?;
     tell_written(objects.len(), &args.out, args.json, &json!({}))
 }
 

@@ -72,7 +72,7 @@ impl Episode {
 }
 
 /// Episodes to be played: as many as `count`, numbered from 0; the seed and its number decide each.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug)]
 pub struct EpisodePlan {
     /// Episodes to play.
     pub count: usize,
@@ -80,9 +80,9 @@ pub struct EpisodePlan {
     pub seed: Seed,
     /// Probability that an episode begins with what the one before it left.
     pub p_keep_objects: f32,
-    /// A request to stop (Ctrl-C) begins no further episode; those under way are played. For episodes that nothing is lost with:
-    /// what is played is then a part of the plan.
-    pub interruptible: bool,
+    /// No further episode begins once this says so; those under way are played. For episodes that nothing is lost with: what is
+    /// played is then a part of the plan.
+    pub should_stop: Option<fn() -> bool>,
 }
 
 /// Environments that play whole episodes. Every [`VecEnv`] does, by the one loop of the room `env`.

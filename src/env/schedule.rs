@@ -1,7 +1,6 @@
 //! Which episode an environment plays next, and by which seed.
 
 use crate::contract::{EpisodePlan, Rng, Seed, Start};
-use crate::files::interrupt;
 
 /// An episode to begin.
 #[derive(Clone, Debug)]
@@ -49,7 +48,7 @@ impl PlanSchedule {
 impl Schedule for PlanSchedule {
     fn next(&mut self, _: usize, ended: Option<EpisodeEnd>) -> Option<EpisodeStart> {
         let number = self.begun;
-        if number >= self.plan.count || (self.plan.interruptible && interrupt::requested()) {
+        if number >= self.plan.count || self.plan.should_stop.is_some_and(|should_stop| should_stop()) {
             return None;
         }
         self.begun += 1;

@@ -63,9 +63,7 @@ impl ImagePool {
                 std::mem::swap(row, &mut self.rows[place]);
             }
         }
-        Tensor::from_vec(rows.concat(), images.shape(), &HOST)?
-            .to_dtype(images.dtype())?
-            .to_device(images.device())
+        Tensor::from_vec(rows.concat(), images.shape(), &HOST)?.to_dtype(images.dtype())?.to_device(images.device())
     }
 
     /// The stored images `[count, floats of an image]` (`None` while there are none) and the random generator.

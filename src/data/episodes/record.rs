@@ -31,12 +31,8 @@ pub fn record_episodes(
     while writer.remaining() > 0 {
         let shard = writer.next_episode() / config.episodes_per_shard;
         let count = config.episodes_per_shard.min(writer.remaining()) as usize;
-        let plan = EpisodePlan {
-            count,
-            seed: config.seed.derive("episodes", shard),
-            p_keep_objects: 0.0,
-            interruptible: false,
-        };
+        let plan =
+            EpisodePlan { count, seed: config.seed.derive("episodes", shard), p_keep_objects: 0.0, should_stop: None };
         let mut episodes = Vec::with_capacity(count);
         envs.collect(policy, &plan, &mut |episode| episodes.push(episode))?;
         for episode in &episodes {

@@ -76,7 +76,7 @@ impl VecEnv for Counter {
 fn played(count: usize, p_keep_objects: f32, broken: Option<usize>) -> (Vec<Episode>, Counter) {
     let mut envs = Counter { broken, ..Counter::new(3) };
     let mut episodes = Vec::new();
-    let plan = EpisodePlan { count, seed: Seed(7), p_keep_objects, interruptible: false };
+    let plan = EpisodePlan { count, seed: Seed(7), p_keep_objects, should_stop: None };
     envs.collect(&mut ScriptPolicy, &plan, &mut |episode| episodes.push(episode)).expect("the toy does not fail");
     (episodes, envs)
 }
@@ -100,6 +100,21 @@ fn episodes_come_in_order_and_whole() {
     // A script is asked once for each step.
     let steps: usize = episodes.iter().map(|episode| episode.steps.len()).sum();
     assert_eq!(envs.asked.iter().sum::<f32>(), steps as f32);
+}
+
+/// Those under way are played to their ends; no other begins.
+#[test]
+fn a_plan_may_stop_early() {
+    let mut envs = Counter::new(3);
+    let mut numbers = Vec::new();
+    let plan = EpisodePlan { count: 20, seed: Seed(7), p_keep_objects: 0.0, should_stop: Some(|| true) };
+    envs.collect(&mut ScriptPolicy, &plan, &mut |episode| numbers.push(episode.number)).expect("the toy does not fail");
+    assert!(numbers.is_empty());
+    static ASKED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let later = || ASKED.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= 5;
+    let plan = EpisodePlan { should_stop: Some(later), ..plan };
+    envs.collect(&mut ScriptPolicy, &plan, &mut |episode| numbers.push(episode.number)).expect("the toy does not fail");
+    assert_eq!(numbers, [0, 1, 2, 3, 4]);
 }
 
 #[test]

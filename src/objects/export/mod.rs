@@ -7,7 +7,6 @@ mod urdf;
 
 use super::error::{ObjectError, Result};
 use super::model::ObjectModel;
-use crate::files::paths::resolve;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -62,15 +61,11 @@ pub fn check_output(folder: &Path) -> Result<()> {
 /// Writes files into a new folder: into a temporary one beside it first, which takes its name when all is on the disk.
 pub fn write_folder(folder: &Path, files: &[File]) -> Result<()> {
     check_output(folder)?;
-    // What a link leads to, as the link itself takes no other name.
-    let place = resolve(folder)
-        .map_err(|error| ObjectError::Write { path: folder.to_owned(), source: std::io::Error::other(error) })?;
-    let (shown, folder) = (folder, place.as_path());
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = folder.file_name().map_or_else(|| "objects".into(), |name| name.to_string_lossy());
     let partial = parent.join(format!(".{name}.{}.tmp", std::process::id()));
     let written = write_into(&partial, files).and_then(|()| {
-        let fail = |source| ObjectError::Write { path: shown.to_owned(), source };
+        let fail = |source| ObjectError::Write { path: folder.to_owned(), source };
         if folder.exists() {
             std::fs::remove_dir(folder).map_err(fail)?;
         }

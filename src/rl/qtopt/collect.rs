@@ -11,6 +11,7 @@ use crate::contract::{
     self, ActRequest, Action, Decision, EpisodeCollector, EpisodePlan, GripperCommand, GripperState, Observation,
     Policy, PrivilegedState, Rng, Script, Seed, VecEnvError,
 };
+use crate::files::interrupt;
 use crate::rl::cem::Choice;
 use crate::rl::error::RlError;
 use crate::rl::replay::{Record, Termination, Transition};
@@ -144,7 +145,7 @@ pub fn play_each(
     take: &mut dyn FnMut(Episode),
 ) -> Result<(), RlError> {
     let p_keep_objects = exploration.p_keep_objects;
-    let episodes = EpisodePlan { count: plan.len(), seed, p_keep_objects, interruptible: false };
+    let episodes = EpisodePlan { count: plan.len(), seed, p_keep_objects, should_stop: None };
     play_planned(envs, cem_policy, exploration, (plan, &episodes), take)
 }
 
@@ -158,7 +159,7 @@ pub fn play_until_interrupted(
     take: &mut dyn FnMut(Episode),
 ) -> Result<(), RlError> {
     let p_keep_objects = exploration.p_keep_objects;
-    let episodes = EpisodePlan { count: plan.len(), seed, p_keep_objects, interruptible: true };
+    let episodes = EpisodePlan { count: plan.len(), seed, p_keep_objects, should_stop: Some(interrupt::requested) };
     play_planned(envs, cem_policy, exploration, (plan, &episodes), take)
 }
 
