@@ -315,7 +315,7 @@ mod tests {
         assert!(text.contains("simulated stand-in") && text.matches("not run yet").count() == 3, "{text}");
         let line = text.lines().find(|line| line.starts_with("| MIDDLE | not")).unwrap_or_default();
         assert!(line.contains("50.0% (29.9 to 70.1) | 20 | 0.50 | 10 steps | 70% |"), "{line}");
-        assert!(text.contains("| MIDDLE | in reality | 0 | 0 | 0 | 10 | 8.0 | 5.0 |"), "{text}");
+        assert!(text.contains("| MIDDLE | in reality | 0 | 0 | 0 | 10 | 0 | 8.0 | 5.0 |"), "{text}");
         // Without the ceiling there is no gap.
         assert!(layout().markdown(&results[..2]).contains("| 20 | - | 10 steps | 70% |"));
         let csv = layout().csv(&results);

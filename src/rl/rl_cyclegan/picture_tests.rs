@@ -171,6 +171,7 @@ fn windows_move_pictures_of_both_domains_with_their_masks_and_q_knows_where_they
     with_large_stack(|| {
         let mut run = run_config(Method::RlCycleGan, 10);
         (run.learner.gan.warm_start_steps, run.learner.gan.balance, run.learner.gan.batch) = (0, None, 16);
+        run.learner.crop_shift = 0;
         let (_, _, still) = with_batch(&run, 1)?;
         assert!(still.sim.windows.is_empty() && still.real.windows.is_empty());
         run.learner.crop_shift = 2;

@@ -52,6 +52,6 @@ fn masses_and_friction_of_urdfs_have_limits() {
         ("<contact><lateral_friction value=\"-1\"/></contact>", "from 0 to 10"),
     ] {
         let message = Folder::new().with("m.urdf", urdf(&format!("{inside}{more}"))).failure();
-        assert!(message.contains(says) && message.contains("line"), "{message}");
+        assert!(message.contains(says) && message.contains("m.urdf:"), "{message}");
     }
 }
