@@ -1,7 +1,7 @@
 //! `bingrasp reproduce`: a paper's table or figure, row by row, from runs that are kept, shared and resumed.
 
 mod ablations;
-mod plan;
+pub(super) mod plan;
 mod rcan;
 mod rl_cyclegan;
 mod rl_figure4;

@@ -4,6 +4,7 @@
 mod page;
 mod sets;
 
+use super::reproduce::plan::digest_of;
 use super::servo_pictures::{SegmentationReport, segmentation_figures};
 use super::servo_trials::{LawArg, MaskSource, Plan, SIZE};
 use super::train::run::{RunArgs, execute, resolve};
@@ -17,7 +18,9 @@ use crate::eval::servo::{Method, ServoReport, ServoTrials, TrialResult};
 use crate::files::atomic::{create_folder, read_capped, write_atomic};
 use crate::files::console::remark;
 use crate::files::interrupt;
+use crate::gan::semantic::SemanticConfig;
 use crate::objects::ObjectModel;
+use crate::rl::ppo::PpoConfig;
 use crate::train::{Ended, RunGraph};
 use anyhow::Context;
 use clap::Parser;
@@ -40,6 +43,12 @@ pub struct Args {
     /// Folder of the runs, results, tables and figures
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Pose agent: a finished run of `train ppo` [default: one is trained]
+    #[arg(long, value_name = "RUN", conflicts_with = "quick")]
+    policy: Option<PathBuf>,
+    /// Translation and masks: a finished run of `train semantic-cyclegan` [default: one is trained]
+    #[arg(long, value_name = "RUN", conflicts_with = "quick")]
+    generator: Option<PathBuf>,
     /// Attempts of each method on each object [default: 16 seen, 27 unseen]
     #[arg(long, value_parser = numbers::count(numbers::ATTEMPTS))]
     attempts: Option<usize>,
@@ -183,6 +192,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     common::Inputs::default()
         .objects(Some(&args.unseen))
         .users("--meshes", args.meshes.as_deref())
+        .run("--policy", args.policy.as_deref())
+        .run("--generator", args.generator.as_deref())
         .check_folder(&args.out)?;
     let scale = Scale::of(args);
     let seen = common::load_objects("ycb", common::ImportArgs::default())?;
@@ -211,7 +222,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 // Twins begin as the objects with springs do.
                 seed: args.seed.get().derive("servo figures", u64::from(*set == Set::Seen)),
             };
-            nodes.push((*row, *set, add_row(&mut graph, row, *set, trials, scale)?));
+            nodes.push((*row, *set, add_row(&mut graph, args, row, (*set, trials), scale)?));
         }
     }
     create_folder(&args.out)?;
@@ -223,7 +234,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     }
     let segmentation = complete
-        .then(|| segmentation_figures(&graph.folder("held-out"), &graph.folder(IMAGES), &args.out))
+        .then(|| {
+            let generator = args.generator.clone().unwrap_or_else(|| graph.folder(IMAGES));
+            segmentation_figures(&graph.folder("held-out"), &generator, &args.out)
+        })
         .transpose()?;
     let mut results = Vec::new();
     for (row, set, node) in &nodes {
@@ -278,18 +292,12 @@ fn add_datasets<'a>(graph: &mut RunGraph<'a>, args: &'a Args, scale: Scale) -> a
 
 fn add_trainings<'a>(graph: &mut RunGraph<'a>, args: &'a Args, scale: Scale) -> anyhow::Result<()> {
     let seed = args.seed.seed.to_string();
-    let steps = scale.updates.to_string();
-    let settings = format!("updates = {steps}\nseed = {seed}\n");
-    let run_seed = seed.clone();
-    graph.add(POSES, &settings, &[], move |context| {
-        remark(format_args!("training the pose agent: {steps} updates"));
-        let resume = context.folder.join("config.toml").is_file();
-        let mut command =
-            PpoCommand::try_parse_from(["ppo", "--out", "x", "--steps", &steps, "--seed", &run_seed])?.train;
-        command.run = RunArgs { out: context.folder.to_owned(), resume, ..command.run };
-        let (outcome, ()) = execute(&command, context.folder, &resolve(&command)?, resume, |_, _| Ok(()))?;
-        Ok(outcome.ended)
-    })?;
+    add_pose_agent(graph, args, (scale.updates, &seed))?;
+    if let Some(run) = &args.generator {
+        let digest =
+            digest_of::<SemanticConfig>(run).with_context(|| format!("opening --generator {}", run.display()))?;
+        return Ok(graph.add(IMAGES, &digest, &[], |_| Ok(Ended::Complete))?);
+    }
     let steps = scale.semantic_steps.to_string();
     let settings = format!("steps = {steps}\nseed = {seed}\n");
     graph.add(IMAGES, &settings, &["simulation", "reality"], move |context| {
@@ -306,8 +314,33 @@ fn add_trainings<'a>(graph: &mut RunGraph<'a>, args: &'a Args, scale: Scale) -> 
     Ok(())
 }
 
+fn add_pose_agent<'a>(graph: &mut RunGraph<'a>, args: &'a Args, (updates, seed): (u64, &str)) -> anyhow::Result<()> {
+    if let Some(run) = &args.policy {
+        let digest = digest_of::<PpoConfig>(run).with_context(|| format!("opening --policy {}", run.display()))?;
+        return Ok(graph.add(POSES, &digest, &[], |_| Ok(Ended::Complete))?);
+    }
+    let (steps, run_seed) = (updates.to_string(), seed.to_owned());
+    let settings = format!("updates = {steps}\nseed = {seed}\n");
+    graph.add(POSES, &settings, &[], move |context| {
+        remark(format_args!("training the pose agent: {steps} updates"));
+        let resume = context.folder.join("config.toml").is_file();
+        let mut command =
+            PpoCommand::try_parse_from(["ppo", "--out", "x", "--steps", &steps, "--seed", &run_seed])?.train;
+        command.run = RunArgs { out: context.folder.to_owned(), resume, ..command.run };
+        let (outcome, ()) = execute(&command, context.folder, &resolve(&command)?, resume, |_, _| Ok(()))?;
+        Ok(outcome.ended)
+    })?;
+    Ok(())
+}
+
 /// The trials of a row on one set of objects; returns the node's name.
-fn add_row(graph: &mut RunGraph<'_>, row: &Row, set: Set, trials: ServoTrials, scale: Scale) -> anyhow::Result<String> {
+fn add_row<'a>(
+    graph: &mut RunGraph<'a>,
+    args: &'a Args,
+    row: &Row,
+    (set, trials): (Set, ServoTrials),
+    scale: Scale,
+) -> anyhow::Result<String> {
     let row = *row;
     let mut approach = Plan::approach(row.domain, LawArg::Exact, false);
     approach.servo.max_ticks = scale.max_ticks;
@@ -331,11 +364,13 @@ fn add_row(graph: &mut RunGraph<'_>, row: &Row, set: Set, trials: ServoTrials, s
             return Ok(Ended::Interrupted);
         }
         remark(format_args!("{}, {}: {} trials", row.name, set.name(), trials.count()));
-        let input = |wanted: bool, name: &str| wanted.then(|| context.input(name).to_owned());
+        let input = |wanted: bool, name: &str, given: &Option<PathBuf>| {
+            wanted.then(|| given.clone().unwrap_or_else(|| context.input(name).to_owned()))
+        };
         let plan = Plan {
             method: row.method,
-            policy: input(wants_agent, POSES),
-            generator: input(wants_images, IMAGES),
+            policy: input(wants_agent, POSES, &args.policy),
+            generator: input(wants_images, IMAGES, &args.generator),
             domain: row.domain,
             mask: row.mask,
             approach,

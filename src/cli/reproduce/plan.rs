@@ -163,12 +163,19 @@ impl Plan {
 
 /// What a finished run is: its newest checkpoint.
 fn digest_of_run(folder: &Path) -> anyhow::Result<String> {
-    let checkpoint = if learner_name(folder)? == RcanConfig::NAME {
-        load_run::<RcanConfig>(folder)?.checkpoint
+    if learner_name(folder)? == RcanConfig::NAME {
+        digest_of::<RcanConfig>(folder)
     } else {
-        load_run::<QtOptConfig>(folder)?.checkpoint
-    };
-    Ok(sha256_file(&checkpoint.path.join(CHECKSUMS_NAME))?)
+        digest_of::<QtOptConfig>(folder)
+    }
+}
+
+/// The digest of the newest checkpoint of a run, or of the one that `folder` is.
+///
+/// # Errors
+/// No run of this learner with a checkpoint.
+pub fn digest_of<C: LearnerConfig>(folder: &Path) -> anyhow::Result<String> {
+    Ok(sha256_file(&load_run::<C>(folder)?.checkpoint.path.join(CHECKSUMS_NAME))?)
 }
 
 /// The words of a node's command, the program's name first, where `place` says where its inputs lie and `folder` is its own.

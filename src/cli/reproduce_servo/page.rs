@@ -55,8 +55,16 @@ pub fn write(
     }
     text += &figure_11(args, results)?;
     text += &format!(
-        "Images a side {}, semantic CycleGAN {} steps, pose agent {} updates, seed {}. Every trial: `trials.csv`.\n",
-        scale.images, scale.semantic_steps, scale.updates, args.seed.seed
+        "{}, {}, seed {}. Every trial: `trials.csv`.\n",
+        match &args.generator {
+            Some(run) => format!("Semantic CycleGAN `{}`", run.display()),
+            None => format!("Images a side {}, semantic CycleGAN {} steps", scale.images, scale.semantic_steps),
+        },
+        match &args.policy {
+            Some(run) => format!("pose agent `{}`", run.display()),
+            None => format!("pose agent {} updates", scale.updates),
+        },
+        args.seed.seed
     );
     let rows: Vec<(String, bool, Vec<TrialResult>)> = results
         .iter()
