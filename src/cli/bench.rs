@@ -25,7 +25,7 @@ enum What {
     /// Environment steps under random and scripted actions, watched for impossible states
     #[command(after_help = "Example: bingrasp bench soak --steps 100000 --json")]
     Soak(bench_soak::SoakArgs),
-    /// Whether grasped objects stay in the jaws while the arm shakes them
+    /// Measure whether grasped objects stay in the jaws while the arm shakes them
     #[command(after_help = "Example: bingrasp bench shake --grasps 1000 --json")]
     Shake(bench_soak::ShakeArgs),
     /// One training step of a network: forward, backward and Adam

@@ -25,7 +25,7 @@ pub const CAMERA: &str = "over-the-shoulder";
 #[derive(clap::Args, Clone, Debug)]
 pub struct ObjectArgs {
     /// Objects: train, test or all of the built-in catalogue, household, household:SEED, ycb, spring-jointed,
-    /// spring-jointed-rigid, or a folder of OBJ, URDF or glTF files; several with commas between them
+    /// spring-jointed-rigid, or a folder of URDF, OBJ, STL, PLY, glTF or GLB files; several with commas between them
     #[arg(long, value_name = "SET|DIR", default_value = "train")]
     pub objects: String,
     #[command(flatten)]

@@ -82,7 +82,7 @@ pub struct GenerateArgs {
     /// Part of the data: train and validation use the training objects, test the test objects
     #[arg(long, default_value = "train", value_parser = parse_split)]
     split: Split,
-    /// Who moves the arm: scripted, noisy-planner, oracle, random, or the folder of a run of `train qtopt`, whose agent plays
+    /// Move the arm by this policy: scripted, noisy-planner, oracle, random, or the folder of a run of `train qtopt`, whose agent plays
     /// with the noise that it explores with and looks at the domain that it was trained in
     #[arg(long, value_name = "NAME|RUN", default_value = "scripted")]
     policy: String,
@@ -95,10 +95,11 @@ pub struct GenerateArgs {
     /// Write only part i of n, counted from 0: 0/8 to 7/8
     #[arg(long, value_name = "i/n")]
     shard: Option<Shard>,
-    /// Go on with an interrupted run
+    /// Resume an interrupted run
     #[arg(long)]
     resume: bool,
-    /// Objects in place of those of the split: train, test, all, or a folder of OBJ, URDF or glTF files
+    /// Objects in place of those of the split: train, test, all, household, household:SEED, household-solid, ycb, spring-jointed,
+    /// spring-jointed-rigid, or a folder of URDF, OBJ, STL, PLY, glTF or GLB files; several with commas between them
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
     #[command(flatten)]

@@ -87,7 +87,7 @@ struct RecordArgs {
     object_options: common::ImportArgs,
     #[command(flatten)]
     textures: common::TextureArgs,
-    /// Go on with an interrupted recording
+    /// Resume an interrupted recording
     #[arg(long)]
     resume: bool,
     #[command(flatten)]

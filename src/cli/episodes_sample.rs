@@ -20,7 +20,7 @@ pub struct Args {
     /// Episodes to draw. A smaller sample of the same seed is part of a larger one
     #[arg(long, value_parser = numbers::whole(numbers::ATTEMPTS))]
     count: u64,
-    /// Go on with an interrupted sample
+    /// Resume an interrupted sample
     #[arg(long)]
     resume: bool,
     #[command(flatten)]

@@ -43,14 +43,14 @@ pub struct Args {
     /// Frames to translate
     #[arg(long, default_value_t = 1000, value_parser = numbers::count(numbers::ATTEMPTS))]
     pub(super) count: usize,
-    /// Objects: test, train, all, household, ycb, spring-jointed, or a folder of OBJ, URDF or glTF files [default: test,
+    /// Objects: test, train, all, household, ycb, spring-jointed, or a folder of object files, several with commas [default: test,
     /// ycb for relative poses; in reality-dev train]
     #[arg(long, value_name = "SET|DIR")]
     pub(super) objects: Option<String>,
     /// Cell: one of `bingrasp cells list`, or a TOML file [default: the cell that the run was trained in; iiwa-bin]
     #[arg(long, value_name = "NAME|FILE")]
     pub(super) cell: Option<String>,
-    /// Who moves the arm in the frames: scripted, noisy-planner, oracle or random
+    /// Move the arm in the frames by this policy: scripted, noisy-planner, oracle or random
     #[arg(long, value_name = "NAME", default_value = "scripted")]
     pub(super) policy: PolicyKind,
     #[command(flatten)]

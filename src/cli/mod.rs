@@ -1,6 +1,6 @@
 //! The command line: one file a command. Words are parsed and checked first, then acted upon.
 //!
-//! Exit codes: 0 success, 1 failure, 2 wrong usage.
+//! Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.
 
 mod agent;
 mod bench;

@@ -29,7 +29,7 @@ enum Verb {
     /// Make new procedural objects
     #[command(after_help = "Example: bingrasp objects generate --count 100 --seed 7 --out my_objects")]
     Generate(GenerateArgs),
-    /// Names, sizes and masses of a set, one object a line
+    /// List names, sizes and masses of a set, one object a line
     #[command(after_help = "Example: bingrasp objects list --split test")]
     List(ListArgs),
     /// Write a set as URDF (PyBullet's layout), OBJ or glTF
@@ -38,7 +38,7 @@ enum Verb {
     /// Read a folder of URDF, OBJ, STL, PLY, glTF and GLB files and tell what became of each
     #[command(after_help = "Example: bingrasp objects import my_meshes --scale 0.001")]
     Import(ImportArgs),
-    /// A set in figures, beside PyBullet's
+    /// Print a set's statistics beside PyBullet's
     #[command(after_help = "Example: bingrasp objects stats --objects my_meshes --json")]
     Stats(StatsArgs),
     /// Draw many objects in one picture
@@ -110,8 +110,8 @@ enum SplitArg {
 /// Which set, and how its files are read.
 #[derive(Debug, clap::Args)]
 struct SetArgs {
-    /// A folder of URDF, OBJ, STL, PLY, glTF or GLB files, or household, household:SEED, ycb, spring-jointed or
-    /// spring-jointed-rigid; without it the 1,000 built-in objects
+    /// A folder of URDF, OBJ, STL, PLY, glTF or GLB files, or train, test, all, household, household:SEED, household-solid, ycb,
+    /// spring-jointed or spring-jointed-rigid, several with commas; without it the 1,000 built-in objects
     #[arg(long, value_name = "DIR|SET")]
     objects: Option<PathBuf>,
     #[command(flatten)]

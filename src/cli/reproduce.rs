@@ -110,7 +110,7 @@ enum What {
     /// stand-in for the paper's robot
     #[command(after_help = "Examples:\n  bingrasp reproduce servo-figures --out runs/servo\n  \
                             bingrasp reproduce servo-figures --out runs/servo-quick --quick\n\
-                            The same command goes on where it was interrupted; what is finished is kept.")]
+                            The same command resumes where it was interrupted; what is finished is kept.")]
     ServoFigures(reproduce_servo::Args),
 }
 

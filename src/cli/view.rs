@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(long)]
     domain: Option<Domain>,
     /// Objects: train, test or all of the built-in catalogue, household, household:SEED, ycb, spring-jointed,
-    /// spring-jointed-rigid, or a folder of OBJ, URDF or glTF files; several with commas between them
+    /// spring-jointed-rigid, or a folder of URDF, OBJ, STL, PLY, glTF or GLB files; several with commas between them
     #[arg(long, value_name = "SET|DIR")]
     objects: Option<String>,
     #[command(flatten)]

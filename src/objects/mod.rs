@@ -1,5 +1,5 @@
 //! The things to grasp: procedural prism objects, the catalogue of 1,000 that the program carries, and import and
-//! export of OBJ, URDF and glTF. In: seeds or files. Out: [`ObjectModel`]s that `sim` collides and `render` draws.
+//! export of OBJ, URDF and glTF, and import of STL and PLY. In: seeds or files. Out: [`ObjectModel`]s that `sim` collides and `render` draws.
 
 pub mod assembly;
 pub mod catalogue;

@@ -1,5 +1,5 @@
 //! Reinforcement learning from pixels, on Candle: what learners share; QT-Opt (Kalashnikov et al., 2018), as RCAN and
-//! RL-CycleGAN use it; and PPO (Schulman et al., 2017).
+//! RL-CycleGAN use it; RL-CycleGAN's and GraspGAN's joint phase; and PPO (Schulman et al., 2017).
 //!
 //! In: a [`crate::contract::VecEnv`] of environments that are stepped side by side. Out: Q-functions, policies that maximise them by the
 //! cross-entropy method, and the runs that trained them.

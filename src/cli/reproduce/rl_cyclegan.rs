@@ -18,8 +18,8 @@ use std::process::ExitCode;
 pub struct Args {
     #[command(flatten)]
     table: TableArgs,
-    /// The recording that translations and agents learn from; smaller amounts are drawn from it [default: scripted episodes
-    /// in reality are recorded]
+    /// The recording that translations learn from, and in tables 2 to 6 agents; smaller amounts are drawn from it [default:
+    /// scripted episodes in reality are recorded]
     #[arg(long, value_name = "DIR")]
     real: Option<PathBuf>,
     /// Episodes to record, where no --real is given; rows that need more are left out [default: 5000]
@@ -28,7 +28,7 @@ pub struct Args {
     /// Steps of each translation
     #[arg(long, default_value_t = 8_000, conflicts_with = "quick", value_parser = numbers::whole(numbers::ATTEMPTS))]
     gan_steps: u64,
-    /// Gradient steps of each joint finetuning
+    /// Gradient steps of each joint finetuning (table 4)
     #[arg(long, default_value_t = 6_000, conflicts_with = "quick", value_parser = numbers::whole(numbers::ATTEMPTS))]
     finetune_steps: u64,
 }

@@ -29,8 +29,8 @@ pub struct Args {
     /// [default: pose-grasp]
     #[arg(long)]
     pub task: Option<TaskKind>,
-    /// Domain that the agent sees: canonical, randomized-mild, randomized-medium, randomized-heavy, reality
-    /// [default: canonical]
+    /// Domain that the agent sees: canonical, randomized-mild, randomized-medium, randomized-heavy, reality,
+    /// reality-dev, reality-2 [default: canonical]
     #[arg(long)]
     pub domain: Option<Domain>,
     /// Cell: one of `bingrasp cells list`, or a TOML file [default: that of the task, panda-table or iiwa-bin]

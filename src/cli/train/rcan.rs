@@ -37,7 +37,7 @@ pub struct Args {
     /// Cell: one of `bingrasp cells list`, or a TOML file [default: iiwa-bin]
     #[arg(long, value_name = "NAME|FILE", conflicts_with = "data")]
     cell: Option<String>,
-    /// Images a step [default: 8, paper 4]
+    /// Images a step [default: 8, paper 16]
     #[arg(long)]
     batch: Option<usize>,
     /// Image loss: l1, l2 or mpse (mean pairwise squared error) [default: mpse]

@@ -19,7 +19,7 @@ pub struct BuiltinCell {
 }
 
 impl BuiltinCell {
-    /// The file: TOML with comments, to be copied and changed.
+    /// The file: TOML with comments.
     pub const fn text(&self) -> &'static str {
         self.text
     }
@@ -65,7 +65,9 @@ pub enum CellLoadError {
         source: std::io::Error,
     },
     /// A file, or a preset in it, is not the TOML of a cell: bad syntax, unknown or missing keys.
-    #[error("{file}: {problem}\nCompare with `bingrasp cells show iiwa-bin`, which has every key.")]
+    #[error(
+        "{file}: {problem}\nCompare with `bingrasp cells show iiwa-bin`; `mobile-three-bins` and `panda-table` show the other keys."
+    )]
     Syntax {
         /// Path of the file, or name of the built-in cell.
         file: String,
