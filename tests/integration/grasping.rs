@@ -85,7 +85,8 @@ fn a_run_is_killed_resumed_measured_recorded_and_learned_from() {
     refused(&other, &train(&other, &["--offline", &small]), "record them with --size 64");
     refused(&other, &train(&other, &["--set", "data.domian=reality"]), "domian");
     refused(&other, &train(&other, &["--set", "data.num_envs=2.5"]), "data.num_envs");
-    refused(&other, &train(&other, &["--minutes=-1"]), "minutes must be above 0");
+    refused(&other, &train(&other, &["--minutes", "-1"]), "a number from 0 to");
+    refused(&other, &train(&other, &["--minutes", "0"]), "minutes must be above 0");
 }
 
 #[test]

@@ -214,6 +214,7 @@ fn windows_move_pictures_of_both_domains_with_their_masks_and_q_knows_where_they
         assert_eq!(evaluation.images.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["translation", "saliency"]);
 
         let mut masked = run_config(Method::GraspGan, 10);
+        masked.learner.crop_shift = 0;
         let mask = |config: &crate::train::RunConfig<RlCycleGanConfig>| -> anyhow::Result<_> {
             Ok(with_batch(config, 1)?.2.sim)
         };
