@@ -11,7 +11,6 @@ use crate::contract::{
     self, ActRequest, Action, Decision, EpisodeCollector, EpisodePlan, GripperCommand, GripperState, Observation,
     Policy, PrivilegedState, Rng, Script, Seed, VecEnvError,
 };
-use crate::files::interrupt;
 use crate::rl::cem::Choice;
 use crate::rl::error::RlError;
 use crate::rl::replay::{Record, Termination, Transition};
@@ -127,7 +126,7 @@ pub fn play(
     seed: Seed,
 ) -> Result<Vec<Episode>, RlError> {
     let mut episodes = Vec::with_capacity(plan.len());
-    play_each(envs, cem_policy, exploration, plan, seed, &mut |episode| episodes.push(episode))?;
+    play_each(envs, cem_policy, exploration, plan, seed, None, &mut |episode| episodes.push(episode))?;
     Ok(episodes)
 }
 
@@ -142,37 +141,14 @@ pub fn play_each(
     exploration: &ExplorationConfig,
     plan: &[BehaviorPolicy],
     seed: Seed,
+    should_stop: Option<fn() -> bool>,
     take: &mut dyn FnMut(Episode),
 ) -> Result<(), RlError> {
     let p_keep_objects = exploration.p_keep_objects;
-    let episodes = EpisodePlan { count: plan.len(), seed, p_keep_objects, should_stop: None };
-    play_planned(envs, cem_policy, exploration, (plan, &episodes), take)
-}
-
-/// The same, until a request to stop: then not all of the plan is played.
-pub fn play_until_interrupted(
-    envs: &mut dyn EpisodeCollector,
-    cem_policy: Option<CemPolicy<'_>>,
-    exploration: &ExplorationConfig,
-    plan: &[BehaviorPolicy],
-    seed: Seed,
-    take: &mut dyn FnMut(Episode),
-) -> Result<(), RlError> {
-    let p_keep_objects = exploration.p_keep_objects;
-    let episodes = EpisodePlan { count: plan.len(), seed, p_keep_objects, should_stop: Some(interrupt::requested) };
-    play_planned(envs, cem_policy, exploration, (plan, &episodes), take)
-}
-
-fn play_planned(
-    envs: &mut dyn EpisodeCollector,
-    cem_policy: Option<CemPolicy<'_>>,
-    exploration: &ExplorationConfig,
-    (plan, episodes): (&[BehaviorPolicy], &EpisodePlan),
-    take: &mut dyn FnMut(Episode),
-) -> Result<(), RlError> {
+    let episodes = EpisodePlan { count: plan.len(), seed, p_keep_objects, should_stop };
     let space = envs.action_space();
     let mut policy = ExplorationPolicy::new(cem_policy, exploration, space, |number| plan[number]);
-    envs.collect(&mut policy, episodes, &mut |episode| {
+    envs.collect(&mut policy, &episodes, &mut |episode| {
         let behavior = plan[episode.number];
         take(Episode::new(episode, behavior, &space));
     })?;

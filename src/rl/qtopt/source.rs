@@ -201,7 +201,7 @@ impl ExperienceSource {
         let mut episodes = VecDeque::new();
         let Stream { off_policy, on_policy, .. } = &mut self.simulation;
         let (scripted, greedy, means) = (&mut self.scripted, &mut self.greedy, &mut self.means);
-        play_each(envs, Some(policy), &self.config.exploration, &plan, seed, &mut |episode| {
+        play_each(envs, Some(policy), &self.config.exploration, &plan, seed, None, &mut |episode| {
             if !episode.invalid {
                 let is_scripted = episode.behavior == BehaviorPolicy::Scripted;
                 let replay = if is_scripted { &mut *off_policy } else { &mut *on_policy };

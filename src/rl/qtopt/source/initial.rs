@@ -2,8 +2,9 @@
 
 use super::ExperienceSource;
 use crate::contract::{EpisodeCollector, ImageAdapter, VecEnvError};
+use crate::files::interrupt;
 use crate::rl::error::RlError;
-use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, play_until_interrupted};
+use crate::rl::qtopt::collect::{BehaviorPolicy, Episode, play_each};
 use crate::rl::qtopt::policy::CemPolicy;
 use crate::rl::qtopt::stream::Stream;
 use crate::rl::replay::{Replay, Transition};
@@ -81,7 +82,7 @@ impl ExperienceSource {
         let (mut played, mut kept, mut failed) = (0, 0, None);
         let (size, scripted) = (self.config.size, &mut self.scripted);
         let Stream { off_policy, on_policy, .. } = &mut self.simulation;
-        play_until_interrupted(envs, Some(policy), &exploration, &plan, seed, &mut |episode| {
+        play_each(envs, Some(policy), &exploration, &plan, seed, Some(interrupt::requested), &mut |episode| {
             played += 1;
             if episode.invalid || failed.is_some() {
                 return;

@@ -49,7 +49,7 @@ impl ExperienceSource {
         let behavior = |_| if rng.chance(p_greedy) { BehaviorPolicy::Greedy } else { BehaviorPolicy::Noisy };
         let plan: Vec<BehaviorPolicy> = (0..count).map(behavior).collect();
         let means = &mut self.means;
-        play_each(envs, Some(policy), &self.config.exploration, &plan, seed, &mut |episode| {
+        play_each(envs, Some(policy), &self.config.exploration, &plan, seed, None, &mut |episode| {
             if episode.invalid {
                 return;
             }
