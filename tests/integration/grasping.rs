@@ -185,7 +185,7 @@ fn every_table_can_be_laid_out() {
         ("rl-cyclegan-table2", "Real only, 5000 episodes"),
         ("rl-cyclegan-table3", "Sim+Real, multi-bin"),
         ("rl-cyclegan-table4", "RL-CycleGAN, 5000 off-policy"),
-        ("rl-cyclegan-table6", "25000 episodes, lambda 2"),
+        ("rl-cyclegan-table6", "5000 episodes, lambda 2"),
     ] {
         let out = folder.path().join(table).display().to_string();
         let text = sound(&run(&["reproduce", table, "--table-only", "--out", &out]));

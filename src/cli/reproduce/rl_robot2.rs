@@ -3,11 +3,20 @@
 
 use super::plan::Plan;
 use super::rl_cyclegan::{Args, Scale, real_weight};
-use super::tables::{NETWORK, RowPlan, Table, TableArgs, agent, canonical, measure};
+use super::tables::{NETWORK, RowPlan, Table, TableArgs, agent, canonical, measure, steps_with_features};
+use crate::cli::common;
+use crate::data::episodes::EpisodeReader;
 use crate::gan::cyclegan::Method;
+use crate::rl::qtopt::QtOptConfig;
+use crate::train::load_run;
+use anyhow::Context;
+use std::path::Path;
 use std::process::ExitCode;
 
-/// Robot 2's cell and its training objects, in words.
+/// The presets of Robot 2's cell.
+const SINGLE: &str = "single-bin";
+const MULTI: &str = "multi-bin";
+/// The cell and its training objects, in words.
 const SINGLE_BIN: &str = "--cell mobile-three-bins:single-bin --objects household";
 const MULTI_BIN: &str = "--cell mobile-three-bins:multi-bin --objects household";
 /// Other seeds of the household objects than the ones trained on.
@@ -26,7 +35,7 @@ fn measure_robot2(
     row.cell("reality", seed, &measure(plan, table, (&format!("reality-{key}-{seed}"), &title), seed, &words)?);
     // Six robots with six grasps each, three times.
     let paper = TableArgs { attempts: if table.quick { 12 } else { 6 * 6 * 3 }, ..table.clone() };
-    let placed = if cell == "multi-bin" { "multi-bin-eval" } else { cell };
+    let placed = if cell == MULTI { "multi-bin-eval" } else { cell };
     let words = format!("--policy @{policy} --domain reality --objects {UNSEEN} --cell mobile-three-bins:{placed}");
     let name = format!("paper-{key}-{seed}");
     row.cell("paper", seed, &measure(plan, &paper, (&name, &title), seed, &words)?);
@@ -59,15 +68,14 @@ pub fn table3(args: &Args) -> anyhow::Result<ExitCode> {
     };
     let amounts = scale.amounts();
     for (amount, published) in amounts.iter().zip(published) {
-        add("single-bin", *amount, published);
+        add(SINGLE, *amount, published);
     }
-    let largest = amounts.iter().copied().filter(|amount| *amount <= scale.recorded).max().unwrap_or(scale.recorded);
-    add("multi-bin", largest, [33, 93]);
-    let runs: Vec<(&str, u64)> =
-        amounts.iter().map(|amount| ("single-bin", *amount)).chain([("multi-bin", largest)]).collect();
+    let largest = largest(&scale);
+    add(MULTI, largest, [33, 93]);
+    let runs: Vec<(&str, u64)> = amounts.iter().map(|amount| (SINGLE, *amount)).chain([(MULTI, largest)]).collect();
     for seed in table.seeds() {
         for (index, (bins, amount)) in runs.iter().enumerate().filter(|(_, (_, amount))| *amount <= scale.recorded) {
-            let cell = if *bins == "single-bin" { SINGLE_BIN } else { MULTI_BIN };
+            let cell = if *bins == SINGLE { SINGLE_BIN } else { MULTI_BIN };
             let (init, real) = robot2_start(&scale, &mut plan, (bins, cell), *amount, seed)?;
             let [plain, joint] = &mut rows[2 * index..2 * index + 2] else { continue };
             let weight = real_weight(*amount);
@@ -95,7 +103,13 @@ pub fn table3(args: &Args) -> anyhow::Result<ExitCode> {
         .run(table, &mut plan)
 }
 
-/// The canonical agent of Robot 2's cell and so many episodes of `reality` there.
+/// The largest amount of real episodes that there is.
+fn largest(scale: &Scale) -> u64 {
+    scale.amounts().into_iter().filter(|amount| *amount <= scale.recorded).max().unwrap_or(scale.recorded)
+}
+
+/// The canonical agent before these bins and so many episodes of `reality` there: what the user gave where it is of these bins,
+/// else runs of the graph's own.
 fn robot2_start(
     scale: &Scale,
     plan: &mut Plan,
@@ -103,18 +117,13 @@ fn robot2_start(
     amount: u64,
     seed: u64,
 ) -> anyhow::Result<(String, String)> {
-    let table = &scale.table;
-    let init = if table.canonical.is_some() {
-        canonical(plan, table, seed, cell)?
-    } else {
-        let name = format!("canonical-{bins}-{seed}");
-        if !plan.has(&name) {
-            let command = format!("train qtopt --steps {} --seed {seed} {NETWORK} {cell}", table.canonical_steps);
-            plan.add(&name, &format!("the canonical agent of {bins}: training"), &command)?;
-        }
-        name
+    let init = robot2_canonical(scale, plan, (bins, cell), seed)?;
+    let shown = |folder: &Path| -> anyhow::Result<bool> {
+        let reader = EpisodeReader::open(folder).with_context(|| format!("opening --real {}", folder.display()))?;
+        Ok(reader.config().cell == common::recorded_cell(&*common::load_cell(&cell_of(bins))?)?)
     };
-    let recording = if scale.real.is_some() {
+    let given = scale.real.as_deref().map(shown).transpose()?.unwrap_or(false);
+    let recording = if given {
         scale.recording(plan, seed, cell)?
     } else {
         let name = format!("recording-{bins}-{seed}");
@@ -136,11 +145,45 @@ fn robot2_start(
     Ok((init, sample))
 }
 
+/// Of a single bin: first by labels alone, which is fast, then with features that Q teaches. Of several bins: the same agent, which
+/// learns on where the bins stand elsewhere in every episode.
+fn robot2_canonical(scale: &Scale, plan: &mut Plan, (bins, cell): (&str, &str), seed: u64) -> anyhow::Result<String> {
+    let table = &scale.table;
+    if let Some(run) = &table.canonical {
+        let opening = || format!("opening --canonical {}", run.display());
+        if load_run::<QtOptConfig>(run).with_context(opening)?.config.data.env.cell == cell_of(bins) {
+            return canonical(plan, table, seed, cell);
+        }
+    }
+    let name = format!("canonical-{bins}-{seed}");
+    if plan.has(&name) {
+        return Ok(name);
+    }
+    let steps = table.canonical_steps;
+    if bins == SINGLE {
+        let labels = format!("canonical-labels-{bins}-{seed}");
+        let command = format!("train qtopt --steps {steps} --seed {seed} {cell}");
+        plan.add(&labels, &format!("the canonical agent of {bins}: training"), &command)?;
+        let widened = TableArgs { agent_steps: steps_with_features(steps), ..table.clone() };
+        let command = format!("{} {NETWORK} {cell}", agent(&widened, seed, &labels));
+        plan.add(&name, &format!("the canonical agent of {bins} with features that Q teaches: training"), &command)?;
+    } else {
+        let single = robot2_canonical(scale, plan, (SINGLE, SINGLE_BIN), seed)?;
+        let command = format!("train qtopt --init @{single} --steps {steps} --seed {seed} {NETWORK} {cell}");
+        plan.add(&name, &format!("the canonical agent of {bins}: training"), &command)?;
+    }
+    Ok(name)
+}
+
+fn cell_of(bins: &str) -> String {
+    format!("mobile-three-bins:{bins}")
+}
+
 pub fn table6(args: &Args) -> anyhow::Result<ExitCode> {
     let scale = Scale::of(args)?;
     let (table, mut plan) = (&scale.table, scale.plan()?);
     let amounts = scale.amounts();
-    let (small, large) = (amounts[0], amounts[amounts.len() - 1]);
+    let (small, large) = (amounts[0], largest(&scale));
     let cases = [(small, 1.0, 66), (small, 0.1, 72), (large, 1.0, 91), (large, 2.0, 95)];
     let mut rows: Vec<RowPlan> = cases
         .iter()
@@ -153,7 +196,7 @@ pub fn table6(args: &Args) -> anyhow::Result<ExitCode> {
         for ((amount, weight, _), row) in
             cases.iter().zip(&mut rows).filter(|((amount, ..), _)| *amount <= scale.recorded)
         {
-            let (init, real) = robot2_start(&scale, &mut plan, ("single-bin", SINGLE_BIN), *amount, seed)?;
+            let (init, real) = robot2_start(&scale, &mut plan, (SINGLE, SINGLE_BIN), *amount, seed)?;
             let translation = scale.translation(&mut plan, Method::RlCycleGan, (&init, &real), seed)?;
             let name = format!("agent-{}-{seed}", row.row.key);
             let title = row.row.title.clone();
@@ -164,12 +207,13 @@ pub fn table6(args: &Args) -> anyhow::Result<ExitCode> {
                 (Some((&real, *weight)), seed),
                 SINGLE_BIN,
             )?;
-            measure_robot2(&mut plan, table, row, (&name, "single-bin"), seed)?;
+            measure_robot2(&mut plan, table, row, (&name, SINGLE), seed)?;
         }
     }
-    let intro =
-        "Robot 2 before a single bin; 1,000 and 25,000 scripted episodes stand for the paper's 3,000 and 80,000.";
+    let intro = format!(
+        "Robot 2 before a single bin; {small} and {large} scripted episodes stand for the paper's 3,000 and 80,000."
+    );
     let title = "RL-CycleGAN, table 6: the weight of the loss on real data";
-    let table6 = Table::in_reality("rl-cyclegan-table6", title, intro.into(), rows);
+    let table6 = Table::in_reality("rl-cyclegan-table6", title, intro, rows);
     Table { columns: robot2_columns(), rows_are: "real episodes, lambda_RL-real", ..table6 }.run(table, &mut plan)
 }
