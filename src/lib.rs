@@ -19,6 +19,7 @@ pub mod pictures;
 pub mod policies;
 pub mod render;
 pub mod rl;
+pub mod runs;
 pub mod scene;
 pub mod servo;
 pub mod sim;

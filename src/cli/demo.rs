@@ -109,7 +109,7 @@ fn learn(args: &Args, pairs: &Path, run: &Path) -> anyhow::Result<ExitCode> {
     let (seed, pairs, out) = (args.seed.seed.to_string(), pairs.display().to_string(), run.display().to_string());
     let argv = ["demo", "--out", &out, "--data", &pairs, "--minutes", minutes, "--seed", &seed];
     output::line(&format!("5. training RCAN on those pairs: bingrasp train rcan {}", argv[1..].join(" ")))?;
-    let done = train::run::run(&TrainCommand::try_parse_from(argv)?.train)?.print(false)?;
+    let done = train::run::run(&TrainCommand::try_parse_from(argv)?.train)?.print()?;
     if done != ExitCode::SUCCESS {
         return Ok(done);
     }

@@ -2,7 +2,6 @@
 
 use super::eval_translation::{Args, STRIDE, first_frames, one};
 use super::output::{self, decimal};
-use super::train::semantic_cyclegan::cell_of;
 use super::{UsageError, common};
 use crate::contract::{Domain, FrameBatch, PrivilegedAccess, ScriptPolicy, Seed};
 use crate::data::paired::Manifest;
@@ -17,6 +16,7 @@ use crate::gan::semantic::{
     LoadedSemantic, RgbdImage, SemanticClass, SemanticData, decode_batch, encode_batch, load_semantic,
 };
 use crate::nn::{HOST, with_large_stack};
+use crate::runs::semantic_cyclegan::cell_of;
 use crate::scene::CellDescription;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     common::Inputs::default()
         .run("--generator", Some(&args.generator))
         .objects(args.objects.as_deref())
-        .textures(&args.textures)
+        .textures(args.textures.textures.as_deref())
         .check_picture("--sheet", &sheet)?;
     let started = Instant::now();
     let loaded = load_semantic(&args.generator, &HOST)?;

@@ -1,7 +1,6 @@
 //! `bingrasp eval translation`: a generator on scenes of test objects that it has never seen.
 
 use super::eval_unpaired;
-use super::generator::{GeneratorKind, kind};
 use super::output::{self, decimal};
 use super::{UsageError, common, eval_semantic, numbers};
 use crate::contract::{Domain, FrameBatch, PrivilegedAccess, ScriptPolicy, Seed};
@@ -17,6 +16,7 @@ use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::pictures::LeftOut;
 use crate::policies::PolicyKind;
+use crate::runs::generator::{GeneratorKind, kind};
 use crate::train::{LearnerConfig, learner_name};
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -142,7 +142,7 @@ fn measure(args: &Args) -> anyhow::Result<Report> {
     common::Inputs::default()
         .run("--generator", Some(&args.generator))
         .objects(args.objects.as_deref())
-        .textures(&args.textures)
+        .textures(args.textures.textures.as_deref())
         .check_picture("--sheet", &sheet)?;
     let started = Instant::now();
     let loaded = load_generator(&args.generator, &HOST)?;

@@ -3,7 +3,6 @@
 
 use super::eval_q::{QFunctions, Side, best, saliency_columns};
 use super::eval_translation::{Args, STRIDE, without_q};
-use super::generator::load_translation;
 use super::output::{self, decimal};
 use super::{UsageError, common};
 use crate::contract::{Domain, FrameBatch, GripperState, PrivilegedAccess, ScriptPolicy};
@@ -17,6 +16,7 @@ use crate::gan::cyclegan::{Generator, Method};
 use crate::gan::images::images_tensor;
 use crate::nn::with_large_stack;
 use crate::rl::rl_cyclegan::saliency;
+use crate::runs::generator::load_translation;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -117,7 +117,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let inputs = common::Inputs::default()
         .run("--generator", Some(&args.generator))
         .objects(args.objects.as_deref())
-        .textures(&args.textures);
+        .textures(args.textures.textures.as_deref());
     inputs.check_picture("--sheet", &sheet)?;
     if let Some(path) = &args.saliency {
         inputs.check_picture("--saliency", path)?;

@@ -2,7 +2,6 @@
 //!
 //! Exit codes: 0 success, 1 failure, 2 wrong usage, 130 interrupted.
 
-mod agent;
 mod bench;
 mod bench_qtopt;
 mod bench_soak;
@@ -34,12 +33,11 @@ mod numbers;
 mod object_sheet;
 mod objects;
 mod output;
-mod pair_agent;
 #[cfg(feature = "viewer")]
 mod pilot;
+mod progress;
 mod reproduce;
 mod reproduce_servo;
-mod rgbd;
 mod servo_pictures;
 #[cfg(feature = "viewer")]
 mod servo_pilot;
@@ -51,6 +49,7 @@ mod translate_rgbd;
 mod view;
 
 use crate::files::{console, interrupt};
+use crate::runs::{UsageError, agent, pair_agent, rgbd};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -107,11 +106,6 @@ enum Command {
     #[command(after_help = "Example: bingrasp doctor --probe probe.png")]
     Doctor(doctor::Args),
 }
-
-/// Wrong usage that only shows after parsing: exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct UsageError(pub String);
 
 /// What is wrong with a word that is not UTF-8, where settings or JSON would have to hold it.
 fn unwritable_word() -> Option<String> {

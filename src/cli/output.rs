@@ -1,11 +1,9 @@
 //! Words and figures for people and for programs.
 
 use crate::files::console;
-use crate::pictures::LeftOut;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter};
-use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 
 /// One JSON object on standard output.
@@ -81,25 +79,6 @@ fn to_json(value: &impl Serialize) -> anyhow::Result<String> {
 /// One line on standard output; a closed pipe is an error that `main` forgives.
 pub fn line(text: &str) -> anyhow::Result<()> {
     Ok(console::print_line(text)?)
-}
-
-/// Names what was not read on standard error: what looks like the wanted kind one by one, the rest by its reasons.
-pub fn left_out(left_out: &[LeftOut]) {
-    const NAMED: usize = 50;
-    let (missed, others): (Vec<&LeftOut>, Vec<&LeftOut>) = left_out.iter().partition(|left| left.looks_like_a_picture);
-    console::warn_all(missed.iter().take(NAMED).map(|left| format!("{left}; it is left out")));
-    if missed.len() > NAMED {
-        console::warn(format_args!("{} more pictures could not be read", missed.len() - NAMED));
-    }
-    let mut reasons: BTreeMap<&str, Vec<&LeftOut>> = BTreeMap::new();
-    for left in others {
-        reasons.entry(&left.reason).or_default().push(left);
-    }
-    for (reason, all) in reasons {
-        let named: Vec<String> = all.iter().take(5).map(|left| left.path.display().to_string()).collect();
-        let more = if all.len() > 5 { format!(" and {} more", all.len() - 5) } else { String::new() };
-        console::remark(format_args!("left out: {}{more}: {reason}", named.join(", ")));
-    }
 }
 
 /// A bar with rate and time left on a terminal; silent elsewhere.

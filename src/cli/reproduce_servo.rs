@@ -7,7 +7,7 @@ mod sets;
 use super::reproduce::plan::digest_of;
 use super::servo_pictures::{SegmentationReport, segmentation_figures};
 use super::servo_trials::{LawArg, MaskSource, Plan, SIZE};
-use super::train::run::{RunArgs, execute, resolve};
+use super::train::run::{self, RunArgs};
 use super::train::{ppo, semantic_cyclegan};
 use super::{common, dataset, numbers, output, servo_trials};
 use crate::contract::Domain;
@@ -308,8 +308,7 @@ fn add_trainings<'a>(graph: &mut RunGraph<'a>, args: &'a Args, scale: Scale) -> 
         let mut command =
             SemanticCommand::try_parse_from(words.into_iter().chain(["--steps", &steps, "--seed", &seed]))?.train;
         command.run = RunArgs { out: context.folder.to_owned(), resume, ..command.run };
-        let (outcome, ()) = execute(&command, context.folder, &resolve(&command)?, resume, |_, _| Ok(()))?;
-        Ok(outcome.ended)
+        Ok(run::run(&command)?.outcome.ended)
     })?;
     Ok(())
 }
@@ -327,8 +326,7 @@ fn add_pose_agent<'a>(graph: &mut RunGraph<'a>, args: &'a Args, (updates, seed):
         let mut command =
             PpoCommand::try_parse_from(["ppo", "--out", "x", "--steps", &steps, "--seed", &run_seed])?.train;
         command.run = RunArgs { out: context.folder.to_owned(), resume, ..command.run };
-        let (outcome, ()) = execute(&command, context.folder, &resolve(&command)?, resume, |_, _| Ok(()))?;
-        Ok(outcome.ended)
+        Ok(run::run(&command)?.outcome.ended)
     })?;
     Ok(())
 }

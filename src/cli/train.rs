@@ -2,18 +2,15 @@
 //! here turns the flags of one learner into settings; `run` does the rest.
 
 mod cyclegan;
-mod frames;
-mod identity;
-mod initial;
 pub(super) mod ppo;
 pub(super) mod qtopt;
 pub mod rcan;
-mod recording;
 pub(super) mod rl_cyclegan;
 pub(super) mod run;
 pub(super) mod semantic_cyclegan;
 
 use crate::gan::cyclegan::Method;
+use crate::runs::rl_cyclegan::is_joint_run;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
@@ -73,21 +70,7 @@ enum Command {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let json = args.run_args().json;
-    to_end(args)?.print(json)
-}
-
-impl Args {
-    fn run_args(&self) -> &run::RunArgs {
-        match &self.learner {
-            Command::Rcan(args) => &args.run,
-            Command::Qtopt(args) => &args.run,
-            Command::Ppo(args) => &args.run,
-            Command::Gan(args) | Command::Cyclegan(args) => &args.run,
-            Command::Graspgan(args) | Command::RlCyclegan(args) => &args.run,
-            Command::SemanticCyclegan(args) => &args.run,
-        }
-    }
+    to_end(args)?.print()
 }
 
 /// Trains to the end or to Ctrl-C, and prints nothing.
@@ -109,7 +92,7 @@ pub(super) fn to_end(args: &Args) -> anyhow::Result<run::Finished> {
 
 /// A GAN or CycleGAN: between two folders, or between a run's simulator and a recording.
 fn translation(method: Method, args: &cyclegan::Args) -> anyhow::Result<run::Finished> {
-    let joint = args.real.is_some() || (args.run.resume && rl_cyclegan::is_joint_run(&args.run.out));
+    let joint = args.real.is_some() || (args.run.resume && is_joint_run(&args.run.out));
     if joint {
         let args = args.to_joint();
         return run::run(&rl_cyclegan::Command { method, args: &args });

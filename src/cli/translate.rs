@@ -1,6 +1,5 @@
 //! `bingrasp translate`: a trained generator on a folder of anyone's images.
 
-use super::generator::{self, GeneratorKind};
 use super::rgbd::read_square;
 use super::{UsageError, common, output, translate_rgbd};
 use crate::draw::palette::class_palette;
@@ -15,6 +14,8 @@ use crate::gan::{cyclegan, rcan};
 use crate::nn::HOST;
 use crate::nn::with_large_stack;
 use crate::pictures::{self, LeftOut, PictureError};
+use crate::runs::generator::{self, GeneratorKind};
+use crate::runs::left_out::warn_left_out;
 use crate::train::{LearnerConfig, learner_name};
 use anyhow::Context;
 use serde::Serialize;
@@ -110,7 +111,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     bar.finish_and_clear();
     left_out.sort_by(|a, b| a.path.cmp(&b.path));
-    output::left_out(&left_out);
+    warn_left_out(&left_out);
     let failed = left_out.iter().filter(|left| left.looks_like_a_picture).count();
     let report = Report {
         generator: args.generator.clone(),

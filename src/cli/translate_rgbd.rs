@@ -9,6 +9,7 @@ use crate::files::console;
 use crate::gan::semantic::{LoadedSemantic, RgbdImage, SemanticClass, decode_batch, encode_batch, load_semantic};
 use crate::nn::{HOST, with_large_stack};
 use crate::pictures::LeftOut;
+use crate::runs::left_out::warn_left_out;
 use anyhow::Context;
 use std::process::ExitCode;
 
@@ -69,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     bar.finish_and_clear();
     left_out.sort_by(|a, b| a.path.cmp(&b.path));
-    output::left_out(&left_out);
+    warn_left_out(&left_out);
     let failed = left_out.iter().filter(|left| left.looks_like_a_picture).count();
     let report = Report {
         generator: args.generator.clone(),

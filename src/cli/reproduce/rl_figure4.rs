@@ -3,7 +3,6 @@
 
 use super::plan::Plan;
 use crate::cli::eval_unpaired::translate;
-use crate::cli::generator::load_translation;
 use crate::cli::{common, output};
 use crate::contract::{Domain, PrivilegedAccess, ScriptPolicy, Seed};
 use crate::draw::{ContactSheet, Picture};
@@ -16,6 +15,7 @@ use crate::files::atomic::{create_folder, write_atomic};
 use crate::files::console::remark;
 use crate::files::interrupt;
 use crate::gan::cyclegan::{Generator, Method};
+use crate::runs::generator::load_translation;
 use crate::train::Ended;
 use image::imageops::{FilterType, resize};
 use serde::Serialize;

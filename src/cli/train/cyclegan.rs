@@ -1,20 +1,11 @@
 //! `bingrasp train gan` and `bingrasp train cyclegan`: translation between two folders of images, no simulator needed.
 
-use super::identity;
 use super::run::{RunArgs, TrainCommand};
-use crate::cli::{common, output};
-use crate::contract::Seed;
-use crate::gan::cyclegan::folder::{FolderConfig, ImageFolders};
-use crate::gan::cyclegan::{CycleGanConfig, CycleGanData, CycleGanLearner, FolderSource, Method, Preset};
-use crate::train::{Limits, Outcome, ReportText, RunConfig, Trainer};
-use candle_core::Device;
-use serde_json::Value;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-/// The settings of a run on two folders.
-type CycleGanRun = RunConfig<CycleGanConfig>;
-type CycleGanTrainer = Trainer<CycleGanConfig, CycleGanLearner, FolderSource>;
+use crate::cli::common;
+use crate::gan::cyclegan::{Method, Preset};
+use crate::runs::cyclegan::{CycleGanRun, TwoFolders};
+use crate::train::RunConfig;
+use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -60,36 +51,14 @@ pub struct Command<'a> {
 }
 
 impl TrainCommand for Command<'_> {
-    type Config = CycleGanConfig;
-    type Learner = CycleGanLearner;
-    type Source = FolderSource;
-    const DEFAULT_STEPS: u64 = 20_000;
-
-    fn name(&self) -> String {
-        self.method.to_string()
-    }
+    type Setup = TwoFolders;
 
     fn run_args(&self) -> &RunArgs {
         &self.args.run
     }
 
-    fn defaults(&self) -> CycleGanRun {
-        let preset = self.args.size_preset.unwrap_or_default();
-        let mut learner = CycleGanConfig::preset(self.method, preset);
-        learner.size = self.args.size.unwrap_or(learner.size);
-        RunConfig {
-            seed: 0,
-            log_interval: 25,
-            image_interval: 500,
-            checkpoint_interval: 500,
-            limits: Limits { steps: None, minutes: None },
-            data: CycleGanData {
-                root: PathBuf::new(),
-                images: FolderConfig::for_size(learner.size),
-                digests: BTreeMap::new(),
-            },
-            learner,
-        }
+    fn setup(&self) -> TwoFolders {
+        TwoFolders { method: self.method, preset: self.args.size_preset.unwrap_or_default(), size: self.args.size }
     }
 
     fn apply(&self, config: &mut CycleGanRun) -> anyhow::Result<()> {
@@ -102,66 +71,5 @@ impl TrainCommand for Command<'_> {
             data.root = common::absolute(root);
         }
         Ok(())
-    }
-
-    fn remember(&self, config: &mut CycleGanRun) -> anyhow::Result<()> {
-        config.data.digests = identity::pictures_digests(&config.data.root)?;
-        Ok(())
-    }
-
-    fn same_inputs(&self, saved: &CycleGanRun, wanted: &mut CycleGanRun) -> anyhow::Result<()> {
-        identity::same_pictures(&saved.data.digests, &wanted.data.root)?;
-        // Runs of earlier versions remember nothing but the place.
-        if !saved.data.digests.is_empty() {
-            wanted.data.root.clone_from(&saved.data.root);
-        }
-        Ok(())
-    }
-
-    fn inputs<'a>(&self, config: &'a CycleGanRun) -> common::Inputs<'a> {
-        common::Inputs::default().users("--data", Some(&config.data.root))
-    }
-
-    fn build(
-        &self,
-        _: &Path,
-        config: &CycleGanRun,
-        device: &Device,
-    ) -> anyhow::Result<(CycleGanLearner, FolderSource)> {
-        let (learner, seed) = (&config.learner, Seed(config.seed));
-        let folders =
-            ImageFolders::open(&config.data.root, config.data.images, learner.size, seed.derive("folders", 0))?;
-        output::left_out(folders.left_out());
-        Ok((CycleGanLearner::new(learner, seed, device)?, FolderSource::new(folders, learner.batch)))
-    }
-
-    fn report(&self, trainer: &CycleGanTrainer, outcome: &Outcome) -> ReportText {
-        let config = trainer.config();
-        let fact = |name: &str, value: String| (name.to_owned(), value);
-        let folders = trainer.source.folders();
-        let networks = trainer.learner.networks().into_iter();
-        let parameters =
-            networks.map(|(name, store)| fact(&format!("parameters of {name}"), store.parameter_count().to_string()));
-        ReportText {
-            title: format!("{}: {} to and from", self.method, config.data.root.display()),
-            summary: "A is trainA (x), B is trainB (y). The loss curves of adversarial training say little: look at the \
-                      pictures. `validation/cycle_*` is the mean absolute difference of an image and its way there and back."
-                .into(),
-            facts: [
-                fact("images seen", (2 * outcome.steps * config.learner.batch as u64).to_string()),
-                fact("image size", format!("{0}x{0}", config.learner.size)),
-                fact("images of A and B", folders.lengths().map(|count| count.to_string()).join(" and ")),
-                fact("files left out", folders.left_out().len().to_string()),
-            ]
-            .into_iter()
-            .chain(parameters)
-            .collect(),
-        }
-    }
-
-    fn figures(&self, trainer: &CycleGanTrainer, outcome: &Outcome) -> Vec<(&'static str, Value)> {
-        let images = 2.0 * outcome.steps_here as f64 * trainer.config().learner.batch as f64;
-        let left_out = trainer.source.folders().left_out().len();
-        vec![("images_per_s", (images / outcome.seconds.max(1e-9)).into()), ("files_left_out", left_out.into())]
     }
 }

@@ -1,25 +1,9 @@
 //! `bingrasp train ppo`.
 
-use super::identity;
 use super::run::{RunArgs, TrainCommand};
-use crate::cli::{UsageError, common};
-use crate::contract::{Crop, Domain, Seed, TaskKind, VecEnv, VecEnvError};
-use crate::env::{Channels, EnvConfig, GraspEnv};
-use crate::policies::PolicyKind;
-use crate::rl::ppo::{DepthInput, EnvOpener, PpoConfig, PpoData, PpoLearner, RolloutSource};
-use crate::tasks::{PoseGraspConfig, TaskFactory, bin_grasp, pose_grasp};
-use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer};
-use candle_core::Device;
-use serde_json::Value;
-use std::path::Path;
-use std::sync::Arc;
-
-/// The settings of a run of PPO.
-pub type PpoRun = RunConfig<PpoConfig>;
-type PpoTrainer = Trainer<PpoConfig, PpoLearner, RolloutSource>;
-
-/// Edge of the images, pixels.
-const SIZE: usize = 64;
+use crate::cli::common::EnvArgs;
+use crate::contract::TaskKind;
+use crate::runs::ppo::{Ppo, PpoRun};
 
 #[derive(clap::Args, Clone, Default)]
 pub struct Args {
@@ -29,184 +13,23 @@ pub struct Args {
     /// [default: pose-grasp]
     #[arg(long)]
     pub task: Option<TaskKind>,
-    /// Domain that the agent sees: canonical, randomized-mild, randomized-medium, randomized-heavy, reality,
-    /// reality-dev, reality-2 [default: canonical]
-    #[arg(long)]
-    pub domain: Option<Domain>,
-    /// Cell: one of `bingrasp cells list`, or a TOML file [default: that of the task, panda-table or iiwa-bin]
-    #[arg(long, value_name = "NAME|FILE")]
-    pub cell: Option<String>,
-    /// Objects: train, test, all, household, household:SEED, ycb, spring-jointed, spring-jointed-rigid, or a folder of OBJ,
-    /// URDF or glTF files; several with commas between them [default: ycb for pose-grasp, train for bin-grasp]
-    #[arg(long, value_name = "SET|DIR")]
-    pub objects: Option<String>,
     #[command(flatten)]
-    pub object_files: common::ImportArgs,
-    #[command(flatten)]
-    pub textures: common::TextureArgs,
+    pub env: EnvArgs,
 }
 
 impl TrainCommand for Args {
-    type Config = PpoConfig;
-    type Learner = PpoLearner;
-    type Source = RolloutSource;
-    /// Half a million decisions: an update learns from 64 environments of 30 steps.
-    const DEFAULT_STEPS: u64 = 260;
+    type Setup = Ppo;
 
     fn run_args(&self) -> &RunArgs {
         &self.run
     }
 
-    fn defaults(&self) -> PpoRun {
-        let learner = PpoConfig::default();
-        let task = self.task.unwrap_or(TaskKind::PoseGrasp);
-        let (cell, objects) = match task {
-            TaskKind::PoseGrasp => ("panda-table", "ycb"),
-            TaskKind::BinGrasp => (common::CELL, "train"),
-        };
-        let (camera, space) = usual_view(task, cell);
-        let depth = match task {
-            TaskKind::PoseGrasp => DepthInput::Background,
-            TaskKind::BinGrasp => DepthInput::AsMeasured,
-        };
-        let env = EnvData {
-            domain: Domain::Canonical,
-            objects: objects.to_owned(),
-            textures: None,
-            cell: cell.to_owned(),
-            camera,
-            crop: Crop::Centre,
-            num_envs: learner.num_envs,
-            object_files: None,
-            digests: std::collections::BTreeMap::new(),
-        };
-        RunConfig {
-            seed: 0,
-            log_interval: 1,
-            image_interval: 20,
-            checkpoint_interval: 20,
-            limits: Limits { steps: None, minutes: None },
-            data: PpoData { env, task, size: SIZE, depth, every_step_reward: false, eval_episodes: 256, space },
-            learner,
-        }
+    fn setup(&self) -> Ppo {
+        Ppo { task: self.task.unwrap_or(TaskKind::PoseGrasp) }
     }
 
     fn apply(&self, config: &mut PpoRun) -> anyhow::Result<()> {
         config.data.task = self.task.unwrap_or(config.data.task);
-        let objects = (self.objects.as_deref(), self.object_files);
-        common::apply_env(&mut config.data.env, (self.cell.as_deref(), self.domain), objects, &self.textures)
+        self.env.apply(&mut config.data.env)
     }
-
-    fn derive(&self, config: &mut PpoRun) -> anyhow::Result<()> {
-        let RunConfig { data, learner, .. } = config;
-        if data.env.num_envs != PpoConfig::default().num_envs && data.env.num_envs != learner.num_envs {
-            let message = format!("data.num_envs follows ppo.num_envs; set ppo.num_envs={} alone", data.env.num_envs);
-            return Err(UsageError(message).into());
-        }
-        data.env.num_envs = learner.num_envs;
-        let cell = common::load_cell(&data.env.cell)?;
-        data.space = task_of(data.task, data.every_step_reward)().action_space(&cell);
-        Ok(())
-    }
-
-    fn remember(&self, config: &mut PpoRun) -> anyhow::Result<()> {
-        identity::remember(&mut config.data.env, &[])
-    }
-
-    fn same_inputs(&self, saved: &PpoRun, wanted: &mut PpoRun) -> anyhow::Result<()> {
-        identity::same_env(&saved.data.env, &mut wanted.data.env)
-    }
-
-    fn inputs<'a>(&self, config: &'a PpoRun) -> common::Inputs<'a> {
-        common::Inputs::default().env(&config.data.env)
-    }
-
-    fn build(&self, _out: &Path, config: &PpoRun, device: &Device) -> anyhow::Result<(PpoLearner, RolloutSource)> {
-        let (seed, codec) = (Seed(config.seed), config.data.codec());
-        let open = opener(config)?;
-        let learner = PpoLearner::new(&config.learner, codec.network(), seed, device)?;
-        let source = RolloutSource::new(&config.learner, codec, config.data.eval_episodes, seed, open);
-        Ok((learner, source))
-    }
-
-    fn report(&self, trainer: &PpoTrainer, _: &Outcome) -> ReportText {
-        let (config, source) = (trainer.config(), &trainer.source);
-        let fact = |name: &str, value: String| (name.to_owned(), value);
-        let size = config.data.size;
-        let ceiling = config.learner.imitation || config.data.env.domain.stands_for_reality();
-        let method = match (config.learner.imitation, ceiling) {
-            (true, _) => "Ceiling by regression to the oracle",
-            (false, true) => "Ceiling by PPO",
-            (false, false) => "PPO",
-        };
-        ReportText {
-            title: format!("{method}: {} from RGB-D images", config.data.task),
-            summary:
-                "`charts/episodic_return` is the mean return of the episodes that ended in a rollout, played with \
-                      the policy's noise; `eval/episodic_return` that of episodes of other seeds, played by its means. \
-                      Measure grasps with `bingrasp eval grasp --policy RUN`."
-                    .into(),
-            facts: vec![
-                fact("decisions", source.decisions().to_string()),
-                fact("image", format!("{size}x{size}, red, green, blue and depth")),
-                fact("domain", config.data.env.domain.to_string()),
-                fact("cell", config.data.env.cell.clone()),
-                fact("parameters", trainer.learner.network.store().parameter_count().to_string()),
-            ],
-        }
-    }
-
-    fn figures(&self, trainer: &PpoTrainer, outcome: &Outcome) -> Vec<(&'static str, Value)> {
-        let config = &trainer.config().learner;
-        let per_update = (config.num_envs * config.num_steps) as f64;
-        let evaluating: f64 =
-            outcome.source_seconds.iter().filter(|(name, _)| *name == "evaluate").map(|(_, s)| s).sum();
-        let training = (outcome.seconds - evaluating).max(1e-9);
-        vec![
-            ("decisions", trainer.source.decisions().into()),
-            ("decisions_per_s", (outcome.steps_here as f64 * per_update / training).into()),
-        ]
-    }
-}
-
-/// The task that agents are trained on: relative poses with a kinematic hand.
-fn task_of(task: TaskKind, every_step_reward: bool) -> TaskFactory {
-    match task {
-        TaskKind::BinGrasp => bin_grasp(crate::tasks::BinGraspConfig::default()),
-        TaskKind::PoseGrasp => pose_grasp(
-            PoseGraspConfig { kinematic: true, every_step_reward, ..PoseGraspConfig::default() },
-            Arc::default(),
-        ),
-    }
-}
-
-/// The first camera of a cell that is built in, and what an action may do there.
-fn usual_view(task: TaskKind, cell: &str) -> (String, crate::contract::ActionSpace) {
-    let cell = crate::scene::CellDescription::load(cell).unwrap_or_default();
-    let camera = cell.cameras.first().map(|camera| camera.name.clone()).unwrap_or_default();
-    (camera, task_of(task, false)().action_space(&cell))
-}
-
-/// Checks where episodes are played, and says how to open it.
-fn opener(config: &PpoRun) -> anyhow::Result<EnvOpener> {
-    let data = &config.data;
-    let env = common::env_config(&data.env, data.size as u32, Seed(config.seed).derive("arena", 0))?;
-    let task = task_of(data.task, data.every_step_reward);
-    let expected = task().action_space(&env.cell);
-    if expected != data.space {
-        let message = format!(
-            "data.space: the run's actions reach {:?} and those of the cell {} {expected:?}; use the cell that the run was \
-             begun with",
-            data.space, env.cell.name
-        );
-        return Err(UsageError(message).into());
-    }
-    // Asked only where actions are imitated.
-    let scripts = vec![PolicyKind::Oracle];
-    let env = EnvConfig { task, scripts, channels: Channels::IMAGE.with_depth(), ..env };
-    env.validate().map_err(|error| UsageError(error.to_string()))?;
-    Ok(Box::new(move || {
-        let envs = GraspEnv::new(env.clone()).map_err(VecEnvError::new)?;
-        Ok(Box::new(envs) as Box<dyn VecEnv>)
-    }))
 }

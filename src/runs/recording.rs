@@ -1,7 +1,8 @@
 //! Recordings that a run of `train qtopt` begins with (`--offline`) or learns from beside the simulator (`--real`).
 
+use super::environments::CAMERA;
 use super::qtopt::QtOptRun;
-use crate::cli::{UsageError, agent, common};
+use super::{UsageError, agent};
 use crate::contract::Crop;
 use crate::data::episodes::EpisodeReader;
 use crate::rl::qtopt::network::QNetwork;
@@ -11,7 +12,7 @@ use anyhow::Context;
 use std::path::Path;
 
 /// Refuses recordings that the run's network cannot learn from.
-pub(super) fn check(config: &QtOptRun) -> anyhow::Result<()> {
+pub fn check(config: &QtOptRun) -> anyhow::Result<()> {
     let data = &config.data;
     if data.real_only && data.init.is_none() && config.learner.q_network() == QNetwork::StateEstimating {
         return Err(UsageError(
@@ -28,7 +29,7 @@ pub(super) fn check(config: &QtOptRun) -> anyhow::Result<()> {
 }
 
 /// Opens a recording for a network that looks through the camera of `env`.
-pub(super) fn open(path: &Path, env: &EnvData, learner: &QtOptConfig) -> anyhow::Result<EpisodeReader> {
+pub fn open(path: &Path, env: &EnvData, learner: &QtOptConfig) -> anyhow::Result<EpisodeReader> {
     let shown = path.display();
     let reader = EpisodeReader::open(path).with_context(|| format!("opening the episodes in {shown}"))?;
     let (size, recorded) = (learner.size as u32, reader.config());
@@ -41,7 +42,7 @@ pub(super) fn open(path: &Path, env: &EnvData, learner: &QtOptConfig) -> anyhow:
     }
     let text = |key: &str| recorded.generator.get(key).and_then(toml::Value::as_str);
     // The state-estimating network knows where in the image things are; recordings that do not say so were cropped at random.
-    let (camera, crop) = (text("camera").unwrap_or(common::CAMERA), text("crop").unwrap_or("random"));
+    let (camera, crop) = (text("camera").unwrap_or(CAMERA), text("crop").unwrap_or("random"));
     let wanted = (env.camera.as_str(), if env.crop == Crop::Random { "random" } else { "centre" });
     if learner.is_calibrated() && (camera, crop) != wanted {
         let message = format!(
@@ -55,7 +56,7 @@ pub(super) fn open(path: &Path, env: &EnvData, learner: &QtOptConfig) -> anyhow:
 }
 
 /// Recorded episodes into a new run's memory.
-pub(super) fn preload(trainer: &mut Trainer<QtOptConfig, QLearner, ExperienceSource>) -> anyhow::Result<()> {
+pub fn preload(trainer: &mut Trainer<QtOptConfig, QLearner, ExperienceSource>) -> anyhow::Result<()> {
     let config = trainer.config().clone();
     if let Some(path) = &config.data.offline {
         let reader = open(path, &config.data.env, &config.learner)?;

@@ -1,7 +1,8 @@
 //! Trained agents: runs of `train qtopt`, and the generator through which some of them look.
 
+use super::UsageError;
+use super::environments::load_cell;
 use super::generator::{self as generators, GeneratorKind};
-use super::{UsageError, common};
 use crate::contract::privileged::MapFrame;
 use crate::contract::{self, ActionSpace, Domain, ImageAdapter, VecEnvError};
 use crate::data::DataError;
@@ -119,7 +120,7 @@ pub fn action_space(cell: &CellDescription) -> ActionSpace {
 /// # Errors
 /// A cell that cannot be read.
 pub fn map_of(config: &QtOptConfig, env: &EnvData) -> anyhow::Result<MapFrame> {
-    let cell = common::load_cell(&env.cell)?;
+    let cell = load_cell(&env.cell)?;
     let frame = map_frame(&cell, &env.camera, config.size as u32);
     Ok(MapFrame { cell_m: config.network.map_cell_m, ..frame })
 }

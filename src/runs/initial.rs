@@ -3,9 +3,9 @@
 //! Where that agent sees what this run's simulator shows, they are the newest of its replays. Else they are played anew: the
 //! agent sees its own domain, through its own generator, while the run keeps its own domain's pictures of the same states.
 
+use super::agent;
+use super::pair_agent::PairAgent;
 use super::qtopt::{QtOptRun, QtOptTrainer, simulator};
-use crate::cli::agent;
-use crate::cli::pair_agent::PairAgent;
 use crate::contract::{ImageAdapter, Seed};
 use crate::env::GraspEnv;
 use crate::files::console::{remark, warn_all};
@@ -42,8 +42,8 @@ fn has_seen(init: &Path, config: &QtOptRun) -> anyhow::Result<bool> {
 /// Refuses an agent that cannot act where this run learns.
 ///
 /// # Errors
-/// No run of QT-Opt; [`crate::cli::UsageError`] for another cell or size.
-pub(super) fn check(config: &QtOptRun) -> anyhow::Result<()> {
+/// No run of QT-Opt; [`crate::runs::UsageError`] for another cell or size.
+pub fn check(config: &QtOptRun) -> anyhow::Result<()> {
     let Some((init, _)) = wanted(config) else { return Ok(()) };
     if !has_seen(init, config)? {
         PairAgent::load(init, simulator(config, Seed(config.seed))?, "--init-episodes of")
@@ -56,7 +56,7 @@ pub(super) fn check(config: &QtOptRun) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// A run that is missing or damaged; the simulator fails.
-pub(super) fn begin(trainer: &mut QtOptTrainer) -> anyhow::Result<()> {
+pub fn begin(trainer: &mut QtOptTrainer) -> anyhow::Result<()> {
     let config = trainer.config().clone();
     let Some((init, count)) = wanted(&config) else { return Ok(()) };
     let adapter = agent::adapter(trainer.root(), &config, config.data.env.domain)?;

@@ -1,6 +1,6 @@
 //! Where a learner's paired frames come from: the simulator in this process, or a data set on disk.
 
-use crate::cli::pair_agent::{self, PairAgent};
+use super::pair_agent::{self, PairAgent};
 use crate::contract::{FrameBatch, ScriptPolicy, Seed, VecEnvError};
 use crate::data::paired::{PairReader, to_frames};
 use crate::env::pairs::{CAPTURES_PER_BLOCK, frames_of, play_block};

@@ -1,8 +1,9 @@
 //! What a run was begun with, by its contents: objects, textures and datasets are remembered by checksums beside their
 //! paths. A run that is resumed refuses others under the same path, and takes the same under another one.
 
+use super::objects::{import_options, load_objects, object_source};
+use super::{UsageError, pair_agent};
 use crate::appearance::ImageSet;
-use crate::cli::{UsageError, common, pair_agent};
 use crate::data::paired::checksums_path;
 use crate::files::atomic::{sha256_file, sha256_hex};
 use crate::gan::cyclegan::folder::FOLDERS;
@@ -161,8 +162,8 @@ fn differs(flag: &str, place: &str) -> UsageError {
 
 /// None where every object is the program's own.
 fn objects_digest(env: &EnvData) -> anyhow::Result<Option<String>> {
-    let objects = common::load_objects(&env.objects, common::ImportArgs::of_run(env.object_files))?;
-    Ok(common::object_source(&env.objects, &objects, 0).digest)
+    let objects = load_objects(&env.objects, import_options(env.object_files))?;
+    Ok(object_source(&env.objects, &objects, 0).digest)
 }
 
 /// Of a cell's file, whatever its comments and the order of its keys. None where the cell is the program's own.
@@ -186,6 +187,7 @@ fn folder_digest(folder: &Path) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::environments::{CAMERA, CELL, load_cell};
     use super::*;
     use crate::contract::{Crop, Domain};
 
@@ -197,11 +199,11 @@ mod tests {
             image::RgbImage::from_pixel(4, 4, image::Rgb([colour; 3])).save(folder.path().join(name).join("x.png"))?;
         }
         let env = |textures: &str| EnvData {
-            cell: common::CELL.to_owned(),
+            cell: CELL.to_owned(),
             domain: Domain::Canonical,
             objects: "train".to_owned(),
             textures: Some(folder.path().join(textures)),
-            camera: common::CAMERA.to_owned(),
+            camera: CAMERA.to_owned(),
             crop: Crop::Centre,
             num_envs: 1,
             object_files: None,
@@ -221,7 +223,7 @@ mod tests {
         let error = same_env(&saved, &mut with("nowhere")).expect_err("nothing there");
         assert!(error.to_string().contains("--textures"), "{error:#}");
         // A cell's file counts by what it describes.
-        let description = cells::to_toml(&*common::load_cell(common::CELL)?)?;
+        let description = cells::to_toml(&*load_cell(CELL)?)?;
         let [mine, copy] = ["mine.toml", "copy.toml"].map(|name| folder.path().join(name));
         let in_file = |file: &Path| EnvData { cell: file.display().to_string(), ..env("a") };
         std::fs::write(&mine, &description)?;
