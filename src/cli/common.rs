@@ -5,15 +5,13 @@ use crate::appearance::ImageSet;
 use crate::contract::{Domain, Seed};
 use crate::objects::ObjectModel;
 use crate::objects::import::ImportOptions;
-use crate::runs::environments;
+use crate::runs::environments::{self, set_cell, set_objects};
 pub use crate::runs::environments::{
     CELL, absolute, load_cell, measured_access, num_envs_for, recorded_cell, texture_source,
 };
 pub use crate::runs::inputs::{Inputs, run_of};
-pub use crate::runs::objects::{
-    folder_of, load_objects, measured_objects, named_set, object_source, objects_in, usual_objects,
-};
-use crate::scene::{CellDescription, cells};
+pub use crate::runs::objects::{load_objects, measured_objects, named_set, object_source, objects_in, usual_objects};
+use crate::scene::CellDescription;
 use crate::train::{EnvData, ObjectFiles};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,17 +62,12 @@ impl ImportArgs {
         let Self { scale, density, friction } = self;
         (self != Self::default()).then_some(ObjectFiles { scale, density, friction })
     }
-
-    /// With the usual limits.
-    pub fn get(self) -> ImportOptions {
-        let Self { scale, density, friction } = self;
-        ImportOptions { scale, density, friction, ..ImportOptions::default() }
-    }
 }
 
 impl From<ImportArgs> for ImportOptions {
-    fn from(args: ImportArgs) -> Self {
-        args.get()
+    /// With the usual limits.
+    fn from(ImportArgs { scale, density, friction }: ImportArgs) -> Self {
+        Self { scale, density, friction, ..Self::default() }
     }
 }
 
@@ -87,10 +80,14 @@ pub struct TextureArgs {
 }
 
 impl TextureArgs {
+    pub fn folder(&self) -> Option<&Path> {
+        self.textures.as_deref()
+    }
+
     /// # Errors
     /// A folder or file that cannot be read.
     pub fn load(&self) -> anyhow::Result<Arc<ImageSet>> {
-        environments::load_textures(self.textures.as_deref())
+        environments::load_textures(self.folder())
     }
 }
 
@@ -128,7 +125,7 @@ impl SeedArg {
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct EnvArgs {
     /// Domain that the learner sees: canonical, randomized-mild, randomized-medium, randomized-heavy, reality, reality-dev,
-    /// reality-2 [default: canonical; rcan: randomized-heavy]
+    /// reality-2 [default: canonical; rcan translates from a simulated one, by default randomized-heavy]
     #[arg(long)]
     pub domain: Option<Domain>,
     /// Cell: one of `bingrasp cells list`, or a TOML file [default: iiwa-bin; ppo: that of the task, panda-table or iiwa-bin]
@@ -150,23 +147,13 @@ impl EnvArgs {
     /// # Errors
     /// A cell that cannot be loaded.
     pub fn apply(&self, env: &mut EnvData) -> anyhow::Result<()> {
-        if let Some(cell) = self.cell.as_deref() {
-            // The policy's camera is a cell's first.
-            env.camera = load_cell(cell)?.cameras.first().map_or(String::new(), |camera| camera.name.clone());
-            let is_file = !cells::is_built_in(cell) && Path::new(cell).is_file();
-            env.cell = if is_file { absolute(Path::new(cell)).display().to_string() } else { cell.to_owned() };
+        if let Some(cell) = &self.cell {
+            set_cell(env, cell)?;
         }
         env.object_files = self.object_files.settings().or(env.object_files);
         env.domain = self.domain.unwrap_or(env.domain);
-        if let Some(objects) = self.objects.as_deref() {
-            let part = |part: &str| {
-                folder_of(part.trim()).map_or_else(|| part.to_owned(), |folder| absolute(folder).display().to_string())
-            };
-            env.objects = match folder_of(objects) {
-                // A folder's own name may hold a comma.
-                Some(_) => part(objects),
-                None => objects.split(',').map(part).collect::<Vec<_>>().join(","),
-            };
+        if let Some(objects) = &self.objects {
+            set_objects(env, objects);
         }
         if let Some(textures) = &self.textures.textures {
             env.textures = Some(absolute(textures));
@@ -181,6 +168,3 @@ pub fn set_paths<const N: usize>(places: [(&mut Option<PathBuf>, &Option<PathBuf
         *place = typed.as_deref().map(absolute).or(place.take());
     }
 }
-
-#[cfg(test)]
-mod tests;

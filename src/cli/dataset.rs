@@ -247,7 +247,7 @@ fn generate(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     common::Inputs::default()
         .run("--policy", run)
         .objects(args.objects.as_deref())
-        .textures(args.textures.textures.as_deref())
+        .textures(args.textures.folder())
         .check_folder(out)?;
     let (env_config, config) = plan(args)?;
     let (agent, env_config, config) = with_agent(run, env_config, config)?;

@@ -182,7 +182,7 @@ fn play_recording(args: &RecordArgs) -> anyhow::Result<Report> {
     common::Inputs::default()
         .run("--policy", builtin.is_none().then_some(Path::new(&args.policy)))
         .objects(args.objects.as_deref())
-        .textures(args.textures.textures.as_deref())
+        .textures(args.textures.folder())
         .check_folder(&args.out)?;
     let mut loaded = if builtin.is_some() { None } else { Some(learned(args)?) };
     let cell = args.cell.load()?;

@@ -123,7 +123,7 @@ fn measure_grasp(args: &GraspArgs) -> anyhow::Result<Report> {
             .run("--policy", loaded.as_ref().map(|_| Path::new(&args.policy)))
             .run("--generator", args.generator.as_deref())
             .objects(args.objects.as_deref())
-            .textures(args.textures.textures.as_deref())
+            .textures(args.textures.folder())
             .check_picture("--episode-sheet", sheet)?;
     }
     let trained_in = loaded.as_ref().map(|loaded| loaded.env().cell.as_str());

@@ -69,7 +69,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     common::Inputs::default()
         .run("--generator", Some(&args.generator))
         .objects(args.objects.as_deref())
-        .textures(args.textures.textures.as_deref())
+        .textures(args.textures.folder())
         .check_picture("--sheet", &sheet)?;
     let started = Instant::now();
     let loaded = load_semantic(&args.generator, &HOST)?;

@@ -142,7 +142,7 @@ fn measure(args: &Args) -> anyhow::Result<Report> {
     common::Inputs::default()
         .run("--generator", Some(&args.generator))
         .objects(args.objects.as_deref())
-        .textures(args.textures.textures.as_deref())
+        .textures(args.textures.folder())
         .check_picture("--sheet", &sheet)?;
     let started = Instant::now();
     let loaded = load_generator(&args.generator, &HOST)?;

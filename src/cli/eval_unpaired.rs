@@ -117,7 +117,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let inputs = common::Inputs::default()
         .run("--generator", Some(&args.generator))
         .objects(args.objects.as_deref())
-        .textures(args.textures.textures.as_deref());
+        .textures(args.textures.folder());
     inputs.check_picture("--sheet", &sheet)?;
     if let Some(path) = &args.saliency {
         inputs.check_picture("--saliency", path)?;

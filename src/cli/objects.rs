@@ -257,7 +257,7 @@ fn export(args: &ExportArgs) -> Result<()> {
 }
 
 fn import(args: &ImportArgs) -> Result<()> {
-    let report = import_dir(&args.dir, &args.options.get())?;
+    let report = import_dir(&args.dir, &args.options.into())?;
     if args.json {
         let objects: Vec<Value> = report.objects.iter().map(imported_figures).collect();
         let (failures, skipped) = (texts(&report.failures), texts(&report.skipped));
@@ -329,7 +329,7 @@ fn load(args: &SetArgs) -> Result<ObjectSet> {
         let message = format!("--objects: there is no set and no folder {}", folder.display());
         return Err(UsageError(message).into());
     }
-    let set = ObjectSet::load_dir_with(folder, &args.options.get())?;
+    let set = ObjectSet::load_dir_with(folder, &args.options.into())?;
     set.failures().iter().for_each(|failure| console::remark(format_args!("left out: {failure}")));
     set.skipped().iter().for_each(|skipped| console::remark(format_args!("not read: {skipped}")));
     Ok(set)

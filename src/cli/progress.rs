@@ -1,11 +1,11 @@
-//! What a terminal shows of a training: its bar, its figures while it runs, and its closing line.
+//! What is shown of a training: its bar and figures while it runs, its closing line, and its object for `--json`.
 
 use super::output;
 use crate::files::console::remark;
 use crate::files::interrupt;
-use crate::train::{Outcome, Progress, TrainCallback};
+use crate::train::{BatchSource, Ended, Learner, LearnerConfig, Module, Outcome, Progress, TrainCallback, Trainer};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -75,4 +75,43 @@ fn short(value: &Value) -> String {
         Some(number) if value.is_f64() => format!("{number:.3}"),
         _ => value.to_string(),
     }
+}
+
+/// What a run came to, as an object for `--json`: `figures` are the learner's own.
+pub fn summary<C: LearnerConfig, L: Learner, S: BatchSource<L>>(
+    trainer: &mut Trainer<C, L, S>,
+    outcome: &Outcome,
+    figures: Vec<(&'static str, Value)>,
+    report: &Path,
+) -> Value {
+    let seconds = outcome.seconds.max(1e-9);
+    let threads = rayon::current_num_threads();
+    let mut parameters = Map::new();
+    for (name, module) in trainer.learner.modules() {
+        if let Module::Network(store) = module {
+            parameters.insert(name.to_owned(), store.parameter_count().into());
+        }
+    }
+    let map = |values: Vec<(String, Value)>| Value::Object(values.into_iter().collect());
+    let mut object = json!({
+        "out": trainer.root(),
+        "complete": outcome.ended == Ended::Complete,
+        "steps": outcome.steps,
+        "steps_per_s": outcome.steps_here as f64 / seconds,
+        "seconds": outcome.seconds,
+        "source_shares": map(outcome.source_seconds.iter().map(|(name, s)| ((*name).to_owned(), json!(s / seconds))).collect()),
+        "idle_share": 1.0 - outcome.processor_s / (seconds * threads as f64),
+        "validation": map(outcome.evaluation.iter().map(|(name, v)| (name.clone(), json!(v))).collect()),
+        "parameters": parameters,
+        "warm_memory_gib": outcome.warm_gib,
+        "last_memory_gib": outcome.last_gib,
+        "peak_memory_gib": output::peak_memory_gib(),
+        "report": report,
+        "threads": threads,
+        "seed": trainer.config().seed,
+    });
+    if let Some(object) = object.as_object_mut() {
+        object.extend(figures.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    }
+    object
 }

@@ -1,5 +1,5 @@
 //! `bingrasp train`: learners, from nothing to a run directory with checkpoints, metrics, pictures and a report. Each file
-//! here turns the flags of one learner into settings; `run` does the rest.
+//! here turns the flags of one learner into settings; `run` and the room `runs` do the rest.
 
 mod cyclegan;
 pub(super) mod ppo;

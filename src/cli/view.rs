@@ -233,7 +233,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             .run("--generator", args.generator.as_deref())
             .run("--policy", args.policy_run())
             .objects(args.objects.as_deref())
-            .textures(args.textures.textures.as_deref())
+            .textures(args.textures.folder())
             .check_picture("--screenshot", path)?;
     }
     let script = args.script.as_ref().map(|path| {

@@ -2,7 +2,7 @@
 
 use super::inputs::Inputs;
 use super::left_out::warn_left_out;
-use super::{LearnerSetup, Start, identity};
+use super::{LearnerSetup, Start, UsageError, identity};
 use crate::contract::Seed;
 use crate::gan::cyclegan::folder::{FolderConfig, ImageFolders};
 use crate::gan::cyclegan::{CycleGanConfig, CycleGanData, CycleGanLearner, FolderSource, Method, Preset};
@@ -10,7 +10,7 @@ use crate::train::{Limits, Outcome, ReportText, RunConfig, Trainer};
 use candle_core::Device;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The settings of a run on two folders.
 pub type CycleGanRun = RunConfig<CycleGanConfig>;
@@ -58,7 +58,13 @@ impl LearnerSetup for TwoFolders {
         Ok(())
     }
 
-    fn same_inputs(&self, _: &Start, saved: &CycleGanRun, wanted: &mut CycleGanRun) -> anyhow::Result<()> {
+    fn same_inputs(&self, start: &Start, saved: &CycleGanRun, wanted: &mut CycleGanRun) -> anyhow::Result<()> {
+        let method = saved.learner.method;
+        if method != self.method {
+            let out = start.out.display();
+            let message = format!("the run in {out} is one of {method}; resume it with bingrasp train {method}");
+            return Err(UsageError(message).into());
+        }
         identity::same_pictures(&saved.data.digests, &wanted.data.root)?;
         // Runs of earlier versions remember nothing but the place.
         if !saved.data.digests.is_empty() {
@@ -74,7 +80,6 @@ impl LearnerSetup for TwoFolders {
     fn build(
         &self,
         _: &Start,
-        _: &Path,
         config: &CycleGanRun,
         device: &Device,
     ) -> anyhow::Result<(CycleGanLearner, FolderSource)> {

@@ -2,7 +2,7 @@
 
 use super::UsageError;
 use super::left_out::warn_left_out;
-use super::objects::{import_options, objects_in};
+use super::objects::{folder_of, import_options, objects_in};
 use crate::appearance::ImageSet;
 use crate::contract::{Domain, PrivilegedAccess, Seed};
 use crate::data::episodes::RecordedCell;
@@ -72,6 +72,29 @@ pub fn num_envs_for(size: u32) -> usize {
 /// A path that stays the same when the working folder changes.
 pub fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Names the cell of a run, one that is built in or a file, and its first camera, which policies look through.
+///
+/// # Errors
+/// As [`load_cell`].
+pub fn set_cell(env: &mut EnvData, name: &str) -> anyhow::Result<()> {
+    env.camera = load_cell(name)?.cameras.first().map_or(String::new(), |camera| camera.name.clone());
+    let is_file = !cells::is_built_in(name) && Path::new(name).is_file();
+    env.cell = if is_file { absolute(Path::new(name)).display().to_string() } else { name.to_owned() };
+    Ok(())
+}
+
+/// Names the objects of a run: sets and folders, with commas between them.
+pub fn set_objects(env: &mut EnvData, names: &str) {
+    let part = |part: &str| {
+        folder_of(part.trim()).map_or_else(|| part.to_owned(), |path| absolute(path).display().to_string())
+    };
+    env.objects = match folder_of(names) {
+        // A folder's own name may hold a comma.
+        Some(_) => part(names),
+        None => names.split(',').map(part).collect::<Vec<_>>().join(","),
+    };
 }
 
 /// The environments that a run's settings describe.

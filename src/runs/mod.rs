@@ -7,10 +7,10 @@
 pub mod agent;
 pub mod cyclegan;
 pub mod environments;
-pub mod frames;
+mod frames;
 pub mod generator;
 pub mod identity;
-pub mod initial;
+mod initial;
 pub mod inputs;
 pub mod left_out;
 pub mod objects;
@@ -18,13 +18,13 @@ pub mod pair_agent;
 pub mod ppo;
 pub mod qtopt;
 pub mod rcan;
-pub mod recording;
+mod recording;
 pub mod rgbd;
 pub mod rl_cyclegan;
 pub mod semantic_cyclegan;
 mod setup;
 
-pub use setup::{LearnerSetup, Start, TrainerOf, settings, summary, train};
+pub use setup::{LearnerSetup, Start, TrainerOf, settings, train};
 
 /// Settings, files or flags that do not fit together: wrong usage, exit code 2 of the program.
 #[derive(Debug, thiserror::Error)]

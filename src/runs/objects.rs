@@ -150,3 +150,7 @@ pub fn import_options(files: Option<ObjectFiles>) -> ImportOptions {
         None => usual,
     }
 }
+
+#[cfg(test)]
+#[path = "objects_tests.rs"]
+mod tests;

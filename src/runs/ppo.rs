@@ -11,7 +11,6 @@ use crate::tasks::{PoseGraspConfig, TaskFactory, bin_grasp, pose_grasp};
 use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer};
 use candle_core::Device;
 use serde_json::Value;
-use std::path::Path;
 use std::sync::Arc;
 
 /// The settings of a run of PPO.
@@ -25,6 +24,12 @@ const SIZE: usize = 64;
 #[derive(Clone, Copy, Debug)]
 pub struct Ppo {
     pub task: TaskKind,
+}
+
+impl Default for Ppo {
+    fn default() -> Self {
+        Self { task: TaskKind::PoseGrasp }
+    }
 }
 
 impl LearnerSetup for Ppo {
@@ -92,13 +97,7 @@ impl LearnerSetup for Ppo {
         Inputs::default().env(&config.data.env)
     }
 
-    fn build(
-        &self,
-        _: &Start,
-        _: &Path,
-        config: &PpoRun,
-        device: &Device,
-    ) -> anyhow::Result<(PpoLearner, RolloutSource)> {
+    fn build(&self, _: &Start, config: &PpoRun, device: &Device) -> anyhow::Result<(PpoLearner, RolloutSource)> {
         let (seed, codec) = (Seed(config.seed), config.data.codec());
         let open = opener(config)?;
         let learner = PpoLearner::new(&config.learner, codec.network(), seed, device)?;

@@ -24,9 +24,10 @@ use std::path::Path;
 
 /// The settings of a run of QT-Opt.
 pub type QtOptRun = RunConfig<QtOptConfig>;
-pub type QtOptTrainer = Trainer<QtOptConfig, QLearner, ExperienceSource>;
+pub(super) type QtOptTrainer = Trainer<QtOptConfig, QLearner, ExperienceSource>;
 
-/// QT-Opt of a size.
+/// QT-Opt of a size. A run that begins with another one, or looks through a generator, needs [`take_network`] and
+/// [`look_through`] too.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct QtOpt {
     pub preset: Preset,
@@ -86,10 +87,10 @@ impl LearnerSetup for QtOpt {
     fn same_inputs(&self, start: &Start, saved: &QtOptRun, wanted: &mut QtOptRun) -> anyhow::Result<()> {
         let (saved, wanted) = (&saved.data, &mut wanted.data);
         identity::same_env(&saved.env, &mut wanted.env)?;
-        if start.named.contains(&"offline") {
+        if start.names_offline {
             identity::same_folder(("offline", "--offline"), &saved.env.digests, &saved.offline, &mut wanted.offline)?;
         }
-        if start.named.contains(&"real") {
+        if start.names_real {
             identity::same_folder(("real", "--real"), &saved.env.digests, &saved.real, &mut wanted.real)?;
         }
         Ok(())
@@ -125,14 +126,9 @@ impl LearnerSetup for QtOpt {
             .env(&data.env)
     }
 
-    fn build(
-        &self,
-        start: &Start,
-        out: &Path,
-        config: &QtOptRun,
-        device: &Device,
-    ) -> anyhow::Result<(QLearner, ExperienceSource)> {
+    fn build(&self, start: &Start, config: &QtOptRun, device: &Device) -> anyhow::Result<(QLearner, ExperienceSource)> {
         let seed = Seed(config.seed);
+        let out = &start.out;
         let open = opener(out, config)?;
         if !start.resume {
             recording::check(config)?;
@@ -210,7 +206,10 @@ pub fn look_through(learner: &mut QtOptConfig, run: &Path, with_maps: bool) -> a
 }
 
 /// Gives a new run the network of the run that it begins with, unless another one was typed; where the camera stands is its own
-/// affair.
+/// affair. To be called once `data.init` names that run.
+///
+/// # Errors
+/// No run of QT-Opt with a checkpoint.
 pub fn take_network(learner: &mut QtOptConfig, init: &Path, typed: Option<QNetwork>) -> anyhow::Result<()> {
     let run =
         load_run::<QtOptConfig>(init).with_context(|| format!("opening the run in {} for --init", init.display()))?;
@@ -291,7 +290,7 @@ fn opener(out: &Path, config: &QtOptRun) -> anyhow::Result<EnvOpener> {
 }
 
 /// The simulator of a run: its pictures, and the labels that its network learns from.
-pub fn simulator(config: &QtOptRun, seed: Seed) -> anyhow::Result<EnvConfig> {
+pub(super) fn simulator(config: &QtOptRun, seed: Seed) -> anyhow::Result<EnvConfig> {
     let unknown = |error: String| UsageError(format!("data.script: {error}"));
     let script: PolicyKind = config.data.script.parse().map_err(|e| unknown(format!("{e}")))?;
     let env = env_config(&config.data.env, config.learner.size as u32, seed)?;

@@ -12,7 +12,6 @@ use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer};
 use anyhow::Context;
 use candle_core::Device;
 use serde_json::Value;
-use std::path::Path;
 
 /// RCAN of a size.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,7 +94,6 @@ impl LearnerSetup for Rcan {
     fn build(
         &self,
         start: &Start,
-        _: &Path,
         config: &RunConfig<RcanConfig>,
         device: &Device,
     ) -> anyhow::Result<(RcanLearner, PairSource)> {

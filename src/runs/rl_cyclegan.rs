@@ -1,5 +1,5 @@
-//! RL-CycleGAN and GraspGAN, and GAN and CycleGAN on the same data: translation
-//! between the simulator of a finished QT-Opt run and a recording.
+//! RL-CycleGAN and GraspGAN, and GAN and CycleGAN on the same data: translation between the simulator of a finished QT-Opt run and
+//! a recording.
 
 use super::environments::env_config;
 use super::inputs::Inputs;
@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 pub type JointRun = RunConfig<RlCycleGanConfig>;
 type JointTrainer = Trainer<RlCycleGanConfig, RlCycleGanLearner, JointSource>;
 
-/// One of the four methods.
+/// One of the four methods. A new run needs [`take_settings`] once `data.init` is set.
 #[derive(Clone, Copy, Debug)]
 pub struct Joint {
     pub method: Method,
@@ -69,12 +69,13 @@ impl LearnerSetup for Joint {
     fn same_inputs(&self, start: &Start, saved: &JointRun, wanted: &mut JointRun) -> anyhow::Result<()> {
         let method = saved.learner.gan.method;
         if method != self.method {
-            let message = format!("the run is one of {method}; resume it with bingrasp train {method}");
+            let out = start.out.display();
+            let message = format!("the run in {out} is one of {method}; resume it with bingrasp train {method}");
             return Err(UsageError(message).into());
         }
         let (saved, wanted) = (&saved.data, &mut wanted.data);
         identity::same_env(&saved.env, &mut wanted.env)?;
-        if start.named.contains(&"real") {
+        if start.names_real {
             let mut place = Some(wanted.real.clone());
             identity::same_folder(("real", "--real"), &saved.env.digests, &Some(saved.real.clone()), &mut place)?;
             wanted.real = place.unwrap_or_default();
@@ -95,7 +96,6 @@ impl LearnerSetup for Joint {
     fn build(
         &self,
         start: &Start,
-        _: &Path,
         config: &JointRun,
         device: &Device,
     ) -> anyhow::Result<(RlCycleGanLearner, JointSource)> {
@@ -161,7 +161,11 @@ impl LearnerSetup for Joint {
     }
 }
 
-/// What a joint run has of the run that it begins with: environments, actions, the Q-function's network.
+/// What a joint run has of the run that `data.init` names: environments, actions, the Q-function's network. It replaces the learner's
+/// settings, so that it comes before any other change.
+///
+/// # Errors
+/// No run of QT-Opt with a checkpoint, or one that looks through a generator.
 pub fn take_settings(config: &mut JointRun, method: Method) -> anyhow::Result<()> {
     let init = &config.data.init;
     let run =

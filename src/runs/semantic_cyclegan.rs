@@ -1,5 +1,5 @@
-//! The semantic CycleGAN: translation of RGB-D images between a simulation and a reality, with a segmentation
-//! of both, from two unpaired sets of images.
+//! The semantic CycleGAN: translation of RGB-D images between a simulation and a reality, with a segmentation of both, from two
+//! unpaired sets of images.
 
 use super::environments::CELL;
 use super::inputs::Inputs;
@@ -12,7 +12,6 @@ use crate::train::{Limits, Outcome, ReportText, RunConfig, Trainer};
 use candle_core::Device;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 pub type SemanticRun = RunConfig<SemanticConfig>;
 type SemanticTrainer = Trainer<SemanticConfig, SemanticCycleGan, UnpairedSource>;
@@ -95,7 +94,6 @@ impl LearnerSetup for Semantic {
     fn build(
         &self,
         _: &Start,
-        _: &Path,
         config: &SemanticRun,
         device: &Device,
     ) -> anyhow::Result<(SemanticCycleGan, UnpairedSource)> {

@@ -5,11 +5,11 @@ use super::inputs::Inputs;
 use crate::files::console::warn_all;
 use crate::nn::{DeviceSpec, NnError, with_large_stack};
 use crate::train::{
-    BatchSource, Ended, Learner, LearnerConfig, Limits, Module, Outcome, ReportText, RunConfig, RunDir, TrainCallback,
+    BatchSource, Ended, Learner, LearnerConfig, Limits, Outcome, ReportText, RunConfig, RunDir, TrainCallback,
     TrainError, Trainer, write_report,
 };
 use candle_core::Device;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// After gradients that are not finite.
@@ -18,14 +18,17 @@ const START_ANEW: &str = "the run cannot go on as it is: start another one with 
 /// The trainer of a learner.
 pub type TrainerOf<S> = Trainer<<S as LearnerSetup>::Config, <S as LearnerSetup>::Learner, <S as LearnerSetup>::Source>;
 
-/// How a run is started.
+/// Where a run lies, and how it is started.
 #[derive(Clone, Debug, Default)]
 pub struct Start {
+    /// Folder of the run: missing or empty, unless it is resumed.
+    pub out: PathBuf,
     /// From its newest checkpoint, in place of a new run.
     pub resume: bool,
-    /// Recordings that are named anew where it is resumed, by their settings: `real`, `offline`. Only these are compared with what
-    /// the run was begun with, since they are in its memory by then and their files may be gone.
-    pub named: Vec<&'static str>,
+    /// Where it is resumed: the settings name the recording that it began with, or the one of `real`, anew, to be compared. Else
+    /// they are not read, since they are in the run's memory by then and their files may be gone.
+    pub names_offline: bool,
+    pub names_real: bool,
 }
 
 /// One learner in this program's simulator: from settings to a learner and its source, and what is said of it.
@@ -93,7 +96,6 @@ pub trait LearnerSetup: Sync {
     fn build(
         &self,
         start: &Start,
-        out: &Path,
         config: &RunConfig<Self::Config>,
         device: &Device,
     ) -> anyhow::Result<(Self::Learner, Self::Source)>;
@@ -130,12 +132,16 @@ pub trait LearnerSetup: Sync {
 ///
 /// # Errors
 /// [`UsageError`] for settings that do not fit together, and for others than the saved ones; a run that cannot be read.
+///
+/// `change` should name cells and objects with [`super::environments::set_cell`] and [`super::environments::set_objects`], and
+/// folders by absolute paths ([`super::environments::absolute`]), so that the run can be resumed from elsewhere.
 pub fn settings<S: LearnerSetup>(
     setup: &S,
-    (start, out): (&Start, &Path),
+    start: &Start,
     limits: Limits,
-    change: impl Fn(&mut RunConfig<S::Config>) -> anyhow::Result<()>,
+    change: impl FnOnce(&mut RunConfig<S::Config>) -> anyhow::Result<()>,
 ) -> anyhow::Result<RunConfig<S::Config>> {
+    let out = &start.out;
     let given = limits.steps.is_some() || limits.minutes.is_some();
     if !start.resume {
         let mut config = setup.defaults();
@@ -164,23 +170,25 @@ pub fn settings<S: LearnerSetup>(
 }
 
 /// Trains in `out` to the end of the settings' limits, or until `callback` stops it, and writes the report. Returns what `finish`
-/// makes of the trainer, the outcome and where the report lies.
+/// makes of the trainer, the outcome and where the report lies. All of it happens on a thread of its own, with a large stack; warnings
+/// go to standard error. Nothing listens to Ctrl-C unless [`crate::files::interrupt::install`] was called.
 ///
 /// # Errors
 /// [`UsageError`] where settings and files do not fit together; failures of simulator, device and disk.
 pub fn train<S: LearnerSetup, R: Send>(
     setup: &S,
-    (start, out): (&Start, &Path),
+    start: &Start,
     config: &RunConfig<S::Config>,
     device: &DeviceSpec,
     callback: &mut (dyn TrainCallback + Send),
     finish: impl FnOnce(&mut TrainerOf<S>, &Outcome, PathBuf) -> anyhow::Result<R> + Send,
 ) -> anyhow::Result<(Outcome, R)> {
+    let out = &start.out;
     setup.inputs(config).check_folder(out)?;
     // An environment cannot move between threads: it is made where it is used.
     with_large_stack(|| -> anyhow::Result<_> {
         let device = device.open()?;
-        let (learner, source) = setup.build(start, out, config, &device)?;
+        let (learner, source) = setup.build(start, config, &device)?;
         let mut trainer = if start.resume {
             let (trainer, warnings) = Trainer::resume(out, learner, source)?;
             warn_all(&warnings);
@@ -213,43 +221,4 @@ pub fn train<S: LearnerSetup, R: Send>(
         let finished = finish(&mut trainer, &outcome, report)?;
         Ok((outcome, finished))
     })?
-}
-
-/// What a run came to, as an object for `--json`: `figures` are the learner's own.
-pub fn summary<C: LearnerConfig, L: Learner, S: BatchSource<L>>(
-    trainer: &mut Trainer<C, L, S>,
-    outcome: &Outcome,
-    figures: Vec<(&'static str, Value)>,
-    report: &Path,
-) -> Value {
-    let seconds = outcome.seconds.max(1e-9);
-    let threads = rayon::current_num_threads();
-    let mut parameters = Map::new();
-    for (name, module) in trainer.learner.modules() {
-        if let Module::Network(store) = module {
-            parameters.insert(name.to_owned(), store.parameter_count().into());
-        }
-    }
-    let map = |values: Vec<(String, Value)>| Value::Object(values.into_iter().collect());
-    let mut object = json!({
-        "out": trainer.root(),
-        "complete": outcome.ended == Ended::Complete,
-        "steps": outcome.steps,
-        "steps_per_s": outcome.steps_here as f64 / seconds,
-        "seconds": outcome.seconds,
-        "source_shares": map(outcome.source_seconds.iter().map(|(name, s)| ((*name).to_owned(), json!(s / seconds))).collect()),
-        "idle_share": 1.0 - outcome.processor_s / (seconds * threads as f64),
-        "validation": map(outcome.evaluation.iter().map(|(name, v)| (name.clone(), json!(v))).collect()),
-        "parameters": parameters,
-        "warm_memory_gib": outcome.warm_gib,
-        "last_memory_gib": outcome.last_gib,
-        "peak_memory_gib": crate::files::memory::peak_gib(),
-        "report": report,
-        "threads": threads,
-        "seed": trainer.config().seed,
-    });
-    if let Some(object) = object.as_object_mut() {
-        object.extend(figures.into_iter().map(|(name, value)| (name.to_owned(), value)));
-    }
-    object
 }

@@ -8,7 +8,7 @@ pub const MAX_STEPS: u64 = 1_000_000_000_000;
 pub const MAX_MINUTES: f64 = 1e8;
 
 /// When a run is over: at the first limit that is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Steps since the run began, 1 to [`MAX_STEPS`]; `None`: no such limit.

@@ -231,7 +231,7 @@ fn simulator_rooms_never_name_candle() {
 #[test]
 fn learner_rooms_never_name_bevy() {
     assert_never_names(
-        &["nn", "gan", "rl", "data", "files", "train", "draw", "contract", "servo"],
+        &["nn", "gan", "rl", "data", "files", "train", "draw", "contract", "servo", "runs"],
         &["bevy", "wgpu", "rapier"],
     );
 }

@@ -115,20 +115,36 @@ impl Scale {
         &self,
         plan: &mut Plan,
         method: Method,
+        inputs: (&str, &str),
+        seed: u64,
+    ) -> anyhow::Result<String> {
+        // The others draw x from the episodes of the run that they begin with.
+        let masks = format!(" --set rl-cyclegan.sim_episodes={}", self.simulated);
+        let settings = if method == Method::GraspGan { masks.as_str() } else { "" };
+        self.joint_phase(plan, (&method.to_string(), method, settings), inputs, seed)
+    }
+
+    /// The same of RL-CycleGAN with Q-functions that stay what the canonical agent's is.
+    fn translation_of_frozen_q(&self, plan: &mut Plan, inputs: (&str, &str), seed: u64) -> anyhow::Result<String> {
+        let settings = " --set rl-cyclegan.scene.frozen_q=true";
+        self.joint_phase(plan, ("frozen-q", Method::RlCycleGan, settings), inputs, seed)
+    }
+
+    fn joint_phase(
+        &self,
+        plan: &mut Plan,
+        (key, method, settings): (&str, Method, &str),
         (init, real): (&str, &str),
         seed: u64,
     ) -> anyhow::Result<String> {
-        let name = format!("translation-{method}-{real}-{seed}");
+        let name = format!("translation-{key}-{real}-{seed}");
         if !plan.has(&name) {
             let command = format!(
                 "train {method} --init @{init} --real @{real} --steps {} --seed {seed} --set \
-                 rl-cyclegan.held_out_episodes={}",
+                 rl-cyclegan.held_out_episodes={}{settings}",
                 self.gan_steps, self.held_out
             );
-            // The others draw x from the episodes of the run that they begin with.
-            let masks = format!(" --set rl-cyclegan.sim_episodes={}", self.simulated);
-            let command = if method == Method::GraspGan { command + &masks } else { command };
-            plan.add(&name, &format!("{method} on {real}: training"), &command)?;
+            plan.add(&name, &format!("{key} on {real}: training"), &command)?;
         }
         Ok(name)
     }
@@ -177,6 +193,7 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
         row("rl-cyclegan", "RL-CycleGAN", &both, Some(70)),
         row("real-to-sim", "Q_sim on F(y)", &joint_only, None),
         row("joint-q-real", "joint Q_real", &joint_only, None),
+        row("frozen-q", "RL-CycleGAN, Q frozen", &both, None),
         row("canonical", "the canonical agent itself", "-", None),
         row("ceiling", "ceiling, labels of reality", &agent_only, None),
     ];
@@ -193,15 +210,22 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
             };
             let method = Method::ALL.into_iter().find(|method| method.to_string() == key);
             let joint = |plan: &mut Plan| scale.translation(plan, Method::RlCycleGan, (&init, &real), seed);
+            let behind = |plan: &mut Plan, translation: &str| -> anyhow::Result<String> {
+                let own = [&init, translation];
+                scale.final_agent(plan, (&name, &title), own, (None, seed), "--domain canonical")?;
+                Ok(format!("@{name}"))
+            };
             let policy = match (key.as_str(), method) {
                 ("canonical", _) => format!("@{init}"),
                 ("real-to-sim", _) => format!("@{init} --generator @{}", joint(&mut plan)?),
                 ("joint-q-real", _) => format!("@{}", joint(&mut plan)?),
+                ("frozen-q", _) => {
+                    let translation = scale.translation_of_frozen_q(&mut plan, (&init, &real), seed)?;
+                    behind(&mut plan, &translation)?
+                }
                 (_, Some(method)) => {
                     let translation = scale.translation(&mut plan, method, (&init, &real), seed)?;
-                    let words = "--domain canonical";
-                    scale.final_agent(&mut plan, (&name, &title), [&init, &translation], (None, seed), words)?;
-                    format!("@{name}")
+                    behind(&mut plan, &translation)?
                 }
                 (_, None) => {
                     let command = format!("{} --domain {domain}", agent(table, seed, &init));

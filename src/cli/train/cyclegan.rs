@@ -63,7 +63,6 @@ impl TrainCommand for Command<'_> {
 
     fn apply(&self, config: &mut CycleGanRun) -> anyhow::Result<()> {
         let RunConfig { data, learner, .. } = config;
-        learner.method = self.method;
         learner.preset = self.args.size_preset.unwrap_or(learner.preset);
         learner.size = self.args.size.unwrap_or(learner.size);
         learner.batch = self.args.batch.unwrap_or(learner.batch);

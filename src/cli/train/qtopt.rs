@@ -74,9 +74,8 @@ impl TrainCommand for Args {
         QtOpt { preset: self.size_preset.unwrap_or_default() }
     }
 
-    fn named(&self) -> Vec<&'static str> {
-        let typed = [("offline", &self.offline), ("real", &self.real)];
-        typed.into_iter().filter_map(|(name, path)| path.is_some().then_some(name)).collect()
+    fn names_recordings(&self) -> [bool; 2] {
+        [self.offline.is_some(), self.real.is_some()]
     }
 
     fn apply(&self, config: &mut QtOptRun) -> anyhow::Result<()> {

@@ -44,8 +44,8 @@ impl TrainCommand for Command<'_> {
         Joint { method: self.method }
     }
 
-    fn named(&self) -> Vec<&'static str> {
-        self.args.real.iter().map(|_| "real").collect()
+    fn names_recordings(&self) -> [bool; 2] {
+        [false, self.args.real.is_some()]
     }
 
     fn apply(&self, config: &mut JointRun) -> anyhow::Result<()> {

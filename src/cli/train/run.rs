@@ -1,11 +1,11 @@
 //! What every `bingrasp train` command does: settings from flags, the run itself with a progress bar, what it came to.
 
-use crate::cli::progress::{TrainingProgress, closing_line};
+use crate::cli::progress::{TrainingProgress, closing_line, summary};
 use crate::cli::{UsageError, numbers, output};
 use crate::files::console::remark;
 use crate::files::interrupt;
 use crate::nn::DeviceSpec;
-use crate::runs::{LearnerSetup, Start, settings, summary, train};
+use crate::runs::{LearnerSetup, Start, settings, train};
 use crate::train::{Ended, Limits, Outcome, RunConfig};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -52,9 +52,9 @@ pub trait TrainCommand {
     /// The learner that the flags name.
     fn setup(&self) -> Self::Setup;
 
-    /// The recordings that are typed, by their settings: see [`Start`].
-    fn named(&self) -> Vec<&'static str> {
-        Vec::new()
+    /// Whether `--offline` and `--real` are typed: see [`Start`].
+    fn names_recordings(&self) -> [bool; 2] {
+        [false; 2]
     }
 
     /// Puts flags of its own into the settings.
@@ -86,9 +86,8 @@ pub fn run<T: TrainCommand>(command: &T) -> anyhow::Result<Finished> {
     let mut view = TrainingProgress::start();
     let bar = view.bar.clone();
     interrupt::install(|| remark("saving a checkpoint; Ctrl-C again stops at once"))?;
-    let place = (&start, args.out.as_path());
     let (outcome, (summary, line)) =
-        train(&setup, place, &config, &args.device, &mut view, |trainer, outcome, report| {
+        train(&setup, &start, &config, &args.device, &mut view, |trainer, outcome, report| {
             bar.finish_and_clear();
             let figures = setup.figures(trainer, outcome);
             let line = closing_line(outcome, &figures, &report);
@@ -98,7 +97,8 @@ pub fn run<T: TrainCommand>(command: &T) -> anyhow::Result<Finished> {
 }
 
 fn start_of(command: &impl TrainCommand) -> Start {
-    Start { resume: command.run_args().resume, named: command.named() }
+    let (args, [names_offline, names_real]) = (command.run_args(), command.names_recordings());
+    Start { out: args.out.clone(), resume: args.resume, names_offline, names_real }
 }
 
 impl Finished {
@@ -127,7 +127,7 @@ impl Finished {
 pub fn resolve<T: TrainCommand>(command: &T) -> anyhow::Result<ConfigOf<T>> {
     let args = command.run_args();
     let limits = Limits { steps: args.steps, minutes: args.minutes };
-    settings(&command.setup(), (&start_of(command), &args.out), limits, |config| {
+    settings(&command.setup(), &start_of(command), limits, |config| {
         command.apply(config)?;
         config.seed = args.seed.unwrap_or(config.seed);
         for assignment in &args.set {

@@ -42,6 +42,10 @@ pub struct SceneConfig {
     /// Weight of Q's own loss on translated images in the objective of G and F. The paper applies that gradient to Q alone
     /// (0), "selectively": else the generators compute Q.
     pub end_to_end_weight: f64,
+    /// Q_sim and Q_real stay what the run of `--init` is: the scene term holds translations to a Q that does not learn. Nobody has
+    /// published that. Settings of earlier runs lack it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub frozen_q: bool,
 }
 
 /// Which Bellman targets the pictures of a scene have: the original and its two translations.
@@ -55,6 +59,10 @@ pub enum BellmanTargetsOf {
     /// Each has its own: the value of the next picture through the same generators, by the Q-function that judges it. So the
     /// paper counts its six TD losses (equation 6).
     Picture,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 fn is_zero(number: &usize) -> bool {
@@ -154,12 +162,22 @@ impl RlCycleGanConfig {
 impl SceneConfig {
     fn preset(preset: Preset) -> Self {
         match preset {
-            Preset::Small => {
-                Self { actions: 8, logit_limit: 4.0, least_auc: 0.75, observation_std: 0.03, end_to_end_weight: 0.0 }
-            }
-            Preset::Paper => {
-                Self { actions: 1, logit_limit: 0.0, least_auc: 0.0, observation_std: 0.0, end_to_end_weight: 0.0 }
-            }
+            Preset::Small => Self {
+                actions: 8,
+                logit_limit: 4.0,
+                least_auc: 0.75,
+                observation_std: 0.03,
+                end_to_end_weight: 0.0,
+                frozen_q: false,
+            },
+            Preset::Paper => Self {
+                actions: 1,
+                logit_limit: 0.0,
+                least_auc: 0.0,
+                observation_std: 0.0,
+                end_to_end_weight: 0.0,
+                frozen_q: false,
+            },
         }
     }
 

@@ -145,7 +145,7 @@ impl RlCycleGanLearner {
         }
         let ready = self.scene_takes_part();
         let step = self.gan.steps();
-        let due = step % self.config.q_interval == 0;
+        let due = !self.config.scene.frozen_q && step % self.config.q_interval == 0;
         let [gx, fgx, fy, gfy] = &self.targets_of_translations(batch, due)?;
         let scene = self.q.as_ref().map(|q| QScene {
             q_sim: q.sim.averaged.as_ref(),

@@ -134,8 +134,9 @@ fn the_scene_term_moves_the_generators_alone_and_q_s_loss_q_alone() -> anyhow::R
 
 fn gradients_are_selective(mut run: RunConfig<RlCycleGanConfig>) -> anyhow::Result<()> {
     (run.learner.gan.warm_start_steps, run.learner.gan.balance) = (0, None);
-    let after = |q_interval: u64, scene: f64, steps_before: u64| -> anyhow::Result<_> {
+    let after_of = |frozen_q: bool, q_interval: u64, scene: f64, steps_before: u64| -> anyhow::Result<_> {
         let mut run = run.clone();
+        run.learner.scene.frozen_q = frozen_q;
         (run.learner.q_interval, run.learner.gan.weights.scene) = (q_interval, scene);
         let (mut learner, _, batch) = with_batch(&run, 1)?;
         // So that no step with a number that the interval divides is taken.
@@ -144,6 +145,7 @@ fn gradients_are_selective(mut run: RunConfig<RlCycleGanConfig>) -> anyhow::Resu
         learner.update(&batch, 1.0)?;
         Ok((before, bytes(&mut learner)?))
     };
+    let after = |q_interval: u64, scene: f64, steps_before: u64| after_of(false, q_interval, scene, steps_before);
     let changed = |(before, after): &(ModuleBytes, ModuleBytes)| -> Vec<&'static str> {
         after.iter().filter(|(name, bytes)| before.get(*name) != Some(*bytes)).map(|(name, _)| *name).collect()
     };
@@ -160,6 +162,10 @@ fn gradients_are_selective(mut run: RunConfig<RlCycleGanConfig>) -> anyhow::Resu
         state.iter().filter(|(name, _)| !is_q(name)).map(|(name, bytes)| (*name, bytes.clone())).collect::<Vec<_>>()
     };
     assert!(rest(&both.1) == rest(&generators_only.1));
+    // Frozen Q-functions hold the generators all the same, and learn nothing.
+    let frozen = after_of(true, 1, 10.0, 1)?;
+    assert!(!changed(&frozen).iter().any(is_q), "{:?}", changed(&frozen));
+    assert!(frozen.1 == generators_only.1);
     // And the scene term does reach G and F.
     let without = after(1000, 0.0, 1)?;
     assert!(without.1["sim2real"] != generators_only.1["sim2real"]);

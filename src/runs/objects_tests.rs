@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn sets_by_name_and_mixed() {
     let names = |text: &str| -> Vec<String> {
-        let objects = load_objects(text, ImportArgs::default()).expect(text);
+        let objects = load_objects(text, ImportOptions::default()).expect(text);
         objects.iter().map(|object| object.name.clone()).collect()
     };
     assert_eq!((names("household").len(), names("ycb").len(), names("test").len()), (51, 10, 100));
@@ -15,7 +15,7 @@ fn sets_by_name_and_mixed() {
     assert_eq!(mixed.len(), 161);
     assert_eq!((mixed[0].as_str(), mixed[10].as_str()), ("004_sugar_box", "bottle-01"));
     let volumes = |text: &str| -> f32 {
-        let objects = load_objects(text, ImportArgs::default()).expect(text);
+        let objects = load_objects(text, ImportOptions::default()).expect(text);
         objects.iter().map(|object| object.volume_m3).sum()
     };
     assert!(volumes("household:1") != volumes("household:2") && volumes("household-solid") > volumes("household"));
@@ -27,7 +27,7 @@ fn methods_are_tuned_on_training_objects() {
     assert_eq!(measured_objects(None, Some(Domain::RealityDev), &cell), "train");
     assert_eq!(measured_objects(None, Some(Domain::Reality2), &cell), "test");
     assert_eq!(measured_objects(Some("ycb"), Some(Domain::RealityDev), &cell), "ycb");
-    let count = |domain, names| objects_in(domain, names, ImportArgs::default()).map(|objects| objects.len());
+    let count = |domain, names| objects_in(domain, names, ImportOptions::default()).map(|objects| objects.len());
     assert_eq!(count(Domain::Reality, "test").expect("known"), 100);
     assert!(count(Domain::RealityDev, "train").is_ok_and(|count| count > 100));
     for names in ["test", "ycb, all"] {
@@ -41,7 +41,7 @@ fn a_wrong_name_is_named_with_the_cure() {
     for (wrong, part) in
         [("houshold", "houshold"), ("train,", "''"), ("household:x", "'x'"), ("ycb,nowhere", "nowhere")]
     {
-        let error = load_objects(wrong, ImportArgs::default()).expect_err(wrong);
+        let error = load_objects(wrong, ImportOptions::default()).expect_err(wrong);
         assert!(error.downcast_ref::<UsageError>().is_some(), "{wrong}: wrong usage");
         let message = error.to_string();
         assert!(message.contains(part) && message.contains("household"), "{wrong}: {message}");
