@@ -124,6 +124,47 @@ fn training_killed_anywhere_resumes_to_the_same_checkpoint_and_translates() {
     }
 }
 
+/// A program of one's own gets the run that the command line makes.
+#[test]
+fn a_training_from_rust_is_the_command_s() -> anyhow::Result<()> {
+    use bingrasp::nn::DeviceSpec;
+    use bingrasp::runs::rcan::Rcan;
+    use bingrasp::runs::{Start, settings, train as train_here};
+    use bingrasp::train::{Limits, Progress, TrainCallback};
+
+    struct Steps(u64);
+    impl TrainCallback for Steps {
+        fn should_continue(&mut self) -> bool {
+            true
+        }
+        fn progress(&mut self, progress: &Progress<'_>) {
+            self.0 = progress.step;
+        }
+    }
+
+    let folder = tempfile::tempdir()?;
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let (typed, called) = (place("typed"), place("called"));
+    sound(&run(&train(&typed, &[&SMALL[..], &["--steps", "8"]].concat())));
+
+    let start = Start { out: called.clone().into(), ..Start::default() };
+    let limits = Limits { steps: Some(8), minutes: None };
+    let config = settings(&Rcan::default(), &start, limits, |config| {
+        (config.seed, config.learner.batch) = (3, 4);
+        for assignment in SMALL.iter().filter(|word| word.contains('=')) {
+            *config = config.with(assignment).map_err(anyhow::Error::msg)?;
+        }
+        Ok(())
+    })?;
+    let mut steps = Steps(0);
+    let (outcome, report) =
+        train_here(&Rcan::default(), &start, &config, &DeviceSpec::Cpu, &mut steps, |_, _, report| Ok(report))?;
+    assert_eq!((outcome.steps, steps.0), (8, 8));
+    assert!(report.is_file());
+    assert_eq!(checksums(&typed, 7), checksums(&called, 7));
+    Ok(())
+}
+
 #[test]
 fn what_is_measured_with_is_trained_on_only_if_that_is_meant() {
     let folder = tempfile::tempdir().expect("a folder");
