@@ -8,8 +8,10 @@ use crate::data::paired::checksums_path;
 use crate::files::atomic::{sha256_file, sha256_hex};
 use crate::gan::cyclegan::folder::FOLDERS;
 use crate::pictures;
+use crate::rl::qtopt::QtOptConfig;
 use crate::scene::cells;
-use crate::train::EnvData;
+use crate::train::checkpoint::CHECKSUMS_NAME;
+use crate::train::{EnvData, load_run};
 use anyhow::Context;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ const OBJECTS: &str = "objects";
 const CELL: &str = "cell";
 const TEXTURES: &str = "textures";
 const POLICY: &str = "policy";
+const INIT: &str = "init";
 
 /// Adds the checksums of the environments' cell, objects and textures, and of these datasets and recordings by their settings.
 ///
@@ -91,6 +94,27 @@ pub fn remember_policy(env: &mut EnvData, run: Option<&Path>) -> anyhow::Result<
         env.digests.insert(POLICY.to_owned(), pair_agent::name(run)?);
     }
     Ok(())
+}
+
+/// Adds what the run of `--init` is, by its newest checkpoint.
+///
+/// # Errors
+/// No run of QT-Opt with a checkpoint.
+pub fn remember_init(env: &mut EnvData, run: Option<&Path>) -> anyhow::Result<()> {
+    if let Some(run) = run {
+        env.digests.insert(INIT.to_owned(), run_digest(run)?);
+    }
+    Ok(())
+}
+
+/// Checks that the run of `--init` is what it was when a run was made that has not begun.
+///
+/// # Errors
+/// As [`same_env`].
+pub fn same_init(digests: &BTreeMap<String, String>, run: Option<&Path>) -> anyhow::Result<()> {
+    let (Some(expected), Some(run)) = (digests.get(INIT), run) else { return Ok(()) };
+    let found = run_digest(run).with_context(|| elsewhere("--init"))?;
+    compare(Some(&found), expected, "--init", &run.display().to_string())
 }
 
 /// The same as [`same_folder`] for the frozen agent of `--policy`, by the checksum of its checkpoint.
@@ -178,6 +202,10 @@ fn cell_digest(cell: &str) -> anyhow::Result<Option<String>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the cell {path}"))?;
     let table: toml::Table = text.parse().with_context(|| format!("the cell {path}"))?;
     Ok(Some(sha256_hex(format!("{preset}\n{table}").as_bytes())))
+}
+
+fn run_digest(run: &Path) -> anyhow::Result<String> {
+    Ok(sha256_file(&load_run::<QtOptConfig>(run)?.checkpoint.path.join(CHECKSUMS_NAME))?)
 }
 
 /// Its list has the checksum of every file.

@@ -81,7 +81,8 @@ impl LearnerSetup for QtOpt {
 
     fn remember(&self, config: &mut QtOptRun) -> anyhow::Result<()> {
         let folders = [("offline", config.data.offline.clone()), ("real", config.data.real.clone())];
-        identity::remember(&mut config.data.env, &folders)
+        identity::remember(&mut config.data.env, &folders)?;
+        identity::remember_init(&mut config.data.env, config.data.init.as_deref())
     }
 
     fn same_inputs(&self, start: &Start, saved: &QtOptRun, wanted: &mut QtOptRun) -> anyhow::Result<()> {
@@ -113,7 +114,7 @@ impl LearnerSetup for QtOpt {
         for (names, folder) in [(("offline", "--offline"), &data.offline), (("real", "--real"), &data.real)] {
             identity::same_folder(names, &data.env.digests, folder, &mut folder.clone())?;
         }
-        Ok(())
+        identity::same_init(&data.env.digests, data.init.as_deref())
     }
 
     fn inputs<'a>(&self, config: &'a QtOptRun) -> Inputs<'a> {

@@ -63,7 +63,8 @@ impl LearnerSetup for Joint {
 
     fn remember(&self, config: &mut JointRun) -> anyhow::Result<()> {
         let folders = [("real", Some(config.data.real.clone()))];
-        identity::remember(&mut config.data.env, &folders)
+        identity::remember(&mut config.data.env, &folders)?;
+        identity::remember_init(&mut config.data.env, Some(&config.data.init))
     }
 
     fn same_inputs(&self, start: &Start, saved: &JointRun, wanted: &mut JointRun) -> anyhow::Result<()> {
@@ -85,7 +86,8 @@ impl LearnerSetup for Joint {
 
     fn same_beginning(&self, saved: &JointRun) -> anyhow::Result<()> {
         let real = Some(saved.data.real.clone());
-        identity::same_folder(("real", "--real"), &saved.data.env.digests, &real, &mut real.clone())
+        identity::same_folder(("real", "--real"), &saved.data.env.digests, &real, &mut real.clone())?;
+        identity::same_init(&saved.data.env.digests, Some(&saved.data.init))
     }
 
     fn inputs<'a>(&self, config: &'a JointRun) -> Inputs<'a> {

@@ -112,6 +112,15 @@ fn a_run_that_was_stopped_before_its_first_checkpoint_begins_again_with_all_that
         sound(&run(&["train", learner, "--out", &stopped, "--resume"]));
         assert_eq!(checksums(&whole, 1), checksums(&stopped, 1), "{learner}");
     }
+    // The agent learned on since: the run would begin with another one.
+    sound(&run(&["train", "qtopt", "--out", &agent, "--resume", "--steps", "4"]));
+    for learner in ["qtopt", "graspgan"] {
+        let stopped = place(&format!("{learner}-stopped"));
+        std::fs::remove_dir_all(Path::new(&stopped).join("checkpoints")).expect("removed");
+        let output = run(&["train", learner, "--out", &stopped, "--resume"]);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && message.contains("--init"), "{learner}: {message}");
+    }
 }
 
 #[test]

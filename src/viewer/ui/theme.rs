@@ -17,6 +17,8 @@ const RADIUS: u8 = 4;
 
 pub fn install(ctx: &egui::Context) {
     ctx.set_theme(egui::Theme::Light);
+    // Where frames take long, a press and its release are seen far apart; still it is a click.
+    ctx.options_mut(|options| options.input_options.max_click_duration = 10.0);
     ctx.all_styles_mut(|style| {
         let font = |size| FontId::new(size, FontFamily::Proportional);
         style.text_styles = [
