@@ -157,8 +157,9 @@ impl RolloutSource {
         let mut transitions = Transitions::default();
         let mut resets = Vec::new();
         for (index, step) in steps.iter().enumerate() {
-            transitions.rewards.push(step.reward);
-            transitions.ends.push(if step.done() { EpisodeEnd::Terminated } else { EpisodeEnd::None });
+            let (reward, end) = outcome_of(step, decisions.values[index], self.config.gamma as f32);
+            transitions.rewards.push(reward);
+            transitions.ends.push(end);
             if !step.done() {
                 let bits = numbers[index].iter().map(|number| number.to_bits()).collect();
                 self.playing[index].actions.push(bits);
@@ -237,6 +238,16 @@ impl RolloutSource {
         self.judging = Some(envs);
         let each = judged.max(1) as f64;
         Ok([returns / each, successes / each])
+    }
+}
+
+/// What is learned from a step: nothing where the simulation failed in it. Then the value of what comes after is the one that leaves
+/// the advantage at 0.
+fn outcome_of(step: &Step, value: f32, gamma: f32) -> (f32, EpisodeEnd) {
+    match step {
+        Step { invalid: true, .. } => (0.0, EpisodeEnd::Truncated { value: value / gamma.max(1e-6) }),
+        step if step.done() => (step.reward, EpisodeEnd::Terminated),
+        step => (step.reward, EpisodeEnd::None),
     }
 }
 

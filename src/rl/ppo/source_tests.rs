@@ -28,6 +28,8 @@ struct Toy {
     cells: Vec<Cell>,
     /// Observations that were asked for.
     captured: usize,
+    /// Every episode ends as the simulation fails.
+    fails: bool,
 }
 
 impl Script for Toy {
@@ -73,7 +75,9 @@ impl VecEnv for Toy {
             let [x, ..] = action.translation_m;
             let noise = cell.rng.as_mut().map_or(0.0, Rng::f32);
             cell.shade = (cell.shade + x + 0.1 * noise).rem_euclid(1.0);
-            cell.step = Step { reward: 10.0 * x, terminated: cell.left == 0, ..Step::default() };
+            let (over, fails) = (cell.left == 0, self.fails);
+            cell.step =
+                Step { reward: 10.0 * x, terminated: over && !fails, invalid: over && fails, ..Step::default() };
         }
         let pixels = SIZE * SIZE;
         let seen = capture.then(|| self.cells.iter());
@@ -90,9 +94,13 @@ impl VecEnv for Toy {
 }
 
 fn opener() -> EnvOpener {
-    Box::new(|| {
+    opener_of(false)
+}
+
+fn opener_of(fails: bool) -> EnvOpener {
+    Box::new(move || {
         let cells = (0..ENVS).map(|_| Cell::default()).collect();
-        Ok(Box::new(Toy { cells, captured: 0 }))
+        Ok(Box::new(Toy { cells, captured: 0, fails }))
     })
 }
 
@@ -162,6 +170,27 @@ fn a_run_resumed_in_the_middle_of_episodes_equals_the_uninterrupted_one() -> any
     let wrong = RolloutSource::new(&PpoConfig { num_envs: 2, ..config() }, codec(), 6, Seed(5), opener());
     let error = { wrong }.restore(std::path::Path::new("unused"), &checkpoint, serde_json::from_str(&text)?);
     assert!(error.expect_err("another number of environments").to_string().contains("expected 2"));
+    Ok(())
+}
+
+/// The step in which the simulation fails says nothing of what was done: no advantage, and the critic keeps its value.
+#[test]
+fn nothing_is_learned_from_a_step_in_which_the_simulation_fails() -> anyhow::Result<()> {
+    let (learner, sound) = run(1)?;
+    for (fails, mut source) in
+        [(false, sound), (true, RolloutSource::new(&config(), codec(), 6, Seed(1), opener_of(true)))]
+    {
+        let rollout = source.next(&learner, BEGIN)?;
+        let begins = |row: usize| rollout.observations.states.chunks(4).nth(row).is_some_and(|state| state[0] == 1.0);
+        // The last step of an episode is the one after which another begins in that environment.
+        let ends: Vec<usize> = (0..rollout.len() - ENVS).filter(|row| begins(row + ENVS)).collect();
+        assert!(!ends.is_empty());
+        for row in ends {
+            let kept =
+                rollout.advantages[row].abs() < 1e-5 && (rollout.returns[row] - rollout.values[row]).abs() < 1e-5;
+            assert_eq!(kept, fails, "{row}: {} {}", rollout.advantages[row], rollout.returns[row]);
+        }
+    }
     Ok(())
 }
 
