@@ -24,7 +24,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for results in [args.output.clone(), args.output.join("mask"), args.output.join("depth")] {
         inputs.check_distinct("OUT", &results)?;
     }
-    let names: Vec<String> = (0..folder.len()).map(|index| folder.name(index)).collect();
+    let names: Vec<String> = (0..folder.count()).map(|index| folder.name(index)).collect();
     refuse_existing(&args.output, &["mask", "depth"], &names)?;
     let loaded = load_semantic(&args.generator, &HOST)?;
     console::warn_all(&loaded.warnings);
@@ -33,11 +33,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     }
     let size = loaded.config.learner.size;
-    let bar = output::progress(folder.len() as u64, "images");
+    let bar = output::progress(folder.count() as u64, "images");
     let mut left_out = folder.left_out().to_vec();
     let mut translated_count = 0;
-    for first in (0..folder.len()).step_by(BATCH) {
-        let range = first..folder.len().min(first + BATCH);
+    for first in (0..folder.count()).step_by(BATCH) {
+        let range = first..folder.count().min(first + BATCH);
         let (mut whole, mut indices) = (Vec::new(), Vec::new());
         for (index, image) in range.clone().zip(folder.read_each(range.clone(), size)) {
             match (image, folder.users_picture(index)) {

@@ -104,7 +104,8 @@ impl RgbdFolder {
         }
     }
 
-    pub fn len(&self) -> usize {
+    /// Images in it.
+    pub fn count(&self) -> usize {
         match self {
             Self::Dataset(reader) => reader.len(),
             Self::Plain { images, .. } => images.len(),
@@ -191,10 +192,11 @@ pub fn square(picture: &RgbImage, size: usize) -> Vec<u8> {
 /// As [`RgbdFolder::open`] and [`RgbdFolder::read`]; more than fit into memory.
 pub fn load_images(root: &Path, size: usize) -> anyhow::Result<RgbdImages> {
     let folder = RgbdFolder::open(root)?;
-    RgbdImages::check_count(size, folder.len()).map_err(|error| UsageError(format!("{}: {error}", root.display())))?;
+    RgbdImages::check_count(size, folder.count())
+        .map_err(|error| UsageError(format!("{}: {error}", root.display())))?;
     let mut images = RgbdImages::new(size);
-    for first in (0..folder.len()).step_by(CHUNK) {
-        for image in folder.read_many(first..folder.len().min(first + CHUNK), size)? {
+    for first in (0..folder.count()).step_by(CHUNK) {
+        for image in folder.read_many(first..folder.count().min(first + CHUNK), size)? {
             images.push(&image.rgb, &image.depth_m)?;
         }
     }
@@ -229,8 +231,8 @@ pub fn load_segmented(root: &Path, size: usize) -> anyhow::Result<SegmentedImage
     }
     RgbdImages::check_count(size, reader.len()).map_err(|error| UsageError(format!("{}: {error}", root.display())))?;
     let mut images = SegmentedImages::new(size);
-    for first in (0..folder.len()).step_by(CHUNK) {
-        let range = first..folder.len().min(first + CHUNK);
+    for first in (0..folder.count()).step_by(CHUNK) {
+        let range = first..folder.count().min(first + CHUNK);
         let classes: Vec<_> =
             range.clone().into_par_iter().map(|index| reader.segmentation(index)).collect::<Result<_, _>>()?;
         for (image, classes) in folder.read_many(range, size)?.into_iter().zip(classes) {

@@ -50,7 +50,7 @@ impl LearnerSetup for Semantic {
         let counts = [&config.data.simulation, &config.data.reality].map(|root| rgbd::RgbdFolder::open(root));
         let mut largest = 0;
         for count in counts {
-            largest = largest.max(count?.len() as u64);
+            largest = largest.max(count?.count() as u64);
         }
         let images = largest.checked_mul(epochs).ok_or_else(|| {
             UsageError(format!("--epochs {epochs}: no run passes over {largest} images so often; give fewer"))
