@@ -1,7 +1,7 @@
 //! bingrasp: a robot grasping from a bin, rendered in several visual domains at once, and the learners that cross
 //! the gap between them. See ARCHITECTURE.md for the map.
 
-// What people are told goes through `files::console`, which no closed or full stream can stop.
+// What people read goes through `files::console`, which no closed or full stream can stop.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod appearance;

@@ -42,8 +42,8 @@ pub struct SceneConfig {
     /// Weight of Q's own loss on translated images in the objective of G and F. The paper applies that gradient to Q alone
     /// (0), "selectively": else the generators compute Q.
     pub end_to_end_weight: f64,
-    /// Q_sim and Q_real stay what the run of `--init` is: the scene term holds translations to a Q that does not learn. Nobody has
-    /// published that. Settings of earlier runs lack it.
+    /// Q_sim and Q_real stay what the run of `--init` is: the scene term holds translations to a Q that does not learn. No
+    /// paper has it. Settings of earlier runs lack it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub frozen_q: bool,
 }
