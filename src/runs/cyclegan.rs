@@ -2,11 +2,11 @@
 
 use super::inputs::Inputs;
 use super::left_out::warn_left_out;
-use super::{LearnerSetup, Start, UsageError, identity};
+use super::{LearnerSetup, Start, identity};
 use crate::contract::Seed;
 use crate::gan::cyclegan::folder::{FolderConfig, ImageFolders};
 use crate::gan::cyclegan::{CycleGanConfig, CycleGanData, CycleGanLearner, FolderSource, Method, Preset};
-use crate::train::{Limits, Outcome, ReportText, RunConfig, Trainer};
+use crate::train::{Outcome, ReportText, RunConfig, Trainer};
 use candle_core::Device;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -38,19 +38,12 @@ impl LearnerSetup for TwoFolders {
     fn defaults(&self) -> CycleGanRun {
         let mut learner = CycleGanConfig::preset(self.method, self.preset);
         learner.size = self.size.unwrap_or(learner.size);
-        RunConfig {
-            seed: 0,
-            log_interval: 25,
-            image_interval: 500,
-            checkpoint_interval: 500,
-            limits: Limits { steps: None, minutes: None },
-            data: CycleGanData {
-                root: PathBuf::new(),
-                images: FolderConfig::for_size(learner.size),
-                digests: BTreeMap::new(),
-            },
-            learner,
-        }
+        let data = CycleGanData {
+            root: PathBuf::new(),
+            images: FolderConfig::for_size(learner.size),
+            digests: BTreeMap::new(),
+        };
+        RunConfig::new([25, 500, 500], data, learner)
     }
 
     fn remember(&self, config: &mut CycleGanRun) -> anyhow::Result<()> {
@@ -59,12 +52,7 @@ impl LearnerSetup for TwoFolders {
     }
 
     fn same_inputs(&self, start: &Start, saved: &CycleGanRun, wanted: &mut CycleGanRun) -> anyhow::Result<()> {
-        let method = saved.learner.method;
-        if method != self.method {
-            let out = start.out.display();
-            let message = format!("the run in {out} is one of {method}; resume it with bingrasp train {method}");
-            return Err(UsageError(message).into());
-        }
+        start.check_method(saved.learner.method, self.method)?;
         identity::same_pictures(&saved.data.digests, &wanted.data.root)?;
         // Runs of earlier versions remember nothing but the place.
         if !saved.data.digests.is_empty() {

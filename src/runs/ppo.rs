@@ -8,7 +8,7 @@ use crate::env::{Channels, EnvConfig, GraspEnv};
 use crate::policies::PolicyKind;
 use crate::rl::ppo::{DepthInput, EnvOpener, PpoConfig, PpoData, PpoLearner, RolloutSource};
 use crate::tasks::{PoseGraspConfig, TaskFactory, bin_grasp, pose_grasp};
-use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer};
+use crate::train::{EnvData, Outcome, ReportText, RunConfig, Trainer};
 use candle_core::Device;
 use serde_json::Value;
 use std::sync::Arc;
@@ -62,15 +62,8 @@ impl LearnerSetup for Ppo {
             object_files: None,
             digests: std::collections::BTreeMap::new(),
         };
-        RunConfig {
-            seed: 0,
-            log_interval: 1,
-            image_interval: 20,
-            checkpoint_interval: 20,
-            limits: Limits { steps: None, minutes: None },
-            data: PpoData { env, task, size: SIZE, depth, every_step_reward: false, eval_episodes: 256, space },
-            learner,
-        }
+        let data = PpoData { env, task, size: SIZE, depth, every_step_reward: false, eval_episodes: 256, space };
+        RunConfig::new([1, 20, 20], data, learner)
     }
 
     fn derive(&self, config: &mut PpoRun) -> anyhow::Result<()> {

@@ -16,7 +16,7 @@ use crate::rl::qtopt::network::{QNetwork, StateEstimatorQConfig};
 use crate::rl::qtopt::{EnvOpener, ExperienceSource, Preset, QLearner, QtOptConfig, QtOptData};
 use crate::scene::CellDescription;
 use crate::tasks::{BinGraspConfig, bin_grasp};
-use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer, load_run};
+use crate::train::{EnvData, Outcome, ReportText, RunConfig, Trainer, load_run};
 use anyhow::Context;
 use candle_core::Device;
 use serde_json::Value;
@@ -56,27 +56,21 @@ impl LearnerSetup for QtOpt {
             object_files: None,
             digests: std::collections::BTreeMap::new(),
         };
-        RunConfig {
-            seed: 0,
-            log_interval: learner.updates_per_iteration,
-            image_interval: 10 * learner.updates_per_iteration,
-            checkpoint_interval: 12 * learner.updates_per_iteration,
-            limits: Limits { steps: None, minutes: None },
-            data: QtOptData {
-                env,
-                script: PolicyKind::NoisyPlanner.name().to_owned(),
-                space: action_space(&cell),
-                generator: None,
-                offline: None,
-                init: None,
-                init_episodes: 0,
-                real: None,
-                on_policy_domain: None,
-                on_policy_episodes: 0,
-                real_only: false,
-            },
-            learner,
-        }
+        let iteration = learner.updates_per_iteration;
+        let data = QtOptData {
+            env,
+            script: PolicyKind::NoisyPlanner.name().to_owned(),
+            space: action_space(&cell),
+            generator: None,
+            offline: None,
+            init: None,
+            init_episodes: 0,
+            real: None,
+            on_policy_domain: None,
+            on_policy_episodes: 0,
+            real_only: false,
+        };
+        RunConfig::new([iteration, 10 * iteration, 12 * iteration], data, learner)
     }
 
     fn remember(&self, config: &mut QtOptRun) -> anyhow::Result<()> {

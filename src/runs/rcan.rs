@@ -8,7 +8,7 @@ use crate::contract::{Crop, Domain, FrameBatch, PrivilegedAccess, Seed};
 use crate::data::paired::PairReader;
 use crate::eval::translation::TranslationMeter;
 use crate::gan::rcan::{Generator, PairSource, Preset, RcanConfig, RcanData, RcanLearner};
-use crate::train::{EnvData, Limits, Outcome, ReportText, RunConfig, Trainer};
+use crate::train::{EnvData, Outcome, ReportText, RunConfig, Trainer};
 use anyhow::Context;
 use candle_core::Device;
 use serde_json::Value;
@@ -41,21 +41,14 @@ impl LearnerSetup for Rcan {
             object_files: None,
             digests: std::collections::BTreeMap::new(),
         };
-        RunConfig {
-            seed: 0,
-            log_interval: 25,
-            image_interval: 500,
-            checkpoint_interval: 500,
-            limits: Limits { steps: None, minutes: None },
-            data: RcanData {
-                env,
-                dataset: None,
-                policy: None,
-                policy_share: 1.0,
-                frames_per_block: frames::frames_per_block(num_envs),
-            },
-            learner,
-        }
+        let data = RcanData {
+            env,
+            dataset: None,
+            policy: None,
+            policy_share: 1.0,
+            frames_per_block: frames::frames_per_block(num_envs),
+        };
+        RunConfig::new([25, 500, 500], data, learner)
     }
 
     fn remember(&self, config: &mut RunConfig<RcanConfig>) -> anyhow::Result<()> {

@@ -56,25 +56,22 @@ pub fn open(path: &Path, env: &EnvData, learner: &QtOptConfig) -> anyhow::Result
 }
 
 /// Recorded episodes into a new run's memory.
+///
+/// # Errors
+/// A recording that is missing, damaged or of another kind.
 pub fn preload(trainer: &mut Trainer<QtOptConfig, QLearner, ExperienceSource>) -> anyhow::Result<()> {
     let config = trainer.config().clone();
-    if let Some(path) = &config.data.offline {
+    for (path, is_real) in [(&config.data.offline, false), (&config.data.real, true)] {
+        let Some(path) = path else { continue };
         let reader = open(path, &config.data.env, &config.learner)?;
         let adapter = agent::adapter(trainer.root(), &config, reader.config().domain)?;
-        trainer.source.preload(agent::recorded_episodes(
-            &reader,
-            &config.data.space,
-            adapter.as_deref().map(|adapter| adapter as _),
-        ))?;
-    }
-    if let Some(path) = &config.data.real {
-        let reader = open(path, &config.data.env, &config.learner)?;
-        let adapter = agent::adapter(trainer.root(), &config, reader.config().domain)?;
-        trainer.source.add_real(agent::recorded_episodes(
-            &reader,
-            &config.data.space,
-            adapter.as_deref().map(|adapter| adapter as _),
-        ))?;
+        let adapter = adapter.as_deref().map(|adapter| adapter as _);
+        let episodes = agent::recorded_episodes(&reader, &config.data.space, adapter);
+        if is_real {
+            trainer.source.add_real(episodes)?;
+        } else {
+            trainer.source.preload(episodes)?;
+        }
     }
     Ok(())
 }

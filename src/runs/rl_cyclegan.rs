@@ -15,7 +15,7 @@ use crate::rl::qtopt::load::load_replays;
 use crate::rl::qtopt::{EnvOpener, QtOptConfig, load_policy};
 use crate::rl::rl_cyclegan::{JointSource, RlCycleGanConfig, RlCycleGanData, RlCycleGanLearner};
 use crate::tasks::{BinGraspConfig, bin_grasp};
-use crate::train::{EnvData, LearnerConfig, Limits, Outcome, Preset, ReportText, RunConfig, Trainer, load_run};
+use crate::train::{EnvData, LearnerConfig, Outcome, Preset, ReportText, RunConfig, Trainer, load_run};
 use anyhow::Context;
 use candle_core::Device;
 use serde_json::Value;
@@ -44,21 +44,14 @@ impl LearnerSetup for Joint {
     fn defaults(&self) -> JointRun {
         let learner = RlCycleGanConfig::preset(self.method, Preset::Small);
         let qtopt = QtOpt::default().defaults();
-        RunConfig {
-            seed: 0,
-            log_interval: 25,
-            image_interval: 500,
-            checkpoint_interval: 500,
-            limits: Limits { steps: None, minutes: None },
-            data: RlCycleGanData {
-                env: qtopt.data.env,
-                script: qtopt.data.script,
-                space: qtopt.data.space,
-                init: PathBuf::new(),
-                real: PathBuf::new(),
-            },
-            learner,
-        }
+        let data = RlCycleGanData {
+            env: qtopt.data.env,
+            script: qtopt.data.script,
+            space: qtopt.data.space,
+            init: PathBuf::new(),
+            real: PathBuf::new(),
+        };
+        RunConfig::new([25, 500, 500], data, learner)
     }
 
     fn remember(&self, config: &mut JointRun) -> anyhow::Result<()> {
@@ -68,12 +61,7 @@ impl LearnerSetup for Joint {
     }
 
     fn same_inputs(&self, start: &Start, saved: &JointRun, wanted: &mut JointRun) -> anyhow::Result<()> {
-        let method = saved.learner.gan.method;
-        if method != self.method {
-            let out = start.out.display();
-            let message = format!("the run in {out} is one of {method}; resume it with bingrasp train {method}");
-            return Err(UsageError(message).into());
-        }
+        start.check_method(saved.learner.gan.method, self.method)?;
         let (saved, wanted) = (&saved.data, &mut wanted.data);
         identity::same_env(&saved.env, &mut wanted.env)?;
         if start.names_real {

@@ -34,15 +34,8 @@ impl LearnerSetup for Semantic {
     const DEFAULT_STEPS: u64 = 16_400;
 
     fn defaults(&self) -> SemanticRun {
-        RunConfig {
-            seed: 0,
-            log_interval: 25,
-            image_interval: 500,
-            checkpoint_interval: 500,
-            limits: Limits { steps: None, minutes: None },
-            data: SemanticData::default(),
-            learner: SemanticConfig::default(),
-        }
+        let data = SemanticData::default();
+        RunConfig::new([25, 500, 500], data, SemanticConfig::default())
     }
 
     fn derive(&self, config: &mut SemanticRun) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 use super::UsageError;
 use super::inputs::Inputs;
 use crate::files::console::warn_all;
+use crate::gan::cyclegan::Method;
 use crate::nn::{DeviceSpec, NnError, with_large_stack};
 use crate::train::{
     BatchSource, Ended, Learner, LearnerConfig, Limits, Outcome, ReportText, RunConfig, RunDir, TrainCallback,
@@ -25,10 +26,24 @@ pub struct Start {
     pub out: PathBuf,
     /// From its newest checkpoint, in place of a new run.
     pub resume: bool,
-    /// Where it is resumed: the settings name the recording that it began with, or the one of `real`, anew, to be compared. Else
-    /// they are not read, since they are in the run's memory by then and their files may be gone.
+    /// Where it is resumed: the recording that it began with (`offline`) is named anew, and compared. Else it is not read: it is in
+    /// the run's memory by then, and its files may be gone.
     pub names_offline: bool,
+    /// The same for the recording that it learns from beside the simulator (`real`).
     pub names_real: bool,
+}
+
+impl Start {
+    /// # Errors
+    /// [`UsageError`] where the run that is resumed is one of another method.
+    pub(super) fn check_method(&self, saved: Method, method: Method) -> anyhow::Result<()> {
+        if saved == method {
+            return Ok(());
+        }
+        let out = self.out.display();
+        let message = format!("the run in {out} is one of {saved}; resume it with bingrasp train {saved}");
+        Err(UsageError(message).into())
+    }
 }
 
 /// One learner in this program's simulator: from settings to a learner and its source, and what is said of it.

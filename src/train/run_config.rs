@@ -80,6 +80,12 @@ impl SeedText {
 }
 
 impl<C: LearnerConfig> RunConfig<C> {
+    /// A run of seed 0 without an end yet, with its steps between lines of metrics, pictures and checkpoints.
+    pub fn new([log_interval, image_interval, checkpoint_interval]: [u64; 3], data: C::Data, learner: C) -> Self {
+        let limits = Limits::default();
+        Self { seed: 0, log_interval, image_interval, checkpoint_interval, limits, data, learner }
+    }
+
     /// As text for `config.toml`.
     ///
     /// # Errors
