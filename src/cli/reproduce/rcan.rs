@@ -4,7 +4,7 @@
 use super::plan::Plan;
 use super::tables::{
     GeneratorArgs, NETWORK, Picture, RowPlan, Table, TableArgs, WITHOUT_LABELS, agent, begins_with_episodes, canonical,
-    finetuned, given_recording, measure, rcan_generator, steps_with_features,
+    finetuned, finetuned_name, given_recording, measure, rcan_generator, steps_with_features,
 };
 use super::{RUNS, ablations};
 use crate::cli::{UsageError, common, numbers};
@@ -164,12 +164,12 @@ pub fn table1(args: &Args) -> anyhow::Result<ExitCode> {
             let agent = look.agent(&mut plan, &table, (&canonical, &rcan), seed, args.from_scratch)?;
             for (column, domain) in [("simulation", look.domain), ("reality", "reality"), ("reality-2", "reality-2")] {
                 let words = format!("--policy @{agent} --domain {domain} --objects test");
-                let name = format!("{column}-{}-{seed}", look.key);
+                let name = format!("{column}-{agent}");
                 let title = format!("{} in {domain}", look.title);
                 row.cell(column, seed, &measure(&mut plan, &table, (&name, &title), seed, &words)?);
             }
             for &(column, grasps) in &amounts {
-                let tuned = format!("{column}-grasps-{}-{seed}", look.key);
+                let tuned = finetuned_name(grasps, look.key, seed);
                 let words = finetuned(&table, seed, &agent, grasps, (finetune_steps, 1.0));
                 let command = format!("{words} {} {}", begins_with_episodes(&table), look.sees(&rcan));
                 plan.add(&tuned, &format!("{}: finetuning with {grasps} grasps", look.title), &command)?;
@@ -243,7 +243,7 @@ fn real_row(
     };
     cell(plan, "reality", &agent)?;
     for &(column, grasps) in amounts {
-        let tuned = format!("{column}-grasps-real-{seed}");
+        let tuned = finetuned_name(grasps, "real", seed);
         let words = finetuned(table, seed, &agent, grasps, (table.amount(args.finetune_steps, 60), 1.0));
         plan.add(&tuned, &format!("Real: finetuning with {grasps} grasps"), &format!("{words} {off_policy}"))?;
         cell(plan, column, &tuned)?;
@@ -273,7 +273,7 @@ pub fn figure4(args: &Figure4Args) -> anyhow::Result<ExitCode> {
             for &(column, grasps) in &shown {
                 let mut policy = agent.clone();
                 if grasps > 0 {
-                    policy = format!("grasps-{grasps}-{}-{seed}", look.key);
+                    policy = finetuned_name(grasps, look.key, seed);
                     let words = finetuned(&table, seed, &agent, grasps, (finetune_steps, 1.0));
                     let title = format!("{}: finetuning with {grasps} grasps", look.title);
                     let command = format!("{words} {} {}", begins_with_episodes(&table), look.sees(&rcan));

@@ -5,7 +5,7 @@ use super::RUNS;
 use super::plan::Plan;
 use super::tables::{
     GeneratorArgs, RowPlan, Table, TableArgs, WITHOUT_LABELS, agent, begins_with_episodes, canonical, finetuned,
-    given_recording, measure, rcan_generator,
+    finetuned_name, given_recording, measure, rcan_generator,
 };
 use crate::cli::{UsageError, common, numbers};
 use crate::data::episodes::EpisodeReader;
@@ -381,20 +381,21 @@ pub fn table4(args: &Args, generator: &GeneratorArgs) -> anyhow::Result<ExitCode
         for (row, grasps) in &mut rows {
             let (key, title) = (row.row.key.clone(), row.row.title.clone());
             let through_rcan = key.starts_with("rcan");
-            let (start, weight, sees) = if through_rcan {
-                (&zero_shot, 1.0, sees_rcan.clone())
+            let (agent, start, weight, sees) = if through_rcan {
+                ("rcan", &zero_shot, 1.0, sees_rcan.clone())
             } else {
-                (&joint, weight, format!("--domain canonical --generator @{translation} --real @{real}"))
+                let sees = format!("--domain canonical --generator @{translation} --real @{real}");
+                ("rl-cyclegan", &joint, weight, sees)
             };
             let mut policy = start.clone();
             if *grasps > 0 {
-                policy = format!("agent-{key}-{seed}");
+                policy = finetuned_name(*grasps, agent, seed);
                 let words = finetuned(table, seed, start, *grasps, (scale.finetune_steps, weight));
                 let command = format!("{words} {} {sees}", begins_with_episodes(table));
                 plan.add(&policy, &format!("{title}: finetuning"), &command)?;
             }
             let words = format!("--policy @{policy} {TEST}");
-            let name = format!("reality-{key}-{seed}");
+            let name = format!("reality-{policy}");
             row.cell("reality", seed, &measure(&mut plan, table, (&name, &title), seed, &words)?);
         }
     }

@@ -379,6 +379,11 @@ pub fn begins_with_episodes(args: &TableArgs) -> String {
     format!("--init-episodes {}", args.init_episodes)
 }
 
+/// The node of an agent's finetuning: one name, so that tables with the same `--out` share the run.
+pub fn finetuned_name(grasps: u64, agent: &str, seed: u64) -> String {
+    format!("grasps-{grasps}-{agent}-{seed}")
+}
+
 /// The words of a finished agent's finetuning, in which it plays `grasps` episodes in `reality`. Where the simulator plays
 /// too, [`begins_with_episodes`] belongs to it.
 pub fn finetuned(args: &TableArgs, seed: u64, init: &str, grasps: u64, (steps, real_weight): (u64, f64)) -> String {
