@@ -9,5 +9,15 @@ fn main() -> ExitCode {
         // SAFETY: no other thread runs yet that could read the environment.
         unsafe { std::env::set_var("XDG_RUNTIME_DIR", std::env::temp_dir()) };
     }
+    // Mesa's cache of compiled shaders does not tell vector widths apart: after runs with another one llvmpipe takes code
+    // from it that writes past its buffers.
+    if std::env::var_os("LP_NATIVE_VECTOR_WIDTH").is_some() {
+        for disable in ["MESA_SHADER_CACHE_DISABLE", "MESA_GLSL_CACHE_DISABLE"] {
+            if std::env::var_os(disable).is_none() {
+                // SAFETY: no other thread runs yet that could read the environment.
+                unsafe { std::env::set_var(disable, "true") };
+            }
+        }
+    }
     bingrasp::cli::main()
 }

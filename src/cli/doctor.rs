@@ -59,7 +59,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if gpu.description.software {
         advice.push("rendering runs on the CPU: a GPU with a Vulkan driver would be much faster".to_owned());
     }
-    advice.extend(narrow_vectors(&gpu.description.name));
     if colours.len() < 100 {
         advice.push(format!(
             "the probe shows only {} colours: the driver renders wrongly; update it or choose another adapter with BINGRASP_ADAPTER",
@@ -118,16 +117,6 @@ fn print(report: &Report) -> anyhow::Result<()> {
     output::line(&format!("{:>16}  {}", "verdict", if report.probe_colours < 100 { "broken" } else { "ready" }))
 }
 
-/// Mesa's llvmpipe names its vectors: `llvmpipe (LLVM 15.0.6, 256 bits)`. With 128 bits (processors without AVX, ARM, or
-/// LP_NATIVE_VECTOR_WIDTH=128) some of its versions crash while they draw.
-fn narrow_vectors(adapter: &str) -> Option<String> {
-    (adapter.starts_with("llvmpipe") && adapter.contains("128 bits")).then(|| {
-        "llvmpipe draws with 128-bit vectors here, with which some versions of Mesa crash: if captures end in a crash, unset \
-         LP_NATIVE_VECTOR_WIDTH, or take another version of Mesa or another adapter (BINGRASP_ADAPTER)"
-            .to_owned()
-    })
-}
-
 #[cfg(target_arch = "x86_64")]
 fn avx512() -> bool {
     std::arch::is_x86_feature_detected!("avx512f")
@@ -148,18 +137,4 @@ fn memory() -> (f64, f64) {
             .map_or(0.0, |kib| kib / 1024.0 / 1024.0)
     };
     (field("MemTotal:"), field("MemAvailable:"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::narrow_vectors;
-
-    #[test]
-    fn narrow_vectors_are_told() {
-        // As Mesa 22.3.6 names itself.
-        let told = narrow_vectors("llvmpipe (LLVM 15.0.6, 128 bits)").unwrap_or_default();
-        assert!(told.contains("LP_NATIVE_VECTOR_WIDTH") && told.contains("BINGRASP_ADAPTER"), "{told}");
-        assert_eq!(narrow_vectors("llvmpipe (LLVM 15.0.6, 256 bits)"), None);
-        assert_eq!(narrow_vectors("NVIDIA H100 80GB HBM3"), None);
-    }
 }

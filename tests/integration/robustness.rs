@@ -270,3 +270,22 @@ fn small_limits_of_the_system_are_named() {
     let output = limited("-v 1000000", &["objects", "list", "--split", "test"]);
     assert!(stderr(&output).contains("memory is limited"), "{}", stderr(&output));
 }
+
+/// llvmpipe keeps compiled shaders and does not tell vector widths apart: code for eight lanes wrote past buffers for four.
+#[test]
+fn another_vector_width_takes_no_code_from_the_drivers_cache() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let make = |name: &str, width: Option<&str>| {
+        let out = folder.path().join(name).display().to_string();
+        let words = ["dataset", "generate", "--out", &out, "--count", "8", "--size", "64", "--num-envs", "4"];
+        let mut command = bingrasp(&words);
+        command.env("MESA_SHADER_CACHE_DIR", folder.path().join("cache"));
+        if let Some(width) = width {
+            command.env("LP_NATIVE_VECTOR_WIDTH", width);
+        }
+        sound(&command.output().expect("the binary runs"));
+        std::fs::read(folder.path().join(name).join("train/segmentation/000000.png")).expect("a segmentation")
+    };
+    let fills_the_cache = make("default", None);
+    assert_eq!(make("narrow", Some("128")), fills_the_cache, "what is seen is the same with vectors of any width");
+}
