@@ -49,6 +49,26 @@ impl CameraEffects {
         *self == Self::NONE
     }
 
+    /// Some camera in some light, or in one of five cases a perfect one: what generators learn to see through. The ranges are
+    /// wide and cover cameras in general; they were not fitted to any.
+    pub fn any_camera(rng: &mut Rng) -> Self {
+        if rng.chance(0.2) {
+            return Self::NONE;
+        }
+        Self {
+            k1: rng.range(-0.08, 0.08),
+            k2: rng.range(-0.01, 0.01),
+            vignette: rng.range(0.0, 0.5),
+            white_balance: [rng.range(0.85, 1.2), 1.0, rng.range(0.85, 1.2)],
+            photon_noise: rng.range(0.0, 0.05),
+            read_noise: rng.range(0.0, 0.015),
+            blur: rng.range(0.0, 0.004),
+            shutter: rng.range(0.0, 0.4),
+            occlusion: rng.range(0.0, 0.9),
+            jpeg_quality: if rng.chance(0.5) { rng.range(40.0, 95.0) as u8 } else { 0 },
+        }
+    }
+
     /// A webcam: a barrel lens that darkens the corners.
     pub fn cheap_camera(rng: &mut Rng) -> Self {
         Self {

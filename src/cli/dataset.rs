@@ -92,6 +92,10 @@ pub struct GenerateArgs {
     /// Also write depth as the domain's depth camera measures it: its noise and holes in reality, the truth elsewhere
     #[arg(long)]
     sensed_depth: bool,
+    /// Draw a randomized domain as random cameras take it: lens, soft shade, noise, blur, compression. `train rcan` does so in the
+    /// live simulator
+    #[arg(long)]
+    camera_effects: bool,
     /// Write only part i of n, counted from 0: 0/8 to 7/8
     #[arg(long, value_name = "i/n")]
     shard: Option<Shard>,
@@ -182,6 +186,12 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
     }
     .with_frames(common::measured_access(args.domain));
     env.channels.depth = args.sensed_depth;
+    env.camera_effects = args.camera_effects;
+    if args.camera_effects && !args.domain.is_randomized() {
+        let domain = args.domain;
+        let message = format!("--camera-effects: {domain} is drawn as it is; choose a --domain that is randomized");
+        return Err(UsageError(message).into());
+    }
     env.cameras = args.camera.clone().map_or(env.cameras, |camera| vec![camera]);
     env.validate().map_err(|error| UsageError(error.to_string()))?;
     // Splits of one seed share nothing.
@@ -201,6 +211,9 @@ pub fn plan(args: &GenerateArgs) -> anyhow::Result<(EnvConfig, DatasetConfig)> {
         // As it was given; the splits of one seed have seeds of their own.
         ("seed".to_owned(), args.seed.seed.to_string().into()),
     ]);
+    if args.camera_effects {
+        config.generator.insert("camera_effects".to_owned(), true.into());
+    }
     // The cell that is meant unless another is named; a changed copy of it may have kept its name.
     let digest = common::recorded_cell(&cell)?.digest;
     if digest != common::recorded_cell(&*common::load_cell(common::CELL)?)?.digest {

@@ -40,6 +40,11 @@ impl Domain {
         matches!(self, Self::Reality | Self::RealityDev | Self::Reality2)
     }
 
+    /// A domain of domain randomization.
+    pub const fn is_randomized(self) -> bool {
+        matches!(self, Self::RandomizedMild | Self::RandomizedMedium | Self::RandomizedHeavy)
+    }
+
     /// The domains that look different from each other: `reality-dev` looks as `reality` does.
     pub const LOOKS: [Self; 6] = [
         Self::Canonical,

@@ -1,7 +1,7 @@
 //! The headless Bevy app: one entity an environment, stepped in parallel, then captured.
 
 use super::config::{EnvConfig, EnvError, PolicyView};
-use crate::appearance::Look;
+use crate::appearance::{CameraEffects, Look};
 use crate::contract::{Action, Camera, Crop, Domain, FrameBatch, FrameChannels, Seed};
 use crate::objects::ObjectModel;
 use crate::render::{Gpu, RenderConfig, SceneBounds, SceneView, TiledRenderer};
@@ -75,6 +75,8 @@ pub struct CaptureState {
     pub size: u32,
     channels: FrameChannels,
     policy_view: Option<(Domain, CameraDescription, Crop)>,
+    /// See [`EnvConfig::camera_effects`].
+    camera_effects: bool,
     /// The next update captures.
     pub wanted: bool,
     /// And draws more than [`Self::policy_view`] for it.
@@ -123,6 +125,7 @@ pub fn build(config: &EnvConfig, gpu: Option<&Gpu>) -> Result<App, EnvError> {
             crop: config.crop,
             size: config.size,
             channels: config.channels.of_frames(),
+            camera_effects: config.camera_effects,
             policy_view: config.policy_view.as_ref().and_then(view),
             wanted: false,
             frames: true,
@@ -225,8 +228,19 @@ fn capture(
     }
     let scene = |&entity| environments.get(entity).ok().map(|(parts, driver)| (GraspWorld::new(parts), driver));
     let scenes: Vec<Scene<'_>> = order.0.iter().filter_map(scene).collect();
-    let CaptureState { renderer, sources, cameras, crop, size, channels, policy_view, frames, captured, .. } =
-        &mut *work;
+    let CaptureState {
+        renderer,
+        sources,
+        cameras,
+        crop,
+        size,
+        channels,
+        policy_view,
+        camera_effects,
+        frames,
+        captured,
+        ..
+    } = &mut *work;
     let seen = policy_view.iter().map(|(domain, camera, crop)| {
         let image = FrameChannels { source: true, ..FrameChannels::NONE };
         ((*domain, image), camera, *crop)
@@ -235,13 +249,14 @@ fn capture(
     let paired = paired.filter(|_| *frames).map(|(source, camera)| ((source, *channels), camera, *crop));
     *captured = seen
         .chain(paired)
-        .map(|(drawn, camera, crop)| capture_one(renderer, drawn, &scenes, camera, (crop, *size)))
+        .map(|(drawn, camera, crop)| capture_one(renderer, drawn, *camera_effects, &scenes, camera, (crop, *size)))
         .collect();
 }
 
 fn capture_one(
     renderer: &mut TiledRenderer,
     (source, channels): (Domain, FrameChannels),
+    camera_effects: bool,
     scenes: &[Scene<'_>],
     description: &CameraDescription,
     (crop, size): (Crop, u32),
@@ -258,7 +273,10 @@ fn capture_one(
             let seed = look_seed(source, looks.seed, step_index);
             let camera = description.camera(window, world.gripper_pose());
             let paint = world.objects().iter().map(|object| object.paint);
-            let look = Look::sample(source, seed, images).with_paint(paint);
+            let mut look = Look::sample(source, seed, images).with_paint(paint);
+            if camera_effects && source.is_randomized() {
+                look.effects = CameraEffects::any_camera(&mut seed.derive("camera effects", 0).rng());
+            }
             (camera, look.with_bin_paint(world.cell().surfaces.bin_paint), seed)
         })
         .collect();

@@ -110,6 +110,9 @@ pub struct EnvConfig {
     pub objects: Vec<Arc<ObjectModel>>,
     /// What [`crate::contract::Script`] plays: environment `i` has number `i` of them, in turn.
     pub scripts: Vec<PolicyKind>,
+    /// Randomized domains are drawn as random cameras take them ([`crate::appearance::CameraEffects::any_camera`]): a new one
+    /// with each look. Canonical pictures and the stand-ins for reality stay as they are.
+    pub camera_effects: bool,
     /// The user's texture images for the randomized domains.
     pub textures: Arc<ImageSet>,
     /// Decides the episodes of [`super::GraspEnv::reset_all`], the scripts' first random numbers, and the depth camera.
@@ -142,6 +145,7 @@ impl EnvConfig {
             policy_view: None,
             objects,
             scripts: vec![PolicyKind::default()],
+            camera_effects: false,
             textures: Arc::default(),
             seed,
             smooth_edges: true,

@@ -46,6 +46,7 @@ impl LearnerSetup for Rcan {
             dataset: None,
             policy: None,
             policy_share: 1.0,
+            camera_effects: true,
             frames_per_block: frames::frames_per_block(num_envs),
         };
         RunConfig::new([25, 500, 500], data, learner)
@@ -177,7 +178,8 @@ fn opener(config: &RunConfig<RcanConfig>) -> anyhow::Result<crate::gan::rcan::Fr
         return Ok(Box::new(move || frames::folder(&root, shrink as usize, seed)));
     }
     // RCAN learns from simulation alone: a domain that stands for the real world is refused.
-    let env = env_config(&config.data.env, size, seed)?.with_frames(PrivilegedAccess::Simulation);
+    let mut env = env_config(&config.data.env, size, seed)?.with_frames(PrivilegedAccess::Simulation);
+    env.camera_effects = config.data.camera_effects;
     env.validate().map_err(|error| UsageError(error.to_string()))?;
     let Some(run) = &config.data.policy else { return Ok(Box::new(move || frames::live(env, None, seed))) };
     let (agent, env) = PairAgent::load(run, env, "--policy")?;

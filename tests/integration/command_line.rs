@@ -76,6 +76,7 @@ fn help_and_wrong_usage() {
     let out = folder.path().join("d").display().to_string();
     for (args, says) in [
         (vec!["dataset", "generate", "--out", &out, "--domain", "purple"], "canonical"),
+        (vec!["dataset", "generate", "--out", &out, "--domain", "reality", "--camera-effects"], "randomized"),
         (vec!["dataset", "generate", "--out", &out, "--size", "7"], "16 to 2048"),
         (vec!["dataset", "generate", "--out", &out, "--shard", "3/2"], "i/n"),
         (vec!["dataset", "generate", "--out", &out, "--objects", "no-such-folder"], "no-such-folder"),

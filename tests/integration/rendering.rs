@@ -194,6 +194,23 @@ fn a_view_for_policies_stands_beside_the_frames_and_changes_none() {
 }
 
 #[test]
+fn random_cameras_take_randomized_pictures_and_no_others() {
+    for domain in Domain::LOOKS {
+        let plain = config(domain, (24, 64), 3);
+        let taken = EnvConfig { camera_effects: true, ..plain.clone() };
+        let of = |config| GraspEnv::new(config).expect("built").reset_all().expect("reset");
+        let [plain, taken] = [plain, taken].map(|config| of(config).privileged.expect("frames").frames.remove(0));
+        let same = |i: &usize| plain.source_image(*i) == taken.source_image(*i);
+        let unchanged = (0..plain.count).filter(same).count();
+        if !domain.is_randomized() {
+            assert_eq!(unchanged, plain.count, "{domain}");
+            continue;
+        }
+        assert!((1..=12).contains(&unchanged), "{domain}: a fifth of the cameras is perfect, not {unchanged} of 24");
+    }
+}
+
+#[test]
 fn frames_show_the_state_after_the_step() {
     let mut env = GraspEnv::new(config(Domain::Canonical, (3, 96), 5)).expect("built");
     env.reset_all().expect("reset");

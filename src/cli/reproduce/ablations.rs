@@ -15,13 +15,14 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-/// What is left out of the loss, and the words that do it.
-const VARIANTS: [(&str, &str, &str); 5] = [
+/// What is left out of the loss or of the pictures, and the words that do it.
+const VARIANTS: [(&str, &str, &str); 6] = [
     ("full", "all terms", ""),
     ("no-gan", "no GAN", "--no-gan"),
     ("no-auxiliaries", "no segmentation and depth", "--no-auxiliaries"),
     ("l1", "L1 for the images", "--image-loss l1"),
     ("l2", "L2 for the images", "--image-loss l2"),
+    ("no-cameras", "no random cameras", "--set data.camera_effects=false"),
 ];
 const DOMAINS: [&str; 3] = ["randomized-heavy", "reality", "reality-2"];
 

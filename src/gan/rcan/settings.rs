@@ -20,6 +20,10 @@ pub struct RcanData {
     /// The part of the environments that it plays in, above 0 and at most 1; the scripts play in the others.
     #[serde(default = "everywhere", skip_serializing_if = "is_everywhere")]
     pub policy_share: f64,
+    /// The live simulator's randomized pictures are as random cameras take them: lens, soft shade, noise, blur, compression.
+    /// The paper has none; runs before this setting have none.
+    #[serde(default)]
+    pub camera_effects: bool,
     /// Frames in each block of the source.
     pub frames_per_block: usize,
 }

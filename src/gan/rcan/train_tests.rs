@@ -69,7 +69,14 @@ fn config(steps: u64) -> RunConfig<RcanConfig> {
         image_interval: 15,
         checkpoint_interval: 10,
         limits: Limits { steps: Some(steps), minutes: None },
-        data: RcanData { env, dataset: None, policy: None, policy_share: 1.0, frames_per_block: 12 },
+        data: RcanData {
+            env,
+            dataset: None,
+            policy: None,
+            policy_share: 1.0,
+            camera_effects: false,
+            frames_per_block: 12,
+        },
         learner: rcan,
     }
 }

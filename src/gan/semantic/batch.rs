@@ -1,6 +1,7 @@
 //! RGB-D images as the networks take them, with their labels, flipped at random.
 
 use super::config::{Holes, SemanticConfig};
+use super::looks;
 use crate::contract::{Class, Rng, fill_holes};
 use crate::nn::HOST;
 use candle_core::{Device, Result, Tensor, bail};
@@ -153,7 +154,7 @@ pub struct SemanticBatch {
 
 impl SemanticBatch {
     /// Each image is mirrored along x with probability one half, its depth and classes with it. Never along y: the camera
-    /// sits beside the gripper there.
+    /// sits beside the gripper there. A share of the simulated ones has other looks ([`SemanticConfig::p_varied_looks`]).
     ///
     /// # Errors
     /// Images of another size, or different numbers of both sides.
@@ -170,11 +171,15 @@ impl SemanticBatch {
         let (n, size) = (x.len(), config.size);
         let (mut planes_x, mut planes_y, mut classes) = (Vec::new(), Vec::new(), Vec::new());
         for segmented in x {
-            let flip = rng.chance(0.5);
-            encode_rgbd(config, segmented.image, flip, &mut planes_x)?;
             if segmented.classes.len() != size * size {
                 bail!("{} classes for an image of {size}x{size} pixels", segmented.classes.len())
             }
+            let flip = rng.chance(0.5);
+            let mut rgb = segmented.image.rgb.to_owned();
+            if config.p_varied_looks > 0.0 && rng.chance(config.p_varied_looks) {
+                looks::vary(&mut rgb, segmented.classes, size, rng);
+            }
+            encode_rgbd(config, RgbdImage { rgb: &rgb, ..segmented.image }, flip, &mut planes_x)?;
             let class = |index| SemanticClass::from_rendered(segmented.classes[mirrored(index, size, flip)]) as u32;
             classes.extend((0..size * size).map(class));
         }

@@ -90,6 +90,10 @@ pub struct SemanticConfig {
     pub weights: LossWeights,
     /// Images of each side in a step.
     pub batch: usize,
+    /// Probability that a simulated image is given other looks before it is learned from: objects bleached towards grey, and
+    /// shade along outlines. The paper has 0; runs before this setting too.
+    #[serde(default)]
+    pub p_varied_looks: f32,
     /// Dropout in the generator's decoder, all layers but the first and the image itself; the paper gives no probability.
     pub p_dropout: f32,
     /// Learning rate of the generators' optimizers in the first half of a run, above 0.
@@ -116,6 +120,7 @@ impl Default for SemanticConfig {
             identity: IdentityLoss::default(),
             weights: LossWeights::default(),
             batch: 8,
+            p_varied_looks: 0.7,
             p_dropout: 0.1,
             learning_rate: 2e-4,
             discriminator_lr_factor: 1.0,
@@ -145,6 +150,9 @@ impl SemanticConfig {
         }
         if self.filters == 0 {
             return Err("filters is 0; give at least 1".into());
+        }
+        if !(0.0..=1.0).contains(&self.p_varied_looks) {
+            return Err(format!("p_varied_looks is {}; give a probability from 0 to 1", self.p_varied_looks));
         }
         if !(0.0..1.0).contains(&self.p_dropout) {
             return Err(format!("p_dropout is {}; give a probability from 0 to below 1", self.p_dropout));

@@ -12,6 +12,7 @@ pub mod discriminator;
 pub mod generator;
 pub mod images;
 pub mod learner;
+mod looks;
 pub mod loss;
 pub mod picture;
 pub mod source;
