@@ -46,7 +46,7 @@ impl LearnerSetup for Rcan {
             dataset: None,
             policy: None,
             policy_share: 1.0,
-            camera_effects: true,
+            camera_effects: self.preset == Preset::Small,
             frames_per_block: frames::frames_per_block(num_envs),
         };
         RunConfig::new([25, 500, 500], data, learner)

@@ -22,7 +22,7 @@ const VARIANTS: [(&str, &str, &str); 6] = [
     ("no-auxiliaries", "no segmentation and depth", "--no-auxiliaries"),
     ("l1", "L1 for the images", "--image-loss l1"),
     ("l2", "L2 for the images", "--image-loss l2"),
-    ("no-cameras", "no random cameras", "--set data.camera_effects=false"),
+    ("no-cameras", "no random cameras", "--no-camera-effects"),
 ];
 const DOMAINS: [&str; 3] = ["randomized-heavy", "reality", "reality-2"];
 

@@ -39,6 +39,9 @@ pub struct Args {
     /// Leave out segmentation and depth
     #[arg(long)]
     no_auxiliaries: bool,
+    /// Draw randomized pictures without a camera's lens, shade, noise, blur and compression, as the paper does
+    #[arg(long, conflicts_with = "data")]
+    no_camera_effects: bool,
     #[command(flatten)]
     env: EnvArgs,
 }
@@ -66,6 +69,7 @@ impl TrainCommand for Args {
         if self.no_auxiliaries {
             (learner.weights.mask, learner.weights.depth) = (0.0, 0.0);
         }
+        data.camera_effects &= !self.no_camera_effects;
         set_paths([(&mut data.dataset, &self.data), (&mut data.policy, &self.policy)]);
         data.policy_share = self.policy_share.unwrap_or(data.policy_share);
         self.env.apply(&mut data.env)

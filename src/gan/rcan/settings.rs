@@ -21,7 +21,7 @@ pub struct RcanData {
     #[serde(default = "everywhere", skip_serializing_if = "is_everywhere")]
     pub policy_share: f64,
     /// The live simulator's randomized pictures are as random cameras take them: lens, soft shade, noise, blur, compression.
-    /// The paper has none; runs before this setting have none.
+    /// The paper and its preset have none, nor do runs before this setting.
     #[serde(default)]
     pub camera_effects: bool,
     /// Frames in each block of the source.

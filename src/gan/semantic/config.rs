@@ -64,13 +64,25 @@ pub struct LossWeights {
     pub semantic: f64,
     /// Cross-entropies that the discriminators learn to segment from. Equation 3 has one weight for both.
     pub segmentation: f64,
+    /// Cross-entropy of D_Y on x as it is, beside G(x): it then segments while G still learns, and where G errs. The paper has
+    /// none, nor have runs before this setting.
+    #[serde(default)]
+    pub raw_segmentation: f64,
     /// Weight of the depth channel within the cycle and identity losses; a colour channel counts 1.
     pub depth: f64,
 }
 
 impl Default for LossWeights {
     fn default() -> Self {
-        Self { gan: 1.0, cycle: 10.0, identity: 1.0, semantic: 1.0, segmentation: 1.0, depth: 1.0 }
+        Self {
+            gan: 1.0,
+            cycle: 10.0,
+            identity: 1.0,
+            semantic: 1.0,
+            segmentation: 1.0,
+            raw_segmentation: 1.0,
+            depth: 1.0,
+        }
     }
 }
 
@@ -169,13 +181,14 @@ impl SemanticConfig {
             return Err(format!("near_m is {near} and far_m {far}; give 0 <= near < far, metres"));
         }
         self.adam.validate().map_err(|problem| format!("adam.{problem}"))?;
-        let LossWeights { gan, cycle, identity, semantic, segmentation, depth } = self.weights;
+        let LossWeights { gan, cycle, identity, semantic, segmentation, raw_segmentation, depth } = self.weights;
         let weights = [
             ("gan", gan),
             ("cycle", cycle),
             ("identity", identity),
             ("semantic", semantic),
             ("segmentation", segmentation),
+            ("raw_segmentation", raw_segmentation),
             ("depth", depth),
         ];
         for (name, weight) in weights {

@@ -271,7 +271,7 @@ impl SemanticCycleGan {
         self.discriminator_losses(&self.discriminator_x, [&x, &fake_x.detach()?], true, &batch.classes)
     }
 
-    /// D_Y: real images against `fake_y` = G(x), which keeps the labels of x.
+    /// D_Y: real images against `fake_y` = G(x), which keeps the labels of x, and x itself with its labels.
     ///
     /// # Errors
     /// Images of another size.
@@ -281,7 +281,15 @@ impl SemanticCycleGan {
         fake_y: &Activations,
     ) -> Result<DiscriminatorLosses, SemanticError> {
         let y = Activations::from_tensor(&batch.y)?;
-        self.discriminator_losses(&self.discriminator_y, [&y, &fake_y.detach()?], false, &batch.classes)
+        let DiscriminatorLosses { total, gan, segmentation } =
+            self.discriminator_losses(&self.discriminator_y, [&y, &fake_y.detach()?], false, &batch.classes)?;
+        let weight = self.config.weights.raw_segmentation;
+        if weight == 0.0 {
+            return Ok(DiscriminatorLosses { total, gan, segmentation });
+        }
+        let judged = self.discriminator_y.judge(&Activations::from_tensor(&batch.x)?)?;
+        let of_raw = (semantic_loss(&judged.segmentation, &batch.classes)? * weight)?;
+        Ok(DiscriminatorLosses { total: (total + of_raw)?, gan, segmentation })
     }
 
     /// Learns from one batch. `lr_scale` scales the learning rate.
@@ -312,7 +320,8 @@ impl SemanticCycleGan {
         }
         metrics.generator_gradient_norm = norms[0].hypot(norms[1]);
         drop(gradients);
-        if self.config.weights.gan > 0.0 || self.config.weights.segmentation > 0.0 {
+        let weights = &self.config.weights;
+        if weights.gan > 0.0 || weights.segmentation > 0.0 || weights.raw_segmentation > 0.0 {
             let learning_rate = learning_rate * self.config.discriminator_lr_factor;
             let of_x = self.discriminator_x_losses(batch, &losses.fake_x)?;
             self.adams[2].step(&backward(&of_x.total)?, learning_rate)?;

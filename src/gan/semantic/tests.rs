@@ -16,8 +16,10 @@ fn scalar(tensor: &Tensor) -> CandleResult<f64> {
     Ok(f64::from(tensor.flatten_all()?.to_vec1::<f32>()?[0]))
 }
 
+/// Small networks and the paper's terms alone.
 fn narrow_config() -> SemanticConfig {
-    SemanticConfig { filters: 1, p_dropout: 0.0, ..SemanticConfig::default() }
+    let weights = LossWeights { raw_segmentation: 0.0, ..LossWeights::default() };
+    SemanticConfig { filters: 1, p_dropout: 0.0, weights, ..SemanticConfig::default() }
 }
 
 #[test]
@@ -169,6 +171,26 @@ fn losses_and_gradients_equal_pytorch() -> anyhow::Result<()> {
     }
     // Twenty layers a network, weight and bias each.
     assert_eq!(compared, 4 * 40);
+    Ok(())
+}
+
+#[test]
+fn raw_images_teach_d_y_on_top_of_translated_ones() -> anyhow::Result<()> {
+    let paper = SemanticCycleGan::new(&narrow_config(), Seed(3), &HOST)?;
+    let weights = LossWeights { raw_segmentation: 2.0, ..LossWeights::default() };
+    let raw = SemanticCycleGan::new(&SemanticConfig { weights, ..narrow_config() }, Seed(3), &HOST)?;
+    let batch = sine_batch()?;
+    let fake = paper.generator_losses(&batch, None)?.fake_y;
+    let [of_paper, of_raw] = [&paper, &raw].map(|learner| learner.discriminator_y_losses(&batch, &fake));
+    let (of_paper, of_raw) = (of_paper?, of_raw?);
+    let on_x = paper.discriminator_y.judge(&Activations::from_tensor(&batch.x)?)?.segmentation;
+    let expected = scalar(&of_paper.total)? + 2.0 * scalar(&semantic_loss(&on_x, &batch.classes)?)?;
+    assert!((scalar(&of_raw.total)? - expected).abs() < 1e-5 * expected, "{}", scalar(&of_raw.total)?);
+    // What is reported is the paper's.
+    assert_eq!(
+        of_raw.segmentation.map(|loss| scalar(&loss)).transpose()?,
+        of_paper.segmentation.map(|loss| scalar(&loss)).transpose()?
+    );
     Ok(())
 }
 
@@ -354,7 +376,8 @@ fn learning_to_segment_real_images_without_their_labels() -> anyhow::Result<()> 
 
 #[test]
 fn learning_to_copy_by_cycle_and_identity_alone() -> anyhow::Result<()> {
-    let weights = LossWeights { gan: 0.0, semantic: 0.0, segmentation: 0.0, ..LossWeights::default() };
+    let weights =
+        LossWeights { gan: 0.0, semantic: 0.0, segmentation: 0.0, raw_segmentation: 0.0, ..LossWeights::default() };
     let config =
         SemanticConfig { filters: 4, p_dropout: 0.0, learning_rate: 3e-3, weights, ..SemanticConfig::default() };
     let mut learner = SemanticCycleGan::new(&config, Seed(1), &HOST)?;
