@@ -16,7 +16,7 @@ const MADE_MESHES: &str = "household:9";
 const MESHES_FOLDER: &str = "meshes";
 
 /// Which objects trials are on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Set {
     /// The training objects: figure 8.

@@ -27,7 +27,7 @@ pub struct Args {
     /// no label of them is opened
     #[arg(long, value_name = "DIR", required_unless_present = "resume")]
     reality: Option<PathBuf>,
-    /// Images of each side in a step [default: 8]
+    /// Images of each side in a step [default: 2]
     #[arg(long)]
     batch: Option<usize>,
     /// Pass over both sets this many times, instead of --steps

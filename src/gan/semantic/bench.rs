@@ -13,6 +13,9 @@ use std::time::Instant;
 /// Names for `bench train-step --network`.
 pub const BENCH_NETWORKS: [&str; 1] = ["semantic-cyclegan"];
 
+/// Images of each side in a step, where none are given.
+const BATCH: usize = 8;
+
 /// Times steps of `network` on one random batch, with all terms of equation 4 and no others; `None` for a name that is not ours.
 ///
 /// # Errors
@@ -22,7 +25,7 @@ pub fn bench_step(network: &str, batch: Option<usize>, repeats: usize) -> Result
         return Ok(None);
     }
     let mut config = SemanticConfig::default();
-    config.batch = batch.unwrap_or(config.batch).max(1);
+    config.batch = batch.unwrap_or(BATCH).max(1);
     config.weights.raw_segmentation = 0.0;
     let repeats = repeats.max(1);
     with_large_stack(move || measure(&config, repeats))?.map(Some)
