@@ -1,7 +1,7 @@
 //! The time of one whole training step: both generators there and back, both discriminators, and Adam.
 
 use super::batch::{CHANNELS, SemanticBatch, SemanticClass};
-use super::config::SemanticConfig;
+use super::config::{LossWeights, SemanticConfig};
 use super::learner::{SemanticCycleGan, SemanticError};
 use crate::contract::Seed;
 use crate::gan::cyclegan::bench::StepTimes;
@@ -24,9 +24,8 @@ pub fn bench_step(network: &str, batch: Option<usize>, repeats: usize) -> Result
     if network != BENCH_NETWORKS[0] {
         return Ok(None);
     }
-    let mut config = SemanticConfig::default();
-    config.batch = batch.unwrap_or(BATCH).max(1);
-    config.weights.raw_segmentation = 0.0;
+    let weights = LossWeights { raw_segmentation: 0.0, ..LossWeights::default() };
+    let config = SemanticConfig { batch: batch.unwrap_or(BATCH).max(1), weights, ..SemanticConfig::default() };
     let repeats = repeats.max(1);
     with_large_stack(move || measure(&config, repeats))?.map(Some)
 }

@@ -296,10 +296,12 @@ fn holes_and_near_depths_become_what_is_behind_them() -> anyhow::Result<()> {
     assert_eq!([far[0], far[1], far[10], far[15], far[63]], [-1.0, 1.0, 1.0, 1.0, 1.0]);
     // Runs from before the setting keep what they have learned from.
     let text = toml::to_string(&SemanticConfig::default())?;
-    let earlier: String =
-        text.lines().filter(|line| !line.starts_with("holes")).map(|line| format!("{line}\n")).collect();
-    assert_ne!(earlier, text);
-    assert_eq!(toml::from_str::<SemanticConfig>(&earlier)?.holes, Holes::Far);
+    let is_newer =
+        |line: &&str| ["holes", "p_varied_looks", "raw_segmentation"].iter().any(|name| line.starts_with(name));
+    assert_eq!(text.lines().filter(is_newer).count(), 3);
+    let earlier: String = text.lines().filter(|line| !is_newer(line)).map(|line| format!("{line}\n")).collect();
+    let earlier = toml::from_str::<SemanticConfig>(&earlier)?;
+    assert_eq!((earlier.holes, earlier.p_varied_looks, earlier.weights.raw_segmentation), (Holes::Far, 0.0, 0.0));
     Ok(())
 }
 
@@ -324,6 +326,7 @@ fn images_depths_and_labels_flip_together_and_holes_can_be_far() -> anyhow::Resu
     let found = &straight[3 * 4096..3 * 4096 + 4];
     assert!(found[0] == 1.0 && found[1] == 1.0 && found[2].abs() < 1e-6 && found[3] == -1.0, "{found:?}");
     assert_eq!(straight[0], f32::from(original.rgb[0]) / 127.5 - 1.0);
+    let config = SemanticConfig { p_varied_looks: 0.0, ..config };
     // In a batch the classes go with the image: green is 240 on the table, else 60, and the fingers' blue is 60 as well.
     let batch = batch_of(&config, &mut Seed(9).rng(), 8)?;
     let plane = |channel: usize| batch.x.narrow(1, channel, 1)?.flatten_all()?.to_vec1::<f32>();
@@ -334,6 +337,35 @@ fn images_depths_and_labels_flip_together_and_holes_can_be_far() -> anyhow::Resu
     }
     assert!([0, 1, 2].iter().all(|class| classes.contains(class)));
     assert!(SemanticBatch::new(&config, &[], &[], &mut rng, &HOST).is_err());
+    Ok(())
+}
+
+#[test]
+fn other_looks_change_the_colours_of_simulated_images_alone() -> anyhow::Result<()> {
+    let config = |p_varied_looks| SemanticConfig { p_varied_looks, ..SemanticConfig::default() };
+    let mut rng = Seed(9).rng();
+    let (x, y) = (picture(&mut rng, false), picture(&mut rng, true));
+    let of = |p: f32, seed: u64| -> CandleResult<[Vec<f32>; 3]> {
+        let x = SegmentedRgbd { image: x.image(), classes: &x.classes };
+        let batch = SemanticBatch::new(&config(p), &[x], &[y.image()], &mut Seed(seed).rng(), &HOST)?;
+        let flat = |tensor: Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+        Ok([flat(batch.x.narrow(1, 0, 3)?)?, flat(batch.x.narrow(1, 3, 1)?)?, flat(batch.y)?])
+    };
+    let mut rendered = Vec::new();
+    for seed in 0..8 {
+        rendered.push(of(0.0, seed)?);
+    }
+    for seed in 0..8 {
+        let [colours, depth, real] = of(1.0, seed)?;
+        assert!(rendered.iter().all(|[before, ..]| *before != colours), "seed {seed} changes nothing");
+        // Mirrored or not, depth and real images are among those as they were.
+        assert!(rendered.iter().any(|[_, before, _]| *before == depth));
+        assert!(rendered.iter().any(|[.., before]| *before == real));
+    }
+    let varied = (0..200).filter(|&seed| {
+        of(0.5, seed).is_ok_and(|[colours, ..]| rendered.iter().all(|[before, ..]| *before != colours))
+    });
+    assert!((70..130).contains(&varied.count()), "half of the images");
     Ok(())
 }
 

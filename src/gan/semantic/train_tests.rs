@@ -118,7 +118,7 @@ fn killed_and_resumed_it_ends_in_the_same_bytes_and_loads() -> anyhow::Result<()
 
 #[test]
 fn batches_follow_from_the_step_and_the_held_out_images_are_not_in_them() -> anyhow::Result<()> {
-    let config = SemanticConfig { filters: 1, batch: 4, ..SemanticConfig::default() };
+    let config = SemanticConfig { filters: 1, batch: 4, p_varied_looks: 0.0, ..SemanticConfig::default() };
     let learner = SemanticCycleGan::new(&config, Seed(1), &HOST)?;
     // Every image has a grey of its own.
     let (mut x, mut y) = (SegmentedImages::new(64), RgbdImages::new(64));
