@@ -5,7 +5,7 @@ use crate::contract::Rng;
 
 impl CameraEffects {
     /// Some camera in some light, or in one of five cases a perfect one: what generators learn to see through. The ranges are
-    /// wide and cover cameras in general; they were not fitted to any.
+    /// wide and fitted to no measurement. The stand-ins' cameras below are of the same model and lie within them.
     pub fn any_camera(rng: &mut Rng) -> Self {
         if rng.chance(0.2) {
             return Self::NONE;

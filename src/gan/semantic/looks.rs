@@ -52,7 +52,7 @@ fn shade(rgb: &mut [u8], classes: &[SemanticClass], size: usize, strength: f32, 
     }
 }
 
-/// Mean over the square of `2 radius + 1` pixels around each pixel of a plane `[size, size]`; its border goes on outside.
+/// Mean over the square of `2 radius + 1` pixels around each pixel of a plane `[size, size]`; outside, the nearest pixel counts.
 fn mean_around(plane: &[f32], size: usize, radius: usize) -> Vec<f32> {
     let along = |plane: &[f32], place: fn(usize, usize, usize) -> usize| {
         let mut means = vec![0.0; plane.len()];
