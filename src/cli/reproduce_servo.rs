@@ -202,11 +202,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let scale = Scale::of(args);
     let seen = common::load_objects("ycb", common::ImportArgs::default())?;
     let unseen = sets::fitting_objects(&args.unseen, "--unseen")?;
-    let meshes = sets::meshes(args.meshes.as_deref(), &args.out)?;
     dataset::stop_on_interrupt()?;
     let mut graph = RunGraph::new(&args.out.join(RUNS));
     add_datasets(&mut graph, args, scale)?;
     add_trainings(&mut graph, args, scale)?;
+    // These may be written to --out: not before the runs that are given have been opened.
+    let meshes = sets::meshes(args.meshes.as_deref(), &args.out)?;
     let twins: Vec<Arc<ObjectModel>> = (unseen.iter())
         .filter(|object| object.assembly.is_some())
         .map(|object| Arc::new(object.rigid_twin()))
